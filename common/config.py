@@ -1,0 +1,97 @@
+"""Strict dataclass configs: from plain mappings (YAML, JSON) with clear errors, and back, whole.
+
+Identity rule: a config's hash covers EVERY field, defaults included, so that editing a default changes the identity
+(hashing only what differs from the defaults is a known trap).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from common.errors import UserError, did_you_mean
+
+T = TypeVar("T")
+
+
+def from_dict(cls: type[T], data: Mapping[str, Any], where: str) -> T:
+    """Build dataclass ``cls`` from ``data``; nested dataclasses, tuples and optionals are converted.
+
+    Args:
+        where: how to call the mapping in an error, e.g. ``"quickstart.yaml: train"``.
+
+    Raises:
+        UserError: an unknown or missing key, or a value of the wrong type.
+    """
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    hints = typing.get_type_hints(cls)
+    for key in data:
+        if key not in fields:
+            raise UserError(f"{where}: unknown key {key!r}{did_you_mean(str(key), list(fields))}; known: {', '.join(fields)}")
+    missing = [name for name, f in fields.items() if name not in data and _required(f)]
+    if missing:
+        raise UserError(f"{where}: missing key {missing[0]!r}")
+    return cls(**{key: _convert(hints[key], value, f"{where}.{key}") for key, value in data.items()})
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The whole config as plain JSON-ready data, defaults included."""
+    return typing.cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(config))))
+
+
+def config_hash(data: Any, length: int = 12) -> str:
+    """Hex SHA-256 prefix of a config (dataclass or plain data), over all fields, in canonical JSON."""
+    plain = to_dict(data) if dataclasses.is_dataclass(data) and not isinstance(data, type) else data
+    canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:length]
+
+
+def _required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        return _convert(next(a for a in args if a is not type(None)), value, where)
+    if origin is typing.Literal:
+        return _literal(args, value, where)
+    if dataclasses.is_dataclass(hint):
+        if isinstance(value, hint):  # type: ignore[arg-type]
+            return value
+        if not isinstance(value, Mapping):
+            raise UserError(f"{where}: expected a mapping, got {value!r}")
+        return from_dict(hint, value, where)  # type: ignore[arg-type]
+    if origin in (tuple, list):
+        if isinstance(value, str) or not isinstance(value, (list, tuple)):
+            raise UserError(f"{where}: expected a list, got {value!r}")
+        return origin(_convert(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise UserError(f"{where}: expected a mapping, got {value!r}")
+        return {str(k): _convert(args[1], v, f"{where}.{k}") for k, v in value.items()}
+    return _scalar(hint, value, where)
+
+
+def _literal(choices: tuple[Any, ...], value: Any, where: str) -> Any:
+    if value not in choices:
+        known = ", ".join(map(str, choices))
+        raise UserError(f"{where}: {value!r} is not one of {known}{did_you_mean(str(value), [str(c) for c in choices])}")
+    return value
+
+
+def _scalar(hint: Any, value: Any, where: str) -> Any:
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is int and isinstance(value, bool) or not isinstance(value, hint):
+        raise UserError(f"{where}: expected {hint.__name__}, got {value!r}")
+    return value

@@ -1,0 +1,52 @@
+"""Lazy name -> object registries, open to out-of-tree plugins.
+
+A registry maps short names to ``"module:attribute"`` strings and imports the module only when asked, so that listing
+names costs nothing. Anything not listed can be given as ``package.module:attribute``, or registered by an installed
+package under the registry's entry-point group.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import entry_points
+from typing import Any
+
+from common.errors import UserError, did_you_mean
+
+
+class Registry:
+    """Named things of one kind.
+
+    Args:
+        kind: what the things are, in the singular; used in error messages and as entry-point group ``paradigm_bench.<kind>``.
+        entries: short name -> ``"module:attribute"``.
+    """
+
+    def __init__(self, kind: str, entries: dict[str, str]) -> None:
+        self.kind = kind
+        self._entries = dict(entries)
+
+    def names(self) -> list[str]:
+        """All short names, the built-in ones first, then installed plugins."""
+        return list(self._targets())
+
+    def load(self, name: str) -> Any:
+        """Import and return the object called ``name`` (or at ``package.module:attribute``).
+
+        Raises:
+            UserError: the name is unknown, or its module or attribute cannot be imported.
+        """
+        targets = self._targets()
+        target = targets.get(name, name if ":" in name else None)
+        if target is None:
+            hint = did_you_mean(name, list(targets))
+            raise UserError(f"unknown {self.kind} {name!r}{hint}; known: {', '.join(targets)}; or give package.module:Name")
+        module_name, _, attribute = target.partition(":")
+        try:
+            return getattr(importlib.import_module(module_name), attribute)
+        except (ImportError, AttributeError) as error:
+            raise UserError(f"cannot load {self.kind} {name!r} from {target!r}: {error}") from error
+
+    def _targets(self) -> dict[str, str]:
+        plugins = {e.name: e.value for e in entry_points(group=f"paradigm_bench.{self.kind}")}
+        return {**self._entries, **{name: value for name, value in plugins.items() if name not in self._entries}}
