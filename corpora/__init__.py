@@ -1,0 +1,54 @@
+"""Corpora: audio with captions and, where known, exact musical facts.
+
+    from corpora import load_corpus
+
+    corpus = load_corpus("builtin", clips=100)        # procedural music, rendered when asked, no downloads
+    corpus = load_corpus("/data/my_songs")            # any folder with a manifest.csv or manifest.jsonl
+    for clip in corpus.clips("train"):
+        clip.caption, clip.attributes, clip.audio(16_000), clip.annotation()
+
+``procedural/`` composes and renders the built-in music, ``folder.py`` reads folders, ``clip.py`` says what a clip is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from common.registry import Registry
+from corpora.clip import Annotation, Clip, Corpus
+
+__all__ = ["CORPORA", "Annotation", "Clip", "Corpus", "describe", "load_corpus"]
+
+CORPORA = Registry(
+    "corpus",
+    {
+        "builtin": "corpora.procedural.corpus:load_builtin",
+        "builtin:fluidsynth": "corpora.procedural.fluidsynth:load_fluidsynth",
+        "folder": "corpora.folder:load_folder",
+    },
+)
+
+
+def load_corpus(spec: str, *, clips: int | None = None, seconds: float | None = None, seed: int = 0) -> Corpus:
+    """Load a corpus.
+
+    Args:
+        spec: ``"builtin"`` (procedural music), ``"builtin:fluidsynth"`` (the same music on a soundfont), a folder that
+            holds manifest.csv or manifest.jsonl, the path of such a file, or the name of an installed plugin.
+        clips: at most this many train clips (built-in: exactly this many, default 4000, with 256 valid and 512 test).
+        seconds: length of the built-in clips, default 4.0; folders keep their own lengths.
+        seed: of the built-in compositions; for a folder, of the valid split where it has to be carved from train.
+
+    Raises:
+        UserError: the spec is unknown or its content is bad; the message names file, row and mend.
+    """
+    name = spec if spec in CORPORA.names() and spec != "folder" else "folder"
+    load = CORPORA.load(name)
+    options: dict[str, Any] = {"clips": clips, "seconds": seconds, "seed": seed}
+    corpus: Corpus = load(spec, **options) if name == "folder" else load(**options)
+    return corpus
+
+
+def describe(corpus: Corpus) -> dict[str, Any]:
+    """Counts for listings: clips and seconds per split, and how often each attribute value occurs."""
+    return corpus.describe()

@@ -1,0 +1,136 @@
+"""What a corpus is made of: clips of audio with a caption, categorical facts and, where known, exact annotation.
+
+A clip is light: it holds text and a reader, and touches audio only when asked, so that a corpus of thousands of clips
+loads at once and can be sent to worker processes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from common.errors import UserError, did_you_mean
+
+SPLITS = ("train", "valid", "test")
+ATTRIBUTES = ("label", "key", "root", "lead", "comp", "drums", "tempo")  # what a caption can ask for
+TEMPO_BUCKETS = ("under 90", "90-110", "110-130", "over 130")
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """Exact musical facts of one clip; all times in seconds from its start."""
+
+    chords: tuple[tuple[float, float, str], ...] = ()  # (start, end, Harte label such as "A:min", "N" for none)
+    beats: tuple[float, ...] = ()
+    downbeats: tuple[float, ...] = ()
+    melody: tuple[tuple[float, float, int], ...] = ()  # (start, end, MIDI note)
+    drum_hits: tuple[tuple[float, int], ...] = ()  # (time, General MIDI drum note)
+    key: str | None = None  # "C:major", "A:minor"
+    tempo: float | None = None  # beats per minute
+    meter: str | None = None  # "4/4"
+    instruments: Mapping[str, str] = field(default_factory=dict)  # role (lead, comp, bass) -> instrument
+    drums: str | None = None  # name of the drum pattern
+
+
+class ClipReader(Protocol):
+    """Where a clip's audio and annotation come from; the two calls that a new kind of corpus has to provide."""
+
+    def audio(self, sample_rate: int) -> np.ndarray:
+        """Mono samples (N,), float32 in [-1, 1], at ``sample_rate`` Hz."""
+
+    def annotation(self) -> Annotation | None:
+        """The exact annotation, or None where nobody made one."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One captioned piece of audio.
+
+    Attributes:
+        id: unique in its corpus, e.g. ``"builtin-train-00017"``.
+        split: ``"train"``, ``"valid"`` or ``"test"``.
+        seconds: duration as the corpus states it.
+        attributes: facts that the caption asks for, by names of ``ATTRIBUTES``; those unknown are absent.
+    """
+
+    id: str
+    split: str
+    caption: str
+    seconds: float
+    attributes: Mapping[str, str]
+    reader: ClipReader = field(repr=False, compare=False)
+
+    def audio(self, sample_rate: int) -> np.ndarray:
+        """Mono samples (N,), float32 in [-1, 1], at ``sample_rate`` Hz."""
+        return self.reader.audio(sample_rate)
+
+    def annotation(self) -> Annotation | None:
+        """The exact annotation, or None where nobody made one; loaded when asked."""
+        return self.reader.annotation()
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Clips in three splits, in a fixed order.
+
+    Attributes:
+        fingerprint: changes if and only if the content does; keys every cache made from this corpus.
+    """
+
+    name: str
+    fingerprint: str
+    clips_by_split: Mapping[str, list[Clip]] = field(repr=False)
+
+    def clips(self, split: str) -> list[Clip]:
+        """The clips of one split in their fixed order.
+
+        Raises:
+            UserError: no such split, or the corpus has no clips in it.
+        """
+        if split not in SPLITS:
+            raise UserError(f"unknown split {split!r}{did_you_mean(split, list(SPLITS))}; known: {', '.join(SPLITS)}")
+        clips = list(self.clips_by_split.get(split, ()))
+        if not clips:
+            raise UserError(f"corpus {self.name} has no {split} clips; add rows with split={split}")
+        return clips
+
+    def attribute_values(self) -> dict[str, list[str]]:
+        """Sorted values of every attribute over all splits."""
+        return {name: sorted(counts) for name, counts in self._attribute_counts().items()}
+
+    def check(self) -> None:
+        """Read every clip once, audio and annotation, so that a broken file shows now and not in mid-training.
+
+        Raises:
+            UserError: the first clip that cannot be read.
+        """
+        for clips in self.clips_by_split.values():
+            for clip in clips:
+                clip.audio(16_000)
+                clip.annotation()
+
+    def describe(self) -> dict[str, Any]:
+        """Counts for listings: clips and seconds per split, and how often each attribute value occurs."""
+        splits = {
+            split: {"clips": len(clips), "seconds": round(sum(c.seconds for c in clips), 3)}
+            for split, clips in self.clips_by_split.items()
+        }
+        attributes = {name: dict(sorted(counts.items())) for name, counts in self._attribute_counts().items()}
+        return {"name": self.name, "fingerprint": self.fingerprint, "splits": splits, "attributes": attributes}
+
+    def _attribute_counts(self) -> dict[str, Counter[str]]:
+        counts: dict[str, Counter[str]] = {}
+        for clips in self.clips_by_split.values():
+            for clip in clips:
+                for name, value in clip.attributes.items():
+                    counts.setdefault(name, Counter())[value] += 1
+        return {name: counts[name] for name in ATTRIBUTES if name in counts}
+
+
+def tempo_bucket(bpm: float) -> str:
+    """The bucket of ``TEMPO_BUCKETS`` that holds a tempo in beats per minute; a bucket includes its lower edge."""
+    return TEMPO_BUCKETS[sum(bpm >= edge for edge in (90, 110, 130))]

@@ -1,0 +1,78 @@
+"""Keys, chords and progressions.
+
+A progression is written in Roman numerals: case gives the third (``ii`` minor, ``IV`` major), degrees are those of the
+major or natural minor scale, ``7`` after a major chord is a dominant seventh. Minor keys use the major dominant ``V7``
+of harmonic minor, so that the leading tone tells them from their relative major.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from corpora.pitch import PITCH_CLASSES, pitch_class
+
+SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
+QUALITIES = {"maj": (0, 4, 7), "min": (0, 3, 7), "7": (0, 4, 7, 10), "maj7": (0, 4, 7, 11), "min7": (0, 3, 7, 10)}
+SYMBOLS = {"maj": "", "min": "m", "7": "7", "maj7": "maj7", "min7": "m7"}
+
+# Those that start on the tonic fit any clip. The others need the tonic's arrival to tell the key, so they are used only
+# where chords change every half bar; even at the slowest tempo the tonic then sounds within 4 s.
+TONIC_STARTS = {
+    "major": (
+        "I V vi IV", "I vi IV V7", "I IV V7 I", "I vi ii V7", "I iii IV V7", "I IV I V7", "Imaj7 vi7 ii7 V7",
+        "Imaj7 IVmaj7 ii7 V7",
+    ),
+    "minor": (
+        "i VI III VII", "i iv V7 i", "i VII VI V7", "i VI iv V7", "i iv VII III", "i V7 i iv", "i7 iv7 V7 i7",
+        "i VI VII i",
+    ),
+}  # fmt: skip
+OTHER_STARTS = {
+    "major": ("ii V7 I vi", "IV V7 I vi", "ii7 V7 Imaj7 vi7"),
+    "minor": ("iv V7 i VI", "VI V7 i iv", "iv7 V7 i7 VI"),
+}
+_DEGREES = {"I": 0, "II": 1, "III": 2, "IV": 3, "V": 4, "VI": 5, "VII": 6}
+
+
+@dataclass(frozen=True)
+class Chord:
+    """A chord as pitch class of its root and a quality of ``QUALITIES``."""
+
+    root: int
+    quality: str
+
+    @property
+    def label(self) -> str:
+        """Harte label, e.g. ``"A:min7"``."""
+        return f"{PITCH_CLASSES[self.root]}:{self.quality}"
+
+    @property
+    def symbol(self) -> str:
+        """Lead-sheet symbol, e.g. ``"Am7"``."""
+        return PITCH_CLASSES[self.root] + SYMBOLS[self.quality]
+
+    @property
+    def pitch_classes(self) -> tuple[int, ...]:
+        """Pitch classes of the chord tones, root first."""
+        return tuple((self.root + step) % 12 for step in QUALITIES[self.quality])
+
+
+def roman_chord(numeral: str, key: str) -> Chord:
+    """The chord that a Roman numeral such as ``"ii7"`` means in a key such as ``"C:major"``."""
+    tonic, _, mode = key.partition(":")
+    degree = numeral.rstrip("maj7")
+    seventh = numeral[len(degree) :]
+    minor = degree.islower()
+    root = (pitch_class(tonic) + SCALES[mode][_DEGREES[degree.upper()]]) % 12
+    return Chord(root, f"min{seventh}" if minor else seventh or "maj")
+
+
+def scale_pitch_classes(key: str) -> frozenset[int]:
+    """The seven pitch classes of a key (natural minor for minor keys)."""
+    tonic, _, mode = key.partition(":")
+    return frozenset((pitch_class(tonic) + step) % 12 for step in SCALES[mode])
+
+
+def close_voicing(chord: Chord, lowest: int) -> tuple[int, ...]:
+    """MIDI notes of the chord in close position, each in the octave from ``lowest`` up, ascending."""
+    return tuple(sorted(lowest + (pc - lowest) % 12 for pc in chord.pitch_classes))
