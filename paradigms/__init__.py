@@ -1,0 +1,99 @@
+"""The interchangeable paradigms: one file each, over shared heads, schedules, guidance and solvers.
+
+``build`` makes one around a backbone, ``save`` and ``load`` keep it as safetensors plus JSON (nothing is unpickled).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.config import from_dict, to_dict
+from common.errors import UserError
+from common.files import atomic_path, read_json, write_json
+from common.registry import Registry
+
+if TYPE_CHECKING:
+    from backbones import BackboneConfig
+    from paradigms.base import Paradigm
+    from representations.base import LatentSpec
+    from representations.text import TextSpec
+
+REGISTRY = Registry(
+    "paradigm",
+    {
+        "ar": "paradigms.ar:AR",
+        "fm": "paradigms.fm:FM",
+        "mar": "paradigms.mar:MAR",
+        "mntp": "paradigms.mntp:MNTP",
+        "ntp": "paradigms.mntp:NTP",
+    },
+)
+
+
+def names() -> list[str]:
+    """Names of all known paradigms."""
+    return REGISTRY.names()
+
+
+def build(
+    name: str, options: Mapping[str, Any], backbone: BackboneConfig, latent: LatentSpec, text: TextSpec
+) -> Paradigm:
+    """Make the paradigm called ``name``, randomly initialised.
+
+    Raises:
+        UserError: an unknown name or option, or a latent that the paradigm cannot model.
+    """
+    cls = REGISTRY.load(name)
+    return cls(from_dict(cls.options_class, options, f"{name} options"), backbone, latent, text)
+
+
+def save(model: Paradigm, folder: Path | str) -> None:
+    """Write ``model.safetensors`` and then ``model.json``; a folder without the latter is not a whole model."""
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    with atomic_path(folder / "model.safetensors") as path:
+        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, path)
+    write_json(
+        folder / "model.json",
+        {
+            "paradigm": model.name,
+            "options": to_dict(model.options),
+            "backbone": to_dict(model.backbone_config),
+            "latent": to_dict(model.latent),
+            "text": to_dict(model.text_stem.spec),
+        },
+    )
+
+
+def load(folder: Path | str) -> Paradigm:
+    """Read what ``save`` wrote.
+
+    Raises:
+        UserError: no model there, or weights that do not fit the config beside them.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from backbones import BackboneConfig
+    from representations.base import LatentSpec
+    from representations.text import TextSpec
+
+    folder = Path(folder)
+    config = read_json(folder / "model.json")
+    where = f"{folder / 'model.json'}"
+    model = build(
+        config["paradigm"],
+        config["options"],
+        from_dict(BackboneConfig, config["backbone"], where),
+        from_dict(LatentSpec, config["latent"], where),
+        from_dict(TextSpec, config["text"], where),
+    )
+    try:
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+    except (RuntimeError, OSError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise UserError(f"the weights in {folder} do not fit {where}: {reason}; give the right folder") from error
+    return model.eval()

@@ -1,0 +1,188 @@
+"""What every paradigm shares: the objects that go in, the loss that comes out, and the text stem.
+
+A paradigm wraps the shared backbone and says how clips become training targets (``loss``) and how clips are drawn
+(``generate``). All randomness comes from per-item streams (``ItemRNG``), so that a sample is the same alone or in a
+batch.
+To write a new one, subclass ``Paradigm``, and register it or name it as ``package.module:Class``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from backbones import Backbone, BackboneConfig
+from common.config import from_dict
+from common.errors import UserError
+from common.seeds import ItemRNG
+from representations.base import LatentSpec
+from representations.text import TextSpec
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a clip is asked to be.
+
+    Attributes:
+        text: token ids (B, L) int64, or embeddings of a frozen encoder (B, L, D_text) float.
+        text_mask_BL: True at real tokens; a row that is all False is the null condition of guidance.
+    """
+
+    text: Tensor
+    text_mask_BL: Tensor
+
+    def __len__(self) -> int:
+        return self.text.shape[0]
+
+    def __getitem__(self, items: slice | Tensor) -> Conditions:
+        return Conditions(self.text[items], self.text_mask_BL[items])
+
+    def to(self, device: torch.device | str) -> Conditions:
+        """The same conditions on another device."""
+        return Conditions(self.text.to(device), self.text_mask_BL.to(device))
+
+    def drop(self, keep_B: Tensor) -> Conditions:
+        """Replace by the null condition where ``keep_B`` is False (condition dropout, one coin per sample)."""
+        return Conditions(self.text, self.text_mask_BL & keep_B[:, None])
+
+    def null(self) -> Conditions:
+        """The null condition for every row."""
+        return Conditions(self.text, torch.zeros_like(self.text_mask_BL))
+
+    def with_null(self) -> Conditions:
+        """Both branches of guidance in one batch: the rows, then their null conditions, (2B, ...)."""
+        null = self.null()
+        return Conditions(torch.cat([self.text, null.text]), torch.cat([self.text_mask_BL, null.text_mask_BL]))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Training data of one step.
+
+    Attributes:
+        latents_BTD: normalised continuous latents.
+        codes_BKT: the same clips' discrete codes, None where the representation has no discrete view.
+        conditions: text, with condition dropout already applied.
+    """
+
+    latents_BTD: Tensor
+    codes_BKT: Tensor | None
+    conditions: Conditions
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A training loss: the scalar to minimise (mean over items) and its value per item (B,)."""
+
+    mean: Tensor
+    per_item_B: Tensor
+
+    @classmethod
+    def from_items(cls, per_item_B: Tensor) -> Loss:
+        """Average per-item losses."""
+        return cls(per_item_B.mean(), per_item_B)
+
+
+@dataclass(frozen=True)
+class ParadigmOptions:
+    """Options that every paradigm has: the text stem's depth."""
+
+    text_layers: int = 2
+
+
+class TextStem(nn.Module):
+    """Text to the backbone's width, (B, L) or (B, L, D_text) -> (B, L, C).
+
+    Embeddings of a frozen encoder are projected. Token ids go through a small bidirectional encoder that is trained
+    with the model (the offline default). Padding is never attended to.
+    """
+
+    def __init__(self, spec: TextSpec, width: int, n_heads: int, layers: int) -> None:
+        super().__init__()
+        self.spec = spec
+        if spec.kind == "embeddings":
+            self.projection = nn.Linear(spec.dim, width)
+            return
+        self.embedding = nn.Embedding(len(spec.vocabulary), width)
+        self.positions = nn.Embedding(spec.max_length, width)
+        layer = nn.TransformerEncoderLayer(
+            width, n_heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.encoder = nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False)
+        for table in (self.embedding, self.positions):
+            nn.init.normal_(table.weight, std=0.3 if table is self.embedding else 0.1)
+
+    def forward(self, text: Tensor, mask_BL: Tensor) -> Tensor:
+        """Encode; rows that are all masked give numbers that nothing attends to."""
+        if self.spec.kind == "embeddings":
+            return self.projection(text)
+        h = self.embedding(text) + self.positions.weight[: text.shape[1]]
+        visible = mask_BL | ~mask_BL.any(dim=1, keepdim=True)
+        return self.encoder(h, src_key_padding_mask=~visible)
+
+
+class Paradigm(nn.Module):
+    """Base of all paradigms.
+
+    Class attributes (to be set by a subclass):
+        name: short name in registries, records and tables.
+        view: which view of the representation it models, ``codes`` (B, K, T) or normalised ``latents`` (B, T, D).
+        options_class, sampler_class: frozen dataclasses of its options and of its sampler's settings.
+        backbone_needs: backbone fields that it needs by nature, e.g. ``{"causal": True}``; they override the study's.
+        capabilities: what it can do beside training and generating, e.g. ``{"inpaint", "stream"}``.
+    """
+
+    name: ClassVar[str]
+    view: ClassVar[Literal["codes", "latents"]]
+    options_class: ClassVar[type[ParadigmOptions]] = ParadigmOptions
+    sampler_class: ClassVar[type[Any]]
+    backbone_needs: ClassVar[Mapping[str, Any]] = {}
+    capabilities: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, options: ParadigmOptions, backbone: BackboneConfig, latent: LatentSpec, text: TextSpec) -> None:
+        super().__init__()
+        if self.view == "codes" and not latent.codebooks:
+            raise UserError(
+                f"paradigm {self.name!r} models codes, which {latent.name!r} has not; use one with a quantiser"
+            )
+        self.options, self.latent = options, latent
+        self.backbone_config = dataclasses.replace(backbone, **self.backbone_needs)
+        self.text_stem = TextStem(text, backbone.d_model, backbone.n_heads, options.text_layers)
+        self.backbone = Backbone(self.backbone_config)
+
+    def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
+        """Training loss of one batch.
+
+        Args:
+            rng: one stream per item, for noise, times and masks.
+            shared: one stream for what the whole batch shares, such as a mask ratio.
+        """
+        raise NotImplementedError
+
+    def generate(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG) -> Tensor:
+        """Draw one clip of ``frames`` frames per row: codes (B, K, T) or normalised latents (B, T, D)."""
+        raise NotImplementedError
+
+    @classmethod
+    def sampler(cls, settings: Mapping[str, Any] | None = None) -> Any:
+        """Sampler settings from a mapping, defaults for the rest.
+
+        Raises:
+            UserError: an unknown key or a value of the wrong type.
+        """
+        return from_dict(cls.sampler_class, settings or {}, f"{cls.name} sampler")
+
+    def encode_text(self, conditions: Conditions) -> tuple[Tensor, Tensor]:
+        """Text in the backbone's width (B, L, C) and its mask (B, L)."""
+        return self.text_stem(conditions.text, conditions.text_mask_BL), conditions.text_mask_BL
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Trainable parameters per part: each direct child module, and this module's own parameters as ``other``."""
+        counts = {name: sum(p.numel() for p in child.parameters()) for name, child in self.named_children()}
+        own = sum(p.numel() for p in self.parameters(recurse=False))
+        return {**counts, **({"other": own} if own else {})}

@@ -1,0 +1,40 @@
+"""The delay pattern of MusicGen (Copet et al. 2023; papers/002 section 3.2): codebook i is shifted right by i steps.
+
+With P(i, j) = (i, j + i - 1) (1-based), K codebooks of T frames become T + K - 1 columns; one column of special tokens
+comes first as the start, so T = 500, K = 4 gives 504 columns and 503 decoding steps. Cells outside the pattern hold the
+special token, whose id is the cardinality. Unlike audiocraft's training (501 columns), the tail columns are kept, so
+that all tokens are trained on and inference meets nothing new.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def columns(frames: int, codebooks: int) -> int:
+    """Number of columns of the delayed sequence, the start column included."""
+    return frames + codebooks
+
+
+def delay(codes_BKT: Tensor, special: int) -> Tensor:
+    """Apply the pattern: (B, K, T) -> (B, K, T + K), start column first."""
+    batch, codebooks, frames = codes_BKT.shape
+    delayed = codes_BKT.new_full((batch, codebooks, columns(frames, codebooks)), special)
+    for k in range(codebooks):
+        delayed[:, k, 1 + k : 1 + k + frames] = codes_BKT[:, k]
+    return delayed
+
+
+def undelay(delayed_BKS: Tensor) -> Tensor:
+    """Undo the pattern: (B, K, T + K) -> (B, K, T)."""
+    codebooks = delayed_BKS.shape[1]
+    frames = delayed_BKS.shape[2] - codebooks
+    return torch.stack([delayed_BKS[:, k, 1 + k : 1 + k + frames] for k in range(codebooks)], dim=1)
+
+
+def pattern_mask(frames: int, codebooks: int, device: torch.device | str = "cpu") -> Tensor:
+    """True where the delayed sequence holds a real token, (K, T + K)."""
+    column = torch.arange(columns(frames, codebooks), device=device)[None]
+    first = 1 + torch.arange(codebooks, device=device)[:, None]
+    return (column >= first) & (column < first + frames)

@@ -1,0 +1,66 @@
+"""Gaussian diffusion for the per-token head: cosine noise schedule, noise prediction, respaced ancestral sampling.
+
+Forward (papers/003 section 3.1, papers/004 section 3.1.1): x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps. abar follows
+the cosine schedule of Nichol and Dhariwal (2021) over 1000 steps. Sampling keeps a subset of the steps ("respacing"):
+between kept steps s < t the transition has alpha = abar_t / abar_s, and the update is DDPM's (Ho et al. 2020; papers/003
+eq. 3), with the posterior variance and no clipping. The temperature scales the noise that is added (papers/003
+appendix C).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+STEPS = 1000
+"""Training steps T; t runs over 0..T-1 (the papers' [0, T] has one value too many: published inconsistency X77)."""
+
+
+def cosine_alphas_bar(steps: int = STEPS) -> Tensor:
+    """abar_t for t = 0..steps-1, float64: products of 1 - beta, each beta at most 0.999."""
+
+    def level(t: float) -> float:
+        return math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
+
+    betas = [min(1 - level((i + 1) / steps) / level(i / steps), 0.999) for i in range(steps)]
+    return torch.cumprod(1 - torch.tensor(betas, dtype=torch.float64), dim=0)
+
+
+def respaced(kept: int, steps: int = STEPS) -> Tensor:
+    """``kept`` steps evenly spread over 0..steps-1, both ends in, descending, int64."""
+    return torch.linspace(0, steps - 1, kept, dtype=torch.float64).round().long().flip(0)
+
+
+class Diffusion:
+    """Tables of the noise schedule, and what is done with them."""
+
+    def __init__(self) -> None:
+        self.alphas_bar = cosine_alphas_bar()
+
+    def noised(self, x_0: Tensor, noise: Tensor, t_B: Tensor) -> Tensor:
+        """x_t for integer steps ``t_B``, one per row of (B, D) inputs."""
+        abar = self.alphas_bar[t_B.cpu()].to(x_0)[:, None]
+        return abar.sqrt() * x_0 + (1 - abar).sqrt() * noise
+
+    def sample(
+        self, predict_noise: Callable[[Tensor, int], Tensor], noise_SBD: Tensor, temperature: float = 1.0
+    ) -> Tensor:
+        """Denoise: (S + 1, B, D) standard normal draws -> (B, D).
+
+        Args:
+            predict_noise: the head, (x (B, D), step t) -> eps (B, D), guidance included.
+            noise_SBD: the starting point, then the noise added at each of the S steps (that of the last is unused).
+        """
+        steps = respaced(noise_SBD.shape[0] - 1)
+        x = noise_SBD[0]
+        for i, t in enumerate(steps.tolist()):
+            abar = float(self.alphas_bar[t])
+            abar_next = float(self.alphas_bar[steps[i + 1]]) if i + 1 < len(steps) else 1.0
+            alpha = abar / abar_next
+            x_mean = (x - (1 - alpha) / math.sqrt(1 - abar) * predict_noise(x, t)) / math.sqrt(alpha)
+            sigma = math.sqrt((1 - alpha) * (1 - abar_next) / (1 - abar))
+            x = x_mean + sigma * temperature * noise_SBD[i + 1] if abar_next < 1.0 else x_mean
+        return x

@@ -1,0 +1,114 @@
+"""The per-token diffusion head of MAR (Li et al. 2024), shared by mar, ntp and mntp.
+
+Block: x + gate * MLP(modulate(LayerNorm(x))), modulated by y = step embedding + condition; modulations and the output
+layer start at zero. Width 1024 and depth 3 in the papers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from backbones.positions import TimeEmbedding
+from common.seeds import ItemRNG
+from paradigms.diffusion import STEPS, Diffusion
+from paradigms.guidance import Schedule, guide
+
+
+@dataclass(frozen=True)
+class HeadOptions:
+    """Size of the head and how often each token is used in training.
+
+    Attributes:
+        width: hidden width; None follows the backbone: 1024 from d_model 768 up (the papers), else 2 d_model.
+        depth: residual blocks.
+        repeats: noise levels drawn per token and step (MAR's ``diffusion_batch_mul``).
+    """
+
+    width: int | None = None
+    depth: int = 3
+    repeats: int = 4
+
+
+@dataclass(frozen=True)
+class HeadSampler:
+    """How a token is drawn: denoising steps, temperature, guidance scale and its schedule over the clip."""
+
+    diffusion_steps: int = 100
+    temperature: float = 1.0
+    guidance: float = 3.0
+    guidance_schedule: Schedule = "constant"
+
+
+def modulate(h: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """AdaLN: h (1 + scale) + shift."""
+    return h * (1 + scale) + shift
+
+
+class ResidualBlock(nn.Module):
+    """One block of the head, (R, W) -> (R, W)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.mlp = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.modulation = nn.Linear(width, 3 * width)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Transform ``x`` under the activated condition ``y``."""
+        shift, scale, gate = self.modulation(y).chunk(3, dim=-1)
+        return x + gate * self.mlp(modulate(self.norm(x), shift, scale))
+
+
+class DiffusionHead(nn.Module):
+    """Predicts the noise in one token's latent from the backbone's output at its position."""
+
+    def __init__(self, options: HeadOptions, token_dim: int, d_model: int) -> None:
+        super().__init__()
+        width = options.width or (1024 if d_model >= 768 else 2 * d_model)
+        self.repeats, self.token_dim = options.repeats, token_dim
+        self.diffusion = Diffusion()
+        self.inputs = nn.Linear(token_dim, width)
+        self.step_embedding = TimeEmbedding(width, scale=1.0)
+        self.condition = nn.Linear(d_model, width)
+        self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(options.depth))
+        self.norm_out = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        self.modulation_out = nn.Linear(width, 2 * width)
+        self.outputs = nn.Linear(width, token_dim)
+        for layer in [*(block.modulation for block in self.blocks), self.modulation_out, self.outputs]:  # type: ignore[union-attr]
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x_RD: Tensor, t_R: Tensor, z_RC: Tensor) -> Tensor:
+        """Noise in tokens ``x_RD`` at integer steps ``t_R`` under conditions ``z_RC``; (R, D)."""
+        y = nn.functional.silu(self.step_embedding(t_R) + self.condition(z_RC))
+        h = self.inputs(x_RD)
+        for block in self.blocks:
+            h = block(h, y)
+        return self.outputs(modulate(self.norm_out(h), *self.modulation_out(y).chunk(2, dim=-1)))
+
+    def loss(self, tokens_BTD: Tensor, z_BTC: Tensor, rng: ItemRNG) -> Tensor:
+        """Noise-prediction error |eps - eps_hat|^2 (papers/003 eq. 2), mean over dims, tokens and repeats; (B,)."""
+        batch, frames, dim = tokens_BTD.shape
+        t = rng.integers(STEPS, self.repeats, frames).flatten()
+        noise = rng.normal(self.repeats, frames, dim).flatten(0, 2)
+        clean = tokens_BTD[:, None].expand(-1, self.repeats, -1, -1).flatten(0, 2)
+        z = z_BTC[:, None].expand(-1, self.repeats, -1, -1).flatten(0, 2)
+        error = (self(self.diffusion.noised(clean, noise, t), t, z) - noise).square()
+        return error.view(batch, -1).mean(dim=1)
+
+    def sample(self, z_BTC: Tensor, settings: HeadSampler, scale: float, rng: ItemRNG) -> Tensor:
+        """Draw tokens (B, T, D) for conditions (B, T, C), or (2B, T, C) with the null branch last when guided."""
+        frames, guided = z_BTC.shape[1], len(z_BTC) == 2 * len(rng)
+        noise = rng.normal(settings.diffusion_steps + 1, frames, self.token_dim)
+        noise_SRD = noise.transpose(0, 1).flatten(1, 2)
+        z_RC = z_BTC.flatten(0, 1)
+
+        def predict(x_RD: Tensor, t: int) -> Tensor:
+            rows = torch.cat([x_RD, x_RD]) if guided else x_RD
+            noise_hat = self(rows, torch.full((len(rows),), t, device=rows.device), z_RC)
+            return guide(noise_hat, scale) if guided else noise_hat
+
+        return self.diffusion.sample(predict, noise_SRD, settings.temperature).view(len(rng), frames, self.token_dim)

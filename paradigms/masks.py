@@ -1,0 +1,63 @@
+"""Mask ratios in training and unmasking counts in sampling.
+
+Ratios are drawn once per batch, so that every row keeps the same number of tokens and nothing has to be padded.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from common.seeds import ItemRNG
+
+
+@dataclass(frozen=True)
+class TruncatedNormal:
+    """Normal(mean, std) restricted to [low, high], drawn by the inverse CDF."""
+
+    mean: float
+    std: float
+    low: float
+    high: float
+
+    def draw(self, rng: ItemRNG) -> float:
+        """One draw from the single stream of ``rng``."""
+        z_scores = ((edge - self.mean) / self.std for edge in (self.low, self.high))
+        low, high = (0.5 * (1 + math.erf(z / math.sqrt(2))) for z in z_scores)
+        u = low + (high - low) * float(rng.uniform(1).double())
+        value = self.mean + self.std * float(torch.special.ndtri(torch.tensor(u, dtype=torch.float64)))
+        return min(max(value, self.low), self.high)
+
+
+MAR_RATIO = TruncatedNormal(mean=1.0, std=0.25, low=0.7, high=1.0)
+"""MAR's mask ratio (Li et al. 2024); mean 0.867."""
+
+# papers/003 figure 5 and table 8: an equal mixture of a normal at high ratios and a truncated normal whose tail reaches
+# low ratios. Its parameters are printed nowhere (published inconsistency X53); these are our reading of the figure.
+MNTP_HIGH = TruncatedNormal(mean=0.75, std=0.1, low=0.0, high=1.0)
+MNTP_LOW = TruncatedNormal(mean=0.0, std=0.35, low=0.0, high=1.0)
+
+
+def mntp_ratio(rng: ItemRNG) -> float:
+    """Drop ratio of masked next-token prediction: the equal-weight mixture of ``MNTP_HIGH`` and ``MNTP_LOW``."""
+    high = float(rng.uniform(1)) < 0.5
+    return (MNTP_HIGH if high else MNTP_LOW).draw(rng)
+
+
+def cosine_counts(frames: int, iterations: int) -> list[int]:
+    """Tokens still masked after each iteration: floor(T cos(pi i / 2N)), i = 1..N (papers/004 section 3.2.2).
+
+    At least one token is revealed per iteration, as MAR does (the bare formula reveals none at first: published
+    inconsistency X68); with more iterations than tokens the surplus falls away, so the list may be shorter than N.
+    """
+    counts, masked = [], frames
+    for i in range(1, iterations + 1):
+        masked = max(min(math.floor(frames * math.cos(math.pi / 2 * i / iterations) + 1e-9), masked - 1), 0)
+        if i == iterations:
+            masked = 0
+        counts.append(masked)
+        if masked == 0:
+            break
+    return counts
