@@ -1,0 +1,26 @@
+r"""Inception Score: are single clips classified with confidence, and do the clips together cover the classes?
+
+    IS = exp(mean_x KL(p(y|x) || p(y))),   p(y) = mean_x p(y|x)
+
+Salimans et al., 2016 (arXiv:1606.03498), section 4. It lies between 1 and the number of classes and needs no
+reference; it also cannot see whether the captions were followed. One score over the whole set: splitting it into
+tenths, as the first implementation did, biases it downwards (Barratt and Sharma, 2018, arXiv:1801.01973).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import rel_entr
+
+from benchmarks.metrics.arrays import as_matrix
+
+
+def inception_score(posteriors: ArrayLike) -> float:
+    """Inception Score of class posteriors (n, classes).
+
+    Raises:
+        UserError: no rows, NaN or infinity.
+    """
+    p = as_matrix(posteriors, "posteriors")
+    return float(np.exp(rel_entr(p, p.mean(axis=0)).sum(axis=1).mean()))
