@@ -6,10 +6,14 @@ the first root too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
+
 import numpy as np
 
 from corpora.pitch import pitch_class
-from corpora.procedural.composition import Composition
+from corpora.procedural.composition import Brief
+from corpora.procedural.harmony import Chord
 
 TEMPLATES = (
     "A {tempo} piece in {key} with {lead} over {comp}, {drums}.",
@@ -43,13 +47,12 @@ DRUM_WORDS = {
 TEMPO_WORDS = {80: "slow", 100: "moderate", 120: "fast", 140: "very fast"}
 
 
-def caption(composition: Composition, rng: np.random.Generator) -> str:
-    """One sentence about the composition, its wording drawn from ``rng``."""
+def caption(brief: Brief, chords: Sequence[Chord], rng: np.random.Generator) -> str:
+    """One sentence about a piece, its wording drawn from ``rng``; ``chords`` in order, repeats allowed."""
 
     def pick(choices: tuple[str, ...]) -> str:
         return choices[int(rng.integers(len(choices)))]
 
-    brief = composition.brief
     template = pick(TEMPLATES)
     words = {
         "key": brief.key.replace(":", " "),
@@ -63,6 +66,6 @@ def caption(composition: Composition, rng: np.random.Generator) -> str:
         **words, **{name.capitalize(): text[0].upper() + text[1:] for name, text in words.items()}
     )
     tonic = pitch_class(brief.key.partition(":")[0])
-    if composition.chords[0][2].root != tonic or int(rng.integers(3)) == 0:
-        sentence += f" Chords {', '.join(chord.symbol for _, _, chord in composition.chords)}."
+    if chords[0].root != tonic or int(rng.integers(3)) == 0:
+        sentence += f" Chords {', '.join(symbol for symbol, _ in groupby(chord.symbol for chord in chords))}."
     return sentence

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from common.seeds import seed_for
 from corpora.clip import Annotation
 from corpora.procedural import harmony, melody, patterns
 from corpora.procedural.harmony import Chord
@@ -77,9 +78,9 @@ class Composition:
 
 def compose(brief: Brief, seconds: float, seed: int) -> Composition:
     """Write the music for ``brief``: whole bars from beat 1, cut at ``seconds``."""
-    rng = np.random.Generator(np.random.PCG64(seed))
+    rng = _stream(seed, "parts")
     clock = _Clock(brief.tempo, brief.drums in patterns.SWUNG, seconds)
-    halves = _half_bars(brief, math.ceil(seconds * brief.tempo / 60 / 2 - 1e-9), rng)
+    halves = harmonise(brief, seconds, seed)
     comping = _pick(patterns.COMPING[brief.comp], rng)
     walking = _pick(patterns.BASS, rng)
     comp, bass = [], []
@@ -120,14 +121,16 @@ class _Clock:
         return Note(self.time(beat), min(self.time(beat + length), self.seconds), midi, accent)
 
 
-def _half_bars(brief: Brief, n: int, rng: np.random.Generator) -> list[Chord]:
-    """One chord per half bar; fast pieces may hold a chord for the whole bar."""
+def harmonise(brief: Brief, seconds: float, seed: int) -> list[Chord]:
+    """The chord of every half bar of ``compose(brief, seconds, seed)``; fast pieces may hold one for the whole bar."""
+    rng = _stream(seed, "harmony")
+    half_bars = math.ceil(seconds * brief.tempo / 60 / 2 - 1e-9)  # the last may be cut by the clip's end
     mode = brief.key.partition(":")[2]
     whole_bar = brief.tempo >= 120 and int(rng.integers(2)) == 1
     elsewhere = not whole_bar and int(rng.integers(4)) == 0
     numerals = _pick((harmony.OTHER_STARTS if elsewhere else harmony.TONIC_STARTS)[mode], rng).split()
     chords = [harmony.roman_chord(numeral, brief.key) for numeral in numerals]
-    return [chords[(i // 2 if whole_bar else i) % len(chords)] for i in range(n)]
+    return [chords[(i // 2 if whole_bar else i) % len(chords)] for i in range(half_bars)]
 
 
 def _lead_line(brief: Brief, halves: list[Chord], clock: _Clock, rng: np.random.Generator) -> list[Note]:
@@ -170,6 +173,10 @@ _SHORTEST = 0.05  # seconds; a note cut shorter than this by the clip's end is l
 
 def _kept(notes: list[Note]) -> tuple[Note, ...]:
     return tuple(note for note in notes if note.end - note.start >= _SHORTEST)
+
+
+def _stream(seed: int, part: str) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(seed_for(seed, part)))
 
 
 def _pick(choices: tuple[T, ...], rng: np.random.Generator) -> T:

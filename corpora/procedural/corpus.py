@@ -18,7 +18,7 @@ from common.seeds import seed_for
 from corpora.clip import Annotation, Clip, Corpus, tempo_bucket
 from corpora.pitch import KEYS, PITCH_CLASSES
 from corpora.procedural.captions import caption
-from corpora.procedural.composition import COMPS, DRUMS, LEADS, TEMPI, Brief, Composition, compose
+from corpora.procedural.composition import COMPS, DRUMS, LEADS, TEMPI, Brief, Composition, compose, harmonise
 from corpora.procedural.render import render
 
 GENERATOR_VERSION = 1  # raise it with any change that alters a note, a sample or a word
@@ -99,17 +99,17 @@ def _clip(name: str, split: str, index: int, seconds: float, seed: int, render: 
         tempo=int(_balanced(tuple(map(str, TEMPI)), index, (*stream, "tempo"))),
     )
     reader = ProceduralReader(brief, seconds, seed_for(*stream, index), render)
-    composition = reader.composition()
+    chords = harmonise(brief, seconds, reader.seed)
     words = np.random.Generator(np.random.PCG64(seed_for(*stream, index, "caption")))
     attributes = {
         "key": brief.key,
-        "root": PITCH_CLASSES[composition.chords[0][2].root],
+        "root": PITCH_CLASSES[chords[0].root],
         "lead": brief.lead,
         "comp": brief.comp,
         "drums": brief.drums,
         "tempo": tempo_bucket(brief.tempo),
     }
-    return Clip(f"{name}-{split}-{index:05d}", split, caption(composition, words), seconds, attributes, reader)
+    return Clip(f"{name}-{split}-{index:05d}", split, caption(brief, chords, words), seconds, attributes, reader)
 
 
 def _balanced(values: tuple[str, ...], index: int, stream: tuple[object, ...]) -> str:
