@@ -1,8 +1,8 @@
 """Static key/value cache for step-by-step decoding.
 
 Layout: per layer one preallocated (B, H, T_max, D) tensor for keys and one for values, filled from the left and read
-only up to the live length. Cross-attention keys and values depend on the text alone: they are computed once, on the first
-step, and kept here too (papers/002 appendix K says this cannot be done; it can, see published inconsistency X21).
+only up to the live length. Cross-attention keys and values depend on the text alone: they are computed once, on the
+first step, and kept here too (papers/002 appendix K says this cannot be done; it can, see published inconsistency X21).
 """
 
 from __future__ import annotations

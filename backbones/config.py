@@ -1,8 +1,8 @@
 """Shape and options of the shared transformer, and the sizes the papers used.
 
 The default is MusicGen-small's decoder (Copet et al. 2023; papers/002 appendix E.3.1): pre-LN, GELU, no biases in
-linear layers, cross-attention to the text in every block, sinusoidal positions. Everything else is an option that any paradigm
-may take, so that what one paper gave to one arm can be given to all.
+linear layers, cross-attention to the text in every block, sinusoidal positions. Everything else is an option that any
+paradigm may take, so that what one paper gave to one arm can be given to all.
 """
 
 from __future__ import annotations

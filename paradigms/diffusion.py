@@ -2,8 +2,8 @@
 
 Forward (papers/003 section 3.1, papers/004 section 3.1.1): x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps. abar follows
 the cosine schedule of Nichol and Dhariwal (2021) over 1000 steps. Sampling keeps a subset of the steps ("respacing"):
-between kept steps s < t the transition has alpha = abar_t / abar_s, and the update is DDPM's (Ho et al. 2020; papers/003
-eq. 3), with the posterior variance and no clipping. The temperature scales the noise that is added (papers/003
+between kept steps s < t the transition has alpha = abar_t / abar_s, and the update is DDPM's (Ho et al. 2020;
+papers/003 eq. 3), with the posterior variance and no clipping. The temperature scales the noise that is added (papers/003
 appendix C).
 """
 
