@@ -136,7 +136,7 @@ class Backbone(nn.Module):
         """Blocks ``start`` to ``stop`` (exclusive) over embedded input; an encoder and a decoder are two calls."""
         prefix = self._prefix(text_BLC, cache)
         n_prefix = 0 if prefix is None else prefix.shape[1]
-        angles = self._angles(x_BTC, positions_BT, cache, n_prefix)
+        angles = self._angles(x_BTC, positions_BT, cache, text_mask_BL if n_prefix else None)
         key_mask = self._key_mask(x_BTC, text_mask_BL, cache, n_prefix)
         if prefix is not None:
             x_BTC = torch.cat([prefix, x_BTC], dim=1)
@@ -170,14 +170,16 @@ class Backbone(nn.Module):
         return text_BLC
 
     def _angles(
-        self, x_BTC: Tensor, positions_BT: Tensor | None, cache: KVCache | None, n_prefix: int
+        self, x_BTC: Tensor, positions_BT: Tensor | None, cache: KVCache | None, prefix_mask_BL: Tensor | None
     ) -> tuple[Tensor, Tensor] | None:
-        """Rotary angles; prefix text stands before position 0, at -L..-1."""
+        """Rotary angles; the n real tokens of prefix text stand before position 0, at -n..-1 whatever the padding."""
         if self.config.positions != "rotary":
             return None
         positions = self._positions(x_BTC, positions_BT, cache)
-        before = torch.arange(-n_prefix, 0, device=x_BTC.device).expand(x_BTC.shape[0], -1)
-        return rotary_angles(torch.cat([before, positions], dim=1), self.config.d_model // self.config.n_heads)
+        if prefix_mask_BL is not None:
+            before = prefix_mask_BL.cumsum(dim=1) - 1 - prefix_mask_BL.sum(dim=1, keepdim=True)
+            positions = torch.cat([before, positions], dim=1)
+        return rotary_angles(positions, self.config.d_model // self.config.n_heads)
 
     def _key_mask(
         self, x_BTC: Tensor, text_mask_BL: Tensor | None, cache: KVCache | None, n_prefix: int
