@@ -1,0 +1,160 @@
+"""Any folder of sound files as a corpus: put a manifest.csv or manifest.jsonl beside them.
+
+    path,caption,split,key,tempo
+    audio/one.flac,"A slow waltz for piano in A minor",train,A:minor,84
+    audio/two.mp3,"Rain on a tin roof",test,,
+
+Columns:
+    path        (required) sound file, relative to the manifest; FLAC, OGG, WAV, MP3; any rate, any channels
+    caption     (required) what is heard
+    id          unique; default: the path without its ending
+    split       train, valid or test; default train. Where no row is valid, about a tenth of train is carved out.
+    group       recordings that belong together (song, artist, session); carving never parts a group
+    seconds     length; default: read from the file's header
+    annotation  JSON file, relative to the manifest (annotation_json.py)
+    label, key, root, lead, comp, drums, tempo   attributes; empty where unknown. Key as "A:minor"; tempo in beats a
+                minute, which becomes the bucket of ``clip.tempo_bucket``
+
+Other columns are left alone. Rows and files are checked for presence at load; decoding errors show when a clip is read,
+or all at once by ``Corpus.check()``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import cast
+
+import numpy as np
+
+from common.config import config_hash
+from common.errors import UserError, did_you_mean
+from common.seeds import seed_for
+from corpora.annotation_json import read_annotation
+from corpora.audio_files import duration, read_mono
+from corpora.clip import ATTRIBUTES, SPLITS, Annotation, Clip, Corpus, tempo_bucket
+from corpora.content import file_hashes
+from corpora.manifest import Row, find_manifest, read_manifest
+from corpora.pitch import normalise_key
+
+VALID_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class FileReader:
+    """Audio and annotation of one manifest row; ``where`` names the row in errors."""
+
+    path: Path
+    annotation_path: Path | None
+    where: str
+
+    def audio(self, sample_rate: int) -> np.ndarray:
+        """Mono samples (N,), float32 in [-1, 1], at ``sample_rate`` Hz (audio_files.py)."""
+        return read_mono(self.path, sample_rate, self.where)
+
+    def annotation(self) -> Annotation | None:
+        """The row's annotation file, or None where it has none."""
+        return read_annotation(self.annotation_path, self.where) if self.annotation_path else None
+
+
+def load_folder(spec: str, *, clips: int | None = None, seconds: float | None = None, seed: int = 0) -> Corpus:
+    """Load a folder, or the manifest at ``spec``.
+
+    Args:
+        clips: keep this many train clips, drawn by hash, in the manifest's order.
+        seconds: must be None: files keep their own lengths, and training crops segments.
+        seed: of the valid split, where it has to be carved from train.
+
+    Raises:
+        UserError: no manifest, or a bad row; the message names manifest, row, column and mend.
+    """
+    manifest = find_manifest(spec)
+    if seconds is not None:
+        raise UserError(f"{manifest}: seconds={seconds} has no effect on files, which keep their lengths; leave it out")
+    if clips is not None and clips < 1:
+        raise UserError(f"{manifest}: {clips} clips asked for; ask for at least 1")
+    rows = read_manifest(manifest)
+    named: dict[str, Row] = {}
+    splits: dict[str, list[Clip]] = {split: [] for split in SPLITS}
+    for row in rows:
+        clip = _clip(row, manifest)
+        if clip.id in named:
+            raise UserError(
+                f"{row.where}, column id: {clip.id!r} is also that of {named[clip.id].where}; make ids unique"
+            )
+        named[clip.id] = row
+        splits[clip.split].append(clip)
+    if not splits["valid"]:
+        groups = {clip_id: row.get("group") or clip_id for clip_id, row in named.items()}
+        splits["train"], splits["valid"] = _carve(splits["train"], groups, seed)
+    if not splits["train"]:
+        raise UserError(f"{manifest}: no train clips; give some rows split=train")
+    if clips is not None:
+        drawn = set(
+            sorted((clip.id for clip in splits["train"]), key=lambda name: seed_for("clips", seed, name))[:clips]
+        )
+        splits["train"] = [clip for clip in splits["train"] if clip.id in drawn]
+    return Corpus(manifest.parent.resolve().name, _fingerprint(splits, manifest), splits)
+
+
+def _clip(row: Row, manifest: Path) -> Clip:
+    path = manifest.parent / row.required("path")
+    if not path.is_file():
+        raise UserError(f"{row.where}, column path: no such file {path}; mend the path or remove the row")
+    annotation = manifest.parent / row.get("annotation") if row.get("annotation") else None
+    if annotation and not annotation.is_file():
+        raise UserError(f"{row.where}, column annotation: no such file {annotation}; mend the path or empty the cell")
+    split = row.get("split") or "train"
+    if split not in SPLITS:
+        hint = did_you_mean(split, list(SPLITS))
+        raise UserError(f"{row.where}, column split: unknown split {split!r}{hint}; use {', '.join(SPLITS)}")
+    return Clip(
+        id=row.get("id") or str(PurePosixPath(row.required("path")).with_suffix("")),
+        split=split,
+        caption=row.required("caption"),
+        seconds=row.number("seconds") or duration(path, row.where),
+        attributes=_attributes(row),
+        reader=FileReader(path, annotation, row.where),
+    )
+
+
+def _attributes(row: Row) -> dict[str, str]:
+    attributes = {name: row.get(name) for name in ATTRIBUTES if row.get(name)}
+    tempo = row.number("tempo")
+    if tempo is not None:
+        attributes["tempo"] = tempo_bucket(tempo)
+    if "key" in attributes:
+        try:
+            attributes["key"] = normalise_key(attributes["key"])
+        except ValueError as error:
+            raise UserError(f"{row.where}, column key: {error}, or empty the cell") from error
+    return attributes
+
+
+def _carve(train: list[Clip], groups: Mapping[str, str], seed: int) -> tuple[list[Clip], list[Clip]]:
+    """Move about a tenth of the train clips to valid, whole groups in an order drawn by hash, at least one group."""
+    sizes = Counter(groups[clip.id] for clip in train)
+    order = sorted(sizes, key=lambda group: seed_for("valid split", seed, group))
+    chosen: set[str] = set()
+    moved = 0
+    for group in order[:-1]:  # one group at least stays
+        if chosen and moved + sizes[group] > VALID_SHARE * len(train):
+            break
+        chosen.add(group)
+        moved += sizes[group]
+    kept = [clip for clip in train if groups[clip.id] not in chosen]
+    valid = [dataclasses.replace(clip, split="valid") for clip in train if groups[clip.id] in chosen]
+    return kept, valid
+
+
+def _fingerprint(splits: Mapping[str, list[Clip]], manifest: Path) -> str:
+    """Hash of what the clips say and of what their files hold, wherever the folder lies."""
+    clips = [clip for split in SPLITS for clip in splits[split]]
+    readers = [cast(FileReader, clip.reader) for clip in clips]
+    said = [[clip.id, clip.split, clip.caption, clip.seconds, dict(clip.attributes)] for clip in clips]
+    annotated = [reader.annotation_path is not None for reader in readers]
+    paths = [path for reader in readers for path in (reader.path, reader.annotation_path) if path]
+    return config_hash([said, annotated, file_hashes(paths, manifest)])
