@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.positions import TimeEmbedding
+from common.errors import UserError
 from common.seeds import ItemRNG
 from paradigms.diffusion import STEPS, Diffusion
 from paradigms.guidance import Schedule, guide
@@ -40,6 +41,12 @@ class HeadSampler:
     temperature: float = 1.0
     guidance: float = 3.0
     guidance_schedule: Schedule = "constant"
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.diffusion_steps <= STEPS:
+            raise UserError(f"sampler: diffusion_steps must be 2 to {STEPS}, not {self.diffusion_steps}")
+        if self.temperature < 0:
+            raise UserError(f"sampler: temperature must be 0 or more, not {self.temperature}")
 
 
 def modulate(h: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

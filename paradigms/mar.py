@@ -54,6 +54,11 @@ class MARSampler(HeadSampler):
     iterations: int = 64
     guidance_schedule: Schedule = "linear"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.iterations < 1:
+            raise UserError(f"mar sampler: iterations must be 1 or more, not {self.iterations}")
+
 
 class MAR(Paradigm):
     """Random-order masked prediction with a diffusion head."""

@@ -31,6 +31,8 @@ class ODESettings:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise UserError(f"fm sampler: steps must be 1 or more, not {self.steps}")
+        if self.tolerance <= 0:
+            raise UserError(f"fm sampler: tolerance must be above 0, not {self.tolerance}")
 
 
 def integrate(field: Field, start: Tensor, settings: ODESettings) -> Tensor:

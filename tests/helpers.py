@@ -9,6 +9,7 @@ import paradigms
 from backbones import BackboneConfig
 from common.seeds import ItemRNG
 from paradigms.base import Batch, Conditions, Paradigm
+from paradigms.heads import DiffusionHead
 from representations.base import LatentSpec
 from representations.text import TextSpec
 
@@ -18,9 +19,13 @@ BACKBONE = BackboneConfig(d_model=32, n_layers=2, n_heads=4, d_ff=64)
 
 HEAD = {"width": 32, "depth": 2, "repeats": 2}
 OPTIONS = {"mar": {"buffer_tokens": 3, "head": HEAD}, "mntp": {"head": HEAD}, "ntp": {"head": HEAD}}
-SAMPLERS = {"ar": {"top_k": 0, "guidance": 2.0}, "fm": {"steps": 4, "guidance": 2.0},
-            "mar": {"iterations": 4, "diffusion_steps": 8, "guidance": 2.0},
-            "mntp": {"diffusion_steps": 8, "guidance": 2.0}, "ntp": {"diffusion_steps": 8, "guidance": 2.0}}
+SAMPLERS = {
+    "ar": {"top_k": 0, "guidance": 2.0},
+    "fm": {"steps": 4, "guidance": 2.0},
+    "mar": {"iterations": 4, "diffusion_steps": 8, "guidance": 2.0},
+    "mntp": {"diffusion_steps": 8, "guidance": 2.0},
+    "ntp": {"diffusion_steps": 8, "guidance": 2.0},
+}
 
 
 def perturb(module: nn.Module, std: float = 0.15, seed: int = 0) -> nn.Module:
@@ -32,14 +37,36 @@ def perturb(module: nn.Module, std: float = 0.15, seed: int = 0) -> nn.Module:
     return module
 
 
-def make(name: str, options: dict | None = None, backbone: BackboneConfig = BACKBONE, latent: LatentSpec = LATENT,
-         text: TextSpec = TEXT, std: float = 0.15) -> Paradigm:
+def make(
+    name: str,
+    options: dict | None = None,
+    backbone: BackboneConfig = BACKBONE,
+    latent: LatentSpec = LATENT,
+    text: TextSpec = TEXT,
+    std: float = 0.15,
+) -> Paradigm:
     """A small paradigm with perturbed weights (std 0 leaves them as initialised), in evaluation mode."""
     torch.manual_seed(0)
     merged = {**OPTIONS.get(name, {}), **(options or {})}
     model = paradigms.build(name, merged, backbone, latent, text)
     perturb(model, std)
+    if std and isinstance(getattr(model, "head", None), DiffusionHead):
+        tame(model.head)
     return model.eval()
+
+
+def tame(head: DiffusionHead) -> None:
+    """Mix the optimal noise prediction for N(0, 1) data into an untrained head, so that its samples are of order one.
+
+    (A random head errs at the first denoising step, and unclipped sampling multiplies that by 1 / sqrt(alpha), hundreds.)
+    """
+    raw = head.forward
+
+    def forward(x_RD: Tensor, t_R: Tensor, z_RC: Tensor) -> Tensor:
+        abar = head.diffusion.alphas_bar[t_R].float()[:, None]
+        return (1 - abar).sqrt() * x_RD - abar.sqrt() * raw(x_RD, t_R, z_RC)
+
+    head.forward = forward
 
 
 def some_conditions(lengths: list[int], padded: int | None = None, seed: int = 0) -> Conditions:

@@ -46,7 +46,9 @@ def test_cache_computes_text_once_and_refuses_to_overflow() -> None:
     first = model(x[:, :1], words, MASK_BL, cache=cache)
     again = KVCache(model.config, 3, 2)
     again.cross = cache.cross
-    assert_close(model(x[:, :1], words * float("nan"), MASK_BL, cache=again), first)  # what is cached is used, not the text given
+    assert_close(
+        model(x[:, :1], words * float("nan"), MASK_BL, cache=again), first
+    )  # what is cached is used, not the text given
     with pytest.raises(ValueError, match="holds 2 positions, 3 asked"):
         model(x[:, :2], words, MASK_BL, cache=cache)
 
@@ -59,7 +61,9 @@ def test_neither_padding_nor_batch_mates_matter(text: str, positions: str, causa
     whole = model(x, words, MASK_BL)
     assert whole.isfinite().all()
     longer = torch.cat([words, torch.full((3, 4, 32), 1e3)], dim=1)
-    assert_close(model(x, longer, torch.cat([MASK_BL, torch.zeros(3, 4, dtype=torch.bool)], dim=1)), whole, rtol=1e-5, atol=1e-5)
+    assert_close(
+        model(x, longer, torch.cat([MASK_BL, torch.zeros(3, 4, dtype=torch.bool)], dim=1)), whole, rtol=1e-5, atol=1e-5
+    )
     for row, length in ((0, 3), (1, 5), (2, 1)):
         alone = model(x[row : row + 1], words[row : row + 1, :length], MASK_BL[row : row + 1, :length])
         assert_close(alone, whole[row : row + 1], rtol=1e-5, atol=1e-5)
@@ -157,7 +161,10 @@ def test_parameter_counts() -> None:
 def test_bad_configs_name_the_culprit() -> None:
     with pytest.raises(UserError, match="did you mean 'small'"):
         preset("smal")
-    for bad, culprit in (({"n_heads": 3}, "n_heads 3"), ({"n_layers": 3, "skips": True}, "n_layers must be even"),
-                         ({"d_model": 12, "positions": "rotary"}, "even head width")):
+    for bad, culprit in (
+        ({"n_heads": 3}, "n_heads 3"),
+        ({"n_layers": 3, "skips": True}, "n_layers must be even"),
+        ({"d_model": 12, "positions": "rotary"}, "even head width"),
+    ):
         with pytest.raises(UserError, match=culprit):
             replace(PRESETS["tiny"], **bad)
