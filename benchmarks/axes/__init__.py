@@ -1,0 +1,7 @@
+"""What can be measured. An axis expands a study to cells, prepares what they share, and measures them one by one."""
+
+from __future__ import annotations
+
+from common.registry import Registry
+
+AXES = Registry("axis", {"fidelity": "benchmarks.axes.fidelity:Fidelity"})

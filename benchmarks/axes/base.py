@@ -1,0 +1,82 @@
+"""What an axis has to offer, and what it hands back.
+
+@axis-dev: subclass nothing; write a class with ``default_study`` and the three methods of ``Axis``, and register it in
+``benchmarks/axes/__init__.py``, by the entry point ``paradigm_bench.axis``, or name it as ``package.module:Class`` in a
+study. ``expand`` and ``prepare`` run once in the parent, ``open`` and ``Group.measure`` in a worker process per group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from benchmarks.cells import Cell
+from benchmarks.records import ItemRow, Metric, Status, Training
+from benchmarks.study import Study
+
+
+class UnsupportedError(Exception):
+    """The system cannot do what the cell asks for: recorded as ``unsupported`` and never tried again."""
+
+
+def _silent(done: float, text: str) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where a group works.
+
+    Attributes:
+        study: its name.
+        results: ``results/<study>``; artefacts go below it, named relative to it.
+        work: what can be made again: checkpoints, shared by all studies.
+        report: called with the fraction of the group that is done and a few words, as often as one likes.
+    """
+
+    study: str
+    results: Path
+    work: Path
+    report: Callable[[float, str], None] = _silent
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one cell yields; becomes the middle of its record."""
+
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    training: Training | None = None
+    timing: dict[str, float] = field(default_factory=dict)
+    artefacts: dict[str, str] = field(default_factory=dict)
+    items: Sequence[ItemRow] = ()
+    status: Status = "ok"
+    reason: str = ""
+    environment: dict[str, Any] = field(default_factory=dict)
+
+
+class Group(Protocol):
+    """Cells that share what was loaded or trained for them."""
+
+    def measure(self, cell: Cell) -> Measurement:
+        """Measure one cell of the group."""
+        ...
+
+
+class Axis(Protocol):
+    """One thing that can be measured."""
+
+    default_study: str
+
+    def expand(self, study: Study) -> list[Cell]:
+        """All cells of ``study``, every default resolved."""
+        ...
+
+    def prepare(self, cells: Sequence[Cell], context: Context) -> None:
+        """Make once what several groups need, so that no two workers make it twice."""
+        ...
+
+    def open(self, cells: Sequence[Cell], context: Context) -> Group:
+        """Load, and train where needed, what one group's cells share."""
+        ...

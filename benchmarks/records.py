@@ -1,0 +1,223 @@
+"""Records: what one measurement left behind, one JSON file per attempt, never overwritten.
+
+A record is a cell (the whole resolved config of one measurement) with its status, its metrics with n and interval, what
+training cost, and where and when it ran; docs/records.md explains every field. Files live at
+``results/<study>/records/<id>-<attempt>.json``, with per-item scores beside as ``<id>-<attempt>.items.csv``. Many
+writers may share the folder: a file appears whole under a name that nobody else holds, or not at all.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import itertools
+import os
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from common.config import config_hash, from_dict, to_dict
+from common.errors import UserError
+from common.files import read_json, write_json, write_text
+
+SCHEMA_VERSION = 1
+Status = Literal["ok", "oom", "timeout", "unsupported", "failed", "throttled"]
+GOOD = frozenset({"ok", "unsupported"})  # final answers; every other status is tried again by the next run
+ItemRow = Mapping[str, Any]  # one generated clip: "item" (prompt id), "caption", then one number per metric
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure. ``low`` and ``high`` bound its 95% interval (None: no interval); ``value`` None: not defined here."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    unit: str = ""
+    better: Literal["higher", "lower", "neither"] = "neither"
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the checkpoint behind a cell cost; ``curve`` holds equally long columns (step, loss, cpu_seconds ...)."""
+
+    updates: int
+    cpu_seconds: float
+    wall_seconds: float
+    tokens: int = 0  # latent frames seen, padding left out
+    parameters: dict[str, int] = field(default_factory=dict)
+    curve: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    folder: str = ""  # the checkpoint, relative to the work folder
+
+
+@dataclass(frozen=True)
+class Record:
+    """One attempt at one cell. Field by field: docs/records.md."""
+
+    id: str
+    study: str
+    axis: str
+    system: str
+    kind: str
+    seed: int
+    status: Status
+    cell: dict[str, Any]
+    created: str
+    attempt: int = 0
+    at_updates: int | None = None
+    reason: str = ""
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    training: Training | None = None
+    timing: dict[str, float] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+    artefacts: dict[str, str] = field(default_factory=dict)
+    command: str = ""
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def stem(self) -> str:
+        """File name without its ending."""
+        return f"{self.id}-{self.attempt}"
+
+
+def save_record(folder: Path, record: Record, items: Sequence[ItemRow] = ()) -> Record:
+    """Write ``record`` (and its per-item scores) as the cell's next attempt; returns it with its attempt number.
+
+    The record is published last, so a record that exists has its items.
+
+    Raises:
+        UserError: the folder cannot be written or the disk is full; nothing half-written stays.
+    """
+    records = folder / "records"
+    for attempt in itertools.count(_last_attempt(records, record.id) + 1):
+        numbered = dataclasses.replace(record, attempt=attempt)
+        items_path = records / f"{numbered.stem}.items.csv"
+        if items:
+            if not _publish_text(items_path, _csv_text(items)):
+                continue
+            artefacts = {**record.artefacts, "items": f"records/{items_path.name}"}
+            numbered = dataclasses.replace(numbered, artefacts=artefacts)
+        if _publish_json(records / f"{numbered.stem}.json", to_dict(numbered)):
+            return numbered
+    raise AssertionError("unreachable: attempts are endless")
+
+
+def load_records(folder: Path) -> tuple[list[Record], list[str]]:
+    """All records of one study's folder, oldest first, and one line for every file that is not a good record."""
+    records: list[Record] = []
+    problems: list[str] = []
+    for path in sorted((folder / "records").glob("[!.]*.json")):
+        try:
+            records.append(read_record(path))
+        except UserError as error:
+            problems.append(str(error))
+    return sorted(records, key=lambda r: (r.created, r.attempt)), problems
+
+
+def read_record(path: Path) -> Record:
+    """One record, checked.
+
+    Raises:
+        UserError: not JSON, not a record, another schema version, or a file whose name or cell contradicts its id.
+    """
+    data = read_json(path)
+    if not isinstance(data, dict) or "schema_version" not in data or "cell" not in data:
+        raise UserError(f"{path}: not a record of this suite; move it elsewhere")
+    if data["schema_version"] != SCHEMA_VERSION:
+        raise UserError(
+            f"{path}: schema version {data['schema_version']}, this program reads {SCHEMA_VERSION}; "
+            "read it with the version of the program that wrote it, or run the cell again"
+        )
+    record = from_dict(Record, data, str(path))
+    if path.stem != record.stem:
+        raise UserError(f"{path}: its name does not match its id and attempt ({record.stem}); rename it")
+    if config_hash(record.cell) != record.id:
+        raise UserError(f"{path}: its cell does not match its id (edited by hand?); delete it and run the cell again")
+    return record
+
+
+def read_items(folder: Path, record: Record) -> list[dict[str, Any]]:
+    """The per-item scores of ``record``: numbers as floats, empty fields as NaN; empty list where it has none."""
+    name = record.artefacts.get("items")
+    if name is None:
+        return []
+    try:
+        with open(folder / name, newline="", encoding="utf-8") as file:
+            return [{key: _number(key, value) for key, value in row.items()} for row in csv.DictReader(file)]
+    except OSError as error:
+        raise UserError(
+            f"{folder / name}: per-item scores cannot be read ({error.strerror}); run the cell again"
+        ) from error
+
+
+def latest(records: Iterable[Record]) -> dict[str, Record]:
+    """Cell id -> the record that speaks for it: the newest good one, else the newest."""
+    chosen: dict[str, Record] = {}
+    for record in records:
+        held = chosen.get(record.id)
+        if held is None or record.status in GOOD or held.status not in GOOD:
+            chosen[record.id] = record
+    return chosen
+
+
+def metric(value: float | None, **fields: Any) -> Metric:
+    """A Metric whose NaN or infinite numbers become None, since JSON has neither."""
+    finite = {k: (None if isinstance(v, float) and v - v != 0 else v) for k, v in {"value": value, **fields}.items()}
+    return Metric(**finite)  # type: ignore[arg-type]
+
+
+def _last_attempt(records: Path, cell_id: str) -> int:
+    attempts = [path.name.removeprefix(f"{cell_id}-").split(".")[0] for path in records.glob(f"{cell_id}-*")]
+    return max((int(a) for a in attempts if a.isdigit()), default=0)
+
+
+def _publish_json(target: Path, data: Any) -> bool:
+    temporary = target.with_name(f".{uuid.uuid4().hex}.json")
+    write_json(temporary, data)
+    return _publish(temporary, target)
+
+
+def _publish_text(target: Path, text: str) -> bool:
+    temporary = target.with_name(f".{uuid.uuid4().hex}.csv")
+    write_text(temporary, text)
+    return _publish(temporary, target)
+
+
+def _publish(temporary: Path, target: Path) -> bool:
+    """Give a finished file its name unless the name is taken (a hard link, unlike a rename, never overwrites)."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error.strerror}; choose another --results folder") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def _csv_text(items: Sequence[ItemRow]) -> str:
+    columns = list(dict.fromkeys(key for row in items for key in row))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in items:
+        writer.writerow({k: "" if isinstance(v, float) and v != v else _short(v) for k, v in row.items()})
+    return buffer.getvalue()
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else value
+
+
+def _number(key: str, text: str) -> Any:
+    if key in ("item", "caption"):
+        return text
+    try:
+        return float(text) if text else float("nan")
+    except ValueError:
+        return text

@@ -1,0 +1,197 @@
+"""Runs cells: skips what is done, prepares what is shared, and works through the rest in a few processes at a time.
+
+Cells of one group (one training run and the measurements of it) share a worker. A worker that fails, is killed or
+exceeds its time leaves records that say so, and the run goes on. Ctrl-C stops the workers and keeps every finished
+record; training resumes from its last checkpoint when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.axes import AXES
+from benchmarks.axes.base import Context, Measurement
+from benchmarks.cells import Cell
+from benchmarks.progress import Progress, say
+from benchmarks.records import GOOD, Record, latest, load_records, save_record
+from benchmarks.worker import Job, make_record
+from common.config import config_hash, to_dict
+from common.files import write_json
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run has to do: cells with a good record already, and the rest in groups."""
+
+    done: list[Cell]
+    groups: list[list[Cell]]
+
+    @property
+    def pending(self) -> list[Cell]:
+        """The cells still to measure."""
+        return [cell for group in self.groups for cell in group]
+
+
+@dataclass
+class _Running:
+    cells: list[Cell]
+    process: subprocess.Popen[bytes]
+    status: Path
+    log: Path
+    known: set[str]  # stems of the records that existed before
+    started: float = field(default_factory=time.monotonic)
+    oom_kills: int = field(default_factory=lambda: oom_kills())
+
+
+def plan(cells: Sequence[Cell], results: Path) -> Plan:
+    """Leave out the cells that have a good record; failed ones are tried again."""
+    held = latest(load_records(results)[0])
+    good = {cell_id for cell_id, record in held.items() if record.status in GOOD}
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if cell.id not in good:
+            groups.setdefault(cell.group, []).append(cell)
+    # The longest first, so that the last worker does not start a long one alone.
+    ordered = sorted(groups.values(), key=lambda group: -max(cell.updates for cell in group))
+    return Plan(done=[cell for cell in cells if cell.id in good], groups=ordered)
+
+
+def run(
+    cells: Sequence[Cell],
+    axis: str,
+    context: Context,
+    *,
+    jobs: int = 1,
+    command: str = "",
+    timeout_s: float | None = None,
+) -> list[Record]:
+    """Measure every cell that has no good record yet; returns the records that now speak for ``cells``.
+
+    Args:
+        jobs: worker processes at a time; each gets an equal share of the cores.
+        timeout_s: a worker that takes longer is stopped and its cells recorded as ``timeout``.
+
+    Raises:
+        UserError: what the cells share cannot be prepared (a missing file, a full disk).
+        KeyboardInterrupt: after the workers have been stopped.
+    """
+    todo = plan(cells, context.results)
+    progress = Progress(total=len(cells), done=len(todo.done), groups=todo.groups)
+    if todo.groups:
+        AXES.load(axis)().prepare(todo.pending, context)
+        _work(todo.groups, _Launcher(axis, context, max(1, jobs), command), progress, timeout_s)
+    held = latest(load_records(context.results)[0])
+    return [held[cell.id] for cell in cells if cell.id in held]
+
+
+def oom_kills() -> int:
+    """How many processes the kernel has killed for memory since it started (0 where it does not say)."""
+    try:
+        lines = Path("/proc/vmstat").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    except (OSError, StopIteration):
+        return 0
+
+
+@dataclass(frozen=True)
+class _Launcher:
+    axis: str
+    context: Context
+    jobs: int
+    command: str
+
+    def start(self, cells: list[Cell]) -> _Running:
+        """Start a worker on one group."""
+        name = f"{config_hash([cell.id for cell in cells])}-{os.getpid()}"
+        folder = self.context.work / "jobs"
+        status, log = folder / f"{name}.status.json", folder / f"{name}.log"
+        write_json(folder / f"{name}.json", to_dict(self.job(cells, status)))
+        threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
+        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        variables = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(paths),
+            **{key: threads for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")},
+        }
+        known = {record.stem for record in load_records(self.context.results)[0]}
+        with open(log, "wb") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.worker", str(folder / f"{name}.json")],
+                env=variables, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches the runner alone, which then stops its workers in order
+            )  # fmt: skip
+        return _Running(cells, process, status, log, known)
+
+    def job(self, cells: list[Cell], status: Path) -> Job:
+        """What a worker on ``cells`` is told."""
+        context = self.context
+        return Job(
+            self.axis, context.study, str(context.results.resolve()), str(context.work.resolve()), self.command,
+            str(status), os.getpid(), tuple(cells),
+        )  # fmt: skip
+
+
+def _work(groups: list[list[Cell]], launcher: _Launcher, progress: Progress, timeout_s: float | None) -> None:
+    waiting, running = list(groups), list[_Running]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < launcher.jobs:
+                running.append(launcher.start(waiting.pop(0)))
+            time.sleep(0.2)
+            for worker in list(running):
+                late = timeout_s is not None and time.monotonic() - worker.started > timeout_s
+                if late:
+                    _stop([worker])
+                if late or worker.process.poll() is not None:
+                    running.remove(worker)
+                    progress.finished(worker.cells, _close(worker, launcher, timeout_s if late else None))
+            progress.show([worker.status for worker in running])
+    except KeyboardInterrupt:
+        _stop(running)
+        say(
+            f"stopped: {progress.done} of {progress.total} cells have their records; the same command goes on from here"
+        )
+        raise
+
+
+def _close(worker: _Running, launcher: _Launcher, timeout_s: float | None) -> list[Record]:
+    """The group's new records; cells that the worker left without one get a record that says why."""
+    new = [r for r in load_records(launcher.context.results)[0] if r.stem not in worker.known]
+    written = latest(record for record in new if record.id in {cell.id for cell in worker.cells})
+    for cell in worker.cells:
+        if cell.id not in written:
+            lost = make_record(cell, launcher.job([cell], worker.status), _post_mortem(worker, timeout_s))
+            written[cell.id] = save_record(launcher.context.results, lost)
+    return list(written.values())
+
+
+def _post_mortem(worker: _Running, timeout_s: float | None) -> Measurement:
+    code = worker.process.returncode
+    if timeout_s is not None:
+        return Measurement(status="timeout", reason=f"stopped after {timeout_s:g} s")
+    if code == -signal.SIGKILL and oom_kills() > worker.oom_kills:
+        return Measurement(status="oom", reason="the kernel killed the worker for memory")
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
+    return Measurement(status="failed", reason=f"the worker {how}; its output is in {worker.log}")
+
+
+def _stop(workers: Sequence[_Running], patience_s: float = 10.0) -> None:
+    """Ask the workers to end (training then saves its state), and end those that do not."""
+    for worker in workers:
+        worker.process.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + patience_s
+    for worker in workers:
+        try:
+            worker.process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            worker.process.kill()
+            worker.process.wait()

@@ -1,0 +1,74 @@
+"""An axis without models for testing the runner: each arm's option ``does`` says how its cells behave in the worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.axes.base import Context, Measurement, UnsupportedError
+from benchmarks.cells import Cell
+from benchmarks.records import Training, metric
+from benchmarks.study import Study
+from common.errors import UserError
+
+
+class FakeAxis:
+    default_study = "smoke"
+
+    def expand(self, study: Study) -> list[Cell]:
+        return [
+            self._cell(study, arm.name, str(arm.options.get("does", "work")), seed)
+            for arm in study.arms
+            for seed in study.seeds
+        ]
+
+    def _cell(self, study: Study, name: str, does: str, seed: int) -> Cell:
+        config = {"axis": "fake", "does": does, "seed": seed, "lr": study.train.lr}
+        return Cell(study.axis, name, "paradigm", seed, None, f"{name}-{seed}", config, updates=study.train.updates)
+
+    def prepare(self, cells: Sequence[Cell], context: Context) -> None:
+        marker = context.work / "prepared"
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.write_text(marker.read_text() + "x" if marker.exists() else "x")
+
+    def open(self, cells: Sequence[Cell], context: Context) -> FakeGroup:
+        if cells[0].config["does"] == "fail to open":
+            raise RuntimeError("opening failed")
+        return FakeGroup(context)
+
+
+class FakeGroup:
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def measure(self, cell: Cell) -> Measurement:
+        _behave(cell.config["does"], self.context.work)
+        items = [{"item": f"p{i}", "caption": "a, b", "score": i + cell.seed} for i in range(4)]
+        training = Training(
+            updates=10, cpu_seconds=1.0, wall_seconds=2.0, curve={"update": (1.0, 10.0), "loss": (3.0, 2.0)}
+        )
+        self.context.report(1.0, f"did {cell.title}")
+        return Measurement(metrics={"score": metric(1.5, n=4, better="higher")}, training=training, items=items)
+
+
+def _behave(does: str, work: Path) -> None:
+    if does == "raise":
+        raise ValueError("the cell is broken\nwith a second line")
+    if does == "user error":
+        raise UserError("no such file: x.wav")
+    if does == "unsupported":
+        raise UnsupportedError("fake cannot do this")
+    if does == "memory":
+        raise MemoryError("too much")
+    if does == "segfault":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if does == "exit":
+        os._exit(7)
+    if does == "sleep":
+        (work / "asleep").write_text(str(os.getpid()))
+        time.sleep(60)
+    if does == "once broken" and not (work / "mended").exists():
+        raise RuntimeError("not mended yet")

@@ -1,0 +1,92 @@
+"""Studies are read strictly, overrides reach every key, and identity covers every default."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.cells import Cell, check_distinct
+from benchmarks.study import load_study, study_names, with_corpus
+from common.errors import UserError
+
+BASE = "title: T\naxis: fidelity\narms: [ar, {paradigm: fm, label: fm-heun, sampler: {solver: heun}}]\n"
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "mine.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_short_forms_are_spelled_out(tmp_path: Path) -> None:
+    study = load_study(written(tmp_path, BASE))
+    assert study.name == "mine"
+    assert [arm.name for arm in study.arms] == ["ar", "fm-heun"]
+    assert study.arms[1].sampler == {"solver": "heun"}
+    assert study.train.lr == 1e-3
+
+
+def test_packaged_studies_are_valid() -> None:
+    assert {"quickstart", "small_cpu", "smoke"} <= set(study_names())
+    for name in study_names():
+        study = load_study(name)
+        assert study.name == name
+
+
+def test_set_reaches_nested_keys_with_yaml_values(tmp_path: Path) -> None:
+    study = load_study(
+        written(tmp_path, BASE),
+        ["train.lr=3e-4", "seeds=[1, 2]", "backbone.overrides.n_layers=2", "train.snapshots=[5]"],
+    )
+    assert (study.train.lr, study.seeds, study.train.snapshots) == (3e-4, (1, 2), (5,))
+    assert study.backbone.overrides == {"n_layers": 2}
+
+
+def test_paradigm_filter_keeps_the_studys_arm_and_adds_others_with_defaults(tmp_path: Path) -> None:
+    study = load_study(written(tmp_path, BASE), paradigms=["fm-heun", "mar"])
+    assert [(arm.name, arm.sampler) for arm in study.arms] == [("fm-heun", {"solver": "heun"}), ("mar", {})]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BASE + "trian: {}\n", "unknown key 'trian' (did you mean 'train'?)"),
+        (BASE + "train: {updates: many}\n", "train.updates: expected int, got 'many'"),
+        (BASE + "train: {lr: 1, lr: 2}\n", "the key 'lr' is given twice"),
+        (BASE + "seeds: []\n", "seeds is empty"),
+        (BASE + "name: a/b\n", "names a folder"),
+        (BASE.replace("label: fm-heun", "label: ar"), "two arms are called 'ar'"),
+        (BASE + "train: {lr: [}\n", "not valid YAML: line 4"),
+        ("- a\n", "expected a mapping"),
+        (BASE + "evaluation: {prompts: 1}\n", "evaluation.prompts is 1"),
+        (BASE + "train: {updates: -5}\n", "train.updates"),
+    ],
+)
+def test_bad_studies_are_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_study(written(tmp_path, text))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_study_gets_the_nearest_name() -> None:
+    with pytest.raises(UserError, match=r"did you mean 'quickstart'\?"):
+        load_study("quikstart")
+
+
+def test_set_without_a_value_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="expected KEY=VALUE"):
+        load_study(written(tmp_path, BASE), ["train.lr"])
+
+
+def test_another_corpus_gets_its_own_results(tmp_path: Path) -> None:
+    study = load_study(written(tmp_path, BASE))
+    assert with_corpus(study, str(tmp_path / "songs" / "manifest.csv")).name == "mine-songs"
+    assert with_corpus(study, str(tmp_path / "songs")).name == "mine-songs"
+
+
+def test_one_measurement_under_two_names_is_refused() -> None:
+    cells = [Cell("a", name, "paradigm", 0, None, name, {"lr": 1e-3}) for name in ("x", "y")]
+    with pytest.raises(UserError, match="'x seed 0' and 'y seed 0' are the same measurement"):
+        check_distinct(cells, "s")
