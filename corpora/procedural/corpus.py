@@ -21,7 +21,7 @@ from corpora.procedural.captions import caption
 from corpora.procedural.composition import COMPS, DRUMS, LEADS, TEMPI, Brief, Composition, compose, harmonise
 from corpora.procedural.render import render
 
-GENERATOR_VERSION = 1  # raise it with any change that alters a note, a sample or a word
+GENERATOR_VERSION = 2  # raise it with any change that alters a note, a sample or a word
 DEFAULT_TRAIN_CLIPS, VALID_CLIPS, TEST_CLIPS = 4000, 256, 512
 DEFAULT_SECONDS = 4.0
 MAX_SAMPLE_RATE = 48_000

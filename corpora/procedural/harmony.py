@@ -2,7 +2,8 @@
 
 A progression is written in Roman numerals: case gives the third (``ii`` minor, ``IV`` major), degrees are those of the
 major or natural minor scale, ``7`` after a major chord is a dominant seventh. Minor keys use the major dominant ``V7``
-of harmonic minor, so that the leading tone tells them from their relative major.
+of harmonic minor, so that the leading tone tells them from their relative major. Tonics are plain triads: a tonic with
+a seventh holds all of its relative's tonic.
 """
 
 from __future__ import annotations
@@ -12,24 +13,24 @@ from dataclasses import dataclass
 from corpora.pitch import PITCH_CLASSES, pitch_class
 
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
-QUALITIES = {"maj": (0, 4, 7), "min": (0, 3, 7), "7": (0, 4, 7, 10), "maj7": (0, 4, 7, 11), "min7": (0, 3, 7, 10)}
-SYMBOLS = {"maj": "", "min": "m", "7": "7", "maj7": "maj7", "min7": "m7"}
+QUALITIES = {"maj": (0, 4, 7), "min": (0, 3, 7), "7": (0, 4, 7, 10), "min7": (0, 3, 7, 10)}
+SYMBOLS = {"maj": "", "min": "m", "7": "7", "min7": "m7"}
 
 # Those that start on the tonic fit any clip. The others need the tonic's arrival to tell the key, so they are used only
 # where chords change every half bar; even at the slowest tempo the tonic then sounds within 4 s.
 TONIC_STARTS = {
     "major": (
-        "I V vi IV", "I vi IV V7", "I IV V7 I", "I vi ii V7", "I iii IV V7", "I IV I V7", "Imaj7 vi7 ii7 V7",
-        "Imaj7 IVmaj7 ii7 V7",
+        "I V vi IV", "I vi IV V7", "I IV V7 I", "I vi ii V7", "I iii IV V7", "I IV I V7", "I vi ii7 V7",
+        "I IV vi V",
     ),
     "minor": (
-        "i VI III VII", "i iv V7 i", "i VII VI V7", "i VI iv V7", "i iv VII III", "i V7 i iv", "i7 iv7 V7 i7",
+        "i VI III VII", "i iv V7 i", "i VII VI V7", "i VI iv V7", "i iv VII III", "i V7 i iv", "i iv7 V7 i",
         "i VI VII i",
     ),
 }  # fmt: skip
 OTHER_STARTS = {
-    "major": ("ii V7 I vi", "IV V7 I vi", "ii7 V7 Imaj7 vi7"),
-    "minor": ("iv V7 i VI", "VI V7 i iv", "iv7 V7 i7 VI"),
+    "major": ("ii V7 I vi", "IV V7 I vi", "ii7 V7 I IV"),
+    "minor": ("iv V7 i VI", "VI V7 i iv", "iv7 V7 i VII"),
 }
 _DEGREES = {"I": 0, "II": 1, "III": 2, "IV": 3, "V": 4, "VI": 5, "VII": 6}
 
@@ -60,7 +61,7 @@ class Chord:
 def roman_chord(numeral: str, key: str) -> Chord:
     """The chord that a Roman numeral such as ``"ii7"`` means in a key such as ``"C:major"``."""
     tonic, _, mode = key.partition(":")
-    degree = numeral.rstrip("maj7")
+    degree = numeral.rstrip("7")
     seventh = numeral[len(degree) :]
     minor = degree.islower()
     root = (pitch_class(tonic) + SCALES[mode][_DEGREES[degree.upper()]]) % 12
