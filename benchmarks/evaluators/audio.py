@@ -1,0 +1,70 @@
+"""The audio policy of every score: mono, the evaluator's rate, peak at -1 dBFS, fixed windows over the whole clip.
+
+Resampling or level alone can move a Frechet distance by tens, and a random crop makes one clip's two embeddings
+differ, so each of these is fixed here, done in float64, and stated in the record (``POLICY``).
+"""
+
+from __future__ import annotations
+
+from math import gcd
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.evaluators.base import Audio
+from common.errors import UserError
+
+PEAK_DBFS = -1.0
+SILENCE_DBFS = -80.0  # a clip whose peak is below this is silent: counted, and left at its level
+MIN_SECONDS = 0.1
+POLICY = {
+    "channels": "mono",
+    "resampling": "polyphase (scipy.signal.resample_poly), float64",
+    "peak_dbfs": PEAK_DBFS,
+    "silence_dbfs": SILENCE_DBFS,
+    "windows": "consecutive over the whole clip, the last aligned to its end; results averaged",
+}
+
+
+def check(audio: Audio, sample_rate: int, name: str) -> None:
+    """Refuse what cannot be scored.
+
+    Raises:
+        UserError: no clips, a clip that is not mono, too short, or holds NaN or infinity.
+    """
+    if not len(audio):
+        raise UserError(f"{name}: no clips to score; is the folder empty?")
+    for i, wav in enumerate(audio):
+        samples = np.asarray(wav)
+        if samples.ndim != 1:
+            raise UserError(f"{name}: clip {i} has shape {samples.shape}; give mono clips (N,)")
+        if len(samples) < MIN_SECONDS * sample_rate:
+            raise UserError(f"{name}: clip {i} lasts {len(samples) / sample_rate:.3f} s; give at least {MIN_SECONDS} s")
+        if not np.isfinite(samples).all():
+            raise UserError(f"{name}: clip {i} holds NaN or infinity; mend it or leave it out")
+
+
+def is_silent(wav: NDArray[np.floating]) -> bool:
+    """Whether the clip's peak is below -80 dBFS."""
+    return bool(np.abs(wav).max(initial=0.0) < 10 ** (SILENCE_DBFS / 20))
+
+
+def prepare(wav: NDArray[np.floating], sample_rate: int, target_rate: int) -> NDArray[np.float32]:
+    """One clip (N,) resampled to ``target_rate`` and scaled to a peak of -1 dBFS unless silent, float32."""
+    samples = np.asarray(wav, np.float64)
+    if sample_rate != target_rate:
+        from scipy.signal import resample_poly
+
+        common = gcd(sample_rate, target_rate)
+        samples = resample_poly(samples, target_rate // common, sample_rate // common)
+    if not is_silent(samples):
+        samples = samples * (10 ** (PEAK_DBFS / 20) / np.abs(samples).max())
+    return samples.astype(np.float32)
+
+
+def windows(wav: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """A clip (N,) as windows (W, size): consecutive, the last aligned to the end; a short clip is padded with zeros."""
+    if len(wav) <= size:
+        return np.pad(wav, (0, size - len(wav)))[None]
+    starts = [*range(0, len(wav) - size, size), len(wav) - size]
+    return np.stack([wav[start : start + size] for start in starts])

@@ -1,0 +1,85 @@
+"""What every evaluator offers the metrics: an embedding, class posteriors and text-audio similarity, with an identity.
+
+Audio comes as a list of mono arrays (N,) at one sample rate, of any lengths. Results are float64 and those of one clip
+never depend on its neighbours, on their order or on how many there are.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.registry import Registry
+
+Audio = Sequence[NDArray[np.float32]]
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """What an evaluator makes of n clips.
+
+    Attributes:
+        embeddings: (n, d), for set-level distances.
+        posteriors: attribute -> class probabilities (n, classes); empty for an evaluator that does not classify.
+        similarity: cosine between each clip and its caption (n,), in [-1, 1]; ``None`` without captions.
+        silent: how many of the clips are silent.
+    """
+
+    embeddings: Float
+    posteriors: dict[str, Float]
+    similarity: Float | None
+    silent: int = 0
+
+
+class Evaluator(ABC):
+    """Hears clips.
+
+    Attributes:
+        name: suffix of every metric made with it, e.g. ``"builtin"`` in ``fad_builtin`` (DESIGN.md, section 4, rule 7).
+        identity: digest of weights and configuration; goes into every record and every cache key.
+        classes: attribute -> its values, in the order of the posteriors' columns; may be empty.
+    """
+
+    name: str
+    identity: str
+    classes: dict[str, list[str]]
+
+    @abstractmethod
+    def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> Hearing:
+        """Everything in one pass over the clips.
+
+        Raises:
+            UserError: a clip that cannot be scored (its number is named), or not one caption per clip.
+        """
+
+    def embed(self, audio: Audio, sample_rate: int) -> Float:
+        """One embedding per clip, (n, d)."""
+        return self.hear(audio, sample_rate).embeddings
+
+    def posteriors(self, audio: Audio, sample_rate: int) -> dict[str, Float]:
+        """Class probabilities per attribute, each (n, classes)."""
+        return self.hear(audio, sample_rate).posteriors
+
+    def text_similarity(self, audio: Audio, sample_rate: int, captions: Sequence[str]) -> Float:
+        """Cosine between each clip and its caption, (n,); NaN from an evaluator that reads no captions."""
+        similarity = self.hear(audio, sample_rate, captions).similarity
+        return np.full(len(audio), np.nan) if similarity is None else similarity
+
+
+EVALUATORS = Registry("evaluator", {"builtin": "benchmarks.evaluators.builtin.provider:builtin_evaluator"})
+
+
+def get_evaluator(name: str = "builtin", **options: Any) -> Evaluator:
+    """The evaluator called ``name``; ``options`` are its own (built-in: ``corpus``, ``representation``, ``progress``).
+
+    Raises:
+        UserError: no such evaluator, or it cannot judge that corpus.
+    """
+    evaluator: Evaluator = EVALUATORS.load(name)(**options)
+    return evaluator

@@ -1,0 +1,145 @@
+"""The built-in listener as a judge: one clip at a time, on one thread, so that a result is the same to the last digit.
+
+A checkpoint is a folder with ``weights.safetensors`` and ``evaluator.json``: sizes, classes, vocabulary and the record
+of how it was made. The identity hashes what decides a score, and not the record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.evaluators import audio as policy
+from benchmarks.evaluators.base import Audio, Evaluator, Float, Hearing
+from benchmarks.evaluators.builtin import words
+from benchmarks.evaluators.builtin.frontend import SAMPLE_RATE, Frontend
+from benchmarks.evaluators.builtin.network import Listener, NetworkConfig
+from common.config import config_hash, from_dict, to_dict
+from common.errors import UserError
+from common.files import atomic_path, read_json, write_json
+
+FORMAT = 1  # raise it when the front-end, the network or the audio policy changes what a checkpoint hears
+OPENING_ATTRIBUTES = ("root",)  # facts of a clip's beginning: read from its first window alone
+
+
+class BuiltinEvaluator(Evaluator):
+    """See ``benchmarks.evaluators.base.Evaluator``.
+
+    Args:
+        network: the trained listener; it is set to evaluation mode.
+        vocabulary: the words of captions that it knows, in order.
+        record: how it was made; JSON-ready.
+    """
+
+    name = "builtin"
+
+    def __init__(
+        self,
+        network: Listener,
+        config: NetworkConfig,
+        classes: dict[str, list[str]],
+        vocabulary: tuple[str, ...],
+        record: dict[str, Any],
+    ) -> None:
+        self.network, self.config, self.classes = network.eval(), config, classes
+        self.vocabulary, self.record = vocabulary, record
+        self.frontend = Frontend()
+        self.identity = self._identity()
+
+    def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> Hearing:
+        """Embeddings, posteriors and, with captions, similarities; see ``Evaluator.hear``."""
+        policy.check(audio, sample_rate, "audio")
+        if captions is not None and len(captions) != len(audio):
+            raise UserError(f"{len(captions)} captions for {len(audio)} clips: give one caption per clip")
+        embeddings, similarity = [], []
+        posteriors: dict[str, list[Tensor]] = {name: [] for name in self.classes}
+        with torch.inference_mode(), one_thread():
+            for i, wav in enumerate(audio):
+                prepared = policy.prepare(wav, sample_rate, SAMPLE_RATE)
+                window_WN = torch.from_numpy(policy.windows(prepared, self.config.window))
+                heard = self.network(*self.frontend(window_WN))
+                embeddings.append(heard.embedding_BE.double().mean(0))
+                for name, logits in heard.logits.items():
+                    mine = logits[:1] if name in OPENING_ATTRIBUTES else logits
+                    posteriors[name].append(mine.double().softmax(-1).mean(0))
+                if captions is not None:
+                    text_1E = self.network.read(words.encode([captions[i]], self.vocabulary))
+                    similarity.append(_cosine(heard.shared_BE.double().mean(0), text_1E[0].double()))
+        return Hearing(
+            embeddings=_stack(embeddings),
+            posteriors={name: _stack(rows) for name, rows in posteriors.items()},
+            similarity=np.array(similarity) if captions is not None else None,
+            silent=sum(policy.is_silent(wav) for wav in audio),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint; the JSON comes last, so that a folder with it is whole."""
+        from safetensors.torch import save_file
+
+        with atomic_path(folder / "weights.safetensors") as path:
+            save_file({k: v.contiguous() for k, v in self.network.state_dict().items()}, path)
+        data = {"format": FORMAT, "identity": self.identity, "network": to_dict(self.config), "classes": self.classes}
+        write_json(folder / "evaluator.json", {**data, "record": self.record, "vocabulary": list(self.vocabulary)})
+
+    @classmethod
+    def load(cls, folder: Path) -> BuiltinEvaluator:
+        """Read a checkpoint.
+
+        Raises:
+            UserError: not an evaluator's folder, another format, or weights that are not the ones the JSON speaks of.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        data = read_json(folder / "evaluator.json")
+        if data.get("format") != FORMAT:
+            raise UserError(
+                f"{folder}: evaluator format {data.get('format')}, this version reads {FORMAT}; train it anew"
+            )
+        config = from_dict(NetworkConfig, data["network"], f"{folder}/evaluator.json: network")
+        classes, vocabulary = data["classes"], tuple(data["vocabulary"])
+        network = Listener(config, classes, len(vocabulary))
+        try:
+            network.load_state_dict(load_file(folder / "weights.safetensors"))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{folder}/weights.safetensors: {reason}; train the evaluator anew") from error
+        evaluator = cls(network, config, classes, vocabulary, data["record"])
+        if evaluator.identity != data["identity"]:
+            raise UserError(f"{folder}: weights and evaluator.json do not belong together; train the evaluator anew")
+        return evaluator
+
+    def _identity(self) -> str:
+        about = {"format": FORMAT, "network": to_dict(self.config), "classes": self.classes, "words": self.vocabulary}
+        digest = hashlib.sha256(config_hash(about).encode())
+        for name, tensor in sorted(self.network.state_dict().items()):
+            digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread: sums then always go in one order, however many cores the machine has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _stack(rows: list[Tensor]) -> Float:
+    return torch.stack(rows).numpy()
+
+
+def _cosine(audio_E: Tensor, text_E: Tensor) -> float:
+    from benchmarks.metrics.similarity import cosine_similarity
+
+    return float(cosine_similarity(audio_E[None].numpy(), text_E[None].numpy())[0])
