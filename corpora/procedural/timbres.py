@@ -74,7 +74,7 @@ def note(instrument: str, midi: int, seconds: float, sample_rate: int) -> np.nda
     return samples
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=256)
 def _held(instrument: str, midi: int, sample_rate: int) -> np.ndarray:
     """A note that is never released, (HELD_SECONDS * sample_rate,); made once a process, as notes recur."""
     timbre = TIMBRES[instrument]
