@@ -3,8 +3,8 @@
 Forward (papers/003 section 3.1, papers/004 section 3.1.1): x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps. abar follows
 the cosine schedule of Nichol and Dhariwal (2021) over 1000 steps. Sampling keeps a subset of the steps ("respacing"):
 between kept steps s < t the transition has alpha = abar_t / abar_s, and the update is DDPM's (Ho et al. 2020;
-papers/003 eq. 3), with the posterior variance and no clipping. The temperature scales the noise that is added (papers/003
-appendix C).
+papers/003 eq. 3), with the posterior variance and no clipping. The temperature scales the noise that is added
+(papers/003 appendix C).
 """
 
 from __future__ import annotations
@@ -39,11 +39,18 @@ class Diffusion:
 
     def __init__(self) -> None:
         self.alphas_bar = cosine_alphas_bar()
+        self._levels = torch.stack([self.alphas_bar.sqrt(), (1 - self.alphas_bar).sqrt()]).float()
+
+    def levels(self, t_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Signal and noise levels sqrt(abar_t) and sqrt(1 - abar_t) at integer steps, each (B, 1) float32."""
+        self._levels = self._levels.to(t_B.device)  # moved once
+        signal_B, noise_B = self._levels[:, t_B]
+        return signal_B[:, None], noise_B[:, None]
 
     def noised(self, x_0: Tensor, noise: Tensor, t_B: Tensor) -> Tensor:
         """x_t for integer steps ``t_B``, one per row of (B, D) inputs."""
-        abar = self.alphas_bar[t_B.cpu()].to(x_0)[:, None]
-        return abar.sqrt() * x_0 + (1 - abar).sqrt() * noise
+        signal_level, noise_level = self.levels(t_B)
+        return signal_level * x_0 + noise_level * noise
 
     def sample(
         self, predict_noise: Callable[[Tensor, int], Tensor], noise_SBD: Tensor, temperature: float = 1.0

@@ -9,7 +9,6 @@ import paradigms
 from backbones import BackboneConfig
 from common.seeds import ItemRNG
 from paradigms.base import Batch, Conditions, Paradigm
-from paradigms.heads import DiffusionHead
 from representations.base import LatentSpec
 from representations.text import TextSpec
 
@@ -50,23 +49,7 @@ def make(
     merged = {**OPTIONS.get(name, {}), **(options or {})}
     model = paradigms.build(name, merged, backbone, latent, text)
     perturb(model, std)
-    if std and isinstance(getattr(model, "head", None), DiffusionHead):
-        tame(model.head)
     return model.eval()
-
-
-def tame(head: DiffusionHead) -> None:
-    """Mix the optimal noise prediction for N(0, 1) data into an untrained head, so that its samples are of order one.
-
-    (A random head errs at the first denoising step, and unclipped sampling multiplies that by 1 / sqrt(alpha), hundreds.)
-    """
-    raw = head.forward
-
-    def forward(x_RD: Tensor, t_R: Tensor, z_RC: Tensor) -> Tensor:
-        abar = head.diffusion.alphas_bar[t_R].float()[:, None]
-        return (1 - abar).sqrt() * x_RD - abar.sqrt() * raw(x_RD, t_R, z_RC)
-
-    head.forward = forward
 
 
 def some_conditions(lengths: list[int], padded: int | None = None, seed: int = 0) -> Conditions:

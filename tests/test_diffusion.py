@@ -105,11 +105,11 @@ def test_head_loss_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     assert_close(loss_B, torch.stack(by_item), rtol=1e-4, atol=1e-5)
 
 
-def test_untrained_head_predicts_zero_and_then_every_input_counts() -> None:
+def test_untrained_head_is_right_in_pure_noise_and_then_every_input_counts() -> None:
     torch.manual_seed(0)
     head = DiffusionHead(HeadOptions(width=16, depth=2), 4, d_model=6)
     x, t, z = torch.randn(3, 4), torch.tensor([10, 500, 990]), torch.randn(3, 6)
-    assert (head(x, t, z) == 0).all()
+    assert_close(head(x, t, z), (1 - cosine_alphas_bar()[t]).sqrt().float()[:, None] * x)
     perturb(head, 0.2)
     base = head(x, t, z)
     for changed in (head(x + 1, t, z), head(x, t - 5, z), head(x, t, z.flip(0))):

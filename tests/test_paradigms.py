@@ -1,4 +1,4 @@
-"""What every paradigm must keep: no output depends on batch-mates or padding, seeds decide, shapes fit, options are checked."""
+"""What every paradigm must keep: outputs ignore batch-mates and padding, seeds decide, options are checked."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_impossible_sampler_settings(name: str, settings: dict, message: str) ->
 
 
 def test_unknown_paradigm_and_unfit_latent() -> None:
-    with pytest.raises(UserError, match="unknown paradigm 'mnpt'.*did you mean 'mntp'"):
+    with pytest.raises(UserError, match=r"unknown paradigm 'mnpt'.*did you mean 'mntp'"):
         paradigms.build("mnpt", {}, BACKBONE, LATENT, TEXT)
     with pytest.raises(UserError, match="'ar' models codes, which 'toy' has not"):
         paradigms.build("ar", {}, BACKBONE, LATENT.replace(codebooks=0, cardinality=0), TEXT)
