@@ -221,6 +221,6 @@ def _strict_loader() -> type:
 def with_corpus(study: Study, folder: str) -> Study:
     """The same study on another corpus; its results go to a folder of their own, ``<study>-<corpus>``."""
     path = Path(folder)
-    name = (path.parent if path.suffix else path).resolve().name
+    name = re.sub(r"[^A-Za-z0-9_.-]", "-", (path.parent if path.is_file() else path).resolve().name)
     corpus = CorpusChoice(spec=folder, clips=None, seconds=None, seed=study.corpus.seed)
     return dataclasses.replace(study, name=f"{study.name}-{name}", corpus=corpus)

@@ -82,7 +82,10 @@ def test_set_without_a_value_is_refused(tmp_path: Path) -> None:
 
 def test_another_corpus_gets_its_own_results(tmp_path: Path) -> None:
     study = load_study(written(tmp_path, BASE))
+    (tmp_path / "songs").mkdir()
+    (tmp_path / "songs" / "manifest.csv").touch()
     assert with_corpus(study, str(tmp_path / "songs" / "manifest.csv")).name == "mine-songs"
+    assert with_corpus(study, "builtin:fluidsynth").name == "mine-builtin-fluidsynth"
     assert with_corpus(study, str(tmp_path / "songs")).name == "mine-songs"
 
 

@@ -1,0 +1,143 @@
+"""Fidelity and caption adherence: train all arms alike, generate for the same captions, judge by the same evaluator.
+
+The test split, ordered by hashes of clip ids, is cut into two disjoint halves of equal size n: the captions of the
+first are the prompts, the audio of the second is the reference set of every distance. Paired scores compare a clip with
+its prompt's own audio. Floors and ceilings (systems.py) answer the same prompts and are scored by the same code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.axes.base import Context, Measurement
+from benchmarks.cells import Cell
+from benchmarks.study import CorpusChoice, Study
+from common.config import from_dict
+from common.seeds import seed_for
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from benchmarks.pipeline import Data
+    from benchmarks.records import Training
+
+
+class Fidelity:
+    """The axis; see the module's docstring."""
+
+    default_study = "quickstart"
+
+    def expand(self, study: Study) -> list[Cell]:
+        """References first, then every arm for every seed, at every snapshot and at the end."""
+        from benchmarks.axes.fidelity_cells import expand
+
+        return expand(study)
+
+    def prepare(self, cells: Sequence[Cell], context: Context) -> None:
+        """Encode the training clips once, before the workers start; expanding has made the evaluator ready."""
+        data_of(cells[-1])
+
+    def open(self, cells: Sequence[Cell], context: Context) -> FidelityGroup:
+        """Load data and evaluator; train the arm that the cells measure."""
+        return FidelityGroup(cells, context)
+
+
+def data_of(cell: Cell) -> Data:
+    """The data that a cell's worker needs; latents only where something is trained."""
+    from benchmarks.pipeline import Sources, load_data
+
+    sources = cell.how["sources"]
+    corpus = from_dict(CorpusChoice, sources["corpus"], "corpus")
+    return load_data(Sources(corpus, sources["representation"], sources["text"]), latents=cell.kind == "paradigm")
+
+
+class FidelityGroup:
+    """One trained arm, or all references."""
+
+    def __init__(self, cells: Sequence[Cell], context: Context) -> None:
+        from benchmarks.axes.judging import load_exam
+        from benchmarks.trained import train_system
+
+        first = cells[0]
+        self.context, self.data = context, data_of(first)
+        if first.kind == "paradigm":
+            self.result, self.training = train_system(first.config, self.data, context.work, context.report)
+        self.exam = load_exam(first.config["evaluation"], first.how["evaluator"], self.data)
+
+    def measure(self, cell: Cell) -> Measurement:
+        """Make one clip per prompt and score them."""
+        from benchmarks.axes.scoring import score
+
+        begun = time.perf_counter()
+        audio_BN, timing = self._reference(cell) if cell.kind == "reference" else self._generate(cell)
+        metrics, items, basis = score(audio_BN, self.exam)
+        timing["measuring_seconds"] = time.perf_counter() - begun
+        return Measurement(
+            metrics=metrics,
+            items=items,
+            timing={name: round(value, 4) for name, value in timing.items()},
+            training=None if cell.at_updates is None else at_update(self.training, cell.at_updates),
+            artefacts=self._keep(cell, audio_BN),
+            environment={"scoring": basis},
+        )
+
+    def _reference(self, cell: Cell) -> tuple[np.ndarray, dict[str, float]]:
+        from benchmarks.systems import REFERENCES
+
+        make = REFERENCES[cell.config["reference"]]
+        return make(self.exam.prompt_audio_BN, self.data.representation, cell.seed), {}
+
+    def _generate(self, cell: Cell) -> tuple[np.ndarray, dict[str, float]]:
+        import torch
+
+        import paradigms
+        from benchmarks.pipeline import generate
+
+        final = cell.at_updates == self.training.updates
+        model = paradigms.load(self.result.final if final else self.result.snapshots[cell.at_updates or 0])
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
+        prompts = self.exam.prompts
+        made = generate(
+            model, self.data.representation, self.data.text, [clip.caption for clip in prompts],
+            [seed_for(cell.seed, clip.id, 0) for clip in prompts], model.sampler(cell.config["sampler"]),
+            cell.config["evaluation"]["seconds"], cell.how["batch"],
+        )  # fmt: skip
+        timing = {
+            "sampling_seconds_per_clip": made.sampling_seconds,
+            "decoding_seconds_per_clip": made.decoding_seconds,
+        }
+        return made.audio_BN, {"seconds_per_clip": made.sampling_seconds + made.decoding_seconds, **timing}
+
+    def _keep(self, cell: Cell, audio_BN: np.ndarray) -> dict[str, str]:
+        """Write the clips of the first prompts; names hold the cell, so that no later measurement replaces them."""
+        from benchmarks.audio import write_audio
+        from benchmarks.systems import FLOORS
+
+        unheard = cell.system in FLOORS or (cell.at_updates is not None and cell.at_updates < self.training.updates)
+        if unheard:
+            return {}
+        kept: dict[str, str] = {}
+        for clip, audio_N in zip(self.exam.prompts[: cell.how["keep_audio"]], audio_BN):
+            prompt = clip.id.replace("/", "_")
+            name = f"audio/{cell.system}-s{cell.seed}-{prompt}-{cell.id[:6]}.flac"
+            write_audio(self.context.results / name, audio_N, self.exam.sample_rate)
+            kept[f"audio/{prompt}"] = name
+        return kept
+
+
+def at_update(training: Training, update: int) -> Training:
+    """The cost of the first ``update`` updates of a training run."""
+    kept = [i for i, at in enumerate(training.curve["update"]) if at <= update]
+    curve: dict[str, Any] = {name: tuple(column[i] for i in kept) for name, column in training.curve.items()}
+    share = update / training.updates
+    return dataclasses.replace(
+        training,
+        updates=update,
+        cpu_seconds=round(training.cpu_seconds * share, 1),
+        wall_seconds=round(training.wall_seconds * share, 1),
+        tokens=round(training.tokens * share),
+        curve=curve,
+    )

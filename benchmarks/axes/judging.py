@@ -1,0 +1,74 @@
+"""What every system of a fidelity study is judged against: prompts, reference audio and evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.evaluators import get_evaluator
+from common.seeds import seed_for
+
+if TYPE_CHECKING:
+    from benchmarks.evaluators import Evaluator, Hearing
+    from benchmarks.pipeline import Data
+    from corpora import Clip, Corpus
+
+
+@dataclass(frozen=True)
+class Exam:
+    """The same for every system of a study.
+
+    Attributes:
+        prompts: clips whose captions are the prompts.
+        prompt_audio_BN: their own audio (n, N), and what the evaluator makes of it.
+        heard_reference: what it makes of n other clips of the split, the reference set of distances.
+    """
+
+    prompts: list[Clip]
+    prompt_audio_BN: np.ndarray
+    heard_prompts: Hearing
+    heard_reference: Hearing
+    sample_rate: int
+    evaluator: Evaluator
+
+
+def load_exam(evaluation: dict[str, Any], evaluator: str, data: Data) -> Exam:
+    """The exam that a cell's ``evaluation`` config describes."""
+    clips = eligible(data.corpus, evaluation["split"], evaluation["seconds"])
+    n, rate = evaluation["prompts"], evaluation["sample_rate"]
+    samples = round(evaluation["seconds"] * rate)
+    listener = load_evaluator(evaluator, data)
+    prompt_audio_BN = _audio(clips[:n], rate, samples)
+    return Exam(
+        prompts=clips[:n],
+        prompt_audio_BN=prompt_audio_BN,
+        heard_prompts=listener.hear(list(prompt_audio_BN), rate),
+        heard_reference=listener.hear(list(_audio(clips[n : 2 * n], rate, samples)), rate),
+        sample_rate=rate,
+        evaluator=listener,
+    )
+
+
+def eligible(corpus: Corpus, split: str, seconds: float) -> list[Clip]:
+    """Clips of ``split`` that last ``seconds`` (to 10 ms), by hashes of their ids, which no file order biases."""
+    return sorted(
+        (clip for clip in corpus.clips(split) if clip.seconds >= seconds - 0.01),
+        key=lambda clip: seed_for("prompt", clip.id),
+    )
+
+
+def load_evaluator(name: str, data: Data) -> Evaluator:
+    """The evaluator called ``name``, or in the folder ``name``; one that has to be trained for a corpus is cached."""
+    if Path(name).is_dir():
+        return get_evaluator("builtin", folder=Path(name))
+    return get_evaluator(name, corpus=data.corpus, representation=data.representation)
+
+
+def _audio(clips: Sequence[Clip], sample_rate: int, samples: int) -> np.ndarray:
+    """The beginnings of clips as (B, N); rounding may leave the last few samples of a clip to be padded."""
+    rows = [clip.audio(sample_rate)[:samples] for clip in clips]
+    return np.stack([np.pad(row, (0, samples - len(row))) for row in rows]).astype(np.float32)

@@ -1,0 +1,187 @@
+"""From a caption to audio: what a system needs around its model, made once and found again by content.
+
+    corpus -> representation -> latents (cached) -> text encoder -> model -> training -> sampling -> decoding
+
+``Sources`` says where things are found on this machine; ``identity`` says what they are, by content, for records.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+import paradigms
+from backbones import BackboneConfig
+from common.files import read_json, write_json
+from common.seeds import ItemRNG, seed_for
+from corpora import load_corpus
+from paradigms.base import Conditions
+from representations import load_representation
+from representations.base import fit_length
+from representations.text import load_text_encoder
+
+if TYPE_CHECKING:
+    from benchmarks.study import CorpusChoice
+    from corpora import Corpus
+    from paradigms.base import Paradigm
+    from representations import LatentSpec, Representation
+    from representations.latents import LatentStore
+    from representations.text import TextEncoder
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where this machine finds what a cell names by content: a corpus, and specs of representation and text encoder."""
+
+    corpus: CorpusChoice
+    representation: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Data:
+    """A corpus seen through a representation, and the encoder of its captions."""
+
+    sources: Sources
+    corpus: Corpus
+    representation: Representation
+    text: TextEncoder
+    store: LatentStore | None = None  # the encoded training clips, where a model is trained
+
+    @property
+    def latent(self) -> LatentSpec:
+        """What models see, normalisation included."""
+        return self.store.spec if self.store is not None else self.representation.spec
+
+
+def open_corpus(choice: CorpusChoice) -> Corpus:
+    """The corpus of a study."""
+    return load_corpus(choice.spec, clips=choice.clips, seconds=choice.seconds, seed=choice.seed)
+
+
+def load_data(sources: Sources, latents: bool = True) -> Data:
+    """Load everything but the model; ``latents``: encode the training clips too, or take them from the cache."""
+    from representations.latents import encode_corpus
+
+    corpus = open_corpus(sources.corpus)
+    representation = load_representation(sources.representation)
+    text = load_text_encoder(sources.text, [clip.caption for clip in corpus.clips("train")])
+    store = encode_corpus(corpus, representation, splits=("train",)) if latents else None
+    return Data(sources, corpus, representation, text, store)
+
+
+def identity(data: Data) -> dict[str, Any]:
+    """What the data is, by content: names and fingerprints, no paths."""
+    return {
+        "corpus": {"name": data.corpus.name, "fingerprint": data.corpus.fingerprint},
+        "representation": {"name": data.representation.spec.name, "fingerprint": data.representation.fingerprint},
+        "text": text_name(data.sources.text),
+    }
+
+
+def text_name(spec: str) -> str:
+    """A text encoder's spec with folders cut down to their names, since a path is no content."""
+    return "+".join(
+        f"{kind}:{Path(where).name}" if where else kind
+        for kind, _, where in (s.partition(":") for s in spec.split("+"))
+    )
+
+
+def build_model(name: str, options: Mapping[str, Any], backbone: BackboneConfig, data: Data, seed: int) -> Paradigm:
+    """A randomly initialised model for ``data``; equal seeds give equal weights."""
+    torch.manual_seed(seed_for(seed, "initialisation"))
+    return paradigms.build(name, options, backbone, data.latent, data.text.spec)
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Clips (n, N) and what they took: seconds of sampling and of decoding, per clip."""
+
+    audio_BN: np.ndarray
+    sampling_seconds: float
+    decoding_seconds: float
+
+
+def generate(
+    model: Paradigm, representation: Representation, text: TextEncoder, captions: Sequence[str], seeds: Sequence[int],
+    sampler: Any, seconds: float, batch: int = 16,
+) -> Generated:  # fmt: skip
+    """One clip of ``seconds`` per caption; ``batch`` at a time, on which no clip depends."""
+    device = next(model.parameters()).device
+    frames = model.latent.frames(seconds)
+    samples = round(seconds * representation.spec.sample_rate)
+    clips, sampling, decoding = [], 0.0, 0.0
+    for start in range(0, len(captions), batch):
+        part = slice(start, start + batch)
+        begun = time.perf_counter()
+        encoded, mask_BL = text.encode(list(captions[part]))
+        conditions = Conditions(encoded, mask_BL).to(device)
+        drawn = model.generate(conditions, frames, sampler, ItemRNG(seeds[part], device)).cpu()
+        drawn_at = time.perf_counter()
+        clips.append(to_audio(drawn, model, representation, samples))
+        sampling += drawn_at - begun
+        decoding += time.perf_counter() - drawn_at
+    n = max(1, len(captions))
+    return Generated(np.concatenate(clips), sampling / n, decoding / n)
+
+
+@torch.no_grad()
+def to_audio(drawn: torch.Tensor, model: Paradigm, representation: Representation, samples: int) -> np.ndarray:
+    """What a model drew, codes or normalised latents, as waveforms (B, samples), clipped to [-1, 1]."""
+    z_BTD = representation.dequantise(drawn) if model.view == "codes" else model.latent.denormalise(drawn)
+    return fit_length(representation.decode(z_BTD), samples).clamp(-1, 1).numpy()
+
+
+def save_model(model: Paradigm, folder: Path, data: Data, sampler: Mapping[str, Any], seconds: float) -> None:
+    """``paradigms.save``, and beside it what is needed to go from a caption to audio with this model alone."""
+    write_json(
+        folder / "pipeline.json",
+        {
+            "representation": data.sources.representation,
+            "representation_fingerprint": data.representation.fingerprint,
+            "text": data.sources.text,
+            "sampler": dict(sampler),
+            "seconds": seconds,
+        },
+    )
+    paradigms.save(model, folder)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A trained model with everything around it."""
+
+    model: Paradigm
+    representation: Representation
+    text: TextEncoder
+    sampler: dict[str, Any]
+    seconds: float
+
+
+def load_model(folder: Path) -> Loaded:
+    """Read what ``save_model`` wrote.
+
+    Raises:
+        UserError: no model there, or its representation is not the one it was trained on.
+    """
+    from common.errors import UserError
+    from representations.text import WordTokeniser
+
+    about = read_json(folder / "pipeline.json")
+    model = paradigms.load(folder)
+    representation = load_representation(about["representation"])
+    if representation.fingerprint != about["representation_fingerprint"]:
+        raise UserError(
+            f"{folder}: trained on another {about['representation']!r} (there {about['representation_fingerprint']}, "
+            f"here {representation.fingerprint}); train it anew or give back the old weights"
+        )
+    spec = model.text_stem.spec
+    words = spec.kind == "tokens"
+    text = WordTokeniser(spec.vocabulary, spec.max_length) if words else load_text_encoder(about["text"])
+    return Loaded(model, representation, text, about["sampler"], about["seconds"])
