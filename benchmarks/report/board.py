@@ -1,0 +1,147 @@
+"""Which records a table may hold: one setting, the newest, and nothing that cannot stand beside it.
+
+Records of one study can differ in setting (other budget, codec, evaluator, number of prompts). Rows of one table never
+do: the board takes the setting of the newest arm and counts what it leaves out. Arms may differ in what a paradigm
+needs by nature (attention mask, time input) and in options and samplers, which their records state.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paradigms
+from benchmarks.records import Record, latest, read_items
+from benchmarks.systems import CEILINGS, FLOORS
+from common.config import config_hash
+
+BY_NATURE = ("causal", "time")  # backbone fields that a paradigm fixes itself
+Items = dict[tuple[str, int], float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system: its records at the end of training, one per seed, and those of earlier snapshots."""
+
+    system: str
+    kind: str
+    records: list[Record]
+    snapshots: list[Record]
+
+    @property
+    def good(self) -> list[Record]:
+        """The final records that have scores."""
+        return [record for record in self.records if record.status == "ok"]
+
+
+@dataclass(frozen=True)
+class Board:
+    """The rows of one study's tables; see the module's docstring.
+
+    Attributes:
+        folder: ``results/<study>``.
+        rows: ceilings, floors, then arms.
+        left_out: records of other settings, by what is different about them.
+    """
+
+    study: str
+    folder: Path
+    rows: list[Row]
+    left_out: dict[str, int]
+
+    @property
+    def arms(self) -> list[Row]:
+        """The rows of paradigms."""
+        return [row for row in self.rows if row.kind == "paradigm"]
+
+    @property
+    def records(self) -> list[Record]:
+        """All records of the tables."""
+        return [record for row in self.rows for record in (*row.records, *row.snapshots)]
+
+    def row(self, system: str) -> Row | None:
+        """The row of ``system``."""
+        return next((row for row in self.rows if row.system == system), None)
+
+    @functools.cached_property
+    def _items(self) -> dict[str, list[tuple[int, dict[str, Any]]]]:
+        """System -> (seed, scored item)."""
+        return {
+            row.system: [(record.seed, item) for record in row.good for item in read_items(self.folder, record)]
+            for row in self.rows
+        }
+
+    def items(self, row: Row, metric: str) -> Items:
+        """(prompt, seed) -> score of every item of a row; empty where the metric is not scored per item."""
+        return {(item["item"], seed): item[metric] for seed, item in self._items[row.system] if metric in item}
+
+
+def make_board(study: str, folder: Path, records: Sequence[Record]) -> Board:
+    """The board of the newest setting among ``records`` (oldest first)."""
+    held = list(latest(records).values())
+    newest = max(held, key=lambda r: (r.kind == "paradigm", r.created))
+    wanted = _exam(newest)
+    exam = [r for r in held if _exam(r) == wanted]
+    kept = [r for r in exam if r.kind != "paradigm" or _setting(r) == _setting(newest)]
+    arms = sorted({(_rank(r), r.system) for r in kept if r.kind == "paradigm"})
+    names = dict.fromkeys([*CEILINGS, *FLOORS, *(system for _, system in arms)])
+    rows = [_row(name, [r for r in kept if r.system == name]) for name in names]
+    left_out: dict[str, int] = {}
+    for record in held:
+        if record not in kept:
+            what = _difference(record, newest)
+            left_out[what] = left_out.get(what, 0) + 1
+    return Board(study, folder, [row for row in rows if row.records], left_out)
+
+
+def _rank(record: Record) -> int:
+    """Arms stand in the order of the paradigms' registry, those of plugins last."""
+    known = paradigms.names()
+    name = record.cell.get("model", {}).get("paradigm", "")
+    return known.index(name) if name in known else len(known)
+
+
+def _row(system: str, records: list[Record]) -> Row:
+    """Final records are those at the largest number of updates; a seed measured twice counts once, the newer."""
+    end = max((r.at_updates or 0 for r in records), default=0)
+    final: dict[int, Record] = {}
+    for record in sorted(records, key=lambda r: r.created):
+        if (record.at_updates or 0) == end:
+            final[record.seed] = record
+    kind = records[0].kind if records else ""
+    snapshots = [r for r in records if (r.at_updates or 0) < end and r.status == "ok"]
+    return Row(system, kind, [final[seed] for seed in sorted(final)], snapshots)
+
+
+def _exam(record: Record) -> str:
+    """What decides scores for all systems alike: corpus and evaluation."""
+    cell = record.cell
+    return config_hash([cell["axis"], cell.get("version"), cell.get("data"), cell.get("evaluation")])
+
+
+def _setting(record: Record) -> str:
+    return config_hash(_comparable(record))
+
+
+def _comparable(record: Record) -> dict[str, Any]:
+    train = {key: value for key, value in record.cell.get("train", {}).items() if key != "seed"}
+    backbone = record.cell.get("model", {}).get("backbone", {})
+    return {"train": train, "backbone": {key: value for key, value in backbone.items() if key not in BY_NATURE}}
+
+
+def _difference(record: Record, newest: Record) -> str:
+    """The first keys in which two settings differ, e.g. ``train.updates``."""
+    parts = [{k: r.cell.get(k) for k in ("data", "evaluation", "version")} for r in (record, newest)]
+    if record.kind == newest.kind == "paradigm":
+        parts = [{**part, **_comparable(r)} for part, r in zip(parts, (record, newest))]
+    there, here = (_flat(part) for part in parts)
+    return ", ".join([key for key in {**there, **here} if there.get(key) != here.get(key)][:3])
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, Mapping):
+        return {prefix: tree}
+    return {k: v for key, sub in tree.items() for k, v in _flat(sub, f"{prefix}.{key}" if prefix else str(key)).items()}

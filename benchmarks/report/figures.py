@@ -1,0 +1,170 @@
+"""Figures of a study as small PNGs: scores with floors and ceilings, learning curves, spectrograms of fixed prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.records import Metric, Record
+from benchmarks.report.board import Board
+from benchmarks.report.scores import family, metric_names, pooled
+from benchmarks.systems import CEILINGS
+from common.files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 80
+GREY = "0.45"
+
+
+def write_figures(board: Board) -> dict[str, Path]:
+    """Write what the records allow; returns name -> file."""
+    folder = board.folder / "figures"
+    made = {}
+    for name, draw in {"scores": scores, "learning": learning, "spectrograms": spectrograms}.items():
+        drawing: Callable[[Board], Figure | None] = draw
+        drawn = drawing(board)
+        if drawn is not None:
+            path = folder / f"{name}.png"
+            with atomic_path(path) as temporary:
+                drawn.savefig(temporary, format="png", dpi=DPI)
+            made[name] = path
+    return made
+
+
+def scores(board: Board) -> Figure | None:
+    """Every main metric as dots with intervals, one line per system."""
+    names = metric_names(board)
+    rows = [row for row in board.rows if row.good]
+    if not names or not rows:
+        return None
+    figure, axes = _canvas(1, len(names), 2.6 * len(names) + 1, 0.32 * len(rows) + 1)
+    colours = arm_colours(board)
+    for axis, name in zip(axes[0], names):
+        for y, row in enumerate(rows):
+            m = pooled(board, row, name)
+            if m.value is not None:
+                low, high = (m.value if m.low is None else m.low), (m.value if m.high is None else m.high)
+                axis.plot([low, high], [y, y], color=colours.get(row.system, GREY), linewidth=2)
+                axis.plot(m.value, y, "o", color=colours.get(row.system, GREY))
+        axis.set_title(name, fontsize=9)
+        axis.set_yticks(range(len(rows)), [row.system for row in rows] if axis is axes[0][0] else [])
+        axis.invert_yaxis()
+        low, high = axis.get_xlim()
+        if family(name) in ("fad", "kad", "kl") and high > 20:
+            axis.set_xscale("symlog", linthresh=1.0)
+            axis.set_xlim(min(low, 0), high * 1.5)
+        axis.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def learning(board: Board) -> Figure | None:
+    """Loss and, where snapshots were scored, adherence, against updates and against CPU seconds."""
+    arms = [row for row in board.arms if row.good and row.good[0].training]
+    if not arms:
+        return None
+    adherence = next((name for name in metric_names(board) if family(name) == "adherence"), "")
+    with_snapshots = bool(adherence) and any(row.snapshots for row in arms)
+    figure, axes = _canvas(1 + with_snapshots, 2, 9, 3 * (1 + with_snapshots))
+    colours = arm_colours(board)
+    for row in arms:
+        for record in row.good:
+            _draw_loss(axes[0], record, colours[row.system], row.system if record is row.good[0] else None)
+        if with_snapshots:
+            _draw_scores(axes[1], [*row.snapshots, *row.good], adherence, colours[row.system])
+    axes[0][0].set_ylabel("loss / its first value")
+    for column, label in enumerate(("updates", "CPU seconds of training")):
+        axes[-1][column].set_xlabel(label)
+    if with_snapshots:
+        axes[1][0].set_ylabel(adherence)
+    axes[0][0].legend(fontsize=8, frameon=False)
+    return figure
+
+
+def _draw_loss(axes: Any, record: Record, colour: str, label: str | None) -> None:
+    curve = record.training.curve if record.training else {}
+    if not curve.get("loss"):
+        return
+    loss = np.asarray(curve["loss"]) / curve["loss"][0]
+    for axis, key in zip(axes, ("update", "cpu_seconds")):
+        axis.plot(curve[key], loss, color=colour, linewidth=1, label=label)
+        axis.grid(alpha=0.3)
+
+
+def _draw_scores(axes: Any, records: list[Record], name: str, colour: str) -> None:
+    """Means over seeds at each number of updates, each seed as a small dot."""
+    points: dict[int, list[tuple[float, float]]] = {}
+    for record in records:
+        value = record.metrics.get(name, Metric(None)).value
+        if record.training and value is not None:
+            points.setdefault(record.training.updates, []).append((record.training.cpu_seconds, value))
+    updates = sorted(points)
+    means = [np.mean(points[update], axis=0) for update in updates]
+    for axis, xs in zip(axes, (updates, [mean[0] for mean in means])):
+        axis.plot(xs, [mean[1] for mean in means], "o-", color=colour, markersize=4)
+        axis.grid(alpha=0.3)
+    for update in updates:
+        for seconds, value in points[update]:
+            axes[0].plot(update, value, ".", color=colour, alpha=0.4, markersize=4)
+            axes[1].plot(seconds, value, ".", color=colour, alpha=0.4, markersize=4)
+
+
+def spectrograms(board: Board) -> Figure | None:
+    """One row per fixed prompt: the real clip, then every arm's, first seed."""
+    columns = [row for row in board.rows if row.good and (row.kind == "paradigm" or row.system == CEILINGS[0])]
+    shown = [(row.system, clips(row.good[0])) for row in columns]
+    prompts = list(dict.fromkeys(prompt for _, files in shown for prompt in files))
+    if not prompts:
+        return None
+    figure, axes = _canvas(len(prompts), len(shown), 2.1 * len(shown) + 0.4, 1.35 * len(prompts) + 0.3)
+    for i, prompt in enumerate(prompts):
+        for j, (system, files) in enumerate(shown):
+            axis: Axes = axes[i][j]
+            axis.set_xticks([])
+            axis.set_yticks([])
+            if prompt in files and (board.folder / files[prompt]).is_file():
+                axis.imshow(log_spectrogram(board.folder / files[prompt]), origin="lower", aspect="auto", cmap="magma")
+            if i == 0:
+                axis.set_title(system, fontsize=9)
+            if j == 0:
+                axis.set_ylabel(prompt[-12:], fontsize=7)
+    return figure
+
+
+def clips(record: Record) -> dict[str, str]:
+    """Prompt id -> audio file of a record, relative to the study's folder."""
+    return {name.removeprefix("audio/"): path for name, path in record.artefacts.items() if name.startswith("audio/")}
+
+
+def log_spectrogram(path: Path, bands: int = 80, low_hz: float = 60.0) -> np.ndarray:
+    """Levels in dB below the loudest, (bands, frames), at log-spaced frequencies: linear bins averaged per band."""
+    import soundfile
+
+    audio, rate = soundfile.read(path, dtype="float32")
+    size, hop = 1024, 320
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(audio, size // 2), size)[::hop] * np.hanning(size)
+    power = np.abs(np.fft.rfft(frames, axis=1)) ** 2
+    edges = np.geomspace(low_hz, rate / 2, bands + 1) * size / rate
+    first = np.minimum(edges[:-1].astype(int), power.shape[1] - 1)
+    last = np.maximum(first + 1, np.ceil(edges[1:]).astype(int))
+    level = np.stack([power[:, a:b].mean(axis=1) for a, b in zip(first, last)])
+    decibel = 10 * np.log10(level + 1e-10)
+    return np.maximum(decibel, decibel.max() - 70)
+
+
+def arm_colours(board: Board) -> dict[str, str]:
+    """The same colour for an arm in every figure."""
+    return {row.system: f"C{i}" for i, row in enumerate(board.arms)}
+
+
+def _canvas(rows: int, columns: int, width: float, height: float) -> tuple[Figure, Any]:
+    """A figure without pyplot, so that nothing global is touched."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)

@@ -1,0 +1,203 @@
+"""The words of the report: what was run, what came out, what may be concluded, where to listen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.records import Record, read_items
+from benchmarks.report.board import Board
+from benchmarks.report.figures import clips
+from benchmarks.report.scores import Difference, metric_names
+from benchmarks.report.tables import comparison, costs, verdicts
+
+GUIDE = """\
+**How to read the tables.** Rows in italics are ceilings (real audio, codec reconstructions) and floors (real audio of
+another caption, noise, silence); they answer the same prompts as the arms. In brackets: 95% bootstrap intervals,
+clustered on prompt and, with several seeds, on seed. Bold: the best estimate among the arms, which is no verdict;
+verdicts come from paired differences with Holm's correction over the table. `adherence`: share of what a caption asks
+for that the evaluator hears; `fad`, `kad`: Frechet and kernel distance to as many other real clips; `kl`: what it hears
+in a clip against what it hears in the real clip of the same caption; `clap`: similarity of clip and caption. The suffix
+names the evaluator: {evaluators}. Its scores, `fad_builtin` above all, are not comparable with published
+figures, which come from other networks and other audio. `s / clip`: sampling and decoding, in batches, on the machine named below."""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One study with all that is computed from its records."""
+
+    board: Board
+    differences: list[Difference]
+    figures: Mapping[str, Path]
+
+
+def document(chapters: Sequence[Chapter], home: Path) -> str:
+    """The whole report; links are relative to ``home``."""
+    head = chapters[0]
+    names = [chapter.board.study for chapter in chapters]
+    parts = [
+        "# Report",
+        "Written by `bench report` from the records under `results/`; nothing here is typed by hand.",
+        f"## In short: {head.board.study}",
+        comparison(head.board).markdown(),
+        conclusion(head.differences),
+        f"All studies: {', '.join(f'[{name}](#{name})' for name in names)}.",
+        GUIDE.format(evaluators=", ".join(dict.fromkeys(_evaluator(chapter.board) for chapter in chapters))),
+    ]
+    for chapter in chapters:
+        parts += section(chapter, home)
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def section(chapter: Chapter, home: Path) -> list[str]:
+    """One study in full."""
+    board, figures = chapter.board, chapter.figures
+    parts = [f"## {board.study}", ran(board), "### Scores", comparison(board).markdown()]
+    if metric_names(board, details=True):
+        parts += ["Adherence by attribute, over the clips whose captions ask for it:"]
+        parts += [comparison(board, details=True).markdown()]
+    parts += [_image(figures, "scores", home, "Scores with 95% intervals.")]
+    if chapter.differences:
+        parts += ["### Differences between systems", conclusion(chapter.differences)]
+        parts += [_folded("All paired differences", verdicts(chapter.differences).markdown())]
+    if board.arms:
+        parts += ["### What training cost", costs(board).markdown()]
+        text = (
+            "Training loss over its first value (losses of different paradigms do not compare), adherence at snapshots."
+        )
+        parts += [_image(figures, "learning", home, text)]
+    parts += _listening(board, figures, home)
+    if board.left_out:
+        what = "; ".join(f"{n} that differ in {keys}" for keys, n in board.left_out.items())
+        parts.append(f"Records of other settings, not shown: {what}.")
+    table, records = board.folder / "table.csv", board.folder / "records"
+    return [*parts, f"The table as {_link('CSV', table, home)}; the {_link('records', records, home)}."]
+
+
+def ran(board: Board) -> str:
+    """Study, budget, machine, versions and command."""
+    record = _newest(board)
+    lines = [_data_line(record.cell), *_training_lines(board, record.cell), _machine_line(record.environment)]
+    commands = dict.fromkeys(r.command for r in board.records if r.command)
+    lines.append("Command: " + ", ".join(f"`{command}`" for command in commands) + f" ({record.created[:10]}).")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _data_line(cell: Mapping[str, Any]) -> str:
+    data, exam = cell["data"], cell["evaluation"]
+    corpus, representation = data["corpus"]["name"], data["representation"]["name"]
+    return (
+        f"Corpus `{corpus}`, representation `{representation}`, text `{data['text']}`; {exam['prompts']} prompts of "
+        f"the {exam['split']} split, clips of {exam['seconds']:g} s at {exam['sample_rate']} Hz, "
+        f"evaluator `{exam['evaluator']['name']}`."
+    )
+
+
+def _training_lines(board: Board, cell: Mapping[str, Any]) -> list[str]:
+    if "train" not in cell:
+        return []
+    backbone, train = cell["model"]["backbone"], cell["train"]
+    seeds = sorted({record.seed for row in board.arms for record in row.records})
+    return [
+        f"Every arm: backbone of width {backbone['d_model']} with {backbone['n_layers']} layers; {train['updates']:,} "
+        f"updates of {train['batch']} × {train['seconds']:g} s, lr {train['lr']:g}, EMA {train['ema_decay']:g}, "
+        f"{train['precision']}; seeds {', '.join(map(str, seeds))}.",
+        "Samplers: " + "; ".join(_sampler(row.records[0]) for row in board.arms) + ".",
+    ]
+
+
+def _machine_line(machine: Mapping[str, Any]) -> str:
+    git, packages = machine.get("git", {}), machine.get("packages", {})
+    revision = (git.get("revision") or "unknown")[:10] + " with uncommitted changes" * bool(git.get("dirty"))
+    return (
+        f"Machine: {machine.get('cpu')}, {machine.get('cores')} cores, {machine.get('threads')} thread(s) per worker, "
+        f"device {machine.get('device')}; Python {machine.get('python')}, torch {packages.get('torch')}; "
+        f"code {revision}."
+    )
+
+
+def conclusion(found: Sequence[Difference]) -> str:
+    """What the paired differences allow one to say, in sentences."""
+    if not found:
+        return "No two systems can be compared on the same prompts yet."
+    lines = []
+    for metric in dict.fromkeys(d.metric for d in found):
+        own = [d for d in found if d.metric == metric]
+        between = [d for d in own if d.b != "shuffled_captions"]
+        decided = [_sentence(d) for d in between if d.judgement.verdict in ("better", "worse")]
+        open_ = [f"{d.a}–{d.b}" for d in between if d.judgement.verdict not in ("better", "worse")]
+        said = [", ".join(decided)] if decided else []
+        if open_:
+            said.append(
+                "no pair of arms is decided" if len(open_) == len(between) else f"undecided: {', '.join(open_)}"
+            )
+        floors = [d for d in own if d.b == "shuffled_captions"]
+        for kind in ("better", "worse"):
+            arms = [d.a for d in floors if d.judgement.verdict == kind]
+            said += [f"{kind} than shuffled captions: {', '.join(arms)}"] if arms else []
+        lines.append(f"- `{metric}`: {'; '.join(said)}.")
+    return "Paired on prompts and seeds, Holm's correction over all (α = .05):\n\n" + "\n".join(lines)
+
+
+def summary(chapter: Chapter) -> str:
+    """For the terminal after a run: the table, the verdicts, where to listen."""
+    audio = chapter.board.folder / "audio"
+    listen = f"\n\nListen: {audio}/" if audio.is_dir() else ""
+    return f"{comparison(chapter.board).plain()}\n\n{conclusion(chapter.differences)}{listen}"
+
+
+def _sentence(d: Difference) -> str:
+    winner, loser = (d.a, d.b) if d.judgement.verdict == "better" else (d.b, d.a)
+    return f"{winner} beats {loser} by {abs(d.comparison.difference.estimate):.2g} (p {d.judgement.p_adjusted:.2g})"
+
+
+def _listening(board: Board, figures: Mapping[str, Path], home: Path) -> list[str]:
+    """Per fixed prompt: its caption, and a link to each system's clip."""
+    files = {row.system: clips(row.good[0]) for row in board.rows if row.good}
+    captions = _captions(board)
+    lines = []
+    for prompt in dict.fromkeys(prompt for held in files.values() for prompt in held):
+        links = [_link(system, board.folder / held[prompt], home) for system, held in files.items() if prompt in held]
+        lines.append(f"- “{captions.get(prompt, prompt)}” {' · '.join(links)}")
+    if not lines:
+        return []
+    text = "Log-frequency spectrograms of the fixed prompts, in the order above, 70 dB range."
+    return ["### Listen", "\n".join(lines), _image(figures, "spectrograms", home, text)]
+
+
+def _captions(board: Board) -> dict[str, str]:
+    rows = [row.good[0] for row in board.rows if row.good]
+    items = read_items(board.folder, rows[0]) if rows else []
+    return {str(item["item"]).replace("/", "_"): str(item.get("caption", "")) for item in items}
+
+
+def _newest(board: Board) -> Record:
+    return max(board.records, key=lambda r: (r.kind == "paradigm", r.created))
+
+
+def _evaluator(board: Board) -> str:
+    evaluator = _newest(board).cell["evaluation"]["evaluator"]
+    return f"`{evaluator['name']}` (weights {evaluator['identity'][:8]})"
+
+
+def _sampler(record: Record) -> str:
+    return f"{record.system} " + ", ".join(f"{key} {value}" for key, value in record.cell.get("sampler", {}).items())
+
+
+def _folded(title: str, text: str) -> str:
+    return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
+
+
+def _image(figures: Mapping[str, Path], name: str, home: Path, text: str) -> str:
+    return f"![{text}]({_relative(figures[name], home)})\n\n*{text}*" if name in figures else ""
+
+
+def _link(text: str, path: Path, home: Path) -> str:
+    return f"[{text}]({_relative(path, home)})"
+
+
+def _relative(path: Path, home: Path) -> str:
+    return Path(os.path.relpath(path.resolve(), home)).as_posix()

@@ -1,0 +1,111 @@
+"""One figure per system and metric, over all its seeds, with its interval; and paired differences between systems."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+from benchmarks.records import Metric, metric
+from benchmarks.report.board import Board, Row
+from benchmarks.statistics import Comparison, Judgement, compare, interval, judge
+
+ORDER = ("adherence", "fad", "kad", "kl", "clap")
+PAIRED = ("adherence", "kl", "clap")  # families of per-item metrics on which systems are compared
+
+
+@dataclass(frozen=True)
+class Difference:
+    """System ``a`` minus system ``b`` on the same prompts, with its verdict inside the table."""
+
+    metric: str
+    a: str
+    b: str
+    comparison: Comparison
+    judgement: Judgement
+
+
+def metric_names(board: Board, details: bool = False) -> list[str]:
+    """The main metrics of the board, or (``details``) adherence per attribute."""
+    names = list(dict.fromkeys(name for row in board.rows for record in row.good for name in record.metrics))
+    chosen = [name for name in names if is_detail(name) == details]
+    return sorted(chosen, key=lambda name: (ORDER.index(family(name)) if family(name) in ORDER else len(ORDER), name))
+
+
+def family(name: str) -> str:
+    """``fad`` of ``fad_builtin``."""
+    return name.split("_")[0]
+
+
+def is_detail(name: str) -> bool:
+    """Whether a metric is adherence to a single attribute, ``adherence_<attribute>_<evaluator>``."""
+    return name.startswith("adherence_") and name.count("_") > 1
+
+
+def pooled(board: Board, row: Row, name: str) -> Metric:
+    """A metric over all seeds of a row.
+
+    Per-item metrics are averaged over all items, with a bootstrap clustered on prompt and seed. Set-level metrics of
+    several seeds are averaged, with a normal interval that adds the variance between seeds to that within one (prompts
+    are shared, so more seeds do not shrink the latter).
+    """
+    held = [record.metrics[name] for record in row.good if name in record.metrics]
+    values = [m.value for m in held if m.value is not None]
+    if not values:
+        return metric(None)
+    if len(held) == 1:
+        return held[0]
+    items = board.items(row, name)
+    if items:
+        drawn = interval(list(items.values()), [prompt for prompt, _ in items], [seed for _, seed in items])
+        return metric(drawn.estimate, low=drawn.low, high=drawn.high, n=drawn.n_items, better=held[0].better)
+    mean = sum(values) / len(values)
+    between = sum((v - mean) ** 2 for v in values) / max(1, len(values) - 1) / len(values)
+    widths = [m.high - m.low for m in held if m.high is not None and m.low is not None]
+    within = sum((w / 3.92) ** 2 for w in widths) / max(1, len(widths))
+    half = 1.96 * math.sqrt(between + within)
+    return metric(mean, low=mean - half, high=mean + half, n=sum(m.n for m in held), better=held[0].better)
+
+
+def best(board: Board, name: str) -> set[str]:
+    """The arms with the best estimate of a metric; none where it has no better end, or all arms are alike."""
+    found = {row.system: pooled(board, row, name) for row in board.arms if row.good}
+    scored = {system: (m.value, m.better) for system, m in found.items() if m.value is not None}
+    if {better for _, better in scored.values()} <= {"neither"} or len({value for value, _ in scored.values()}) < 2:
+        return set()
+    sign = 1 if next(iter(scored.values()))[1] == "higher" else -1
+    top = max(sign * value for value, _ in scored.values())
+    return {system for system, (value, _) in scored.items() if sign * value == top}
+
+
+def differences(board: Board) -> list[Difference]:
+    """Every pair of arms, and every arm against shuffled captions, on each main per-item metric; Holm over all."""
+    comparisons: dict[str, Comparison] = {}
+    asked: dict[str, tuple[str, str, str]] = {}
+    floor = board.row("shuffled_captions")
+    arms = [row for row in board.arms if row.good]
+    pairs = [*itertools.combinations(arms, 2), *((arm, floor) for arm in arms if floor is not None and floor.good)]
+    for name in metric_names(board):
+        for a, b in pairs if family(name) in PAIRED else []:
+            compared = _compare(board, a, b, name)
+            if compared is not None:
+                key = f"{name}/{a.system}/{b.system}"
+                comparisons[key], asked[key] = compared, (name, a.system, b.system)
+    verdicts = judge(comparisons) if comparisons else {}
+    return [Difference(*asked[key], comparisons[key], verdicts[key]) for key in comparisons]
+
+
+def _compare(board: Board, a: Row, b: Row, name: str) -> Comparison | None:
+    """Pair items on prompt and seed; a row without seeds of its own (a reference) is paired with every seed."""
+    first, other = board.items(a, name), board.items(b, name)
+    if b.kind == "reference":
+        by_prompt = {prompt: score for (prompt, _), score in other.items()}
+        other = {key: by_prompt[key[0]] for key in first if key[0] in by_prompt}
+    shared = [key for key in first if key in other and not math.isnan(first[key]) and not math.isnan(other[key])]
+    if len({prompt for prompt, _ in shared}) < 2:
+        return None
+    return compare(
+        [first[key] for key in shared], [other[key] for key in shared],
+        [prompt for prompt, _ in shared], [seed for _, seed in shared],
+        higher_is_better=a.good[0].metrics[name].better == "higher",
+    )  # fmt: skip

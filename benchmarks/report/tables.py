@@ -1,0 +1,146 @@
+"""Tables in Markdown, CSV and plain text. A figure stands with its interval; what has none, or has failed, says so."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+
+from benchmarks.records import Metric
+from benchmarks.report.board import Board, Row
+from benchmarks.report.scores import Difference, best, metric_names, pooled
+
+ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text; ``leading`` holds (row, column) of the best arms, ``italic`` the rows that are references."""
+
+    header: list[str]
+    body: list[list[str]]
+    leading: frozenset[tuple[int, int]] = frozenset()
+    italic: frozenset[int] = frozenset()
+
+    def markdown(self) -> str:
+        """A GitHub table."""
+        return _github(
+            self.header, [[self._styled(i, j, cell) for j, cell in enumerate(r)] for i, r in enumerate(self.body)]
+        )
+
+    def plain(self) -> str:
+        """An aligned table for a terminal; ``*`` marks the best arms."""
+        from benchmarks.console import table
+
+        body = [[cell + " *" * ((i, j) in self.leading) for j, cell in enumerate(r)] for i, r in enumerate(self.body)]
+        return table(self.header, body)
+
+    def _styled(self, row: int, column: int, cell: str) -> str:
+        if column == 0 and row in self.italic:
+            return f"*{cell}*"
+        return f"**{cell}**" if (row, column) in self.leading else cell
+
+
+def comparison(board: Board, details: bool = False) -> Table:
+    """Systems x metrics; ``details``: adherence to single attributes, with what the commonest answer would score."""
+    names = metric_names(board, details)
+    header = ["system", "n", *(_heading(board, name, details) for name in names), *([] if details else ["s / clip"])]
+    body, leading = [], set()
+    leaders = [best(board, name) for name in names]
+    for i, row in enumerate(board.rows):
+        if not row.good:
+            failed = row.records[0]
+            body.append([row.system, "", f"{failed.status}: {failed.reason}", *[""] * (len(header) - 3)])
+            continue
+        cells = [figure(pooled(board, row, name)) for name in names]
+        body.append([row.system, _counts(row), *cells, *([] if details else [_speed(row)])])
+        leading |= {(i, j + 2) for j, systems in enumerate(leaders) if row.system in systems}
+    italic = {i for i, row in enumerate(board.rows) if row.kind == "reference"}
+    if details and names:
+        body.append(["commonest answer", "", *(_chance(board, name) for name in names)])
+        italic.add(len(body) - 1)
+    return Table(header, body, frozenset(leading), frozenset(italic))
+
+
+def costs(board: Board) -> Table:
+    """What each arm cost to train (mean over seeds), and its parameters by part."""
+    trained = {row.system: [r.training for r in row.good if r.training] for row in board.arms}
+    parts = dict.fromkeys(part for runs in trained.values() for run in runs for part in run.parameters)
+    header = ["arm", "updates", "latent frames", "CPU-min", "wall min", "parameters", *parts]
+    body = []
+    for system, runs in trained.items():
+        if runs:
+            count = runs[0].parameters
+            minutes = [
+                sum(getattr(run, kind) for run in runs) / len(runs) / 60 for kind in ("cpu_seconds", "wall_seconds")
+            ]
+            sizes = [f"{count[part]:,}" if part in count else "–" for part in parts]
+            total = f"{sum(count.values()):,}"
+            body.append(
+                [system, f"{runs[0].updates:,}", f"{runs[0].tokens:,}", *(f"{m:.1f}" for m in minutes), total, *sizes]
+            )
+    return Table(header, body)
+
+
+def verdicts(found: list[Difference]) -> Table:
+    """Paired differences, one line each."""
+    body = []
+    for d in found:
+        gap, kind = d.comparison.difference, d.judgement.verdict
+        estimate = f"{gap.estimate:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
+        says = f"{d.a} {kind}" if kind in ("better", "worse") else kind
+        body.append([d.metric, f"{d.a} − {d.b}", estimate, f"{d.judgement.p_adjusted:.3f}", says])
+    return Table(["metric", "difference", "estimate [95%]", "p (Holm)", "verdict"], body)
+
+
+def as_csv(board: Board) -> str:
+    """Every figure of the board in long form, one line per system and metric."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["study", "system", "kind", "metric", "value", "low", "high", "n", "seeds", "status", "records"])
+    for row in board.rows:
+        stems = " ".join(record.stem for record in row.records)
+        status = "ok" if row.good else row.records[0].status
+        for name in [*metric_names(board), *metric_names(board, details=True)]:
+            m = pooled(board, row, name)
+            figures = ["" if v is None else f"{v:.6g}" for v in (m.value, m.low, m.high)]
+            writer.writerow([board.study, row.system, row.kind, name, *figures, m.n, len(row.good), status, stems])
+    return buffer.getvalue()
+
+
+def figure(m: Metric) -> str:
+    """``0.61 [0.52, 0.70]``; a dash where a metric is not defined."""
+    if m.value is None:
+        return "–"
+    digits = 2 if abs(m.value) < 10 else 1
+    bounds = "" if m.low is None or m.high is None else f" [{_fixed(m.low, digits)}, {_fixed(m.high, digits)}]"
+    return _fixed(m.value, digits) + bounds
+
+
+def _fixed(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # + 0.0 turns -0.0 into 0.0
+
+
+def _heading(board: Board, name: str, detail: bool) -> str:
+    better = next((r.metrics[name].better for row in board.rows for r in row.good if name in r.metrics), "neither")
+    return (name.split("_")[1] if detail else name) + ARROWS[better]
+
+
+def _chance(board: Board, name: str) -> str:
+    found = [r.environment.get("scoring", {}).get("chance", {}).get(name) for row in board.rows for r in row.good]
+    return next((_fixed(level["majority"], 2) for level in found if level), "–")
+
+
+def _counts(row: Row) -> str:
+    n = max((m.n for m in row.good[0].metrics.values()), default=0)
+    return f"{n}" if len(row.good) == 1 else f"{n} × {len(row.good)} seeds"
+
+
+def _speed(row: Row) -> str:
+    seconds = [r.timing["seconds_per_clip"] for r in row.good if "seconds_per_clip" in r.timing]
+    return f"{sum(seconds) / len(seconds):.3f}" if seconds else "–"
+
+
+def _github(header: list[str], body: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *body]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
