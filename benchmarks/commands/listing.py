@@ -1,0 +1,52 @@
+"""``bench list``: every name that studies and options accept."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def list_(kind: Annotated[str, typer.Argument(help="Only this kind, e.g. paradigms.")] = "") -> None:
+    """List paradigms, axes, studies, sizes, corpora, representations, text encoders, evaluators and references.
+
+    \b
+    Examples:
+      bench list
+      bench list studies
+    """
+    from common.errors import UserError, did_you_mean
+
+    kinds = _kinds()
+    if kind and kind not in kinds:
+        raise UserError(
+            f"nothing to list is called {kind!r}{did_you_mean(kind, list(kinds))}; known: {', '.join(kinds)}"
+        )
+    for name in [kind] if kind else kinds:
+        print(f"{name + ':':<17}{', '.join(kinds[name])}")
+
+
+def _kinds() -> dict[str, list[str]]:
+    import paradigms
+    from backbones.config import PRESETS
+    from benchmarks.axes import AXES
+    from benchmarks.study import study_names
+    from benchmarks.systems import REFERENCES
+    from corpora import CORPORA
+
+    return {
+        "paradigms": paradigms.names(),
+        "axes": AXES.names(),
+        "studies": study_names(),
+        "presets": list(PRESETS),
+        "references": list(REFERENCES),
+        "corpora": [*(n for n in CORPORA.names() if n != "folder"), "<folder with manifest.csv or manifest.jsonl>"],
+        "representations": [
+            "codec_builtin",
+            "<folder of bench codec train>",
+            "encodec:<folder or hub id>",
+            "oobleck:<folder or hub id>",
+        ],
+        "text": ["builtin", "t5:<folder or hub id>", "clap:<folder or hub id>", "joined by +"],
+        "evaluators": ["builtin", "<folder of bench evaluator train>"],
+    }

@@ -1,0 +1,44 @@
+"""``bench models``: how large every paradigm is at every size, part by part."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def models(
+    preset: Annotated[list[str], typer.Option(help="Only this size preset; repeatable.")] = [],  # noqa: B006
+    paradigm: Annotated[list[str], typer.Option("--paradigm", "-p", help="Only this paradigm; repeatable.")] = [],  # noqa: B006
+) -> None:
+    """Print parameter counts per part for each size preset and paradigm.
+
+    The arms of a comparison share the backbone's shape; what differs is what a paradigm needs by nature (heads,
+    embeddings). Counted for the built-in codec's latents (dim 32, 4 codebooks of 512) and a 200-word text vocabulary.
+
+    \b
+    Examples:
+      bench models
+      bench models --preset 400m --paradigm ar --paradigm fm
+    """
+    import torch
+
+    import paradigms
+    from backbones import PRESETS
+    from backbones.config import preset as backbone_preset
+    from benchmarks.console import table
+    from representations.base import LatentSpec
+    from representations.text import TextSpec
+
+    latent = LatentSpec("codec_builtin", 16000, 25.0, 32, codebooks=4, cardinality=512)
+    text = TextSpec(kind="tokens", dim=0, vocabulary=tuple(f"w{i}" for i in range(200)), max_length=64)
+    rows, parts = [], dict[str, None]()
+    for size in preset or list(PRESETS):
+        for name in paradigm or paradigms.names():
+            with torch.device("meta"):
+                counts = paradigms.build(name, {}, backbone_preset(size), latent, text).parameter_counts()
+            rows.append((size, name, counts))
+            parts.update(dict.fromkeys(counts))
+    ordered = sorted(parts, key=lambda part: -max(counts.get(part, 0) for _, _, counts in rows))
+    body = [[size, name, sum(c.values()), *(c.get(part, "") for part in ordered)] for size, name, c in rows]
+    print(table(["preset", "paradigm", "total", *ordered], body))

@@ -1,0 +1,27 @@
+"""``bench report``: tables, figures and REPORT.md, from the records alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    studies: Annotated[
+        list[str], typer.Argument(help="Studies to report, in this order; default: all that have records.")
+    ] = [],  # noqa: B006
+    results: Annotated[Path, typer.Option(help="Where the records are.")] = Path("results"),
+    out: Annotated[Path, typer.Option(help="The Markdown file to write.")] = Path("REPORT.md"),
+) -> None:
+    """Write the report again, with its tables (CSV beside) and figures.
+
+    \b
+    Examples:
+      bench report
+      bench report quickstart small_cpu --out REPORT.md
+    """
+    from benchmarks.report import write_report
+
+    print(write_report(results, list(studies), out))

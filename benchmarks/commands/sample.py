@@ -1,0 +1,50 @@
+"""``bench sample``: audio for a caption, from a trained model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def sample(
+    prompt: Annotated[str, typer.Option(help="What to make.")],
+    checkpoint: Annotated[Path, typer.Option(help="A model folder of bench train, e.g. runs/fm-.../final.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Audio file to write; its ending decides the format.")
+    ] = Path("out.wav"),
+    seconds: Annotated[float, typer.Option(help="Length; 0: that of the training clips.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Another seed, another clip.")] = 0,
+    guidance: Annotated[float | None, typer.Option(help="Guidance scale, 1 for none; default: the study's.")] = None,
+    settings: Annotated[list[str], typer.Option("--set", help="Any sampler setting, e.g. steps=50; repeatable.")] = [],  # noqa: B006
+) -> None:
+    """Make one clip.
+
+    \b
+    Examples:
+      bench sample --prompt "a calm piece in C major, 90 BPM" --checkpoint runs/fm-.../final -o calm.wav
+      bench sample --prompt "..." --checkpoint ... --guidance 3 --set steps=50 --seed 7
+    """
+    from benchmarks.audio import write_audio
+    from benchmarks.pipeline import generate, load_model
+    from benchmarks.study import parse_setting
+    from common.errors import UserError
+    from common.seeds import seed_for
+
+    if not prompt.strip():
+        raise UserError("--prompt is empty; say what to make")
+    if seconds < 0:
+        raise UserError(f"--seconds {seconds:g}: give a positive length")
+    loaded = load_model(checkpoint)
+    chosen = {**loaded.sampler, **dict(parse_setting(setting) for setting in settings)}
+    if guidance is not None:
+        chosen["guidance"] = guidance
+    made = generate(
+        loaded.model, loaded.representation, loaded.text, [prompt], [seed_for(seed, prompt, 0)],
+        loaded.model.sampler(chosen), seconds or loaded.seconds,
+    )  # fmt: skip
+    write_audio(out, made.audio_BN[0], loaded.representation.spec.sample_rate)
+    print(
+        f"{out}: {len(made.audio_BN[0]) / loaded.representation.spec.sample_rate:g} s in {made.sampling_seconds:.2f} s"
+    )

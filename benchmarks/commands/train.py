@@ -1,0 +1,35 @@
+"""``bench train``: train the arms of a study and stop there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    study: Annotated[str, typer.Argument(help="A packaged study (see `bench list`) or a YAML file.")] = "quickstart",
+    paradigm: Annotated[list[str], typer.Option("--paradigm", "-p", help="Only this arm; repeatable.")] = [],  # noqa: B006
+    corpus: Annotated[str, typer.Option(help="Folder with a manifest to use instead of the study's corpus.")] = "",
+    seed: Annotated[list[int], typer.Option(help="Study seed; repeatable.")] = [],  # noqa: B006
+    updates: Annotated[int, typer.Option(help="Training updates.")] = 0,
+    settings: Annotated[list[str], typer.Option("--set", help="Any study key, e.g. train.lr=1e-3; repeatable.")] = [],  # noqa: B006
+    work: Annotated[Path, typer.Option(help="Where checkpoints go.")] = Path("runs"),
+) -> None:
+    """Train without measuring. `bench run` of the same study finds the weights; a stopped training goes on.
+
+    \b
+    Examples:
+      bench train quickstart --paradigm fm
+      bench train -p ar --corpus my/folder --updates 5000 --set train.lr=5e-4
+    """
+    from benchmarks.axes.fidelity import Fidelity, data_of
+    from benchmarks.commands.run import chosen_study
+    from benchmarks.trained import train_system
+
+    chosen = chosen_study(study, "", corpus, seed, updates, settings, paradigm)
+    groups = {cell.group: cell for cell in Fidelity().expand(chosen) if cell.kind == "paradigm"}
+    for cell in groups.values():
+        result, training = train_system(cell.config, data_of(cell), work)
+        print(f"{cell.system} seed {cell.seed}: loss {result.final_loss:.4f} at {training.updates}, {result.final}")
