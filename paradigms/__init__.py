@@ -15,6 +15,8 @@ from common.files import atomic_path, read_json, write_json
 from common.registry import Registry
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from backbones import BackboneConfig
     from paradigms.base import Paradigm
     from representations.base import LatentSpec
@@ -55,7 +57,9 @@ def save(model: Paradigm, folder: Path | str) -> None:
 
     folder = Path(folder)
     with atomic_path(folder / "model.safetensors") as path:
-        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, path)
+        save_file(
+            {name: tensor.contiguous() for name, tensor in model.state_dict().items()}, path, {"paradigm": model.name}
+        )
     write_json(
         folder / "model.json",
         {
@@ -74,9 +78,6 @@ def load(folder: Path | str) -> Paradigm:
     Raises:
         UserError: no model there, or weights that do not fit the config beside them.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     from backbones import BackboneConfig
     from representations.base import LatentSpec
     from representations.text import TextSpec
@@ -84,6 +85,9 @@ def load(folder: Path | str) -> Paradigm:
     folder = Path(folder)
     config = read_json(folder / "model.json")
     where = f"{folder / 'model.json'}"
+    for key in ("paradigm", "options", "backbone", "latent", "text"):
+        if key not in config:
+            raise UserError(f"{where}: missing key {key!r}; give the folder of a model saved by this project")
     model = build(
         config["paradigm"],
         config["options"],
@@ -92,8 +96,25 @@ def load(folder: Path | str) -> Paradigm:
         from_dict(TextSpec, config["text"], where),
     )
     try:
-        model.load_state_dict(load_file(folder / "model.safetensors"))
-    except (RuntimeError, OSError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[-1].strip()
+        model.load_state_dict(_weights(folder / "model.safetensors", model.name))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip().rstrip(".")
         raise UserError(f"the weights in {folder} do not fit {where}: {reason}; give the right folder") from error
     return model.eval()
+
+
+def _weights(path: Path, paradigm: str) -> dict[str, Tensor]:
+    """Tensors of a file that ``save`` wrote for a model of ``paradigm``."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            owner = (file.metadata() or {}).get("paradigm", paradigm)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"cannot read {path}: {error}; copy or train the model anew") from error
+    if owner != paradigm:
+        raise UserError(
+            f"{path} holds weights of {owner!r}, model.json beside it says {paradigm!r}; give the right folder"
+        )
+    return tensors
