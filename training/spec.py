@@ -1,0 +1,89 @@
+"""What a training run is: one frozen dataclass, the same for every paradigm, and the learning rate it implies.
+
+Conventions. An update is one optimiser step on one GLOBAL batch, however many processes and micro-batches share it.
+Updates are counted from 1: ``learning_rate(spec, 1)`` is the rate of the first, ``learning_rate(spec, spec.updates)``
+that of the last. The defaults suit the tiny preset on a CPU; Tal et al. (papers/002, section 4) train 500k updates of
+256 x 10 s with AdamW at 1e-4, 4000 updates of warm-up and cosine decay.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from common.errors import UserError
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """Settings of one training run.
+
+    Attributes:
+        updates: optimiser steps.
+        batch: clips per update, over all processes and micro-batches.
+        seconds: length of the crop taken from each clip.
+        lr: peak learning rate.
+        betas: AdamW's moment decays.
+        weight_decay: AdamW's decay of matrices; norms, biases and embeddings have none.
+        warmup: updates of linear warm-up.
+        schedule: shape after the warm-up, ``cosine`` or ``constant``.
+        final_fraction: the last update's learning rate as a fraction of ``lr`` (cosine only).
+        clip_norm: gradients are scaled down to this global norm.
+        ema_decay: decay of the moving average of the weights; ramped up as min(decay, (1 + n) / (10 + n)).
+        condition_dropout: probability, per sample, that the text is withheld (for classifier-free guidance).
+        accumulate: micro-batches per update and process; more of them need less memory for the same result.
+        precision: ``fp32``, or ``bf16`` for autocast over fp32 weights.
+        checkpoint_every: updates between checkpoints to resume from.
+        log_every: updates per line of the log; a line has their mean loss.
+        snapshots: updates whose averaged weights are kept for learning curves.
+        seed: of the data order, crops, dropout coins and all noise.
+    """
+
+    updates: int = 1000
+    batch: int = 16
+    seconds: float = 4.0
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = 0.1
+    warmup: int = 100
+    schedule: Literal["cosine", "constant"] = "cosine"
+    final_fraction: float = 0.0
+    clip_norm: float = 1.0
+    ema_decay: float = 0.99
+    condition_dropout: float = 0.1
+    accumulate: int = 1
+    precision: Literal["fp32", "bf16"] = "fp32"
+    checkpoint_every: int = 500
+    log_every: int = 10
+    snapshots: tuple[int, ...] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for field in ("updates", "batch", "accumulate", "checkpoint_every", "log_every", "seconds", "lr", "clip_norm"):
+            if not getattr(self, field) > 0:
+                raise UserError(f"train.{field} is {getattr(self, field)}; give a positive number")
+        for field in ("condition_dropout", "ema_decay", "final_fraction", "weight_decay"):
+            if not 0 <= getattr(self, field) <= 1:
+                raise UserError(f"train.{field} is {getattr(self, field)}; give a number from 0 to 1")
+        if not 0 <= self.warmup <= self.updates:
+            raise UserError(f"train.warmup is {self.warmup}; give 0 to train.updates ({self.updates})")
+        if self.accumulate > self.batch:
+            raise UserError(f"train.accumulate is {self.accumulate}, more than the batch of {self.batch}; lower it")
+        beyond = [update for update in self.snapshots if not 1 <= update <= self.updates]
+        if beyond:
+            raise UserError(f"train.snapshots has {beyond[0]}; give updates from 1 to {self.updates}")
+
+
+def learning_rate(spec: TrainSpec, update: int) -> float:
+    """Learning rate of ``update`` (from 1): linear to ``lr`` at ``warmup``, then a half cosine to ``final_fraction``.
+
+    Loshchilov & Hutter 2017 (SGDR), eq. 5, without restarts.
+    """
+    if update <= spec.warmup:
+        return spec.lr * update / spec.warmup
+    if spec.schedule == "constant":
+        return spec.lr
+    progress = (update - spec.warmup) / max(spec.updates - spec.warmup, 1)
+    cosine = (1 + math.cos(math.pi * progress)) / 2
+    return spec.lr * (spec.final_fraction + (1 - spec.final_fraction) * cosine)
