@@ -1,0 +1,290 @@
+"""The training loop, one for all paradigms: what differs between arms is ``model.loss`` and nothing else.
+
+An update: every process takes its share of the global batch in ``accumulate`` micro-batches, gradients are averaged
+over all of it, clipped by global norm, and AdamW steps at ``learning_rate(spec, update)``; then the moving average
+follows. Since each micro-batch's loss is weighted by its share of the global batch, processes and micro-batches change
+the result by rounding only. For several processes run under ``torchrun`` or ``accelerate launch``.
+
+    folder/
+        log.jsonl             one line per ``log_every`` updates: update, loss (mean of these updates), lr, grad_norm,
+                              wall_seconds and cpu_seconds since the start, over all sessions
+        checkpoint-XXXXXX/    to resume from; removed when training is done
+        snapshot-XXXXXX/      averaged weights at ``spec.snapshots``, as ``paradigms.save`` writes them
+        final/                averaged weights at the end
+        result.json           written last: with it, training is done and is not done again
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from torch import Tensor, nn
+
+from common.errors import UserError
+from common.files import write_json, write_text
+from common.seeds import ItemRNG, seed_for
+from paradigms.base import Batch, Paradigm
+from training.checkpoints import State, atomic_folder, restore_latest, write_checkpoint
+from training.data import BatchStream
+from training.interrupts import Interrupts
+from training.optimiser import EMA, adamw
+from training.progress import Progress
+from training.results import TrainResult, finished, identity, result_of, snapshot_path, tidy
+from training.spec import TrainSpec, learning_rate
+
+Save = Callable[[Paradigm, Path], Any]
+
+
+def train(
+    model: Paradigm,
+    stream: BatchStream,
+    spec: TrainSpec,
+    folder: Path | str,
+    *,
+    resume: bool = True,
+    progress: bool = True,
+    device: Literal["auto", "cpu"] = "auto",
+    save: Save | None = None,
+) -> TrainResult:
+    """Train ``model`` on ``stream`` for ``spec.updates`` updates, from the latest checkpoint in ``folder`` if any.
+
+    On the CPU an interrupted and resumed run gives the loss curve of an undisturbed one to the last digit. The weights
+    to use are those in the result's ``final``; ``model`` is left in any state.
+
+    Args:
+        folder: of this run alone, see the module's docstring.
+        resume: False to delete what a run left in the folder and start anew.
+        progress: show a bar, or now and then a line, on stderr.
+        device: ``auto`` takes an accelerator where there is one.
+        save: writes a model into a folder; ``paradigms.save`` by default.
+
+    Raises:
+        UserError: the folder holds another run, the loss is not finite, or the folder cannot be written.
+        KeyboardInterrupt: after SIGINT or SIGTERM, once the current update is finished and saved.
+    """
+    folder, save = Path(folder), save or _default_save
+    accelerator = Accelerator(
+        cpu=device == "cpu",
+        mixed_precision="no",
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )  # e.g. the null text, in a batch that dropped none
+    _check(spec, stream, accelerator.num_processes)
+    if accelerator.is_main_process:
+        tidy(folder, everything=not resume)
+    accelerator.wait_for_everyone()
+    state = State(identity(model, stream, spec))
+    if (done := finished(folder, state.identity)) is not None:
+        return done
+    run = _Run(model, stream, spec, folder, accelerator, save)
+    run.restore(state)
+    interrupted = False
+    bar = Progress(model.name, run.state.update, spec.updates, show=progress and run.main)
+    with Interrupts() as interrupts, run.open_log() as log, bar:
+        while run.state.update < spec.updates and not interrupted:
+            loss, interrupted = run.update(interrupts, log)
+            bar.update(run.state.update, loss)
+            if run.state.update in spec.snapshots:
+                run.save_average(snapshot_path(folder, run.state.update))
+            if run.state.update < spec.updates and (interrupted or run.state.update % spec.checkpoint_every == 0):
+                run.save_checkpoint()
+    result = run.finish() if run.state.update == spec.updates else None
+    if result is None or interrupted:
+        raise KeyboardInterrupt
+    return result
+
+
+def leave_process_group() -> None:
+    """Part from the other processes; for programs under ``torchrun`` to call last, after ``train`` returned or raised.
+
+    Without it torch may abort at exit (github.com/pytorch/pytorch/issues/190489): gloo's threads outlive the
+    interpreter for as long as a DistributedDataParallel module, collected here, keeps their group alive.
+    """
+    if torch.distributed.is_initialized():
+        gc.collect()
+        torch.distributed.destroy_process_group()
+
+
+class _Objective(nn.Module):
+    """A paradigm's loss as a forward pass, which is where DistributedDataParallel hooks in."""
+
+    def __init__(self, model: Paradigm) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Tensor:
+        return self.model.loss(batch, rng, shared).mean
+
+
+class _Run:
+    """The parts of one training run in this process."""
+
+    def __init__(
+        self, model: Paradigm, stream: BatchStream, spec: TrainSpec, folder: Path, accelerator: Accelerator, save: Save
+    ) -> None:
+        self.model, self.stream, self.spec, self.folder = model, stream, spec, folder
+        self.accelerator, self.save = accelerator, save
+        self.main, self.device = accelerator.is_main_process, accelerator.device
+        self.objective = accelerator.prepare(_Objective(model.train()))
+        self.optimiser, self.ema = adamw(model, spec), EMA(model, spec.ema_decay)
+        self.parts = _share(spec, accelerator.process_index, accelerator.num_processes)
+
+    def restore(self, start: State) -> None:
+        """Go on from the latest checkpoint, or from ``start`` when there is none, and start the clocks."""
+        self.state = restore_latest(self.folder, start, self.model, self.ema, self.optimiser)
+        self._wall_start = time.perf_counter() - self.state.wall_seconds
+        self._cpu_mark = time.process_time()
+
+    @contextlib.contextmanager
+    def open_log(self) -> Iterator[TextIO | None]:
+        """The log, cut back to the checkpoint, open for more lines; None in all processes but the first."""
+        if not self.main:
+            yield None
+            return
+        path = self.folder / "log.jsonl"
+        write_text(path, "".join(line for line in _lines(path) if json.loads(line)["update"] <= self.state.update))
+        with open(path, "a", encoding="utf-8") as log:
+            yield log
+
+    def update(self, interrupts: Interrupts, log: TextIO | None) -> tuple[float, bool]:
+        """One update; returns its loss over the global batch, and whether any process was told to stop."""
+        number = self.state.update + 1
+        lr = learning_rate(self.spec, number)
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        self.optimiser.zero_grad(set_to_none=True)
+        own_loss = self._accumulate_gradients(number)
+        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.spec.clip_norm))
+        loss, interrupted = self._gather(own_loss, interrupts.received)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise UserError(
+                f"{self.model.name}: loss {loss:g}, gradient norm {norm:g} at update {number}; lower "
+                f"train.lr, lengthen train.warmup or set train.precision to fp32; earlier checkpoints stay"
+            )
+        self.optimiser.step()
+        self.ema.update(number)
+        self.state.update = number
+        self.state.losses.append(loss)
+        self.state.wall_seconds = time.perf_counter() - self._wall_start
+        if number % self.spec.log_every == 0 or number == self.spec.updates:
+            self._log(log, lr, norm)
+        return loss, interrupted
+
+    def _accumulate_gradients(self, number: int) -> Tensor:
+        """Backward passes over this process's micro-batches; returns its part of the global mean loss."""
+        loss = torch.zeros((), device=self.device, dtype=torch.float64)
+        for part in self.parts:
+            batch, rng = self.stream.batch(number, part, self.device)
+            torch.manual_seed(seed_for(self.spec.seed, "torch", number, part.start))  # for layers such as dropout
+            share = (part.stop - part.start) / self.spec.batch
+            last = part is self.parts[-1]
+            with contextlib.nullcontext() if last else self.accelerator.no_sync(self.objective):
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.spec.precision == "bf16"):
+                    mean = self.objective(batch, rng, self.stream.shared(number, self.device))
+                # DDP averages over processes, so each scales its share of the sum up by their number.
+                self.accelerator.backward(mean * share * self.accelerator.num_processes)
+            loss += mean.detach() * share
+        return loss
+
+    def _gather(self, own_loss: Tensor, stop: bool) -> tuple[float, bool]:
+        """Sum losses, stop flags and CPU time over processes, in one exchange."""
+        now = time.process_time()
+        mine = [float(own_loss), now - self._cpu_mark, float(stop)]
+        self._cpu_mark = now
+        gathered = self.accelerator.reduce(torch.tensor(mine, dtype=torch.float64, device=self.device), "sum")
+        loss, cpu_seconds, stops = gathered.tolist()
+        self.state.cpu_seconds += cpu_seconds
+        return loss, stops > 0
+
+    def _log(self, log: TextIO | None, lr: float, norm: float) -> None:
+        self.state.final_loss = math.fsum(self.state.losses) / len(self.state.losses)
+        self.state.losses = []
+        line = {
+            "update": self.state.update,
+            "loss": self.state.final_loss,
+            "lr": lr,
+            "grad_norm": norm,
+            "wall_seconds": round(self.state.wall_seconds, 3),
+            "cpu_seconds": round(self.state.cpu_seconds, 3),
+        }
+        if log is None:
+            return
+        try:
+            log.write(json.dumps(line) + "\n")
+            log.flush()
+        except OSError as error:
+            raise UserError(
+                f"cannot write {log.name}: {error.strerror}; free space, then start again to go on"
+            ) from error
+
+    def save_checkpoint(self) -> None:
+        """Write what resuming needs."""
+        if self.main:
+            write_checkpoint(self.folder, self.state, self.model, self.ema, self.optimiser)
+        self.accelerator.wait_for_everyone()
+
+    def save_average(self, target: Path) -> None:
+        """Write the averaged weights as a model."""
+        self.ema.swap()
+        if self.main:
+            with atomic_folder(target) as temporary:
+                self.save(self.model, temporary)
+        self.accelerator.wait_for_everyone()
+        self.ema.swap()
+
+    def finish(self) -> TrainResult:
+        """Write the averaged weights and the result; what was needed for resuming goes."""
+        self.save_average(self.folder / "final")
+        state = self.state
+        figures = {
+            "updates": state.update,
+            "wall_seconds": state.wall_seconds,
+            "cpu_seconds": state.cpu_seconds,
+            "tokens": state.update * self.spec.batch * self.stream.frames,
+            "final_loss": state.final_loss,
+        }
+        if self.main:
+            write_json(self.folder / "result.json", {"identity": state.identity, "figures": figures})
+            tidy(self.folder)
+        self.accelerator.wait_for_everyone()
+        return result_of(self.folder, figures, self.spec.snapshots)
+
+
+def _share(spec: TrainSpec, index: int, processes: int) -> list[slice]:
+    """Positions of the global batch for each micro-batch of process ``index``."""
+    pieces = processes * spec.accumulate
+    bounds = [spec.batch * i // pieces for i in range(pieces + 1)]
+    return [slice(bounds[i], bounds[i + 1]) for i in range(index * spec.accumulate, (index + 1) * spec.accumulate)]
+
+
+def _check(spec: TrainSpec, stream: BatchStream, processes: int) -> None:
+    for key, there, here in (
+        ("batch", stream.batch_size, spec.batch),
+        ("seed", stream.seed, spec.seed),
+        ("condition_dropout", stream.condition_dropout, spec.condition_dropout),
+    ):
+        if there != here:
+            raise UserError(f"train.{key} is {here}, but the stream has {there}; make it with BatchStream.for_spec")
+    if processes * spec.accumulate > spec.batch:
+        sharers = f"{processes} processes x {spec.accumulate} micro-batches"
+        raise UserError(f"train.batch of {spec.batch} cannot be shared by {sharers}; raise it")
+
+
+def _lines(path: Path) -> list[str]:
+    """Whole lines of a log that may not exist, or end in half a line."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def _default_save(model: Paradigm, folder: Path) -> Any:
+    import paradigms
+
+    return paradigms.save(model, folder)

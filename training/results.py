@@ -1,0 +1,91 @@
+"""What a training run leaves behind, how it is recognised, and what is swept away."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from common.config import config_hash, to_dict
+from common.files import read_json
+from paradigms.base import Paradigm
+from training.checkpoints import check_identity, list_checkpoints
+from training.data import BatchStream
+from training.spec import TrainSpec
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What training cost and where its weights are.
+
+    Attributes:
+        updates: optimiser steps done.
+        wall_seconds: time in the loop, over all sessions.
+        cpu_seconds: the same, of all threads of all processes.
+        tokens: latent frames trained on, updates x batch x frames.
+        final_loss: mean loss of the last line of the log.
+        log_path: the log (JSONL).
+        final: folder of the averaged weights, for ``paradigms.load``.
+        snapshots: update -> folder of the averaged weights then.
+    """
+
+    updates: int
+    wall_seconds: float
+    cpu_seconds: float
+    tokens: int
+    final_loss: float
+    log_path: Path
+    final: Path
+    snapshots: dict[int, Path] = field(default_factory=dict)
+
+
+def identity(model: Paradigm, stream: BatchStream, spec: TrainSpec) -> dict[str, Any]:
+    """What is trained, on what, and how, as plain data: two runs with equal identities give the same weights."""
+    shapes = {name: list(p.shape) for name, p in model.named_parameters()}
+    parameters = sum(p.numel() for p in model.parameters())
+    configs = {name: to_dict(getattr(model, name)) for name in ("options", "backbone_config", "latent")}
+    described = {"paradigm": model.name, "parameters": parameters, **configs, "shapes": config_hash(shapes)}
+    return {"model": described, "train": to_dict(spec), "data": stream.fingerprint}
+
+
+def finished(folder: Path, asked: dict[str, Any]) -> TrainResult | None:
+    """The result of a run that is done already.
+
+    Raises:
+        UserError: the folder holds the result of another run.
+    """
+    path = folder / "result.json"
+    if not path.exists():
+        return None
+    stored = read_json(path)
+    check_identity(folder, stored["identity"], asked)
+    return result_of(folder, stored["figures"], tuple(asked["train"]["snapshots"]))
+
+
+def result_of(folder: Path, figures: dict[str, Any], snapshots: tuple[int, ...]) -> TrainResult:
+    """The result in ``folder``, from the ``figures`` in its result.json."""
+    return TrainResult(
+        **figures,
+        log_path=folder / "log.jsonl",
+        final=folder / "final",
+        snapshots={update: snapshot_path(folder, update) for update in snapshots},
+    )
+
+
+def snapshot_path(folder: Path, update: int) -> Path:
+    """Where the averaged weights after ``update`` are kept."""
+    return folder / f"snapshot-{update:06d}"
+
+
+def tidy(folder: Path, everything: bool = False) -> None:
+    """Remove half-written folders of a killed run; with a result, its checkpoints; or everything that a run writes."""
+    stale = list(folder.glob(".*.part"))
+    if everything or (folder / "result.json").exists():
+        stale += list_checkpoints(folder)
+    if everything:
+        (folder / "result.json").unlink(missing_ok=True)
+        (folder / "log.jsonl").unlink(missing_ok=True)
+        stale += [folder / "final", *folder.glob("snapshot-[0-9]*")]
+    for path in stale:
+        shutil.rmtree(path, ignore_errors=True)
