@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.records import Metric, Record
-from benchmarks.report.board import Board
+from benchmarks.report.board import Board, Row
 from benchmarks.report.scores import family, metric_names, pooled
 from benchmarks.systems import CEILINGS
 from common.files import atomic_path
@@ -117,7 +117,7 @@ def _draw_scores(axes: Any, records: list[Record], name: str, colour: str) -> No
 def spectrograms(board: Board) -> Figure | None:
     """One row per fixed prompt: the real clip, then every arm's, first seed."""
     columns = [row for row in board.rows if row.good and (row.kind == "paradigm" or row.system == CEILINGS[0])]
-    shown = [(row.system, clips(row.good[0])) for row in columns]
+    shown = [(row.system, clips(row)) for row in columns]
     prompts = list(dict.fromkeys(prompt for _, files in shown for prompt in files))
     if not prompts:
         return None
@@ -136,9 +136,15 @@ def spectrograms(board: Board) -> Figure | None:
     return figure
 
 
-def clips(record: Record) -> dict[str, str]:
-    """Prompt id -> audio file of a record, relative to the study's folder."""
-    return {name.removeprefix("audio/"): path for name, path in record.artefacts.items() if name.startswith("audio/")}
+def clips(row: Row) -> dict[str, str]:
+    """Prompt id -> audio file, relative to the study's folder, of the row's first record that kept any."""
+    for record in row.good:
+        kept = {
+            name.removeprefix("audio/"): path for name, path in record.artefacts.items() if name.startswith("audio/")
+        }
+        if kept:
+            return kept
+    return {}
 
 
 def log_spectrogram(path: Path, bands: int = 80, low_hz: float = 60.0) -> np.ndarray:

@@ -19,10 +19,11 @@ GUIDE = """\
 another caption, noise, silence); they answer the same prompts as the arms. In brackets: 95% bootstrap intervals,
 clustered on prompt and, with several seeds, on seed. Bold: the best estimate among the arms, which is no verdict;
 verdicts come from paired differences with Holm's correction over the table. `adherence`: share of what a caption asks
-for that the evaluator hears; `fad`, `kad`: Frechet and kernel distance to as many other real clips; `kl`: what it hears
-in a clip against what it hears in the real clip of the same caption; `clap`: similarity of clip and caption. The suffix
-names the evaluator: {evaluators}. Its scores, `fad_builtin` above all, are not comparable with published
-figures, which come from other networks and other audio. `s / clip`: sampling and decoding, in batches, on the machine named below."""
+for that the evaluator hears; `fad`, `kad`: Frechet and kernel distance to as many other real clips; `kl`: what it
+hears in a clip against what it hears in the real clip of the same caption; `clap`: similarity of clip and caption.
+The suffix names the evaluator: {evaluators}. Its scores, `fad_builtin` above all, are not comparable with published
+figures, which come from other networks and other audio. `s / clip`: sampling and decoding, in batches, on the machine
+named below."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def _sentence(d: Difference) -> str:
 
 def _listening(board: Board, figures: Mapping[str, Path], home: Path) -> list[str]:
     """Per fixed prompt: its caption, and a link to each system's clip."""
-    files = {row.system: clips(row.good[0]) for row in board.rows if row.good}
+    files = {row.system: clips(row) for row in board.rows if row.good}
     captions = _captions(board)
     lines = []
     for prompt in dict.fromkeys(prompt for held in files.values() for prompt in held):
