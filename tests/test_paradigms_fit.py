@@ -38,10 +38,10 @@ STEPS = {"diffusion_steps": 25}
 LEARNED = {"positions": "learned", "max_positions": 32}
 RECIPES = {
     "ar": Recipe(loss=0.05, steps=80, copies=1, sampler={"temperature": 0.0}),
-    "fm": Recipe(loss=0.4, copies=8, sampler={"steps": 30}),
+    "fm": Recipe(loss=0.3, copies=16, sampler={"steps": 30}),
     "mar": Recipe(loss=0.06, steps=300, options={"head": HEAD, "buffer_tokens": 4}, sampler={**STEPS, "iterations": 8}),
-    "mntp": Recipe(loss=0.1, copies=4, options={"head": HEAD}, sampler=STEPS, backbone=LEARNED),
-    "ntp": Recipe(loss=0.05, options={"head": HEAD}, sampler=STEPS),
+    "mntp": Recipe(loss=0.08, copies=4, options={"head": HEAD}, sampler=STEPS, backbone=LEARNED),
+    "ntp": Recipe(loss=0.06, steps=150, options={"head": HEAD}, sampler=STEPS),
 }
 
 
