@@ -13,9 +13,11 @@ from benchmarks.evaluators import get_evaluator
 from benchmarks.evaluators.builtin import words
 from benchmarks.evaluators.builtin.evaluator import BuiltinEvaluator
 from benchmarks.evaluators.builtin.examples import MISSING, class_lists, gather, reconstructions
-from benchmarks.evaluators.builtin.frontend import MEL_FFT, SAMPLE_RATE, Frontend, mel_filters
+from benchmarks.evaluators.builtin.frontend import MEL_FFT, OCTAVES, SAMPLE_RATE, Frontend, mel_filters
+from benchmarks.evaluators.builtin.lessons import listening_loss
 from benchmarks.evaluators.builtin.network import Heard, Listener, NetworkConfig
-from benchmarks.evaluators.builtin.training import EvaluatorConfig, listening_loss, train_evaluator
+from benchmarks.evaluators.builtin.training import EvaluatorConfig, train_evaluator
+from benchmarks.evaluators.builtin.transposition import SILENCE, label_turns, transpose
 from common.errors import UserError
 from corpora import Clip, Corpus
 from representations.base import LatentSpec, Representation
@@ -109,6 +111,29 @@ def test_mel_filters_are_slaneys():
     wide = slice(20, None)  # narrower triangles are widened to one FFT bin on purpose
     np.testing.assert_allclose(ours[wide], theirs[wide], atol=1e-5)
     assert (ours.max(axis=1) > 0.4).all()
+
+
+def test_transposing_the_view_equals_playing_it_higher():
+    played = Frontend()(sine(440.0 * 2 ** (5 / 12)))[0]
+    moved = transpose(Frontend()(sine(440.0))[0], torch.tensor([5]), OCTAVES)
+    middle = slice(2, 6)  # whole windows only: at the edges the two tones differ in phase
+    assert played[..., middle].mean(-1).argmax() == moved[..., middle].mean(-1).argmax()
+    difference = (played - moved)[..., middle].abs()
+    assert (difference[played[..., middle] > 0.0] < 0.15).all()
+    down = transpose(moved, torch.tensor([-5]), OCTAVES)
+    kept = down.view(OCTAVES, 3, 12, -1)
+    torch.testing.assert_close(kept[:5], Frontend()(sine(440.0))[0].view(OCTAVES, 3, 12, -1)[:5])
+    assert (kept[5, :, 7:] == SILENCE).all()
+
+
+def test_labels_turn_with_the_music():
+    keys = ["A:minor", "C:major", "Eb:major"]
+    turns = label_turns(keys, missing=MISSING)
+    assert turns[0].tolist() == [0, 1, 2]
+    assert turns[3].tolist() == [MISSING, 2, MISSING]  # C minor and F# major are not among the classes
+    assert turns[9].tolist() == [MISSING, MISSING, 1]
+    assert label_turns(["rock", "none"], missing=MISSING) is None
+    assert label_turns(["guitar", "A"], missing=MISSING) is None
 
 
 def test_a_clip_is_heard_the_same_alone_in_any_order_and_on_any_number_of_threads():
@@ -217,22 +242,28 @@ def test_loss_leaves_out_what_is_missing_and_takes_equal_captions_as_right():
     shared, text = torch.eye(3), torch.eye(3)
     same = torch.tensor([[1, 1, 0], [1, 1, 0], [0, 0, 1]]).bool()
     heard = Heard(shared, shared, {"a": logits, "b": logits})
-    value = listening_loss(heard, text, labels, same, torch.tensor(1.0), weight=0.5)
+    told = torch.ones(3).bool()
+    value = listening_loss(heard, text, labels, same, told, torch.tensor(1.0), weight=0.5)
     attribute = (np.log(1 + np.exp(-2)) + np.log(1 + np.exp(-1))) / 2
     total = np.e + 2  # each row of cosines is one 1 and two 0s
     contrast = (2 * (np.log(total) - 0.5) + np.log(total) - 1) / 3
     assert value.item() == pytest.approx(attribute + 0.5 * contrast, rel=1e-5)
+    told = torch.tensor([True, False, True])  # the second window was transposed: two captions remain, one each
+    value = listening_loss(heard, text, labels, same, told, torch.tensor(1.0), weight=0.5)
+    assert value.item() == pytest.approx(attribute + 0.5 * (np.log(np.e + 1) - 1), rel=1e-5)
 
 
 def test_examples_hold_every_form_of_a_clip():
-    corpus, codec = tone_corpus(6, seconds=3.0), Frames()
+    corpus, codec = tone_corpus(6, seconds=2.0), Frames()
     clips = corpus.clips("train")
     classes = class_lists(clips)
     assert classes == {"drums": ["pulsed", "steady"], "pitch": ["high", "low"]}  # one label alone teaches nothing
     examples = gather(clips, classes, codec, reconstructed=2, window=16_000, seed=0, track=lambda clips: clips)
-    assert examples.clip_N.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 2, 3, 4, 5]
-    assert examples.labels["pitch"].tolist() == [1] * 4 + [0] * 4 + [1, 0, 1, 0]
-    assert examples.labels["drums"].tolist()[:5] == [MISSING] * 4 + [1]
+    per_form = 2  # windows of 1 s in 2 s
+    forms = [4, 4, 1, 1, 1, 1]
+    assert examples.clip_N.tolist() == [i for i, n in enumerate(forms) for _ in range(per_form * n)]
+    assert examples.labels["pitch"].tolist() == [(i + 1) % 2 for i in examples.clip_N.tolist()]
+    assert examples.labels["drums"].tolist()[:9] == [MISSING] * 8 + [1]
     forms = reconstructions(clips[0].audio(8000), codec, seed=0)
     np.testing.assert_array_equal(forms["continuous"], clips[0].audio(8000))
     assert set(forms) == {"continuous", "blurred", "codes"}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Wav = NDArray[np.float32]
 NOISE_DB = (10.0, 40.0)  # signal-to-noise ratios of half of the clean examples
 LATENT_NOISE = (0.1, 0.5)  # standard deviations, relative to the clip's own latents, in the blurred examples
+MAX_WINDOWS = 4  # of one form of one clip
 MISSING = -1
 
 
@@ -78,10 +79,10 @@ def gather(
     seed: int,
     track: Callable[[Iterable[Clip]], Iterable[Clip]],
 ) -> Examples:
-    """Examples of every clip: one clean, and for the first ``reconstructed`` clips one per way through the codec.
+    """Examples of every clip: its own sound, and for the first ``reconstructed`` clips each way through the codec.
 
     Args:
-        window: samples per window; of a longer clip each example holds one window, drawn by its seed.
+        window: samples per window; a long clip gives up to four windows of each form, drawn by its seed.
         track: wraps the clips to show progress.
     """
     frontend, views, owners, openings = Frontend(), [], [], []
@@ -103,7 +104,7 @@ def gather(
 
 
 def _windows(clip: Clip, codec: Representation | None, window: int, seed: int) -> Iterator[tuple[Wav, bool]]:
-    """One window of each form of the clip, and whether it is the clip's first."""
+    """Windows of each form of the clip, and whether each is its first."""
     rng = np.random.default_rng(seed_for(seed, clip.id))
     forms = [_with_noise(policy.prepare(clip.audio(SAMPLE_RATE), SAMPLE_RATE, SAMPLE_RATE), rng)]
     if codec is not None:
@@ -112,8 +113,8 @@ def _windows(clip: Clip, codec: Representation | None, window: int, seed: int) -
         forms += [policy.prepare(wav, rate, SAMPLE_RATE) for wav in recovered.values()]
     for wav in forms:
         parts = policy.windows(wav, window)
-        pick = int(rng.integers(len(parts)))
-        yield parts[pick], pick == 0
+        for pick in np.sort(rng.permutation(len(parts))[:MAX_WINDOWS]):
+            yield parts[pick], bool(pick == 0)
 
 
 def _with_noise(wav: Wav, rng: np.random.Generator) -> Wav:

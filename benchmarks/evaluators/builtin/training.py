@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from benchmarks.evaluators.builtin import words
 from benchmarks.evaluators.builtin.evaluator import BuiltinEvaluator, one_thread
-from benchmarks.evaluators.builtin.examples import MISSING, Examples, class_lists, gather, reconstructions
-from benchmarks.evaluators.builtin.network import Heard, Listener, NetworkConfig
+from benchmarks.evaluators.builtin.examples import class_lists, gather, reconstructions
+from benchmarks.evaluators.builtin.lessons import Lesson, Teacher, listening_loss
+from benchmarks.evaluators.builtin.network import Listener, NetworkConfig
 from benchmarks.metrics.adherence import agreement
 from common.config import to_dict
 from common.errors import UserError
@@ -50,15 +50,17 @@ class EvaluatorConfig:
         batch: clips per update, each in one of its forms.
         learning_rate: peak of a short warm-up and a cosine to zero (AdamW).
         text_weight: weight of the contrastive loss.
+        transposed: share of windows that are heard in another key (see ``transposition.py``).
     """
 
     clips: int = 4000
     reconstructed: int = 2000
-    steps: int = 2000
+    steps: int = 800
     cpu_seconds: float = 450.0
     batch: int = 32
     learning_rate: float = 2e-3
     text_weight: float = 0.5
+    transposed: float = 0.5
     seed: int = 0
     network: NetworkConfig = field(default_factory=NetworkConfig)
 
@@ -86,7 +88,13 @@ def train_evaluator(
         torch.manual_seed(config.seed)
         network = Listener(config.network, classes, len(vocabulary))
         text_VL = words.encode([clip.caption for clip in clips], vocabulary)
-        history = _fit(network, examples, text_VL, config, started, progress)
+        history = _fit(
+            network,
+            Teacher(examples, text_VL, classes, config.batch, config.transposed, config.seed),
+            config,
+            started,
+            progress,
+        )
     record = {
         "corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint, "train_clips": len(clips)},
         "representation": None if representation is None else _about(representation),
@@ -120,56 +128,17 @@ def accuracies(evaluator: BuiltinEvaluator, clips: Sequence[Clip], codec: Repres
     return table
 
 
-def listening_loss(
-    heard: Heard, text_BE: Tensor, labels: dict[str, Tensor], same_BB: Tensor, scale: Tensor, weight: float
-) -> Tensor:
-    """Mean cross-entropy over attributes plus ``weight`` times the symmetric contrastive loss.
-
-    Args:
-        same_BB: whether captions i and j are the same, hence both right for either clip.
-        scale: inverse temperature of the contrast.
-    """
-    terms = [
-        F.cross_entropy(heard.logits[name], target, ignore_index=MISSING)
-        for name, target in labels.items()
-        if bool((target != MISSING).any())
-    ]
-    target_BB = same_BB.float() / same_BB.sum(1, keepdim=True)
-    cosine_BB = scale * heard.shared_BE @ text_BE.T
-    contrast = (F.cross_entropy(cosine_BB, target_BB) + F.cross_entropy(cosine_BB.T, target_BB)) / 2
-    attributes = torch.stack(terms).mean() if terms else contrast.new_zeros(())
-    return attributes + weight * contrast
-
-
-class _Sampler:
-    """Batches of distinct clips, each in one of its forms, drawn from one seeded stream."""
-
-    def __init__(self, examples: Examples, text_VL: Tensor, config: EvaluatorConfig) -> None:
-        self.examples, self.text_VL = examples, text_VL
-        self.batch = min(config.batch, len(text_VL))
-        self.rng = torch.Generator().manual_seed(config.seed)
-        self.first_V = torch.searchsorted(examples.clip_N, torch.arange(len(text_VL)))
-        self.forms_V = torch.bincount(examples.clip_N, minlength=len(text_VL))
-
-    def draw(self) -> tuple[Tensor, Tensor]:
-        """Example numbers (B,) and the words of their captions (B, L)."""
-        clip_B = torch.randperm(len(self.text_VL), generator=self.rng)[: self.batch]
-        form_B = (torch.rand(self.batch, generator=self.rng) * self.forms_V[clip_B]).long()
-        return self.first_V[clip_B] + form_B, self.text_VL[clip_B]
-
-
 def _fit(
-    network: Listener, examples: Examples, text_VL: Tensor, config: EvaluatorConfig, started: float, progress: bool
+    network: Listener, teacher: Teacher, config: EvaluatorConfig, started: float, progress: bool
 ) -> dict[str, Any]:
-    """Train in place; returns what happened. ``text_VL``: words of each clip's caption."""
-    sampler = _Sampler(examples, text_VL, config)
+    """Train in place; returns what happened."""
     optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=0.01)
     curve, step, done, spent = [], 0, 0.0, 0.0
     network.train()
     while done < 1.0:
         for group in optimiser.param_groups:
             group["lr"] = config.learning_rate * min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * done))
-        value = _loss_of(network, examples, *sampler.draw(), config.text_weight)
+        value = _loss_of(network, teacher.lesson(), config.text_weight)
         optimiser.zero_grad()
         value.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -183,12 +152,11 @@ def _fit(
     return {"steps": step, "stopped_by": "steps" if step >= config.steps else "cpu_seconds", "curve": curve}
 
 
-def _loss_of(network: Listener, examples: Examples, example_B: Tensor, text_BL: Tensor, weight: float) -> Tensor:
-    heard = network(examples.pitch_NCPT[example_B].float(), examples.mel_NMT[example_B].float())
-    labels = {name: label_N[example_B] for name, label_N in examples.labels.items()}
-    same_BB = (text_BL[:, None] == text_BL[None]).all(-1)
+def _loss_of(network: Listener, lesson: Lesson, weight: float) -> Tensor:
+    heard = network(lesson.pitch_BCPT, lesson.mel_BMT)
+    same_BB = (lesson.text_BL[:, None] == lesson.text_BL[None]).all(-1)
     scale = network.log_scale.clamp(max=4.6).exp()
-    return listening_loss(heard, network.read(text_BL), labels, same_BB, scale, weight)
+    return listening_loss(heard, network.read(lesson.text_BL), lesson.labels, same_BB, lesson.told_B, scale, weight)
 
 
 def _tracker(progress: bool) -> Callable[[Iterable[Clip]], Iterable[Clip]]:
