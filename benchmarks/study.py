@@ -7,7 +7,6 @@ or repeated key, or a value of the wrong type, is an error that names it. The ax
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import re
 from collections.abc import Iterable, Mapping
@@ -110,13 +109,20 @@ def load_study(name: str, settings: Iterable[str] = (), paradigms: Iterable[str]
         settings: ``dotted.key=value`` overrides; values are YAML.
         paradigms: keep only these arms (by label); a paradigm without an arm in the study joins with its defaults.
 
+    An arm may be given by its bare name; a study without a name has its file's.
+
     Raises:
         UserError: no such study, bad YAML, an unknown, repeated or missing key, a value of the wrong type.
     """
     path = _find(name)
-    data = _normalised(_parse(path.read_text(encoding="utf-8"), path.name), path)
+    data = _parse(path.read_text(encoding="utf-8"), path.name)
+    if not isinstance(data, Mapping):
+        raise UserError(f"{path.name}: expected a mapping of study keys, got {type(data).__name__}")
+    data = {"name": path.stem, **data}
     for setting in settings:
         _apply(data, setting)
+    if isinstance(data.get("arms"), list):
+        data["arms"] = [{"paradigm": arm} if isinstance(arm, str) else arm for arm in data["arms"]]
     wanted = list(paradigms)
     if wanted:
         arms = {arm.get("label") or arm.get("paradigm"): arm for arm in data.get("arms", [])}
@@ -135,16 +141,6 @@ def _find(name: str) -> Path:
         return path
     known = study_names()
     raise UserError(f"no study {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}; or give a YAML file")
-
-
-def _normalised(data: Any, path: Path) -> dict[str, Any]:
-    """Short forms spelled out: an arm given as a bare name, a study without a name (its file's)."""
-    if not isinstance(data, Mapping):
-        raise UserError(f"{path.name}: expected a mapping of study keys, got {type(data).__name__}")
-    result = {"name": path.stem, **copy.deepcopy(dict(data))}
-    if isinstance(result.get("arms"), list):
-        result["arms"] = [{"paradigm": arm} if isinstance(arm, str) else arm for arm in result["arms"]]
-    return result
 
 
 def parse_setting(setting: str) -> tuple[str, Any]:

@@ -1,4 +1,4 @@
-"""The report on made-up records: known winners win, other settings stay out, failures show, every link leads somewhere."""
+"""The report on made-up records: known winners win, other settings stay out, failures show, no link is dead."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def a_cell(system: str, seed: int, at: int | None, updates: int) -> dict[str, An
         "version": 1,
         "data": {"corpus": {"name": "c"}, "representation": {"name": "r"}, "text": "builtin"},
         "evaluation": {
-            "split": "test", "prompts": N, "seconds": 4.0, "sample_rate": 16000, "evaluator": {"name": "b", "identity": "e"},
+            "split": "test", "prompts": N, "seconds": 4.0, "sample_rate": 16000,
+            "evaluator": {"name": "b", "identity": "e"},
         },
         "seed": seed,
     }  # fmt: skip

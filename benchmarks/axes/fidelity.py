@@ -38,7 +38,9 @@ class Fidelity:
 
     def prepare(self, cells: Sequence[Cell], context: Context) -> None:
         """Encode the training clips once, before the workers start; expanding has made the evaluator ready."""
-        data_of(cells[-1])
+        trained = next((cell for cell in cells if cell.kind == "paradigm"), None)
+        if trained is not None:
+            data_of(trained)
 
     def open(self, cells: Sequence[Cell], context: Context) -> FidelityGroup:
         """Load data and evaluator; train the arm that the cells measure."""

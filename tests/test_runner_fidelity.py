@@ -1,0 +1,173 @@
+"""The fidelity axis end to end at the smallest size: an untrained codec, a hardly trained evaluator, two updates."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.axes.base import Context
+from benchmarks.axes.fidelity import Fidelity, data_of
+from benchmarks.axes.judging import eligible, load_exam
+from benchmarks.cells import Cell, check_distinct
+from benchmarks.cli import status
+from benchmarks.pipeline import generate, load_model
+from benchmarks.records import load_records
+from benchmarks.study import Study, load_study
+from benchmarks.systems import REFERENCES
+from common.errors import UserError
+
+SECONDS = 1.0
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a codec and an evaluator, and a cache of its own."""
+    from benchmarks.evaluators.builtin.training import EvaluatorConfig, train_evaluator
+    from corpora import load_corpus
+    from representations.codec import BuiltinCodec, CodecConfig, save_codec
+
+    folder = tmp_path_factory.mktemp("fidelity")
+    torch.manual_seed(0)
+    save_codec(
+        BuiltinCodec(dataclasses.replace(CodecConfig(), width=16, codebooks=2, cardinality=16)), folder / "codec", {}
+    )
+    corpus = load_corpus("builtin", clips=12, seconds=SECONDS)
+    train_evaluator(corpus, None, EvaluatorConfig(steps=2, cpu_seconds=2.0), folder / "evaluator", progress=False)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARADIGM_BENCH_CACHE", str(home / "cache"))
+
+
+def settings(home: Path) -> list[str]:
+    return [
+        f"representation={home / 'codec'}", f"evaluation.evaluator={home / 'evaluator'}", "evaluation.prompts=4",
+        f"corpus.seconds={SECONDS}", f"train.seconds={SECONDS}", "corpus.clips=12", "train.batch=2", "train.updates=2",
+        "train.snapshots=[1]", "train.warmup=1", "train.log_every=1", "jobs=2",
+        "backbone.overrides={d_model: 16, d_ff: 16}",
+    ]  # fmt: skip
+
+
+def tiny_study(home: Path, *extra: str, paradigms: tuple[str, ...] = ("ar", "fm")) -> Study:
+    return load_study("smoke", [*settings(home), *extra], paradigms)
+
+
+def cells_of(study: Study, system: str) -> list[Cell]:
+    return [cell for cell in Fidelity().expand(study) if cell.system == system]
+
+
+def test_the_whole_job_by_the_command_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = ["--results", str(home / "results"), "--work", str(home / "runs"), "--out", str(home / "REPORT.md")]
+    options = [part for setting in settings(home) for part in ("--set", setting)]
+    command = ["run", "smoke", "-p", "ar", "-p", "fm", *options, *folders]
+    assert status(command) == 0
+    table = capsys.readouterr().out
+    assert all(system in table for system in ("ar", "fm", *REFERENCES))
+    records, problems = load_records(home / "results" / "smoke")
+    assert not problems
+    assert {record.status for record in records} == {"ok"}
+    assert len(records) == len(REFERENCES) + 2 * 2
+    text = (home / "REPORT.md").read_text()
+    assert str(home) not in json.dumps([record.cell for record in records])
+    assert "| fm | 4 |" in text
+
+    assert status(command) == 0  # everything is there: no record is added
+    assert len(load_records(home / "results" / "smoke")[0]) == len(records)
+
+    final = next((home / "runs").glob("fm-*/final"))
+    clip = home / "clip.wav"
+    assert (
+        status(["sample", "--prompt", "a calm tune", "--checkpoint", str(final), "-o", str(clip), "--set", "steps=2"])
+        == 0
+    )
+    import soundfile
+
+    audio, rate = soundfile.read(clip)
+    assert len(audio) == SECONDS * rate
+    assert status(["sample", "--prompt", "x", "--checkpoint", str(final), "--set", "stps=2"]) == 2
+    assert "did you mean 'steps'?" in capsys.readouterr().err
+
+
+def test_a_clip_depends_on_its_seed_and_prompt_not_on_its_batch(home: Path) -> None:
+    from benchmarks.trained import train_system
+
+    (cell,) = [c for c in cells_of(tiny_study(home, paradigms=("fm",)), "fm") if c.at_updates == 2]
+    result, training = train_system(cell.config, data_of(cell), home / "runs", lambda done, text: None)
+    assert training.updates == 2
+    loaded = load_model(result.final)
+    sampler = loaded.model.sampler({"steps": 2})
+    captions, seeds = ["a calm tune", "a much longer caption of a fast tune in C major", "drums"], [1, 2, 3]
+    made = [
+        generate(loaded.model, loaded.representation, loaded.text, captions, seeds, sampler, SECONDS, batch).audio_BN
+        for batch in (1, 2, 3)
+    ]
+    np.testing.assert_allclose(made[0], made[1], atol=1e-4)
+    np.testing.assert_allclose(made[0], made[2], atol=1e-4)
+    again = generate(loaded.model, loaded.representation, loaded.text, captions[:1], [4], sampler, SECONDS).audio_BN
+    assert np.abs(again - made[0][:1]).max() > 1e-3
+
+
+def test_identity_covers_what_decides_a_result_and_nothing_else(home: Path) -> None:
+    base = cells_of(tiny_study(home), "fm")[-1]
+    for change in ("train.lr=2e-3", "evaluation.prompts=3", "backbone.overrides.n_layers=2", "corpus.seed=1"):
+        assert cells_of(tiny_study(home, change), "fm")[-1].id != base.id, change
+    for same in ("evaluation.batch=2", "evaluation.keep_audio=0", "jobs=2", "title=Other"):
+        assert cells_of(tiny_study(home, same), "fm")[-1].id == base.id, same
+    sampler = tiny_study(home, "arms=[{paradigm: fm, sampler: {steps: 7}}]", paradigms=())
+    other = cells_of(sampler, "fm")[-1]
+    assert other.id != base.id
+    assert other.group == base.group  # another sampler, the same weights
+
+
+def test_the_same_arm_under_two_labels_is_refused(home: Path) -> None:
+    study = tiny_study(home, "arms=[fm, {paradigm: fm, label: twin}]", paradigms=())
+    with pytest.raises(UserError, match="the same measurement"):
+        check_distinct(Fidelity().expand(study), study.name)
+
+
+def test_prompts_and_reference_set_are_disjoint_and_equally_many(home: Path) -> None:
+    cell = cells_of(tiny_study(home), "real")[0]
+    data = data_of(cell)
+    exam = load_exam(cell.config["evaluation"], cell.how["evaluator"], data)
+    ordered = [clip.id for clip in eligible(data.corpus, "test", SECONDS)]
+    assert [clip.id for clip in exam.prompts] == ordered[:4]
+    assert len(exam.heard_reference.embeddings) == len(exam.prompts) == 4
+    assert not np.allclose(exam.heard_reference.embeddings, exam.heard_prompts.embeddings)
+
+
+def test_references_are_what_their_names_say(home: Path) -> None:
+    data = data_of(cells_of(tiny_study(home), "real")[0])
+    audio = np.random.default_rng(0).uniform(-0.5, 0.5, (5, 1280)).astype(np.float32)
+    made = {name: make(audio, data.representation, 0) for name, make in REFERENCES.items()}
+    assert {name: wav.shape for name, wav in made.items()} == dict.fromkeys(REFERENCES, audio.shape)
+    assert not made["silence"].any()
+    np.testing.assert_allclose(np.square(made["noise"]).mean(1), np.square(audio).mean(1), rtol=0.2)
+    shuffled = [next(j for j in range(5) if np.array_equal(row, audio[j])) for row in made["shuffled_captions"]]
+    assert sorted(shuffled) == list(range(5))
+    assert all(i != j for i, j in enumerate(shuffled))
+    assert not np.allclose(made["codec_continuous"], made["codec_quantised"])
+
+
+def test_too_few_clips_to_judge_by_is_a_clear_error(home: Path) -> None:
+    with pytest.raises(UserError, match="add clips or lower"):
+        Fidelity().expand(tiny_study(home, "train.seconds=30.0"))
+
+
+def test_unknown_reference_gets_the_nearest_name(home: Path) -> None:
+    with pytest.raises(UserError, match=r"did you mean 'silence'\?"):
+        Fidelity().expand(tiny_study(home, "evaluation.references=[silense]"))
+
+
+def test_a_group_that_cannot_train_fails_alone(home: Path) -> None:
+    study = tiny_study(home, "train.lr=1e30", "train.clip_norm=1e30", paradigms=("fm",))
+    cells = cells_of(study, "fm")
+    context = Context("s", home / "diverged", home / "runs")
+    with pytest.raises(UserError, match="loss"):
+        Fidelity().open(cells, context)
