@@ -1,0 +1,65 @@
+"""Representations: waveform <-> latents <-> codes, text encoders, and corpora encoded once.
+
+    from representations import load_representation
+
+    codec = load_representation("codec_builtin")          # shipped: 16 kHz, 25 Hz, 32 channels, 4 codebooks of 512
+    codec = load_representation("runs/my_codec")          # a folder that codec_training wrote
+    codec = load_representation("encodec:facebook/encodec_32khz")   # transformers' EnCodec, folder or hub id
+    codec = load_representation("oobleck:/models/stable_audio/vae")  # diffusers' VAE of Stable Audio
+
+``base.py`` is the interface, ``codec*.py`` and ``quantiser.py`` the built-in codec, ``encodec.py`` and ``oobleck.py``
+two families of published weights, ``latents.py`` the cache of encoded corpora, ``text*.py`` the caption encoders.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.errors import UserError, did_you_mean
+from common.registry import Registry
+
+if TYPE_CHECKING:
+    from representations.base import LatentSpec, Representation
+
+__all__ = ["REPRESENTATIONS", "LatentSpec", "Representation", "load_representation"]
+
+REPRESENTATIONS = Registry(
+    "representation",
+    {
+        "codec_builtin": "representations.codec:load_builtin",
+        "encodec": "representations.encodec:load_encodec",
+        "oobleck": "representations.oobleck:load_oobleck",
+    },
+)
+
+
+def load_representation(spec: str = "codec_builtin") -> Representation:
+    """Load a frozen representation, in eval mode, on the CPU.
+
+    Args:
+        spec: ``"codec_builtin"``; a folder in this project's codec format; ``"encodec:<folder or hub id>"``;
+            ``"oobleck:<folder or hub id>"``; or an installed plugin's ``"name"`` or ``"name:argument"``.
+
+    Raises:
+        UserError: the spec is unknown, or its weights cannot be found or read.
+    """
+    if Path(spec).is_dir():
+        from representations.codec import load_codec
+
+        return load_codec(Path(spec))
+    name, _, argument = spec.partition(":")
+    if name not in REPRESENTATIONS.names():
+        hint = did_you_mean(name, REPRESENTATIONS.names())
+        known = ", ".join(REPRESENTATIONS.names())
+        raise UserError(f"no representation or folder {spec!r}{hint}; known: {known}, or a folder with codec.json")
+    loaded: Representation = REPRESENTATIONS.load(name)(argument)
+    return loaded
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("LatentSpec", "Representation"):  # kept lazy: they need torch, listing names does not
+        from representations import base
+
+        return getattr(base, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
