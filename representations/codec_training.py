@@ -1,0 +1,180 @@
+"""Runs of the codec's training: the clock, the log, checkpoints to resume from, and the record beside the weights.
+
+The folder that ``train_codec`` fills:
+
+    codec.safetensors, codec.json    the codec (averaged weights) as of the last snapshot, ready for ``load_codec``; the
+                                     JSON says which command, budget, corpora and machine made it and how well it does
+    checkpoint.safetensors, .json    what a run needs to go on after an interruption; removed when it is done
+    log.jsonl                        one line per 50 steps
+
+    python -m representations.codec_training --out DIR --cpu-seconds 2500 --corpus builtin:0.7,FOLDER:0.3
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common.config import config_hash, to_dict
+from common.errors import UserError
+from common.files import atomic_path, read_json, write_json
+from corpora import Corpus, load_corpus
+from representations.base import fit_length
+from representations.codec import BuiltinCodec, load_codec, save_codec
+from representations.codec_losses import log_mel_distance, perplexity, si_snr
+from representations.codec_trainer import CodecTrainer, CodecTraining, Crops
+
+LOG_EVERY = 50  # steps
+EVALUATION_CLIPS = 64  # per corpus, at the end
+SNAPSHOT_CLIPS = 16  # per corpus, at a snapshot
+EVALUATION_SECONDS = 4.0
+
+
+def train_codec(
+    corpora: Sequence[tuple[Corpus, float]],
+    config: CodecTraining,
+    folder: Path,
+    command: str = "",
+    report: Callable[[str], None] = print,
+) -> BuiltinCodec:
+    """Train a codec on weighted corpora and write it to ``folder``; a run that was interrupted goes on from there.
+
+    Args:
+        corpora: (corpus, weight) pairs; only their train splits are heard.
+        command: how the run was started, for the record.
+        report: gets a line of progress at each log step.
+
+    Raises:
+        UserError: ``folder`` holds a checkpoint of another configuration.
+    """
+    trainer = CodecTrainer(config)
+    crops = Crops(corpora, config.model.sample_rate, config.crop_frames * trainer.codec.frame_samples, config.seed)
+    if not _resume(trainer, folder):
+        trainer.initialise(torch.cat([crops.batch(-1 - i, 16) for i in range(12)]))
+    cpu_start, wall_start = time.process_time() - trainer.cpu_seconds, time.monotonic() - trainer.wall_seconds
+    snapshot_due = trainer.cpu_seconds + config.snapshot_seconds
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "log.jsonl", "a", encoding="utf-8") as log:
+        while trainer.progress < 1:
+            trainer.set_phase()
+            values = trainer.train_step(crops.batch(trainer.step, config.batch))
+            trainer.cpu_seconds = time.process_time() - cpu_start
+            trainer.wall_seconds = time.monotonic() - wall_start
+            if trainer.step % LOG_EVERY == 0:
+                line = {"step": trainer.step, "phase": trainer.phase, "cpu_seconds": round(trainer.cpu_seconds, 1)}
+                log.write(json.dumps({**line, **values}) + "\n")
+                log.flush()
+                left = trainer.wall_seconds * (1 / trainer.progress - 1)
+                report(f"codec: step {trainer.step}, loss {values['loss']:.3f}, about {left / 60:.0f} min left")
+            if trainer.cpu_seconds >= snapshot_due:
+                snapshot_due = trainer.cpu_seconds + config.snapshot_seconds
+                _save_checkpoint(trainer, folder)
+                save_codec(trainer.average, folder, _record(trainer, corpora, command, SNAPSHOT_CLIPS))
+    save_codec(trainer.average, folder, _record(trainer, corpora, command, EVALUATION_CLIPS))
+    for name in ("checkpoint.json", "checkpoint.safetensors"):
+        (folder / name).unlink(missing_ok=True)
+    return load_codec(folder)
+
+
+@torch.no_grad()
+def evaluate_codec(codec: BuiltinCodec, corpus: Corpus, max_clips: int) -> dict[str, Any]:
+    """Reconstruction on held-out clips (the valid split, or test where there is none), first 4 s of each.
+
+    Returns:
+        mean SI-SNR (dB) and log-mel distance (nats) through the continuous latents and through the codes, perplexity
+        per codebook, the latents' standard deviation, and which clips were heard.
+    """
+    split = "valid" if corpus.clips("valid") else "test"
+    clips = corpus.clips(split)[:max_clips]
+    rate, rows, codes, latents = codec.spec.sample_rate, [], [], []
+    for clip in clips:
+        wav_BN = torch.from_numpy(clip.audio(rate))[None, : round(EVALUATION_SECONDS * rate)]
+        z_BTD = codec.encode(wav_BN)
+        codes_BKT = codec.quantise(z_BTD)
+        row = []
+        for decoded_BTD in (z_BTD, codec.dequantise(codes_BKT)):
+            estimate_BN = fit_length(codec.decode(decoded_BTD), wav_BN.shape[-1])
+            row += [si_snr(wav_BN, estimate_BN).item(), log_mel_distance(wav_BN, estimate_BN, rate).item()]
+        rows.append(row)
+        codes.append(codes_BKT[0])
+        latents.append(z_BTD[0])
+    names = ("si_snr_db", "log_mel_l1", "rvq_si_snr_db", "rvq_log_mel_l1")
+    means = {name: round(value, 3) for name, value in zip(names, torch.tensor(rows).mean(0).tolist())}
+    used = perplexity(torch.cat(codes, dim=1), codec.spec.cardinality).tolist()
+    heard = {"split": split, "n": len(clips), "corpus_fingerprint": corpus.fingerprint}
+    rounded = {"perplexity": [round(p, 1) for p in used], "std": round(torch.cat(latents).std().item(), 3)}
+    return {**heard, **means, **rounded}
+
+
+def _record(trainer: CodecTrainer, corpora: Sequence[tuple[Corpus, float]], command: str, clips: int) -> dict[str, Any]:
+    heard = [corpus for corpus, _ in corpora if corpus.clips("valid") or corpus.clips("test")]
+    metrics = {corpus.name: evaluate_codec(trainer.average, corpus, clips) for corpus in heard}
+    return {
+        "training": to_dict(trainer.config),
+        "command": command,
+        "cpu_seconds": round(trainer.cpu_seconds, 1),
+        "wall_seconds": round(trainer.wall_seconds, 1),
+        "steps": trainer.step,
+        "corpora": [{"name": c.name, "fingerprint": c.fingerprint, "weight": weight} for c, weight in corpora],
+        "machine": {"processor": platform.machine(), "threads": torch.get_num_threads(), "torch": torch.__version__},
+        "metrics": metrics,
+    }
+
+
+def _save_checkpoint(trainer: CodecTrainer, folder: Path) -> None:
+    from safetensors.torch import save_file
+
+    state, tensors = trainer.checkpoint()
+    with atomic_path(folder / "checkpoint.safetensors") as temporary:
+        save_file({name: t.contiguous().clone() for name, t in tensors.items()}, temporary)
+    write_json(folder / "checkpoint.json", {**state, "config": config_hash(trainer.config)})
+
+
+def _resume(trainer: CodecTrainer, folder: Path) -> bool:
+    """Load the checkpoint of ``folder`` into ``trainer``; False when there is none."""
+    from safetensors.torch import load_file
+
+    if not (folder / "checkpoint.json").exists():
+        return False
+    state = read_json(folder / "checkpoint.json")
+    if state["config"] != config_hash(trainer.config):
+        raise UserError(f"{folder} holds a checkpoint of another configuration; choose another folder or delete it")
+    trainer.restore(state, load_file(folder / "checkpoint.safetensors"))
+    return True
+
+
+def parse_corpora(text: str) -> list[tuple[Corpus, float]]:
+    """``"builtin:0.7,FOLDER:0.3"`` -> corpora with weights; a missing weight is 1."""
+    pairs = []
+    for part in text.split(","):
+        spec, _, weight = part.rpartition(":")
+        weighted = bool(spec) and weight.replace(".", "", 1).isdigit()
+        pairs.append((load_corpus(spec), float(weight)) if weighted else (load_corpus(part), 1.0))
+    return pairs
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line: see the module's docstring."""
+    parser = argparse.ArgumentParser(prog="python -m representations.codec_training", description="train the codec")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--corpus", default="builtin", help="corpora with weights: builtin:0.7,FOLDER:0.3")
+    parser.add_argument("--cpu-seconds", type=float, default=CodecTraining.cpu_seconds)
+    parser.add_argument("--wall-seconds", type=float, default=CodecTraining.wall_seconds)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    command = shlex.join(["python", "-m", "representations.codec_training", *(arguments or sys.argv[1:])])
+    config = CodecTraining(cpu_seconds=options.cpu_seconds, wall_seconds=options.wall_seconds, seed=options.seed)
+    train_codec(parse_corpora(options.corpus), config, options.out, command)
+
+
+if __name__ == "__main__":
+    main()
