@@ -1,0 +1,94 @@
+"""Frozen text encoders through transformers: T5's tokens (as in MusicGen), CLAP's pooled embedding, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from representations.pretrained import load_pretrained
+from representations.text import TextEncoder, TextSpec
+
+LONGEST = 512  # tokens; where a tokenizer states no limit, T5's
+
+
+class _Tokenised(TextEncoder):
+    """What T5 and CLAP share: a transformers tokenizer and its limit."""
+
+    tokenizer: Any
+
+    def _tokenise(self, captions: Sequence[str]) -> dict[str, Tensor]:
+        """``input_ids`` and ``attention_mask``, (B, L), padded to the longest on the right."""
+        rows = self.tokenizer(list(captions))["input_ids"]
+        for caption, row in zip(captions, rows):
+            if len(row) > self.spec.max_length:
+                self._warn_cut(caption, len(row))
+        limits = {"truncation": True, "max_length": self.spec.max_length}
+        batch = self.tokenizer(list(captions), padding=True, padding_side="right", return_tensors="pt", **limits)
+        return {name: batch[name] for name in ("input_ids", "attention_mask")}
+
+
+class T5Text(_Tokenised):
+    """The encoder of T5 or FLAN-T5: one embedding per token.
+
+    Raises:
+        UserError: model or tokenizer cannot be loaded from ``source``.
+    """
+
+    def __init__(self, source: str) -> None:
+        from transformers import AutoTokenizer, T5EncoderModel
+
+        self.tokenizer = load_pretrained(AutoTokenizer, source, "T5 tokenizer")
+        self.model = load_pretrained(T5EncoderModel, source, "T5 model").eval().requires_grad_(False)
+        limit = min(self.tokenizer.model_max_length, LONGEST)
+        self.spec = TextSpec("embeddings", self.model.config.d_model, (), limit, f"t5:{source}")
+
+    @torch.no_grad()
+    def encode(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """B captions -> last hidden states (B, L, D), zero at padding, and the mask (B, L)."""
+        batch = self._tokenise(captions)
+        mask_BL = batch["attention_mask"].bool()
+        hidden_BLD = self.model(**batch).last_hidden_state.float()
+        return hidden_BLD * mask_BL[..., None], mask_BL
+
+
+class ClapText(_Tokenised):
+    """CLAP's text tower: the pooled, projected and normalised embedding, as a text of one token.
+
+    Raises:
+        UserError: model or tokenizer cannot be loaded from ``source``.
+    """
+
+    def __init__(self, source: str) -> None:
+        from transformers import AutoTokenizer, ClapTextModelWithProjection
+
+        self.tokenizer = load_pretrained(AutoTokenizer, source, "CLAP tokenizer")
+        self.model = load_pretrained(ClapTextModelWithProjection, source, "CLAP model").eval().requires_grad_(False)
+        config = self.model.config
+        # RoBERTa counts positions from the padding index on, so that many of its positions are never used.
+        limit = min(self.tokenizer.model_max_length, config.max_position_embeddings - config.pad_token_id - 1)
+        self.spec = TextSpec("embeddings", config.projection_dim, (), limit, f"clap:{source}")
+
+    @torch.no_grad()
+    def encode(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """B captions -> unit vectors (B, 1, D), and a mask that is all True."""
+        pooled_BD = self.model(**self._tokenise(captions)).text_embeds.float()
+        return nn.functional.normalize(pooled_BD, dim=-1)[:, None], torch.ones(len(captions), 1, dtype=torch.bool)
+
+
+class ConcatenatedText(TextEncoder):
+    """Several encoders one after the other along the length; narrower embeddings are filled up with zeros."""
+
+    def __init__(self, parts: Sequence[TextEncoder]) -> None:
+        self.parts = list(parts)
+        width = max(part.spec.dim for part in parts)
+        length = sum(part.spec.max_length for part in parts)
+        self.spec = TextSpec("embeddings", width, (), length, "+".join(part.spec.name for part in parts))
+
+    def encode(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """B captions -> (B, L1 + L2 + ..., D) and the mask."""
+        pairs = [part.encode(captions) for part in self.parts]
+        widened = [nn.functional.pad(text_BLD, (0, self.spec.dim - text_BLD.shape[-1])) for text_BLD, _ in pairs]
+        return torch.cat(widened, dim=1), torch.cat([mask_BL for _, mask_BL in pairs], dim=1)
