@@ -203,6 +203,18 @@ def test_guidance_schedules(schedule: str, start: float, middle: float, end: flo
     assert scale_at(schedule, 1.0, 0.3) == pytest.approx(1.0)
 
 
+def test_conditions() -> None:
+    conditions = some_conditions([3, 1, 2])
+    dropped = conditions.drop(torch.tensor([True, False, True]))
+    assert dropped.text_mask_BL.sum(dim=1).tolist() == [3, 0, 2]
+    assert conditions.null().text_mask_BL.sum() == 0
+    both = conditions.with_null()
+    assert both.text_mask_BL.sum(dim=1).tolist() == [3, 1, 2, 0, 0, 0]
+    assert torch.equal(both.text, torch.cat([conditions.text, conditions.text]))
+    assert (len(both), len(both[1:3])) == (6, 2)
+    assert both[1:3].text_mask_BL.sum(dim=1).tolist() == [1, 2]
+
+
 def test_guidance_by_hand() -> None:
     both = torch.tensor([[2.0], [5.0], [1.0], [4.0]])  # two conditional rows, then their null rows
     assert guide(both, 3.0).tolist() == [[4.0], [7.0]]
