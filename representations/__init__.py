@@ -44,12 +44,12 @@ def load_representation(spec: str = "codec_builtin") -> Representation:
     Raises:
         UserError: the spec is unknown, or its weights cannot be found or read.
     """
-    if Path(spec).is_dir():
-        from representations.codec import load_codec
-
-        return load_codec(Path(spec))
     name, _, argument = spec.partition(":")
     if name not in REPRESENTATIONS.names():
+        if Path(spec).is_dir():
+            from representations.codec import load_codec
+
+            return load_codec(Path(spec))
         hint = did_you_mean(name, REPRESENTATIONS.names())
         known = ", ".join(REPRESENTATIONS.names())
         raise UserError(f"no representation or folder {spec!r}{hint}; known: {known}, or a folder with codec.json")

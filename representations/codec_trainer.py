@@ -174,7 +174,8 @@ class CodecTrainer:
             self._warm_latents.append(z_BTD.detach().flatten(0, 1))
             return None, z_BTD
         if self.step == self.config.quantiser_start:
-            self.codec.quantiser.initialise(torch.cat(self._warm_latents[-16:]), generator)
+            examples = [*self._warm_latents[-16:], z_BTD.detach().flatten(0, 1)]
+            self.codec.quantiser.initialise(torch.cat(examples), generator)
             self._warm_latents.clear()
         z_hat_BTD = self.codec.dequantise(self.codec.quantise(z_BTD.detach()))
         if training_all:
