@@ -46,11 +46,13 @@ class Progress:
             return
         self._last = now
         states = [_state(path) for path in statuses]
+        if not any(text for _, text in states):
+            return
         line = f"[{self.done}/{self.total} cells] " + " | ".join(text for _, text in states if text) + self._eta(states)
         if self._terminal:
             sys.stderr.write("\r\x1b[K" + line[:160])
             sys.stderr.flush()
-        elif states:
+        else:
             say(line)
 
     def _eta(self, states: Sequence[tuple[float, str]]) -> str:

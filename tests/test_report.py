@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.audio import read_audio, write_audio
 from benchmarks.records import Metric, Record, Training, load_records, metric, save_record
 from benchmarks.report import write_report
 from benchmarks.report.board import Board, make_board
@@ -188,3 +189,17 @@ def test_spectrogram_puts_a_tone_in_the_right_band(tmp_path: Path) -> None:
     edges = np.geomspace(60.0, rate / 2, bands + 1)
     loudest = int(picture.mean(axis=1).argmax())
     assert edges[loudest] * 0.97 <= hz <= edges[loudest + 1] * 1.03
+
+
+@pytest.mark.parametrize("ending", [".wav", ".flac"])
+def test_kept_audio_comes_back(tmp_path: Path, ending: str) -> None:
+    audio = np.random.default_rng(0).uniform(-1.2, 1.2, 500).astype(np.float32)
+    write_audio(tmp_path / f"clip{ending}", audio, 8000)
+    back, rate = read_audio(tmp_path / f"clip{ending}")
+    assert rate == 8000
+    np.testing.assert_allclose(back, np.clip(audio, -1, 1), atol=2 / 32768)
+
+
+def test_unknown_audio_format_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"unknown audio format '\.xyz'"):
+        write_audio(tmp_path / "clip.xyz", np.zeros(9), 8000)

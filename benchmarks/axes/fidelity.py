@@ -115,7 +115,7 @@ class FidelityGroup:
 
     def _keep(self, cell: Cell, audio_BN: np.ndarray) -> dict[str, str]:
         """Write the clips of the first prompts; names hold the cell, so that no later measurement replaces them."""
-        from benchmarks.audio import write_audio
+        from benchmarks.audio import kept_format, write_audio
         from benchmarks.systems import FLOORS
 
         unheard = cell.system in FLOORS or (cell.at_updates is not None and cell.at_updates < self.training.updates)
@@ -124,7 +124,7 @@ class FidelityGroup:
         kept: dict[str, str] = {}
         for clip, audio_N in zip(self.exam.prompts[: cell.how["keep_audio"]], audio_BN):
             prompt = clip.id.replace("/", "_")
-            name = f"audio/{cell.system}-s{cell.seed}-{prompt}-{cell.id[:6]}.flac"
+            name = f"audio/{cell.system}-s{cell.seed}-{prompt}-{cell.id[:6]}{kept_format()}"
             write_audio(self.context.results / name, audio_N, self.exam.sample_rate)
             kept[f"audio/{prompt}"] = name
         return kept

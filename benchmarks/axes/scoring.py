@@ -31,7 +31,7 @@ def score(audio_BN: np.ndarray, exam: Exam) -> tuple[dict[str, Metric], list[Ite
         for name, value in scores.intervals([clip.id for clip in prompts]).items()
     }
     columns = {name: values.tolist() for name, values in scores.per_item.items()}
-    items = [
+    items: list[ItemRow] = [
         {"item": clip.id, "caption": clip.caption, **{name: column[i] for name, column in columns.items()}}
         for i, clip in enumerate(prompts)
     ]

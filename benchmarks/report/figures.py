@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.audio import read_audio
 from benchmarks.records import Metric, Record
 from benchmarks.report.board import Board, Row
 from benchmarks.report.scores import family, metric_names, pooled
@@ -149,9 +150,7 @@ def clips(row: Row) -> dict[str, str]:
 
 def log_spectrogram(path: Path, bands: int = 80, low_hz: float = 60.0) -> np.ndarray:
     """Levels in dB below the loudest, (bands, frames), at log-spaced frequencies: linear bins averaged per band."""
-    import soundfile
-
-    audio, rate = soundfile.read(path, dtype="float32")
+    audio, rate = read_audio(path)
     size, hop = 1024, 320
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(audio, size // 2), size)[::hop] * np.hanning(size)
     power = np.abs(np.fft.rfft(frames, axis=1)) ** 2

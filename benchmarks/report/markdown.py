@@ -15,15 +15,15 @@ from benchmarks.report.scores import Difference, metric_names
 from benchmarks.report.tables import comparison, costs, verdicts
 
 GUIDE = """\
-**How to read the tables.** Rows in italics are ceilings (real audio, codec reconstructions) and floors (real audio of
-another caption, noise, silence); they answer the same prompts as the arms. In brackets: 95% bootstrap intervals,
-clustered on prompt and, with several seeds, on seed. Bold: the best estimate among the arms, which is no verdict;
-verdicts come from paired differences with Holm's correction over the table. `adherence`: share of what a caption asks
-for that the evaluator hears; `fad`, `kad`: Frechet and kernel distance to as many other real clips; `kl`: what it
-hears in a clip against what it hears in the real clip of the same caption; `clap`: similarity of clip and caption.
-The suffix names the evaluator: {evaluators}. Its scores, `fad_builtin` above all, are not comparable with published
-figures, which come from other networks and other audio. `s / clip`: sampling and decoding, in batches, on the machine
-named below."""
+**How to read the tables.** Rows in italics are ceilings (real audio, codec reconstructions) and floors (real
+audio of another caption, noise, silence); they answer the same prompts as the arms. In brackets: 95% bootstrap
+intervals, clustered on prompt and, with several seeds, on seed. Bold: the best estimate among the arms, which
+is no verdict; verdicts come from paired differences with Holm's correction over the table. `adherence`: share
+of what a caption asks for that the evaluator hears; `fad`, `kad`: Frechet and kernel distance to as many other
+real clips; `kl`: what it hears in a clip against what it hears in the real clip of the same caption (so 0 for
+real audio); `clap`: similarity of clip and caption. The suffix names the evaluator: {evaluators}. Its scores,
+`fad_builtin` above all, are not comparable with published figures, which come from other networks and other
+audio. `s / clip`: sampling and decoding, in batches, on the machine named below."""
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,10 @@ def conclusion(found: Sequence[Difference]) -> str:
                 "no pair of arms is decided" if len(open_) == len(between) else f"undecided: {', '.join(open_)}"
             )
         floors = [d for d in own if d.b == "shuffled_captions"]
-        for kind in ("better", "worse"):
-            arms = [d.a for d in floors if d.judgement.verdict == kind]
-            said += [f"{kind} than shuffled captions: {', '.join(arms)}"] if arms else []
+        if floors:
+            kinds = dict.fromkeys(d.judgement.verdict for d in floors)
+            named = [f"{', '.join(d.a for d in floors if d.judgement.verdict == kind)} {kind}" for kind in kinds]
+            said.append(f"against shuffled captions: {', '.join(named)}")
         lines.append(f"- `{metric}`: {'; '.join(said)}.")
     return "Paired on prompts and seeds, Holm's correction over all (α = .05):\n\n" + "\n".join(lines)
 
@@ -181,7 +182,7 @@ def _newest(board: Board) -> Record:
 
 def _evaluator(board: Board) -> str:
     evaluator = _newest(board).cell["evaluation"]["evaluator"]
-    return f"`{evaluator['name']}` (weights {evaluator['identity'][:8]})"
+    return f"`{evaluator['name']}` ({evaluator['identity'][:8]})"
 
 
 def _sampler(record: Record) -> str:
