@@ -39,7 +39,7 @@ class TimeEmbedding(nn.Module):
     def forward(self, time_B: Tensor) -> Tensor:
         """(B,) -> (B, C)."""
         code = sinusoid(time_B * self.scale, self.code_dim)
-        return self.mlp(code.to(self.mlp[0].weight.dtype))
+        return self.mlp(code.to(next(self.mlp.parameters()).dtype))
 
 
 def rotary_angles(positions_BT: Tensor, head_dim: int, base: float = 10000.0) -> tuple[Tensor, Tensor]:

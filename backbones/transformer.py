@@ -141,8 +141,9 @@ class Backbone(nn.Module):
         if prefix is not None:
             x_BTC = torch.cat([prefix, x_BTC], dim=1)
         text = (text_BLC, text_mask_BL) if text_BLC is not None and text_mask_BL is not None else None
-        adaln = self.config.time == "adaln" and self.time_embedding is not None and time_B is not None
-        time_BC = self.time_embedding(time_B) if adaln else None
+        time_BC = None
+        if self.config.time == "adaln" and self.time_embedding is not None and time_B is not None:
+            time_BC = self.time_embedding(time_B)
         taps = [x_BTC]
         half = self.config.n_layers // 2
         for i in range(start, stop):
@@ -202,11 +203,11 @@ class Backbone(nn.Module):
             for module in block.modules():
                 if isinstance(module, nn.Linear):
                     truncated_normal_(module.weight, 1 / math.sqrt(module.in_features) / math.sqrt(2 * (depth + 1)))
-            if block.modulation is not None:
+            if isinstance(block, Block) and block.modulation is not None:
                 nn.init.zeros_(block.modulation.weight)
                 nn.init.zeros_(block.modulation.bias)
-        for projection in self.skip_projections:
-            truncated_normal_(projection.weight, 1 / math.sqrt(projection.in_features))
+        for weight in self.skip_projections.parameters():
+            truncated_normal_(weight, 1 / math.sqrt(weight.shape[1]))
         if self.learned_positions is not None:
             truncated_normal_(self.learned_positions.weight, 0.02)
 

@@ -60,7 +60,7 @@ class AR(Paradigm):
         width = self.backbone_config.d_model
         self.embeddings = nn.ModuleList(nn.Embedding(latent.cardinality + 1, width) for _ in range(self.codebooks))
         self.head = nn.Linear(width, self.codebooks * latent.cardinality, bias=False)
-        for weight in [self.head.weight, *(table.weight for table in self.embeddings)]:  # type: ignore[union-attr]
+        for weight in [self.head.weight, *self.embeddings.parameters()]:
             truncated_normal_(weight, 1 / math.sqrt(width))
 
     def logits(self, delayed_BKS: Tensor, text: tuple[Tensor, Tensor], cache: KVCache | None = None) -> Tensor:

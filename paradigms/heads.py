@@ -90,7 +90,8 @@ class DiffusionHead(nn.Module):
         self.norm_out = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
         self.modulation_out = nn.Linear(width, 2 * width)
         self.outputs = nn.Linear(width, token_dim)
-        for layer in [*(block.modulation for block in self.blocks), self.modulation_out, self.outputs]:  # type: ignore[union-attr]
+        modulations = [block.modulation for block in self.blocks if isinstance(block, ResidualBlock)]
+        for layer in [*modulations, self.modulation_out, self.outputs]:
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 

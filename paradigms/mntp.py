@@ -63,7 +63,7 @@ class MNTP(Paradigm):
 
     name = "mntp"
     view = "latents"
-    options_class: type[MNTPOptions] = MNTPOptions
+    options_class = MNTPOptions
     sampler_class = MNTPSampler
     backbone_needs = {"causal": True, "time": "none"}  # noqa: RUF012
     options: MNTPOptions
