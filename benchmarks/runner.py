@@ -23,7 +23,7 @@ from benchmarks.progress import Progress, say
 from benchmarks.records import GOOD, Record, latest, load_records, save_record
 from benchmarks.worker import Job, make_record
 from common.config import config_hash, to_dict
-from common.files import write_json
+from common.files import write_json, write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -87,10 +87,19 @@ def run(
     todo = plan(cells, context.results)
     progress = Progress(total=len(cells), done=len(todo.done), groups=todo.groups)
     if todo.groups:
+        for folder in (context.results / "records", context.work / "jobs"):
+            _check_writable(folder)
         AXES.load(axis)().prepare(todo.pending, context)
         _work(todo.groups, _Launcher(axis, context, max(1, jobs), command), progress, timeout_s)
     held = latest(load_records(context.results)[0])
     return [held[cell.id] for cell in cells if cell.id in held]
+
+
+def _check_writable(folder: Path) -> None:
+    """Find out before the work, and not after it, that its result cannot be kept."""
+    probe = folder / f".probe-{os.getpid()}"
+    write_text(probe, "")
+    probe.unlink()
 
 
 def oom_kills() -> int:
