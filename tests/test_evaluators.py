@@ -12,7 +12,7 @@ from benchmarks.evaluators import audio as policy
 from benchmarks.evaluators import get_evaluator
 from benchmarks.evaluators.builtin import words
 from benchmarks.evaluators.builtin.evaluator import BuiltinEvaluator
-from benchmarks.evaluators.builtin.examples import MISSING, class_lists, gather, reconstructions
+from benchmarks.evaluators.builtin.examples import MISSING, class_lists, forms_of, gather, reconstruct
 from benchmarks.evaluators.builtin.frontend import MEL_FFT, OCTAVES, SAMPLE_RATE, Frontend, mel_filters
 from benchmarks.evaluators.builtin.lessons import listening_loss
 from benchmarks.evaluators.builtin.network import Heard, Listener, NetworkConfig
@@ -161,7 +161,7 @@ def test_long_clips_are_heard_whole_and_openings_from_the_first_window():
     first[0] = second[0] = 0.9  # one peak for all, so that the level policy does the same to each
     whole = evaluator.hear([np.concatenate([first, second])], 16_000)
     parts = evaluator.hear([first, second], 16_000)
-    np.testing.assert_allclose(whole.embeddings[0], parts.embeddings.mean(0), atol=1e-6)
+    np.testing.assert_allclose(whole.embeddings[0], parts.embeddings.mean(0), atol=1e-5)
     np.testing.assert_allclose(whole.posteriors["pitch"][0], parts.posteriors["pitch"].mean(0), atol=1e-6)
     np.testing.assert_allclose(whole.posteriors["root"][0], parts.posteriors["root"][0], atol=1e-6)
 
@@ -253,21 +253,21 @@ def test_loss_leaves_out_what_is_missing_and_takes_equal_captions_as_right():
     assert value.item() == pytest.approx(attribute + 0.5 * (np.log(np.e + 1) - 1), rel=1e-5)
 
 
-def test_examples_hold_every_form_of_a_clip():
+def test_examples_hold_a_clip_as_it_is_and_through_the_codec():
     corpus, codec = tone_corpus(6, seconds=2.0), Frames()
     clips = corpus.clips("train")
     classes = class_lists(clips)
     assert classes == {"drums": ["pulsed", "steady"], "pitch": ["high", "low"]}  # one label alone teaches nothing
     examples = gather(clips, classes, codec, reconstructed=2, window=16_000, seed=0, track=lambda clips: clips)
-    per_form = 2  # windows of 1 s in 2 s
-    forms = [4, 4, 1, 1, 1, 1]
-    assert examples.clip_N.tolist() == [i for i, n in enumerate(forms) for _ in range(per_form * n)]
+    windows = [4, 4, 2, 2, 2, 2]  # two of 1 s in each clip, and two of what the codec makes of the first clips
+    assert examples.clip_N.tolist() == [i for i, n in enumerate(windows) for _ in range(n)]
     assert examples.labels["pitch"].tolist() == [(i + 1) % 2 for i in examples.clip_N.tolist()]
-    assert examples.labels["drums"].tolist()[:9] == [MISSING] * 8 + [1]
-    forms = reconstructions(clips[0].audio(8000), codec, seed=0)
-    np.testing.assert_array_equal(forms["continuous"], clips[0].audio(8000))
-    assert set(forms) == {"continuous", "blurred", "codes"}
-    assert 0.05 < np.std(forms["blurred"] - forms["continuous"]) / np.std(forms["continuous"]) < 0.55
+    assert examples.labels["drums"].tolist()[:5] == [MISSING] * 4 + [1]
+    wav = clips[0].audio(8000)
+    forms = {form: reconstruct(wav, codec, form, seed=0) for form in forms_of(codec)}
+    np.testing.assert_array_equal(forms["continuous"], wav)
+    assert 0.05 < np.std(forms["blurred"] - wav) / np.std(wav) < 0.55
+    assert set(np.unique(forms["codes"])) == {0.0, 1.0}
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Wav = NDArray[np.float32]
 NOISE_DB = (10.0, 40.0)  # signal-to-noise ratios of half of the clean examples
 LATENT_NOISE = (0.1, 0.5)  # standard deviations, relative to the clip's own latents, in the blurred examples
-MAX_WINDOWS = 4  # of one form of one clip
+MAX_WINDOWS = 4  # of one clip, and of its reconstruction
 MISSING = -1
 
 
@@ -57,17 +57,22 @@ def class_lists(clips: Sequence[Clip]) -> dict[str, list[str]]:
     return {name: sorted(found) for name, found in sorted(values.items()) if len(found) > 1}
 
 
-def reconstructions(wav: Wav, codec: Representation, seed: int) -> dict[str, Wav]:
-    """A clip (N,) at the codec's rate through the codec: ``continuous``, ``blurred`` and, with codebooks, ``codes``."""
+def forms_of(codec: Representation) -> tuple[str, ...]:
+    """The ways through a codec: ``continuous`` latents, ``blurred`` ones and, with codebooks, ``codes``."""
+    return ("continuous", "codes", "blurred") if codec.spec.codebooks else ("continuous", "blurred")
+
+
+def reconstruct(wav: Wav, codec: Representation, form: str, seed: int) -> Wav:
+    """A clip (N,) at the codec's sample rate through the codec in one of its ``forms_of``."""
     rng = torch.Generator().manual_seed(seed)
     with torch.inference_mode():
         z_1TD = codec.encode(torch.from_numpy(wav)[None])
-        amount = LATENT_NOISE[0] + (LATENT_NOISE[1] - LATENT_NOISE[0]) * torch.rand((), generator=rng)
-        blur = z_1TD.std() * amount * torch.randn(z_1TD.shape, generator=rng)
-        latents = {"continuous": z_1TD, "blurred": z_1TD + blur}
-        if codec.spec.codebooks:
-            latents["codes"] = codec.dequantise(codec.quantise(z_1TD))
-        return {kind: codec.decode(z)[0].numpy() for kind, z in latents.items()}
+        if form == "codes":
+            z_1TD = codec.dequantise(codec.quantise(z_1TD))
+        elif form == "blurred":
+            amount = LATENT_NOISE[0] + (LATENT_NOISE[1] - LATENT_NOISE[0]) * torch.rand((), generator=rng)
+            z_1TD = z_1TD + z_1TD.std() * amount * torch.randn(z_1TD.shape, generator=rng)
+        return codec.decode(z_1TD)[0].numpy()
 
 
 def gather(
@@ -79,16 +84,16 @@ def gather(
     seed: int,
     track: Callable[[Iterable[Clip]], Iterable[Clip]],
 ) -> Examples:
-    """Examples of every clip: its own sound, and for the first ``reconstructed`` clips each way through the codec.
+    """Examples of every clip: its own sound and, for the first ``reconstructed``, the codec's in one form by turns.
 
     Args:
-        window: samples per window; a long clip gives up to four windows of each form, drawn by its seed.
+        window: samples per window; a long clip gives up to four, and so does its reconstruction.
         track: wraps the clips to show progress.
     """
     frontend, views, owners, openings = Frontend(), [], [], []
     for i, clip in enumerate(track(clips)):
-        through = codec if i < reconstructed else None
-        for wav, opening in _windows(clip, through, window, seed):
+        form = forms_of(codec)[i % len(forms_of(codec))] if codec is not None and i < reconstructed else None
+        for wav, opening in _windows(clip, codec, form, window, seed):
             with torch.inference_mode():
                 views.append([view[0].half() for view in frontend(torch.from_numpy(wav)[None])])
             owners.append(i)
@@ -103,15 +108,17 @@ def gather(
     return Examples(torch.stack(pitch_N), torch.stack(mel_N), labels, clip_N)
 
 
-def _windows(clip: Clip, codec: Representation | None, window: int, seed: int) -> Iterator[tuple[Wav, bool]]:
-    """Windows of each form of the clip, and whether each is its first."""
+def _windows(
+    clip: Clip, codec: Representation | None, form: str | None, window: int, seed: int
+) -> Iterator[tuple[Wav, bool]]:
+    """Windows of the clip and of its reconstruction, and whether each is the first."""
     rng = np.random.default_rng(seed_for(seed, clip.id))
-    forms = [_with_noise(policy.prepare(clip.audio(SAMPLE_RATE), SAMPLE_RATE, SAMPLE_RATE), rng)]
-    if codec is not None:
+    heard = [_with_noise(policy.prepare(clip.audio(SAMPLE_RATE), SAMPLE_RATE, SAMPLE_RATE), rng)]
+    if codec is not None and form is not None:
         rate = codec.spec.sample_rate
-        recovered = reconstructions(clip.audio(rate), codec, seed_for(seed, clip.id, "blur"))
-        forms += [policy.prepare(wav, rate, SAMPLE_RATE) for wav in recovered.values()]
-    for wav in forms:
+        recovered = reconstruct(clip.audio(rate), codec, form, seed_for(seed, clip.id, "blur"))
+        heard.append(policy.prepare(recovered, rate, SAMPLE_RATE))
+    for wav in heard:
         parts = policy.windows(wav, window)
         for pick in np.sort(rng.permutation(len(parts))[:MAX_WINDOWS]):
             yield parts[pick], bool(pick == 0)

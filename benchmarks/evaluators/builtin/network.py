@@ -159,6 +159,7 @@ class Listener(nn.Module):
         self.norms = nn.ModuleList([nn.LayerNorm(branch.features) for branch in branches])
         self.drop = nn.Dropout(config.dropout)
         self.embed = nn.Linear(sum(branch.features for branch in branches), config.embedding)
+        self.settle = nn.LayerNorm(config.embedding, elementwise_affine=False)  # one scale for every checkpoint
         self.heads = nn.ModuleDict({name: nn.Linear(config.embedding, len(v)) for name, v in classes.items()})
         self.share = nn.Linear(config.embedding, config.embedding)
         self.text = TextTower(n_words, config.width, config.embedding)
@@ -168,7 +169,7 @@ class Listener(nn.Module):
         """Both views of windows to what is heard in them."""
         parts = (self.pitch(pitch_BCPT), self.timbre(mel_BMT), self.rhythm(mel_BMT))
         features = torch.cat([normalise(part) for normalise, part in zip(self.norms, parts)], 1)
-        embedding_BE = self.embed(self.drop(features))
+        embedding_BE = self.settle(self.embed(self.drop(features)))
         logits = {name: head(embedding_BE) for name, head in self.heads.items()}
         return Heard(embedding_BE, F.normalize(self.share(embedding_BE), dim=-1), logits)
 

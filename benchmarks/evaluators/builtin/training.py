@@ -26,7 +26,7 @@ from torch import Tensor
 
 from benchmarks.evaluators.builtin import words
 from benchmarks.evaluators.builtin.evaluator import BuiltinEvaluator, one_thread
-from benchmarks.evaluators.builtin.examples import class_lists, gather, reconstructions
+from benchmarks.evaluators.builtin.examples import class_lists, forms_of, gather, reconstruct
 from benchmarks.evaluators.builtin.lessons import Lesson, Teacher, listening_loss
 from benchmarks.evaluators.builtin.network import Listener, NetworkConfig
 from benchmarks.metrics.adherence import agreement
@@ -44,7 +44,7 @@ class EvaluatorConfig:
 
     Args:
         clips: at most this many train clips are used.
-        reconstructed: at most this many of them are also heard through the codec.
+        reconstructed: at most this many of them are also heard through the codec, which costs most of the preparation.
         steps: optimiser updates.
         cpu_seconds: training stops here even if steps remain; the learning rate then falls sooner.
         batch: clips per update, each in one of its forms.
@@ -54,7 +54,7 @@ class EvaluatorConfig:
     """
 
     clips: int = 4000
-    reconstructed: int = 2000
+    reconstructed: int = 4000
     steps: int = 800
     cpu_seconds: float = 450.0
     batch: int = 32
@@ -114,9 +114,8 @@ def accuracies(evaluator: BuiltinEvaluator, clips: Sequence[Clip], codec: Repres
     rate = 16_000 if codec is None else codec.spec.sample_rate
     forms: dict[str, list[Any]] = {"clean": [clip.audio(rate) for clip in clips]}
     if codec is not None:
-        for i, wav in enumerate(forms["clean"]):
-            for kind, recovered in reconstructions(wav, codec, seed=i).items():
-                forms.setdefault(kind, []).append(recovered)
+        for form in forms_of(codec):
+            forms[form] = [reconstruct(wav, codec, form, seed=i) for i, wav in enumerate(forms["clean"])]
     captions = [clip.caption for clip in clips]
     table: dict[str, Any] = {}
     for kind, audio in forms.items():
