@@ -163,7 +163,7 @@ def _listening(board: Board, figures: Mapping[str, Path], home: Path) -> list[st
     lines = []
     for prompt in dict.fromkeys(prompt for held in files.values() for prompt in held):
         links = [_link(system, board.folder / held[prompt], home) for system, held in files.items() if prompt in held]
-        lines.append(f"- “{captions.get(prompt, prompt)}” {' · '.join(links)}")
+        lines.append(f"1. “{captions.get(prompt, prompt)}” {' · '.join(links)}")
     if not lines:
         return []
     text = "Log-frequency spectrograms of the fixed prompts, in the order above, 70 dB range."
