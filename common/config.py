@@ -32,7 +32,8 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str) -> T:
     hints = typing.get_type_hints(cls)
     for key in data:
         if key not in fields:
-            raise UserError(f"{where}: unknown key {key!r}{did_you_mean(str(key), list(fields))}; known: {', '.join(fields)}")
+            hint = did_you_mean(str(key), list(fields))
+            raise UserError(f"{where}: unknown key {key!r}{hint}; known: {', '.join(fields)}")
     missing = [name for name, f in fields.items() if name not in data and _required(f)]
     if missing:
         raise UserError(f"{where}: missing key {missing[0]!r}")
@@ -84,14 +85,14 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 def _literal(choices: tuple[Any, ...], value: Any, where: str) -> Any:
     if value not in choices:
-        known = ", ".join(map(str, choices))
-        raise UserError(f"{where}: {value!r} is not one of {known}{did_you_mean(str(value), [str(c) for c in choices])}")
+        known = [str(c) for c in choices]
+        raise UserError(f"{where}: {value!r} is not one of {', '.join(known)}{did_you_mean(str(value), known)}")
     return value
 
 
 def _scalar(hint: Any, value: Any, where: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if hint is int and isinstance(value, bool) or not isinstance(value, hint):
+    if (hint is int and isinstance(value, bool)) or not isinstance(value, hint):
         raise UserError(f"{where}: expected {hint.__name__}, got {value!r}")
     return value

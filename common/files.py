@@ -33,7 +33,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         temporary.chmod(0o644)
         os.replace(temporary, target)
     except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror or error}; free space or choose another folder") from error
+        reason = error.strerror or error
+        raise UserError(f"cannot write {target}: {reason}; free space or choose another folder") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

@@ -18,7 +18,8 @@ class Registry:
     """Named things of one kind.
 
     Args:
-        kind: what the things are, in the singular; used in error messages and as entry-point group ``paradigm_bench.<kind>``.
+        kind: what the things are, in the singular; names them in errors and in the entry-point group
+            ``paradigm_bench.<kind>``.
         entries: short name -> ``"module:attribute"``.
     """
 
@@ -40,7 +41,8 @@ class Registry:
         target = targets.get(name, name if ":" in name else None)
         if target is None:
             hint = did_you_mean(name, list(targets))
-            raise UserError(f"unknown {self.kind} {name!r}{hint}; known: {', '.join(targets)}; or give package.module:Name")
+            known = ", ".join(targets)
+            raise UserError(f"unknown {self.kind} {name!r}{hint}; known: {known}; or give package.module:Name")
         module_name, _, attribute = target.partition(":")
         try:
             return getattr(importlib.import_module(module_name), attribute)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def seed_for(*parts: object) -> int:
-    """A 63-bit seed from any parts, e.g. ``seed_for(study_seed, prompt_id, repeat)``; stable across machines and runs."""
+    """A 63-bit seed from any parts, e.g. ``seed_for(study_seed, prompt_id, repeat)``; the same on every machine."""
     digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
