@@ -1,7 +1,6 @@
 """How a built-in evaluator is made: attributes by cross-entropy, captions by contrast, within a budget of CPU time.
 
-    python -m benchmarks.evaluators.builtin.training --corpus builtin --representation codec_builtin --cpu-seconds 450
-    --out DIR
+    python -m benchmarks.evaluators.builtin.training --corpus builtin --representation codec_builtin --out DIR
 
 The loss is the mean cross-entropy over the attributes (clips that do not state one are left out of it) plus a weighted
 contrastive loss between windows and captions, in which equal captions are all positives. The record that goes with the
@@ -55,23 +54,29 @@ class EvaluatorConfig:
 
     clips: int = 4000
     reconstructed: int = 4000
-    steps: int = 800
+    steps: int = 500
     cpu_seconds: float = 450.0
     batch: int = 32
     learning_rate: float = 2e-3
     text_weight: float = 0.5
-    transposed: float = 0.5
+    transposed: float = 0.3
     seed: int = 0
     network: NetworkConfig = field(default_factory=NetworkConfig)
 
 
 def train_evaluator(
-    corpus: Corpus, representation: Representation | None, config: EvaluatorConfig, folder: Path, progress: bool = True
+    corpus: Corpus,
+    representation: Representation | None,
+    config: EvaluatorConfig,
+    folder: Path,
+    progress: bool = True,
+    made_by: str = "train_evaluator",
 ) -> BuiltinEvaluator:
     """Train an evaluator on the train split of ``corpus``, measure it on the valid split, and save it in ``folder``.
 
     Args:
         representation: codec whose output it must also judge; ``None``: clean audio only.
+        made_by: the command, for the record.
 
     Raises:
         UserError: the corpus has no train clips, or neither attributes nor words to learn.
@@ -96,6 +101,7 @@ def train_evaluator(
             progress,
         )
     record = {
+        "made_by": made_by,
         "corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint, "train_clips": len(clips)},
         "representation": None if representation is None else _about(representation),
         "config": to_dict(config),
@@ -187,7 +193,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     codec = load_representation(options.representation).eval() if options.representation else None
     config = EvaluatorConfig(steps=options.steps, cpu_seconds=options.cpu_seconds)
-    evaluator = train_evaluator(load_corpus(options.corpus), codec, config, options.out)
+    through = f" --representation {options.representation}" if codec else ""
+    command = (
+        f"python -m benchmarks.evaluators.builtin.training --corpus {options.corpus}{through} "
+        f"--steps {options.steps} --cpu-seconds {options.cpu_seconds:g} --out DIR"
+    )
+    evaluator = train_evaluator(load_corpus(options.corpus), codec, config, options.out, made_by=command)
     print(json.dumps(evaluator.record["valid"], indent=1))
 
 
