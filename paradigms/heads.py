@@ -29,7 +29,7 @@ class HeadOptions:
     """Size of the head and how often each token is used in training.
 
     Attributes:
-        width: hidden width; None follows the backbone: 1024 from d_model 768 up (the papers), else 2 d_model.
+        width: hidden width; None follows the backbone: 1024 from d_model 768 up (the papers), else d_model.
         depth: residual blocks.
         repeats: noise levels drawn per token and step (MAR's ``diffusion_batch_mul``).
     """
@@ -80,7 +80,7 @@ class DiffusionHead(nn.Module):
 
     def __init__(self, options: HeadOptions, token_dim: int, d_model: int) -> None:
         super().__init__()
-        width = options.width or (1024 if d_model >= 768 else 2 * d_model)
+        width = options.width or (1024 if d_model >= 768 else d_model)
         self.repeats, self.token_dim = options.repeats, token_dim
         self.diffusion = Diffusion()
         self.inputs = nn.Linear(token_dim, width)

@@ -8,6 +8,7 @@ target is the content position plus one. ``ntp`` is the setting that drops nothi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from backbones import BackboneConfig, KVCache
-from backbones.positions import sinusoid
 from backbones.transformer import truncated_normal_
 from common.seeds import ItemRNG
 from paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
@@ -74,7 +74,7 @@ class MNTP(Paradigm):
         self.inputs = nn.Linear(latent.dim, width)
         self.start = nn.Parameter(torch.empty(width))
         truncated_normal_(self.start, 0.02)
-        self.target_code = TargetCode(self.backbone_config) if options.target_positions else None
+        self.target_code = self._target_table() if options.target_positions else None
         self.head = DiffusionHead(options.head, latent.dim, width)
 
     def context(
@@ -121,6 +121,12 @@ class MNTP(Paradigm):
             x_BSC = self.inputs(torch.cat([token, token]) if guided else token)
         return latents
 
+    def _target_table(self) -> nn.Embedding:
+        """Learned codes of target positions (papers/003 section 3.2), as strong at first as sinusoids are."""
+        table = nn.Embedding(self.backbone_config.max_positions, self.backbone_config.d_model)
+        nn.init.normal_(table.weight, std=math.sqrt(0.5))
+        return table
+
     def _ratio(self, shared: ItemRNG) -> float:
         if self.options.drop == "none":
             return 0.0
@@ -132,22 +138,3 @@ class NTP(MNTP):
 
     name = "ntp"
     options_class = NTPOptions
-
-
-class TargetCode(nn.Module):
-    """Code of the target position (B, S) -> (B, S, C): a learned table where the backbone's positions are learned (the
-    paper's form), else a projected sinusoid, so that positions share what they learn.
-    """
-
-    def __init__(self, config: BackboneConfig) -> None:
-        super().__init__()
-        self.width = config.d_model
-        self.table = nn.Embedding(config.max_positions, config.d_model) if config.positions == "learned" else None
-        self.projection = nn.Linear(config.d_model, config.d_model, bias=False) if self.table is None else None
-
-    def forward(self, target_BS: Tensor) -> Tensor:
-        """Look up or project."""
-        if self.table is not None:
-            return self.table(target_BS)
-        assert self.projection is not None
-        return self.projection(sinusoid(target_BS, self.width).to(self.projection.weight.dtype))

@@ -1,7 +1,7 @@
 """The report: REPORT.md, tables as CSV and figures, from the records alone.
 
 ``board`` picks the records that may share a table, ``scores`` pools and compares them, ``tables`` and ``figures`` show
-them, ``markdown`` says what they mean.
+them, ``markdown`` says what they mean, ``readme`` keeps the quickstart's table in README.md.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ def write_report(results: Path, studies: Sequence[str], out: Path) -> str:
     from benchmarks.records import load_records
     from benchmarks.report.board import make_board
     from benchmarks.report.figures import write_figures
-    from benchmarks.report.markdown import Chapter, document, summary
+    from benchmarks.report.markdown import Chapter, document, ran, summary
+    from benchmarks.report.readme import refresh
     from benchmarks.report.scores import differences
-    from benchmarks.report.tables import as_csv
+    from benchmarks.report.tables import as_csv, comparison
     from common.files import write_text
 
     chapters = []
@@ -40,6 +41,9 @@ def write_report(results: Path, studies: Sequence[str], out: Path) -> str:
             write_text(board.folder / "table.csv", as_csv(board))
             chapters.append(Chapter(board, differences(board), write_figures(board)))
     write_text(out, document(chapters, out.resolve().parent))
+    first = chapters[0].board
+    if first.study == FIRST:
+        refresh(out.resolve().parent / "README.md", f"{comparison(first).markdown()}\n\n{ran(first)}")
     told = [chapter for chapter in chapters if not studies or chapter.board.study in studies]
     return "\n\n".join(summary(chapter) for chapter in told) + f"\n\nReport: {out}"
 
