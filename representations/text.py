@@ -18,10 +18,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from common.errors import UserError, did_you_mean
+from common.registry import Registry
 
+TEXT_ENCODERS = Registry(
+    "text encoder",
+    {"t5": "representations.text_pretrained:T5Text", "clap": "representations.text_pretrained:ClapText"},
+)
 PAD, UNKNOWN = "<pad>", "<unk>"
 SHORTEST_LIMIT = 64  # captions may be this long even when those of training are all shorter
 # A word keeps its sharp ("C#m7") and its apostrophe ("don't"); every other mark is a token of its own.
@@ -92,6 +97,22 @@ class WordTokeniser(TextEncoder):
         return torch.tensor([self._ids.get(word, 1) for word in found[: self.spec.max_length]])
 
 
+class ConcatenatedText(TextEncoder):
+    """Several encoders one after the other along the length; narrower embeddings are filled up with zeros."""
+
+    def __init__(self, parts: Sequence[TextEncoder]) -> None:
+        self.parts = list(parts)
+        width = max(part.spec.dim for part in parts)
+        length = sum(part.spec.max_length for part in parts)
+        self.spec = TextSpec("embeddings", width, (), length, "+".join(part.spec.name for part in parts))
+
+    def encode(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """B captions -> (B, L1 + L2 + ..., D) and the mask."""
+        pairs = [part.encode(captions) for part in self.parts]
+        widened = [nn.functional.pad(text_BLD, (0, self.spec.dim - text_BLD.shape[-1])) for text_BLD, _ in pairs]
+        return torch.cat(widened, dim=1), torch.cat([mask_BL for _, mask_BL in pairs], dim=1)
+
+
 def builtin_text(captions: Iterable[str]) -> WordTokeniser:
     """A word tokeniser with the vocabulary of ``captions`` (those of the train split), sorted."""
     split = [words(caption) for caption in captions]
@@ -112,14 +133,11 @@ def load_text_encoder(spec: str, captions: Iterable[str] = ()) -> TextEncoder:
     """
     if spec == "builtin":
         return builtin_text(captions)
-    from representations.text_pretrained import ClapText, ConcatenatedText, T5Text
-
-    kinds: dict[str, type[T5Text] | type[ClapText]] = {"t5": T5Text, "clap": ClapText}
     parts: list[TextEncoder] = []
     for part in spec.split("+"):
         kind, _, source = part.partition(":")
-        if kind not in kinds:
-            hint = did_you_mean(kind, ["builtin", *kinds])
+        if kind not in TEXT_ENCODERS.names():
+            hint = did_you_mean(kind, ["builtin", *TEXT_ENCODERS.names()])
             raise UserError(f"unknown text encoder {part!r}{hint}; known: builtin (alone), t5:<model>, clap:<model>")
-        parts.append(kinds[kind](source))
+        parts.append(TEXT_ENCODERS.load(kind)(source))
     return parts[0] if len(parts) == 1 else ConcatenatedText(parts)

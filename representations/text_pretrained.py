@@ -1,4 +1,4 @@
-"""Frozen text encoders through transformers: T5's tokens (as in MusicGen), CLAP's pooled embedding, or both."""
+"""Frozen text encoders through transformers: T5's tokens (as in MusicGen) and CLAP's pooled embedding."""
 
 from __future__ import annotations
 
@@ -76,19 +76,3 @@ class ClapText(_Tokenised):
         """B captions -> unit vectors (B, 1, D), and a mask that is all True."""
         pooled_BD = self.model(**self._tokenise(captions)).text_embeds.float()
         return nn.functional.normalize(pooled_BD, dim=-1)[:, None], torch.ones(len(captions), 1, dtype=torch.bool)
-
-
-class ConcatenatedText(TextEncoder):
-    """Several encoders one after the other along the length; narrower embeddings are filled up with zeros."""
-
-    def __init__(self, parts: Sequence[TextEncoder]) -> None:
-        self.parts = list(parts)
-        width = max(part.spec.dim for part in parts)
-        length = sum(part.spec.max_length for part in parts)
-        self.spec = TextSpec("embeddings", width, (), length, "+".join(part.spec.name for part in parts))
-
-    def encode(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """B captions -> (B, L1 + L2 + ..., D) and the mask."""
-        pairs = [part.encode(captions) for part in self.parts]
-        widened = [nn.functional.pad(text_BLD, (0, self.spec.dim - text_BLD.shape[-1])) for text_BLD, _ in pairs]
-        return torch.cat(widened, dim=1), torch.cat([mask_BL for _, mask_BL in pairs], dim=1)
