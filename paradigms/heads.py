@@ -13,6 +13,7 @@ too loud).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,11 +33,14 @@ class HeadOptions:
         width: hidden width; None follows the backbone: 1024 from d_model 768 up (the papers), else d_model.
         depth: residual blocks.
         repeats: noise levels drawn per token and step (MAR's ``diffusion_batch_mul``).
+        weighting: the error that is minimised: of the ``noise`` (the papers), or of the ``velocity`` v, which is the
+            former over abar_t, so that high noise levels, where a token's content is decided, count as much as low.
     """
 
     width: int | None = None
     depth: int = 3
     repeats: int = 4
+    weighting: Literal["noise", "velocity"] = "noise"
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ class DiffusionHead(nn.Module):
     def __init__(self, options: HeadOptions, token_dim: int, d_model: int) -> None:
         super().__init__()
         width = options.width or (1024 if d_model >= 768 else d_model)
-        self.repeats, self.token_dim = options.repeats, token_dim
+        self.repeats, self.weighting, self.token_dim = options.repeats, options.weighting, token_dim
         self.diffusion = Diffusion()
         self.inputs = nn.Linear(token_dim, width)
         self.step_embedding = TimeEmbedding(width, scale=1.0)
@@ -97,13 +101,16 @@ class DiffusionHead(nn.Module):
 
     def forward(self, x_RD: Tensor, t_R: Tensor, z_RC: Tensor) -> Tensor:
         """Noise in tokens ``x_RD`` at integer steps ``t_R`` under conditions ``z_RC``; (R, D)."""
+        signal_level, noise_level = self.diffusion.levels(t_R)
+        return noise_level * x_RD + signal_level * self.velocity(x_RD, t_R, z_RC)
+
+    def velocity(self, x_RD: Tensor, t_R: Tensor, z_RC: Tensor) -> Tensor:
+        """The network's own output, v = sqrt(abar_t) eps - sqrt(1 - abar_t) x_0; (R, D)."""
         y = nn.functional.silu(self.step_embedding(t_R) + self.condition(z_RC))
         h = self.inputs(x_RD)
         for block in self.blocks:
             h = block(h, y)
-        v_RD = self.outputs(modulate(self.norm_out(h), *self.modulation_out(y).chunk(2, dim=-1)))
-        signal_level, noise_level = self.diffusion.levels(t_R)
-        return noise_level * x_RD + signal_level * v_RD
+        return self.outputs(modulate(self.norm_out(h), *self.modulation_out(y).chunk(2, dim=-1)))
 
     def loss(self, tokens_BTD: Tensor, z_BTC: Tensor, rng: ItemRNG) -> Tensor:
         """Noise-prediction error |eps - eps_hat|^2 (papers/003 eq. 2), mean over dims, tokens and repeats; (B,)."""
@@ -112,7 +119,11 @@ class DiffusionHead(nn.Module):
         noise = rng.normal(self.repeats, frames, dim).flatten(0, 2)
         clean = tokens_BTD[:, None].expand(-1, self.repeats, -1, -1).flatten(0, 2)
         z = z_BTC[:, None].expand(-1, self.repeats, -1, -1).flatten(0, 2)
-        error = (self(self.diffusion.noised(clean, noise, t), t, z) - noise).square()
+        signal_level, noise_level = self.diffusion.levels(t)
+        v_hat = self.velocity(self.diffusion.noised(clean, noise, t), t, z)
+        error = (v_hat - (signal_level * noise - noise_level * clean)).square()
+        if self.weighting == "noise":
+            error = error * signal_level.square()  # eps - eps_hat = sqrt(abar_t) (v - v_hat)
         return error.view(batch, -1).mean(dim=1)
 
     def sample(self, z_BTC: Tensor, settings: HeadSampler, scale: float, rng: ItemRNG) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -80,27 +82,32 @@ def test_temperature_scales_the_added_noise() -> None:
     assert_close(diffusion.sample(predict, noise, 0.0), diffusion.sample(predict, still, 1.0))
 
 
-def test_head_loss_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("weighting", ["noise", "velocity"])
+def test_head_loss_by_hand(monkeypatch: pytest.MonkeyPatch, weighting: Literal["noise", "velocity"]) -> None:
     """From what the head was shown follow the noise, hence the loss of a constant answer; each row has its own z."""
     batch, frames, dim, repeats, answer = 2, 3, 4, 5, 0.3
-    head = DiffusionHead(HeadOptions(width=8, depth=1, repeats=repeats), dim, d_model=6)
+    head = DiffusionHead(HeadOptions(width=8, depth=1, repeats=repeats, weighting=weighting), dim, d_model=6)
     tokens = torch.randn(batch, frames, dim, generator=torch.Generator().manual_seed(0))
     z_BTC = torch.arange(batch * frames).view(batch, frames, 1).expand(-1, -1, 6).float()
     seen = {}
 
-    def forward(x_RD: Tensor, t_R: Tensor, z_RC: Tensor) -> Tensor:
+    def velocity(x_RD: Tensor, t_R: Tensor, z_RC: Tensor) -> Tensor:
         seen.update(x=x_RD, t=t_R, z=z_RC)
         return torch.full_like(x_RD, answer)
 
-    monkeypatch.setattr(head, "forward", forward)
+    monkeypatch.setattr(head, "velocity", velocity)
     loss_B = head.loss(tokens, z_BTC, ItemRNG([1, 2]))
     abar = cosine_alphas_bar()[seen["t"]].float()[:, None]
     token_of_row = seen["z"][:, 0].long()
     assert torch.bincount(token_of_row).tolist() == [repeats] * (batch * frames)
-    noise = (seen["x"] - abar.sqrt() * tokens.flatten(0, 1)[token_of_row]) / (1 - abar).sqrt()
+    clean = tokens.flatten(0, 1)[token_of_row]
+    noise = (seen["x"] - abar.sqrt() * clean) / (1 - abar).sqrt()
     assert noise.std().item() == pytest.approx(1, abs=0.2)
     assert len(set(seen["t"].tolist())) > 20
-    errors = (answer - noise).square().mean(dim=1)
+    if weighting == "noise":
+        errors = ((1 - abar).sqrt() * seen["x"] + abar.sqrt() * answer - noise).square().mean(dim=1)
+    else:
+        errors = (answer - (abar.sqrt() * noise - (1 - abar).sqrt() * clean)).square().mean(dim=1)
     by_item = [errors[token_of_row // frames == item].mean() for item in range(batch)]
     assert_close(loss_B, torch.stack(by_item), rtol=1e-4, atol=1e-5)
 
