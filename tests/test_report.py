@@ -135,6 +135,19 @@ def test_records_of_another_budget_or_exam_stay_out_and_are_counted(results: Pat
     assert list(board.left_out) == ["train.updates"]
 
 
+def test_of_an_arm_measured_with_other_options_the_newest_stands_alone(results: Path) -> None:
+    cell = a_cell("fm", 0, 100, 100) | {"sampler": {"guidance": 9.0}}
+    newer = {"cell": cell, "id": config_hash(cell), "created": "2026-01-02T00:00:00"}
+    save(results / "s", "fm", 0, at=100, **newer)
+    board = board_of(results)
+    fm, ar = board.row("fm"), board.row("ar")
+    assert fm is not None
+    assert ar is not None
+    assert [r.cell["sampler"] for r in (*fm.records, *fm.snapshots)] == [{"guidance": 9.0}]
+    assert len(ar.records) + len(ar.snapshots) == 4
+    assert board.left_out == {"sampler.guidance": 4}
+
+
 def test_a_failed_arm_is_a_row_that_says_why(results: Path) -> None:
     records, _ = load_records(results / "s")
     kept = [r for r in records if r.system != "ar" or r.at_updates != 100]

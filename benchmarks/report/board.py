@@ -2,7 +2,8 @@
 
 Records of one study can differ in setting (other budget, codec, evaluator, number of prompts). Rows of one table never
 do: the board takes the setting of the newest arm and counts what it leaves out. Arms may differ in what a paradigm
-needs by nature (attention mask, time input) and in options and samplers, which their records state.
+needs by nature (attention mask, time input) and in options and samplers, which their records state; of one arm that was
+measured with several, the newest stands.
 """
 
 from __future__ import annotations
@@ -86,13 +87,15 @@ def make_board(study: str, folder: Path, records: Sequence[Record]) -> Board:
     wanted = _exam(newest)
     exam = [r for r in held if _exam(r) == wanted]
     kept = [r for r in exam if r.kind != "paradigm" or _setting(r) == _setting(newest)]
+    newest_of = {r.system: r for r in sorted(kept, key=lambda r: r.created)}
+    kept = [r for r in kept if _arm(r) == _arm(newest_of[r.system])]
     arms = sorted({(_rank(r), r.system) for r in kept if r.kind == "paradigm"})
     names = dict.fromkeys([*CEILINGS, *FLOORS, *(system for _, system in arms)])
     rows = [_row(name, [r for r in kept if r.system == name]) for name in names]
     left_out: dict[str, int] = {}
     for record in held:
         if record not in kept:
-            what = _difference(record, newest)
+            what = _difference(record, newest_of.get(record.system, newest))
             left_out[what] = left_out.get(what, 0) + 1
     return Board(study, folder, [row for row in rows if row.records], left_out)
 
@@ -126,6 +129,11 @@ def _setting(record: Record) -> str:
     return config_hash(_comparable(record))
 
 
+def _arm(record: Record) -> dict[str, Any]:
+    """What an arm may choose for itself."""
+    return {"options": record.cell.get("model", {}).get("options"), "sampler": record.cell.get("sampler")}
+
+
 def _comparable(record: Record) -> dict[str, Any]:
     train = {key: value for key, value in record.cell.get("train", {}).items() if key != "seed"}
     backbone = record.cell.get("model", {}).get("backbone", {})
@@ -136,7 +144,7 @@ def _difference(record: Record, newest: Record) -> str:
     """The first keys in which two settings differ, e.g. ``train.updates``."""
     parts = [{k: r.cell.get(k) for k in ("data", "evaluation", "version")} for r in (record, newest)]
     if record.kind == newest.kind == "paradigm":
-        parts = [{**part, **_comparable(r)} for part, r in zip(parts, (record, newest))]
+        parts = [{**part, **_comparable(r), **_arm(r)} for part, r in zip(parts, (record, newest))]
     there, here = (_flat(part) for part in parts)
     return ", ".join([key for key in {**there, **here} if there.get(key) != here.get(key)][:3])
 
