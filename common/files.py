@@ -6,11 +6,14 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @contextlib.contextmanager
@@ -49,6 +52,23 @@ def write_text(path: Path | str, text: str) -> None:
 def write_json(path: Path | str, data: Any) -> None:
     """Write ``data`` as indented JSON atomically; NaN and infinity are refused, since JSON has none."""
     write_text(path, json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_tensors(path: Path | str, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write ``tensors`` as safetensors atomically.
+
+    Raises:
+        UserError: the folder cannot be written or the disk is full.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    own = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}  # views may share memory
+    try:
+        with atomic_path(path) as temporary:
+            save_file(own, temporary, metadata)
+    except SafetensorError as error:  # it reports a full disk in its own way
+        raise UserError(f"cannot write {path}: {error}; free space or choose another folder") from error
 
 
 def read_json(path: Path | str) -> Any:

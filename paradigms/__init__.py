@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.config import from_dict, to_dict
 from common.errors import UserError
-from common.files import atomic_path, read_json, write_json
+from common.files import read_json, write_json, write_tensors
 from common.registry import Registry
 
 if TYPE_CHECKING:
@@ -53,13 +53,8 @@ def build(
 
 def save(model: Paradigm, folder: Path | str) -> None:
     """Write ``model.safetensors`` and then ``model.json``; a folder without the latter is not a whole model."""
-    from safetensors.torch import save_file
-
     folder = Path(folder)
-    with atomic_path(folder / "model.safetensors") as path:
-        save_file(
-            {name: tensor.contiguous() for name, tensor in model.state_dict().items()}, path, {"paradigm": model.name}
-        )
+    write_tensors(folder / "model.safetensors", model.state_dict(), {"paradigm": model.name})
     write_json(
         folder / "model.json",
         {

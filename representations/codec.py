@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from common.config import from_dict, to_dict
 from common.errors import UserError
-from common.files import atomic_path, read_json, write_json
+from common.files import read_json, write_json, write_tensors
 from representations.base import LatentSpec, Representation, fingerprint, fit_length
 from representations.quantiser import ResidualQuantiser
 
@@ -189,12 +189,9 @@ def save_codec(codec: BuiltinCodec, folder: Path, record: dict[str, Any]) -> Non
 
     Weights are stored as float16, to halve the file; the fingerprint is that of the stored values.
     """
-    from safetensors.torch import save_file
-
     stored = copy.deepcopy(codec).half().float()
     stored.refresh_fingerprint()
-    with atomic_path(folder / "codec.safetensors") as temporary:
-        save_file({name: tensor.half().contiguous() for name, tensor in stored.state_dict().items()}, temporary)
+    write_tensors(folder / "codec.safetensors", {name: t.half() for name, t in stored.state_dict().items()})
     write_json(folder / "codec.json", {"config": to_dict(codec.config), "fingerprint": stored.fingerprint, **record})
 
 

@@ -26,7 +26,7 @@ import torch
 
 from common.config import config_hash, to_dict
 from common.errors import UserError
-from common.files import atomic_path, read_json, write_json
+from common.files import read_json, write_json, write_tensors
 from corpora import Corpus, load_corpus
 from representations.base import fit_length
 from representations.codec import BuiltinCodec, load_codec, save_codec
@@ -131,11 +131,8 @@ def _record(trainer: CodecTrainer, corpora: Sequence[tuple[Corpus, float]], comm
 
 
 def _save_checkpoint(trainer: CodecTrainer, folder: Path) -> None:
-    from safetensors.torch import save_file
-
     state, tensors = trainer.checkpoint()
-    with atomic_path(folder / "checkpoint.safetensors") as temporary:
-        save_file({name: t.contiguous().clone() for name, t in tensors.items()}, temporary)
+    write_tensors(folder / "checkpoint.safetensors", tensors)
     write_json(folder / "checkpoint.json", {**state, "config": config_hash(trainer.config)})
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from common.config import config_hash
 from common.errors import UserError
-from common.files import atomic_path, cache_dir, read_json, write_json
+from common.files import cache_dir, read_json, write_json, write_tensors
 from corpora import Clip, Corpus
 from representations.base import LatentSpec, Representation, fit_length
 
@@ -186,17 +186,13 @@ def _files(folder: Path, split: str, clips: Sequence[Clip]) -> tuple[Path, Path]
 
 
 def _save(folder: Path, split: str, encoded: EncodedSplit) -> None:
-    from safetensors.torch import save_file
-
-    tensors = {"z_MD": torch.cat(encoded.z).contiguous()}
+    tensors = {"z_MD": torch.cat(encoded.z)}
     if encoded.codes is not None:
-        tensors["codes_KM"] = torch.cat(encoded.codes, dim=1).contiguous()
+        tensors["codes_KM"] = torch.cat(encoded.codes, dim=1)
     data, manifest = _files(folder, split, encoded.clips)
-    with atomic_path(data) as temporary:
-        save_file(tensors, temporary)
-        digest = _sha256(temporary)
+    write_tensors(data, tensors)
     lengths = [len(z_TD) for z_TD in encoded.z]
-    write_json(manifest, {"sha256": digest, "frames": lengths, "clips": [clip.id for clip in encoded.clips]})
+    write_json(manifest, {"sha256": _sha256(data), "frames": lengths, "clips": [clip.id for clip in encoded.clips]})
 
 
 def _load(folder: Path, split: str, clips: list[Clip]) -> EncodedSplit | None:

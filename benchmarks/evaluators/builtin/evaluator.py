@@ -23,7 +23,7 @@ from benchmarks.evaluators.builtin.frontend import SAMPLE_RATE, Frontend
 from benchmarks.evaluators.builtin.network import Listener, NetworkConfig
 from common.config import config_hash, from_dict, to_dict
 from common.errors import UserError
-from common.files import atomic_path, read_json, write_json
+from common.files import read_json, write_json, write_tensors
 
 FORMAT = 1  # raise it when the front-end, the network or the audio policy changes what a checkpoint hears
 OPENING_ATTRIBUTES = ("root",)  # facts of a clip's beginning: read from its first window alone
@@ -81,10 +81,7 @@ class BuiltinEvaluator(Evaluator):
 
     def save(self, folder: Path) -> None:
         """Write the checkpoint; the JSON comes last, so that a folder with it is whole."""
-        from safetensors.torch import save_file
-
-        with atomic_path(folder / "weights.safetensors") as path:
-            save_file({k: v.contiguous() for k, v in self.network.state_dict().items()}, path)
+        write_tensors(folder / "weights.safetensors", self.network.state_dict())
         data = {"format": FORMAT, "identity": self.identity, "network": to_dict(self.config), "classes": self.classes}
         write_json(folder / "evaluator.json", {**data, "record": self.record, "vocabulary": list(self.vocabulary)})
 
