@@ -39,7 +39,7 @@ def git_state() -> dict[str, Any]:
     revision = _git("rev-parse", "HEAD")
     if not revision:
         return {"revision": "", "dirty": None}
-    # Results, the report and README's table are outputs: writing them does not make the code that wrote them another one.
+    # Results, report and README's table are outputs: writing them does not make the code another one.
     outputs = [f":!{path}" for path in ("results", "REPORT.md", "README.md", "docs")]
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *outputs)
     return {"revision": revision, "dirty": bool(changed)}
