@@ -83,13 +83,20 @@ def test_changing_a_default_makes_a_new_cell(tmp_path: Path) -> None:
     assert len(plan(AXES.load(AXIS)().expand(study), tmp_path / "results" / "s").pending) == 1
 
 
+def _heed_interrupts() -> None:
+    """Jobs that a script starts in the background ignore SIGINT, and so would their children, these tests included."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_worker_outlives_an_interrupted_run(tmp_path: Path, how: signal.Signals) -> None:
     study = tmp_path / "s.yaml"
     arms = "[{paradigm: a, options: {does: work}}, {paradigm: b, options: {does: sleep}}]"
     study.write_text(f"title: T\naxis: {AXIS}\narms: {arms}\n")
     command = [sys.executable, "-c", "from benchmarks.cli import main; main()", "run", str(study), "--jobs", "1"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_interrupts
+    )  # fmt: skip
     asleep = tmp_path / "runs" / "asleep"
     _wait_for(lambda: asleep.exists() and asleep.read_text() != "")
     process.send_signal(how)
