@@ -144,7 +144,6 @@ class Paradigm(nn.Module):
         view: which view of the representation it models, ``codes`` (B, K, T) or normalised ``latents`` (B, T, D).
         options_class, sampler_class: frozen dataclasses of its options and of its sampler's settings.
         backbone_needs: backbone fields that it needs by nature, e.g. ``{"causal": True}``; they override the study's.
-        capabilities: what it can do beside training and generating, e.g. ``{"inpaint", "stream"}``.
     """
 
     name: ClassVar[str]
@@ -152,7 +151,6 @@ class Paradigm(nn.Module):
     options_class: ClassVar[type[ParadigmOptions]] = ParadigmOptions
     sampler_class: ClassVar[type[Any]]
     backbone_needs: ClassVar[Mapping[str, Any]] = {}
-    capabilities: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, options: ParadigmOptions, backbone: BackboneConfig, latent: LatentSpec, text: TextSpec) -> None:
         super().__init__()
