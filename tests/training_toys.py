@@ -178,5 +178,7 @@ if __name__ == "__main__":
         die_while_saving(settings.pop("die_at"))
     run(Path(sys.argv[1]), from_dict(TrainSpec, {**SPEC.__dict__, **settings}, "arguments"))
     if torch.distributed.is_initialized():
-        print(f"process {torch.distributed.get_rank()} of {torch.distributed.get_world_size()}", flush=True)
+        # A file each: lines that two processes print to one pipe may run into each other.
+        rank, size = torch.distributed.get_rank(), torch.distributed.get_world_size()
+        Path(f"{sys.argv[1]}-rank{rank}").write_text(f"{rank} of {size}")
     leave_process_group()
