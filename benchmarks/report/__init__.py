@@ -1,13 +1,18 @@
 """The report: REPORT.md, tables as CSV and figures, from the records alone.
 
-``board`` picks the records that may share a table, ``scores`` pools and compares them, ``tables`` and ``figures`` show
-them, ``markdown`` says what they mean, ``readme`` keeps the quickstart's table in README.md.
+Every axis has its chapter (``chapter``: what one is, and their registry), in a folder of its own: ``fidelity``,
+``latency``. They share ``table`` (one table as Markdown, plain text, CSV and LaTeX), ``markup`` (links, images) and
+``drawing`` (the style of figures). ``readme`` keeps the tables inside README.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.report.chapter import Chapter, StudyRecords
 
 FIRST = "quickstart"  # leads the report where it has been run
 
@@ -21,31 +26,49 @@ def write_report(results: Path, studies: Sequence[str], out: Path) -> str:
     Raises:
         UserError: no records, or no study of that name.
     """
-    from benchmarks.progress import say
-    from benchmarks.records import load_records
-    from benchmarks.report.board import make_board
-    from benchmarks.report.figures import write_figures
-    from benchmarks.report.markdown import Chapter, document, ran, summary
+    from benchmarks.report.chapter import CHAPTERS
     from benchmarks.report.readme import refresh
-    from benchmarks.report.scores import differences
-    from benchmarks.report.tables import as_csv, comparison
     from common.files import write_text
 
-    chapters = []
-    for name in _order(results, studies):
+    home = out.resolve().parent
+    held = _by_axis(results, _order(results, studies))
+    chapters: list[Chapter] = [CHAPTERS.load(axis)(held[axis], home) for axis in CHAPTERS.names() if axis in held]
+    if not chapters:
+        return f"No chapter tells of these records; {out} is not written."
+    write_text(out, _document(chapters))
+    for chapter in chapters:
+        for name, text in chapter.readme.items():
+            refresh(home / "README.md", name, text)
+    told = [text for chapter in chapters for name, text in chapter.summaries.items() if not studies or name in studies]
+    return "\n\n".join([*told, f"Report: {out}"])
+
+
+def _document(chapters: Sequence[Chapter]) -> str:
+    parts = ["# Report", "Written by `bench report` from the records under `results/`; nothing here is typed by hand."]
+    if len(chapters) > 1:
+        parts.append("Chapters: " + " · ".join(f"[{chapter.title}](#{chapter.anchor})" for chapter in chapters) + ".")
+    parts += [part for chapter in chapters for part in chapter.parts]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _by_axis(results: Path, studies: Sequence[str]) -> dict[str, list[StudyRecords]]:
+    """Axis -> the studies that measured it; what cannot be read or has no chapter is named and left out."""
+    from benchmarks.progress import say
+    from benchmarks.records import load_records
+    from benchmarks.report.chapter import CHAPTERS, StudyRecords
+
+    held: dict[str, list[StudyRecords]] = {}
+    for name in studies:
         records, problems = load_records(results / name)
         for problem in problems:
             say(f"left out: {problem}")
-        if records:
-            board = make_board(name, results / name, records)
-            write_text(board.folder / "table.csv", as_csv(board))
-            chapters.append(Chapter(board, differences(board), write_figures(board)))
-    write_text(out, document(chapters, out.resolve().parent))
-    first = chapters[0].board
-    if first.study == FIRST:
-        refresh(out.resolve().parent / "README.md", f"{comparison(first).markdown()}\n\n{ran(first)}")
-    told = [chapter for chapter in chapters if not studies or chapter.board.study in studies]
-    return "\n\n".join(summary(chapter) for chapter in told) + f"\n\nReport: {out}"
+        for axis in dict.fromkeys(record.axis for record in records):
+            own = [record for record in records if record.axis == axis]
+            if axis in CHAPTERS.names():
+                held.setdefault(axis, []).append(StudyRecords(name, results / name, own))
+            else:
+                say(f"left out: {len(own)} record(s) of {results / name}: no chapter for axis {axis!r}")
+    return held
 
 
 def _order(results: Path, studies: Sequence[str]) -> list[str]:

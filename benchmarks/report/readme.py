@@ -1,4 +1,4 @@
-"""The result table inside README.md, between two markers, so that it is never typed by hand."""
+"""Tables inside README.md, each between two markers, so that they are never typed by hand."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from pathlib import Path
 
 from common.files import write_text
 
-START, END = "<!-- quickstart -->", "<!-- /quickstart -->"
 
-
-def refresh(readme: Path, table: str) -> bool:
-    """Replace what stands between the markers of ``readme``; False where there is no such file or no markers."""
+def refresh(readme: Path, name: str, text: str) -> bool:
+    """Replace what stands between ``<!-- name -->`` and ``<!-- /name -->``; False where there is no such place."""
     if not readme.is_file():
         return False
-    text = readme.read_text(encoding="utf-8")
-    before, found_start, rest = text.partition(START)
-    _, found_end, after = rest.partition(END)
+    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, found_start, rest = readme.read_text(encoding="utf-8").partition(start)
+    _, found_end, after = rest.partition(end)
     if not (found_start and found_end):
         return False
-    write_text(readme, f"{before}{START}\n{table}\n{END}{after}")
+    write_text(readme, f"{before}{start}\n{text}\n{end}{after}")
     return True

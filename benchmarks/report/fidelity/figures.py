@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,17 +10,14 @@ import numpy as np
 
 from benchmarks.audio import read_audio
 from benchmarks.records import Metric, Record
-from benchmarks.report.board import Board, Row
-from benchmarks.report.scores import family, metric_names, pooled
+from benchmarks.report.drawing import GREY, canvas, save
+from benchmarks.report.fidelity.board import Board, Row
+from benchmarks.report.fidelity.scores import family, metric_names, pooled
 from benchmarks.systems import CEILINGS
-from common.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-DPI = 80
-GREY = "0.45"
 
 
 def write_figures(board: Board) -> dict[str, Path]:
@@ -32,21 +28,8 @@ def write_figures(board: Board) -> dict[str, Path]:
         drawing: Callable[[Board], Figure | None] = draw
         drawn = drawing(board)
         if drawn is not None:
-            path = folder / f"{name}.png"
-            with atomic_path(path) as temporary:
-                _save_small(drawn, temporary)
-            made[name] = path
+            made[name] = save(drawn, folder / f"{name}.png")
     return made
-
-
-def _save_small(figure: Figure, path: Path) -> None:
-    """PNG with a palette, a third of the size of true colour."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    picture = Image.open(buffer).convert("RGB").quantize(colors=128)
-    picture.save(path, format="PNG", optimize=True)
 
 
 def scores(board: Board) -> Figure | None:
@@ -55,7 +38,7 @@ def scores(board: Board) -> Figure | None:
     rows = [row for row in board.rows if row.good]
     if not names or not rows:
         return None
-    figure, axes = _canvas(1, len(names), 2.6 * len(names) + 1, 0.32 * len(rows) + 1)
+    figure, axes = canvas(1, len(names), 2.6 * len(names) + 1, 0.32 * len(rows) + 1)
     colours = arm_colours(board)
     for axis, name in zip(axes[0], names):
         for y, row in enumerate(rows):
@@ -82,7 +65,7 @@ def learning(board: Board) -> Figure | None:
         return None
     adherence = next((name for name in metric_names(board) if family(name) == "adherence"), "")
     with_snapshots = bool(adherence) and any(row.snapshots for row in arms)
-    figure, axes = _canvas(1 + with_snapshots, 2, 9, 3 * (1 + with_snapshots))
+    figure, axes = canvas(1 + with_snapshots, 2, 9, 3 * (1 + with_snapshots))
     colours = arm_colours(board)
     for row in arms:
         for record in row.good:
@@ -133,7 +116,7 @@ def spectrograms(board: Board) -> Figure | None:
     prompts = list(dict.fromkeys(prompt for _, files in shown for prompt in files))
     if not prompts:
         return None
-    figure, axes = _canvas(len(prompts), len(shown), 2.1 * len(shown) + 0.4, 1.35 * len(prompts) + 0.3)
+    figure, axes = canvas(len(prompts), len(shown), 2.1 * len(shown) + 0.4, 1.35 * len(prompts) + 0.3)
     for i, prompt in enumerate(prompts):
         for j, (system, files) in enumerate(shown):
             axis: Axes = axes[i][j]
@@ -176,11 +159,3 @@ def log_spectrogram(path: Path, bands: int = 80, low_hz: float = 60.0) -> np.nda
 def arm_colours(board: Board) -> dict[str, str]:
     """The same colour for an arm in every figure."""
     return {row.system: f"C{i}" for i, row in enumerate(board.arms)}
-
-
-def _canvas(rows: int, columns: int, width: float, height: float) -> tuple[Figure, Any]:
-    """A figure without pyplot, so that nothing global is touched."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False)

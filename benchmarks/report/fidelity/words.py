@@ -1,18 +1,18 @@
-"""The words of the report: what was run, what came out, what may be concluded, where to listen."""
+"""The words of the chapter: what was run, what came out, what may be concluded, where to listen."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.records import Record, read_items
-from benchmarks.report.board import Board
-from benchmarks.report.figures import clips
-from benchmarks.report.scores import Difference, metric_names
-from benchmarks.report.tables import comparison, costs, verdicts
+from benchmarks.report.fidelity.board import Board
+from benchmarks.report.fidelity.figures import clips
+from benchmarks.report.fidelity.scores import Difference, metric_names
+from benchmarks.report.fidelity.tables import comparison, costs, verdicts
+from benchmarks.report.markup import folded, image, link
 
 GUIDE = """\
 **How to read the tables.** Rows in italics are ceilings (real audio, codec reconstructions) and floors (real
@@ -27,7 +27,7 @@ audio. `s / clip`: sampling and decoding, in batches, on the machine named below
 
 
 @dataclass(frozen=True)
-class Chapter:
+class Findings:
     """One study with all that is computed from its records."""
 
     board: Board
@@ -35,47 +35,42 @@ class Chapter:
     figures: Mapping[str, Path]
 
 
-def document(chapters: Sequence[Chapter], home: Path) -> str:
-    """The whole report; links are relative to ``home``."""
-    head = chapters[0]
-    names = [chapter.board.study for chapter in chapters]
-    parts = [
-        "# Report",
-        "Written by `bench report` from the records under `results/`; nothing here is typed by hand.",
+def opening(found: Sequence[Findings]) -> list[str]:
+    """The first study in short, where the others stand, and how to read them."""
+    head = found[0]
+    names = [one.board.study for one in found]
+    return [
         f"## In short: {head.board.study}",
         comparison(head.board).markdown(),
         conclusion(head.differences),
         f"All studies: {', '.join(f'[{name}](#{name})' for name in names)}.",
-        GUIDE.format(evaluators=", ".join(dict.fromkeys(_evaluator(chapter.board) for chapter in chapters))),
+        GUIDE.format(evaluators=", ".join(dict.fromkeys(_evaluator(one.board) for one in found))),
     ]
-    for chapter in chapters:
-        parts += section(chapter, home)
-    return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def section(chapter: Chapter, home: Path) -> list[str]:
+def section(one: Findings, home: Path) -> list[str]:
     """One study in full."""
-    board, figures = chapter.board, chapter.figures
+    board, figures = one.board, one.figures
     parts = [f"## {board.study}", ran(board), "### Scores", comparison(board).markdown()]
     if metric_names(board, details=True):
         parts += ["Adherence by attribute, over the clips whose captions ask for it:"]
         parts += [comparison(board, details=True).markdown()]
-    parts += [_image(figures, "scores", home, "Scores with 95% intervals.")]
-    if chapter.differences:
-        parts += ["### Differences between systems", conclusion(chapter.differences)]
-        parts += [_folded("All paired differences", verdicts(chapter.differences).markdown())]
+    parts += [image(figures, "scores", home, "Scores with 95% intervals.")]
+    if one.differences:
+        parts += ["### Differences between systems", conclusion(one.differences)]
+        parts += [folded("All paired differences", verdicts(one.differences).markdown())]
     if board.arms:
         parts += ["### What training cost", costs(board).markdown()]
         text = (
             "Training loss over its first value (losses of different paradigms do not compare), adherence at snapshots."
         )
-        parts += [_image(figures, "learning", home, text)]
+        parts += [image(figures, "learning", home, text)]
     parts += _listening(board, figures, home)
     if board.left_out:
         what = "; ".join(f"{n} that differ in {keys}" for keys, n in board.left_out.items())
         parts.append(f"Records of other settings, not shown: {what}.")
     table, records = board.folder / "table.csv", board.folder / "records"
-    return [*parts, f"The table as {_link('CSV', table, home)}; the {_link('records', records, home)}."]
+    return [*parts, f"The table as {link('CSV', table, home)}; the {link('records', records, home)}."]
 
 
 def ran(board: Board) -> str:
@@ -144,11 +139,11 @@ def conclusion(found: Sequence[Difference]) -> str:
     return "Paired on prompts and seeds, Holm's correction over all (α = .05):\n\n" + "\n".join(lines)
 
 
-def summary(chapter: Chapter) -> str:
+def summary(one: Findings) -> str:
     """For the terminal after a run: the table, the verdicts, where to listen."""
-    audio = chapter.board.folder / "audio"
+    audio = one.board.folder / "audio"
     listen = f"\n\nListen: {audio}/" if audio.is_dir() else ""
-    return f"{comparison(chapter.board).plain()}\n\n{conclusion(chapter.differences)}{listen}"
+    return f"{comparison(one.board).plain()}\n\n{conclusion(one.differences)}{listen}"
 
 
 def _sentence(d: Difference) -> str:
@@ -162,12 +157,12 @@ def _listening(board: Board, figures: Mapping[str, Path], home: Path) -> list[st
     captions = _captions(board)
     lines = []
     for prompt in dict.fromkeys(prompt for held in files.values() for prompt in held):
-        links = [_link(system, board.folder / held[prompt], home) for system, held in files.items() if prompt in held]
+        links = [link(system, board.folder / held[prompt], home) for system, held in files.items() if prompt in held]
         lines.append(f"1. “{captions.get(prompt, prompt)}” {' · '.join(links)}")
     if not lines:
         return []
     text = "Log-frequency spectrograms of the fixed prompts, in the order above, 70 dB range."
-    return ["### Listen", "\n".join(lines), _image(figures, "spectrograms", home, text)]
+    return ["### Listen", "\n".join(lines), image(figures, "spectrograms", home, text)]
 
 
 def _captions(board: Board) -> dict[str, str]:
@@ -187,19 +182,3 @@ def _evaluator(board: Board) -> str:
 
 def _sampler(record: Record) -> str:
     return f"{record.system} " + ", ".join(f"{key} {value}" for key, value in record.cell.get("sampler", {}).items())
-
-
-def _folded(title: str, text: str) -> str:
-    return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
-
-
-def _image(figures: Mapping[str, Path], name: str, home: Path, text: str) -> str:
-    return f"![{text}]({_relative(figures[name], home)})\n\n*{text}*" if name in figures else ""
-
-
-def _link(text: str, path: Path, home: Path) -> str:
-    return f"[{text}]({_relative(path, home)})"
-
-
-def _relative(path: Path, home: Path) -> str:
-    return Path(os.path.relpath(path.resolve(), home)).as_posix()

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from benchmarks.records import Metric, metric
-from benchmarks.report.board import Board, Row
+from benchmarks.report.fidelity.board import Board, Row
 from benchmarks.statistics import Comparison, Judgement, compare, interval, judge
 
 ORDER = ("adherence", "fad", "kad", "kl", "clap")

@@ -1,44 +1,16 @@
-"""Tables in Markdown, CSV and plain text. A figure stands with its interval; what has none, or has failed, says so."""
+"""The tables of fidelity. A figure stands with its interval; what has none, or has failed, says so."""
 
 from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
 
 from benchmarks.records import Metric
-from benchmarks.report.board import Board, Row
-from benchmarks.report.scores import Difference, best, metric_names, pooled
+from benchmarks.report.fidelity.board import Board, Row
+from benchmarks.report.fidelity.scores import Difference, best, metric_names, pooled
+from benchmarks.report.table import Table
 
 ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells as text; ``leading`` holds (row, column) of the best arms, ``italic`` the rows that are references."""
-
-    header: list[str]
-    body: list[list[str]]
-    leading: frozenset[tuple[int, int]] = frozenset()
-    italic: frozenset[int] = frozenset()
-
-    def markdown(self) -> str:
-        """A GitHub table."""
-        return _github(
-            self.header, [[self._styled(i, j, cell) for j, cell in enumerate(r)] for i, r in enumerate(self.body)]
-        )
-
-    def plain(self) -> str:
-        """An aligned table for a terminal; ``*`` marks the best arms."""
-        from benchmarks.console import table
-
-        body = [[cell + " *" * ((i, j) in self.leading) for j, cell in enumerate(r)] for i, r in enumerate(self.body)]
-        return table(self.header, body)
-
-    def _styled(self, row: int, column: int, cell: str) -> str:
-        if column == 0 and row in self.italic:
-            return f"*{cell}*"
-        return f"**{cell}**" if (row, column) in self.leading else cell
 
 
 def comparison(board: Board, details: bool = False) -> Table:
@@ -139,8 +111,3 @@ def _counts(row: Row) -> str:
 def _speed(row: Row) -> str:
     seconds = [r.timing["seconds_per_clip"] for r in row.good if "seconds_per_clip" in r.timing]
     return f"{sum(seconds) / len(seconds):.3f}" if seconds else "–"
-
-
-def _github(header: list[str], body: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *body]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

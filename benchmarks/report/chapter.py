@@ -1,0 +1,52 @@
+"""What one axis contributes to the report, and the registry of those that do.
+
+@axis-dev: write a function that takes the axis' studies and the folder of REPORT.md (which links start from) and
+returns a ``Chapter``; it also writes its figures and CSV tables below ``results/<study>``. Register it here under the
+axis' name, or by the entry point ``paradigm_bench.chapter``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.records import Record
+from common.registry import Registry
+
+CHAPTERS = Registry(
+    "chapter",
+    {"fidelity": "benchmarks.report.fidelity:chapter"},
+)
+
+
+@dataclass(frozen=True)
+class StudyRecords:
+    """All records (oldest first) of one study on one axis; ``folder`` is ``results/<name>``."""
+
+    name: str
+    folder: Path
+    records: list[Record]
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """An axis, told.
+
+    Attributes:
+        title: of its first heading, which contents link to.
+        parts: Markdown paragraphs, that heading among them; empty ones are dropped.
+        summaries: study -> text for the terminal.
+        readme: name of a pair of markers in README.md -> Markdown to stand between them.
+    """
+
+    title: str
+    parts: Sequence[str]
+    summaries: Mapping[str, str]
+    readme: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def anchor(self) -> str:
+        """GitHub's link to the heading ``title``."""
+        return re.sub(r"[^\w\- ]", "", self.title.lower()).replace(" ", "-")

@@ -1,0 +1,218 @@
+"""The chapter on fidelity from made-up records: known winners win, other settings stay out, failures show."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.audio import read_audio, write_audio
+from benchmarks.records import Metric, Record, Training, load_records, metric, save_record
+from benchmarks.report import write_report
+from benchmarks.report.fidelity.board import Board, make_board
+from benchmarks.report.fidelity.figures import log_spectrogram
+from benchmarks.report.fidelity.scores import best, differences, pooled
+from benchmarks.report.fidelity.tables import comparison, figure
+from common.config import config_hash
+from common.errors import UserError
+
+N = 40
+LEVELS = {"ar": 0.3, "fm": 0.8, "shuffled_captions": 0.1, "real": 1.0}  # chance of hearing what was asked for
+
+
+def a_cell(system: str, seed: int, at: int | None, updates: int) -> dict[str, Any]:
+    cell: dict[str, Any] = {
+        "axis": "fidelity",
+        "version": 1,
+        "data": {"corpus": {"name": "c"}, "representation": {"name": "r"}, "text": "builtin"},
+        "evaluation": {
+            "split": "test", "prompts": N, "seconds": 4.0, "sample_rate": 16000,
+            "evaluator": {"name": "b", "identity": "e"},
+        },
+        "seed": seed,
+    }  # fmt: skip
+    if at is None:
+        return {**cell, "reference": system}
+    backbone = {"d_model": 8, "n_layers": 2, "causal": system == "ar"}
+    train = {
+        "updates": updates,
+        "batch": 4,
+        "seconds": 4.0,
+        "lr": 1e-3,
+        "ema_decay": 0.9,
+        "precision": "fp32",
+        "seed": seed,
+    }
+    model = {"paradigm": system, "options": {}, "backbone": backbone}
+    return {**cell, "model": model, "train": train, "sampler": {"guidance": 2.0}, "at_updates": at}
+
+
+def save(folder: Path, system: str, seed: int = 0, at: int | None = None, updates: int = 100, **changes: Any) -> Record:
+    cell = a_cell(system, seed, at, updates)
+    rng = np.random.default_rng([seed, len(system), at or 0])
+    hits = (rng.random(N) < LEVELS[system]).astype(float)
+    items = [{"item": f"p{i}", "caption": f"clip | {i}", "adherence_b": hits[i]} for i in range(N)]
+    metrics = {
+        "fad_b": metric(10.0 + seed, low=8.0 + seed, high=12.0 + seed, n=N, better="lower"),
+        "adherence_b": metric(float(hits.mean()), low=0.0, high=1.0, n=N, better="higher"),
+    }
+    curve = {"update": (10.0, 100.0), "loss": (2.0, 1.0), "cpu_seconds": (1.0, 10.0)}
+    record = Record(
+        id=config_hash(cell), study="s", axis="fidelity", system=system, kind="reference" if at is None else "paradigm",
+        seed=seed, at_updates=at, status="ok", cell=cell, created=f"2026-01-01T00:00:{seed:02d}", metrics=metrics,
+        training=None if at is None else Training(at, 10.0, 12.0, 1000, {"head": 5, "backbone": 7}, curve),
+    )  # fmt: skip
+    fields = {**vars(record), **changes}
+    return save_record(folder, Record(**fields), items if fields["status"] == "ok" else [])
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    folder = tmp_path / "results" / "s"
+    for reference in ("shuffled_captions", "real"):
+        save(folder, reference)
+    for seed in (0, 1):
+        for arm in ("fm", "ar"):
+            save(folder, arm, seed, at=50)
+            save(folder, arm, seed, at=100)
+    return tmp_path / "results"
+
+
+def board_of(results: Path) -> Board:
+    return make_board("s", results / "s", load_records(results / "s")[0])
+
+
+def test_ceilings_then_floors_then_arms(results: Path) -> None:
+    assert [row.system for row in board_of(results).rows] == ["real", "shuffled_captions", "ar", "fm"]
+
+
+def test_items_of_all_seeds_are_pooled(results: Path) -> None:
+    board = board_of(results)
+    fm = board.row("fm")
+    assert fm is not None
+    pool = pooled(board, fm, "adherence_b")
+    own = [record.metrics["adherence_b"].value for record in fm.good]
+    assert pool.n == 2 * N
+    assert pool.value == pytest.approx(np.mean(own))  # type: ignore[arg-type]
+    assert pool.low is not None
+    assert pool.low < pool.value < pool.high  # type: ignore[operator]
+
+
+def test_set_level_metrics_of_seeds_add_both_variances(results: Path) -> None:
+    board = board_of(results)
+    ar = board.row("ar")
+    assert ar is not None
+    pool = pooled(board, ar, "fad_b")  # seeds gave 10 and 11, each with an interval of width 4
+    half = 1.96 * np.sqrt(0.5 / 2 + (4 / 3.92) ** 2)
+    assert (pool.value, pool.low, pool.high) == pytest.approx((10.5, 10.5 - half, 10.5 + half))
+
+
+def test_the_better_arm_wins_and_both_are_judged_against_the_floor(results: Path) -> None:
+    board = board_of(results)
+    assert best(board, "adherence_b") == {"fm"}
+    verdicts = {(d.a, d.b): d.judgement.verdict for d in differences(board)}
+    assert verdicts[("ar", "fm")] == "worse"
+    assert verdicts[("fm", "shuffled_captions")] == "better"
+
+
+def test_equal_arms_are_not_ranked(tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "s"
+    save(folder, "ar", at=100)
+    save(folder, "fm", at=100)
+    assert best(board_of(tmp_path / "results"), "fad_b") == set()
+
+
+def test_records_of_another_budget_or_exam_stay_out_and_are_counted(results: Path) -> None:
+    save(results / "s", "fm", 9, at=200, updates=200)  # the newest arm decides
+    board = board_of(results)
+    assert [row.system for row in board.rows] == ["real", "shuffled_captions", "fm"]
+    assert [record.seed for record in board.arms[0].records] == [9]
+    assert sum(board.left_out.values()) == 8
+    assert list(board.left_out) == ["train.updates"]
+
+
+def test_of_an_arm_measured_with_other_options_the_newest_stands_alone(results: Path) -> None:
+    cell = a_cell("fm", 0, 100, 100) | {"sampler": {"guidance": 9.0}}
+    newer = {"cell": cell, "id": config_hash(cell), "created": "2026-01-02T00:00:00"}
+    save(results / "s", "fm", 0, at=100, **newer)
+    board = board_of(results)
+    fm, ar = board.row("fm"), board.row("ar")
+    assert fm is not None
+    assert ar is not None
+    assert [r.cell["sampler"] for r in (*fm.records, *fm.snapshots)] == [{"guidance": 9.0}]
+    assert len(ar.records) + len(ar.snapshots) == 4
+    assert board.left_out == {"sampler.guidance": 4}
+
+
+def test_a_failed_arm_is_a_row_that_says_why(results: Path) -> None:
+    records, _ = load_records(results / "s")
+    kept = [r for r in records if r.system != "ar" or r.at_updates != 100]
+    failed = [r for r in records if r.system == "ar" and r.at_updates == 100]
+    out = [Record(**{**vars(r), "status": "oom", "reason": "out of memory", "metrics": {}}) for r in failed]
+    board = make_board("s", results / "s", [*kept, *out])
+    row = next(line for line in comparison(board).body if line[0] == "ar")
+    assert row[2] == "oom: out of memory"
+
+
+def test_report_has_tables_figures_csv_and_no_dead_link(results: Path, tmp_path: Path) -> None:
+    import soundfile
+
+    audio = results / "s" / "audio"
+    audio.mkdir()
+    soundfile.write(audio / "fm.flac", np.sin(np.arange(16000) * 0.2), 16000)
+    save(results / "s", "fm", 2, at=100, artefacts={"audio/p0": "audio/fm.flac"})
+    out = tmp_path / "docs" / "REPORT.md"
+    told = write_report(results, [], out)
+    text = out.read_text()
+    assert "fm beats ar" in told
+    assert "fm beats ar" in text
+    assert "**Studies" not in text
+    links = re.findall(r"\]\(([^)#][^)]*)\)", text)
+    assert len(links) >= 5
+    for link in links:
+        assert (out.parent / link).exists(), link
+    for image in (results / "s" / "figures").iterdir():
+        assert image.stat().st_size < 300_000
+    rows = list(csv.DictReader((results / "s" / "table.csv").open()))
+    assert {row["system"] for row in rows} == {"real", "shuffled_captions", "ar", "fm"}
+    fad = next(row for row in rows if row["system"] == "ar" and row["metric"] == "fad_b")
+    assert (float(fad["value"]), fad["n"], fad["seeds"]) == (10.5, str(2 * N), "2")
+
+
+def test_no_records_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="bench run quickstart"):
+        write_report(tmp_path, [], tmp_path / "REPORT.md")
+
+
+def test_undefined_is_a_dash_never_zero() -> None:
+    assert figure(Metric(None)) == "–"
+    assert figure(Metric(-0.001, -0.2, 0.1)) == "0.00 [-0.20, 0.10]"
+
+
+def test_spectrogram_puts_a_tone_in_the_right_band(tmp_path: Path) -> None:
+    import soundfile
+
+    rate, hz, bands = 16000, 1000.0, 80
+    soundfile.write(tmp_path / "tone.flac", 0.5 * np.sin(2 * np.pi * hz * np.arange(rate) / rate), rate)
+    picture = log_spectrogram(tmp_path / "tone.flac", bands, low_hz=60.0)
+    edges = np.geomspace(60.0, rate / 2, bands + 1)
+    loudest = int(picture.mean(axis=1).argmax())
+    assert edges[loudest] * 0.97 <= hz <= edges[loudest + 1] * 1.03
+
+
+@pytest.mark.parametrize("ending", [".wav", ".flac"])
+def test_kept_audio_comes_back(tmp_path: Path, ending: str) -> None:
+    audio = np.random.default_rng(0).uniform(-1.2, 1.2, 500).astype(np.float32)
+    write_audio(tmp_path / f"clip{ending}", audio, 8000)
+    back, rate = read_audio(tmp_path / f"clip{ending}")
+    assert rate == 8000
+    np.testing.assert_allclose(back, np.clip(audio, -1, 1), atol=2 / 32768)
+
+
+def test_unknown_audio_format_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"unknown audio format '\.xyz'"):
+        write_audio(tmp_path / "clip.xyz", np.zeros(9), 8000)
