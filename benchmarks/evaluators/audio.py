@@ -6,6 +6,7 @@ differ, so each of these is fixed here, done in float64, and stated in the recor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import gcd
 
 import numpy as np
@@ -42,6 +43,16 @@ def check(audio: Audio, sample_rate: int, name: str) -> None:
             raise UserError(f"{name}: clip {i} lasts {len(samples) / sample_rate:.3f} s; give at least {MIN_SECONDS} s")
         if not np.isfinite(samples).all():
             raise UserError(f"{name}: clip {i} holds NaN or infinity; mend it or leave it out")
+
+
+def check_captions(audio: Audio, captions: Sequence[str] | None) -> None:
+    """Refuse captions that are not one per clip.
+
+    Raises:
+        UserError: unequal numbers.
+    """
+    if captions is not None and len(captions) != len(audio):
+        raise UserError(f"{len(captions)} captions for {len(audio)} clips: give one caption per clip")
 
 
 def is_silent(wav: NDArray[np.floating]) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,12 +30,14 @@ class Hearing:
         posteriors: attribute -> class probabilities (n, classes); empty for an evaluator that does not classify.
         similarity: cosine between each clip and its caption (n,), in [-1, 1]; ``None`` without captions.
         silent: how many of the clips are silent.
+        scores: axis -> an own score per clip (n,), e.g. production quality; empty for most evaluators.
     """
 
     embeddings: Float
     posteriors: dict[str, Float]
     similarity: Float | None
     silent: int = 0
+    scores: dict[str, Float] = field(default_factory=dict)
 
 
 class Evaluator(ABC):
@@ -44,10 +47,12 @@ class Evaluator(ABC):
         name: suffix of every metric made with it, e.g. ``"builtin"`` in ``fad_builtin`` (DESIGN.md, section 4, rule 7).
         identity: digest of weights and configuration; goes into every record and every cache key.
         classes: attribute -> its values, in the order of the posteriors' columns; may be empty.
+        checkpoint: where the weights came from, e.g. a hub id with its revision; for the records.
     """
 
     name: str
     identity: str
+    checkpoint: str = "shipped or trained by this suite"
     classes: dict[str, list[str]]
 
     @abstractmethod
@@ -72,14 +77,31 @@ class Evaluator(ABC):
         return np.full(len(audio), np.nan) if similarity is None else similarity
 
 
-EVALUATORS = Registry("evaluator", {"builtin": "benchmarks.evaluators.builtin.provider:builtin_evaluator"})
+EVALUATORS = Registry(
+    "evaluator",
+    {
+        "builtin": "benchmarks.evaluators.builtin.provider:builtin_evaluator",
+        "clap": "benchmarks.evaluators.pretrained:load_clap",
+        "encodec": "benchmarks.evaluators.pretrained:load_encodec_embedding",
+    },
+)
 
 
 def get_evaluator(name: str = "builtin", **options: Any) -> Evaluator:
-    """The evaluator called ``name``; ``options`` are its own (built-in: ``corpus``, ``representation``, ``progress``).
+    """The evaluator called ``name``.
+
+    Args:
+        name: a registered name, with the checkpoint after a colon: ``"builtin"``, ``"clap:music"``,
+            ``"encodec:FOLDER"``, ``"builtin:FOLDER"``; or ``package.module:attribute`` of a plugin.
+        options: its own, and what is judged: ``corpus`` and ``representation`` (the built-in one trains on them).
 
     Raises:
-        UserError: no such evaluator, or it cannot judge that corpus.
+        UserError: no such evaluator, no such checkpoint, or it cannot judge that corpus.
     """
-    evaluator: Evaluator = EVALUATORS.load(name)(**options)
+    kind, _, source = name.partition(":")
+    if kind not in EVALUATORS.names():
+        kind = name
+    elif source:
+        options |= {"folder": Path(source)} if kind == "builtin" else {"source": source}
+    evaluator: Evaluator = EVALUATORS.load(kind)(**options)
     return evaluator

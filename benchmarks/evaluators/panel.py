@@ -6,7 +6,7 @@ suffix (``fad_builtin``):
 
 - set-level: ``fad`` (Frechet distance), ``kad`` (kernel distance), each with its bootstrap interval;
 - per clip: ``kl`` (summed over attributes), ``adherence_<attribute>`` and ``adherence`` (their mean per clip),
-  ``clap``.
+  ``clap``, and an evaluator's own scores (``pq_audiobox``).
 
 Rows for real audio, codec output, noise or shuffled captions are made with the same function on other arrays.
 """
@@ -115,6 +115,7 @@ def score_set(
         per_item[f"kl_{suffix}"] = joint_kl(heard_paired.posteriors, heard.posteriors)
     if heard.similarity is not None:
         per_item[f"clap_{suffix}"] = heard.similarity
+    per_item |= {f"{axis}_{suffix}": values for axis, values in heard.scores.items()}
     frechet = frechet_distance(heard_reference.embeddings, heard.embeddings)
     set_metrics = {
         f"fad_{suffix}": frechet.value,
@@ -124,6 +125,7 @@ def score_set(
     details = {
         "evaluator": suffix,
         "evaluator_identity": evaluator.identity,
+        "evaluator_checkpoint": evaluator.checkpoint,
         "sample_rate": sample_rate,
         "n_reference": frechet.n_reference,
         "n_generated": frechet.n_generated,

@@ -6,9 +6,8 @@ of how it was made. The identity hashes what decides a score, and not the record
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from benchmarks.evaluators.base import Audio, Evaluator, Float, Hearing
 from benchmarks.evaluators.builtin import words
 from benchmarks.evaluators.builtin.frontend import SAMPLE_RATE, Frontend
 from benchmarks.evaluators.builtin.network import Listener, NetworkConfig
+from benchmarks.evaluators.threads import one_thread
 from common.config import config_hash, from_dict, to_dict
 from common.errors import UserError
 from common.files import read_json, write_json, write_tensors
@@ -56,8 +56,7 @@ class BuiltinEvaluator(Evaluator):
     def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> Hearing:
         """Embeddings, posteriors and, with captions, similarities; see ``Evaluator.hear``."""
         policy.check(audio, sample_rate, "audio")
-        if captions is not None and len(captions) != len(audio):
-            raise UserError(f"{len(captions)} captions for {len(audio)} clips: give one caption per clip")
+        policy.check_captions(audio, captions)
         embeddings, similarity = [], []
         posteriors: dict[str, list[Tensor]] = {name: [] for name in self.classes}
         with torch.inference_mode(), one_thread():
@@ -119,17 +118,6 @@ class BuiltinEvaluator(Evaluator):
         for name, tensor in sorted(self.network.state_dict().items()):
             digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Run torch on one thread: sums then always go in one order, however many cores the machine has."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _stack(rows: list[Tensor]) -> Float:

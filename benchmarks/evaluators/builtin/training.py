@@ -24,10 +24,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.evaluators.builtin import words
-from benchmarks.evaluators.builtin.evaluator import BuiltinEvaluator, one_thread
+from benchmarks.evaluators.builtin.evaluator import BuiltinEvaluator
 from benchmarks.evaluators.builtin.examples import class_lists, forms_of, gather, reconstruct
 from benchmarks.evaluators.builtin.lessons import Lesson, Teacher, listening_loss
 from benchmarks.evaluators.builtin.network import Listener, NetworkConfig
+from benchmarks.evaluators.threads import one_thread
 from benchmarks.metrics.adherence import agreement
 from common.config import to_dict
 from common.errors import UserError

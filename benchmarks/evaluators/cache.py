@@ -1,0 +1,91 @@
+"""What an evaluator heard, kept per clip in the cache folder, under the clip's content and the evaluator's identity.
+
+Never under a file name and never beside the audio: regenerated audio has another key, and so has another checkpoint.
+A clip's result does not depend on its neighbours (``base.py``), so a set of clips may be answered in part from here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.evaluators import audio as policy
+from benchmarks.evaluators.base import Audio, Evaluator, Hearing
+from common.config import config_hash
+from common.files import atomic_path, cache_dir
+
+Row = dict[str, NDArray[np.float64]]  # "embedding", "similarity", "posterior/<attribute>", "score/<axis>"
+
+
+class Cached(Evaluator):
+    """An evaluator with a memory; in everything else it is ``inner``."""
+
+    def __init__(self, inner: Evaluator) -> None:
+        self.inner, self.name, self.identity, self.classes = inner, inner.name, inner.identity, inner.classes
+        self.checkpoint = inner.checkpoint
+
+    def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> Hearing:
+        """See ``Evaluator.hear``; only clips never heard before reach the inner evaluator."""
+        policy.check(audio, sample_rate, "audio")
+        policy.check_captions(audio, captions)
+        texts = [None] * len(audio) if captions is None else list(captions)
+        files = [self._file(wav, sample_rate, text) for wav, text in zip(audio, texts)]
+        rows = {file: row for file in set(files) if (row := _read(file)) is not None}
+        new = {file: i for i, file in enumerate(files) if file not in rows}  # equal clips are heard once
+        if new:
+            order = list(new.values())
+            asked = None if captions is None else [captions[i] for i in order]
+            heard = self.inner.hear([audio[i] for i in order], sample_rate, asked)
+            for k, file in enumerate(new):
+                rows[file] = row_of(heard, k)
+                _write(file, rows[file])
+        silent = sum(policy.is_silent(wav) for wav in audio)
+        return hearing_of([rows[file] for file in files], silent)
+
+    def _file(self, wav: NDArray[np.float32], sample_rate: int, caption: str | None) -> Path:
+        samples = np.ascontiguousarray(wav, np.float32)
+        about = {"policy": policy.POLICY, "sample_rate": sample_rate, "caption": caption}
+        key = hashlib.sha256(config_hash(about).encode() + samples.tobytes()).hexdigest()[:32]
+        return cache_dir("heard", f"{self.name}-{self.identity}", key[:2], f"{key}.safetensors")
+
+
+def row_of(heard: Hearing, i: int) -> Row:
+    """Clip ``i`` of a hearing as named arrays."""
+    row = {"embedding": heard.embeddings[i]}
+    row |= {} if heard.similarity is None else {"similarity": heard.similarity[i]}
+    row |= {f"posterior/{name}": values[i] for name, values in heard.posteriors.items()}
+    return row | {f"score/{name}": values[i] for name, values in heard.scores.items()}
+
+
+def hearing_of(rows: Sequence[Row], silent: int) -> Hearing:
+    """The hearing whose clips are ``rows``."""
+    table = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    return Hearing(
+        embeddings=table["embedding"],
+        posteriors={name.partition("/")[2]: v for name, v in table.items() if name.startswith("posterior/")},
+        similarity=table.get("similarity"),
+        silent=silent,
+        scores={name.partition("/")[2]: v for name, v in table.items() if name.startswith("score/")},
+    )
+
+
+def _read(file: Path) -> Row | None:
+    """``None`` for a file that is missing or broken, which is then made anew."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(file)
+    except (OSError, SafetensorError):
+        return None
+
+
+def _write(file: Path, row: Row) -> None:
+    from safetensors.numpy import save_file
+
+    with atomic_path(file) as temporary:
+        save_file({name: np.array(value, np.float64) for name, value in row.items()}, temporary)
