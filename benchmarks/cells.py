@@ -29,6 +29,7 @@ class Cell:
         config: everything that decides the result, as plain data.
         how: what the worker needs and no result depends on, such as where things are found on this machine.
         updates: training updates the group needs, for progress and time estimates.
+        label: the swept settings that set the cell apart, e.g. ``batch 8``; empty without a sweep.
     """
 
     axis: str
@@ -40,6 +41,7 @@ class Cell:
     config: dict[str, Any]
     how: dict[str, Any] = field(default_factory=dict)
     updates: int = 0
+    label: str = ""
 
     @property
     def id(self) -> str:
@@ -50,7 +52,8 @@ class Cell:
     def title(self) -> str:
         """How progress lines and errors call it."""
         at = "" if self.at_updates is None else f" at {self.at_updates}"
-        return f"{self.system} seed {self.seed}{at}"
+        label = f" {self.label}" if self.label else ""
+        return f"{self.system}{label} seed {self.seed}{at}"
 
 
 def check_distinct(cells: Sequence[Cell], study: str) -> None:

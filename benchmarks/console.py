@@ -20,6 +20,22 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join([line(list(header)), "  ".join("-" * w for w in widths), *map(line, cells)])
 
 
+def duration(seconds: float | None) -> str:
+    """Two digits are enough for a guess: ``45 s``, ``12 min``, ``3.5 h``; ``?`` where there is none."""
+    if seconds is None:
+        return "?"
+    if seconds < 90:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def size(count: float | None) -> str:
+    """Bytes with a unit, e.g. ``1.7 GB``; ``?`` where there are none."""
+    if count is None:
+        return "?"
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.0f} MB"
+
+
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"

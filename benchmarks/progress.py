@@ -31,13 +31,10 @@ class Progress:
         """Count a group as done and say how each of its cells ended."""
         self.done += len(cells)
         self._ended += _weight(cells)
+        titles = {cell.id: cell.title for cell in cells}
         for record in records:
-            at = "" if record.at_updates is None else f" at {record.at_updates}"
             self._clear()
-            say(
-                f"{record.status:<11} {record.system} seed {record.seed}{at}"
-                + (f": {record.reason}" if record.reason else "")
-            )
+            say(f"{record.status:<11} {titles[record.id]}" + (f": {record.reason}" if record.reason else ""))
 
     def show(self, statuses: Sequence[Path]) -> None:
         """Show the line, given the status files of the running workers."""

@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from benchmarks.speed.stopping import StopRule
 from common.config import from_dict
 from common.errors import UserError, did_you_mean
 from training.spec import TrainSpec
@@ -78,9 +79,48 @@ class EvaluationChoice:
 
 
 @dataclass(frozen=True)
+class LatencyChoice:
+    """What is timed, and how; no weights and no data are needed.
+
+    Attributes:
+        batch, seconds: clips generated at once, and their length.
+        frame_rate: latent frames per second; None: the latent's own.
+        text_tokens: length of the (random) text.
+        device: ``auto`` takes a GPU where there is one; a GPU that is asked for and absent is an error.
+        dtype: ``auto`` is fp32 on the CPU and bf16 on a GPU.
+        threads: of the CPU; None: one per core.
+        decoder: put the latents' decoder into the clock too.
+        compile: torch.compile the backbone's blocks; compiling is timed apart.
+        first_audio_seconds: how much audio a streaming paradigm must have decided to count as its first.
+        peers: measure the same work by other libraries too, in turns with ours.
+        stop: when there are enough samples.
+    """
+
+    batch: int = 1
+    seconds: float = 10.0
+    frame_rate: float | None = None
+    text_tokens: int = 64
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    threads: int | None = None
+    decoder: bool = False
+    compile: bool = False
+    first_audio_seconds: float = 1.0
+    peers: bool = False
+    stop: StopRule = field(default_factory=StopRule)
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "seconds", "text_tokens", "first_audio_seconds", "frame_rate", "threads"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise UserError(f"latency.{name}: must be above 0, not {value}")
+
+
+@dataclass(frozen=True)
 class Study:
     """A whole study. ``train`` is the same for every arm, its seed excepted, which is the cell's; its ``snapshots`` are
-    measured too.
+    measured too. ``sweep``: dotted keys and the values that each takes in turn (sweep.py). ``timeout``: minutes that
+    one worker may take, 0 for no limit.
     """
 
     name: str
@@ -94,7 +134,10 @@ class Study:
     backbone: BackboneChoice = BackboneChoice()
     train: TrainSpec = field(default_factory=TrainSpec)
     evaluation: EvaluationChoice = EvaluationChoice()
+    latency: LatencyChoice = LatencyChoice()
+    sweep: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     jobs: int = 1
+    timeout: float = 0.0
 
 
 def study_names() -> list[str]:
@@ -102,12 +145,15 @@ def study_names() -> list[str]:
     return sorted(path.stem for path in STUDIES.glob("*.yaml"))
 
 
-def load_study(name: str, settings: Iterable[str] = (), paradigms: Iterable[str] = ()) -> Study:
+def load_study(
+    name: str, settings: Iterable[str] = (), paradigms: Iterable[str] = (), sweeps: Iterable[str] = ()
+) -> Study:
     """Read the study called ``name`` (packaged) or at the path ``name``.
 
     Args:
-        settings: ``dotted.key=value`` overrides; values are YAML.
+        settings: ``dotted.key=value`` overrides; values are YAML. A key that the study sweeps is then swept no more.
         paradigms: keep only these arms (by label); a paradigm without an arm in the study joins with its defaults.
+        sweeps: ``dotted.key=value,value`` beside the study's own, or instead of them where the key is the same.
 
     An arm may be given by its bare name; a study without a name has its file's.
 
@@ -121,12 +167,14 @@ def load_study(name: str, settings: Iterable[str] = (), paradigms: Iterable[str]
     data = {"name": path.stem, **data}
     for setting in settings:
         _apply(data, setting)
+    _sweep(data, sweeps)
     if isinstance(data.get("arms"), list):
         data["arms"] = [{"paradigm": arm} if isinstance(arm, str) else arm for arm in data["arms"]]
     wanted = list(paradigms)
     if wanted:
         arms = {arm.get("label") or arm.get("paradigm"): arm for arm in data.get("arms", [])}
         data["arms"] = [arms.get(p, {"paradigm": p}) for p in dict.fromkeys(wanted)]
+        _drop_sweeps(data, [name for name in arms if name not in wanted])
     study = from_dict(Study, data, path.name)
     _check(study, path.name)
     return study
@@ -158,12 +206,34 @@ def parse_setting(setting: str) -> tuple[str, Any]:
 def _apply(data: dict[str, Any], setting: str) -> None:
     key, value = parse_setting(setting)
     *parents, last = key.split(".")
+    if isinstance(data.get("sweep"), dict):
+        data["sweep"].pop(key, None)
     place = data
     for parent in parents:
         place = place.setdefault(parent, {})
         if not isinstance(place, dict):
             raise UserError(f"--set {key}: {parent!r} is not a mapping in this study")
     place[last] = value
+
+
+def _sweep(data: dict[str, Any], sweeps: Iterable[str]) -> None:
+    """Add ``key=1,8,64`` or ``key=[1, 8, 64]`` to the study's sweep."""
+    for sweep in sweeps:
+        key, equals, text = sweep.partition("=")
+        if not equals or not key.strip() or not text.strip():
+            raise UserError(f"--sweep {sweep!r}: expected KEY=VALUE,VALUE, for example latency.batch=1,8,64")
+        text = text if text.strip().startswith("[") else f"[{text}]"
+        held = data.setdefault("sweep", {})
+        if not isinstance(held, dict):
+            raise UserError(f"sweep: expected a mapping of keys to lists, got {held!r}")
+        held[key.strip()] = _parse(text, f"--sweep {key.strip()}")
+
+
+def _drop_sweeps(data: dict[str, Any], arms: Iterable[Any]) -> None:
+    """Forget the sweeps of arms that are not measured."""
+    gone = tuple(f"arms.{arm}." for arm in arms)
+    if isinstance(data.get("sweep"), dict):
+        data["sweep"] = {key: values for key, values in data["sweep"].items() if not key.startswith(gone)}
 
 
 def _check(study: Study, where: str) -> None:

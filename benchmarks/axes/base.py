@@ -1,8 +1,9 @@
 """What an axis has to offer, and what it hands back.
 
-@axis-dev: subclass nothing; write a class with ``default_study`` and the three methods of ``Axis``, and register it in
+@axis-dev: subclass nothing; write a class with the attributes and methods of ``Axis``, and register it in
 ``benchmarks/axes/__init__.py``, by the entry point ``paradigm_bench.axis``, or name it as ``package.module:Class`` in a
-study. ``expand`` and ``prepare`` run once in the parent, ``open`` and ``Group.measure`` in a worker process per group.
+study. ``expand``, ``estimate`` and ``prepare`` run once in the parent, ``open`` and ``Group.measure`` in a worker
+process per group.
 """
 
 from __future__ import annotations
@@ -64,13 +65,31 @@ class Group(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """What a cell will probably take: seconds of its worker, and bytes of memory at the peak; None: not known."""
+
+    seconds: float | None = None
+    bytes: float | None = None
+
+
 class Axis(Protocol):
-    """One thing that can be measured."""
+    """One thing that can be measured.
+
+    Attributes:
+        default_study: measured where no study is named.
+        exclusive: a cell needs the machine to itself, so workers run one after the other.
+    """
 
     default_study: str
+    exclusive: bool
 
     def expand(self, study: Study) -> list[Cell]:
         """All cells of ``study``, every default resolved."""
+        ...
+
+    def estimate(self, cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate], str]:
+        """Cell id -> what it will take, and one sentence on what that rests on; ``results`` holds all studies."""
         ...
 
     def prepare(self, cells: Sequence[Cell], context: Context) -> None:

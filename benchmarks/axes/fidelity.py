@@ -10,9 +10,10 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.axes.base import Context, Measurement
+from benchmarks.axes.base import Context, Estimate, Measurement
 from benchmarks.cells import Cell
 from benchmarks.study import CorpusChoice, Study
 from common.config import from_dict
@@ -29,12 +30,19 @@ class Fidelity:
     """The axis; see the module's docstring."""
 
     default_study = "quickstart"
+    exclusive = False
 
     def expand(self, study: Study) -> list[Cell]:
         """References first, then every arm for every seed, at every snapshot and at the end."""
         from benchmarks.axes.fidelity_cells import expand
 
         return expand(study)
+
+    def estimate(self, cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate], str]:
+        """From what earlier records took."""
+        from benchmarks.axes.fidelity_estimate import estimate
+
+        return estimate(cells, results)
 
     def prepare(self, cells: Sequence[Cell], context: Context) -> None:
         """Encode the training clips once, before the workers start; expanding has made the evaluator ready."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchmarks.axes.base import Estimate
     from benchmarks.cells import Cell
     from benchmarks.runner import Plan
     from benchmarks.study import Study
@@ -35,16 +39,30 @@ def run(
     seed: Annotated[list[int], typer.Option(help="Study seed; repeatable. Default: the study's.")] = [],  # noqa: B006
     updates: Annotated[int, typer.Option(help="Training updates of every arm. Default: the study's.")] = 0,
     settings: Annotated[list[str], typer.Option("--set", help="Any study key, e.g. train.lr=1e-3; repeatable.")] = [],  # noqa: B006
+    sweep: Annotated[
+        list[str], typer.Option(help="Measure at each value, e.g. latency.batch=1,8,64; repeatable.")
+    ] = [],  # noqa: B006
+    scale: Annotated[str, typer.Option(help="Backbone preset, e.g. tiny, 193m, 400m. Default: the study's.")] = "",
+    device: Annotated[str, typer.Option(help="Latency: cpu, cuda, or auto (a GPU where there is one).")] = "",
+    dtype: Annotated[str, typer.Option(help="Latency: fp32, bf16, fp16, or auto (bf16 on a GPU).")] = "",
+    threads: Annotated[int, typer.Option(help="Latency: CPU threads. Default: one per core.")] = 0,
+    peers: Annotated[bool, typer.Option("--peers", help="Latency: time other libraries at the same work too.")] = False,
+    compile_: Annotated[bool, typer.Option("--compile", help="Latency: torch.compile the backbone's blocks.")] = False,
     jobs: Annotated[
-        int, typer.Option(help="Worker processes at a time; they share the cores. Default: the study's.")
+        int,
+        typer.Option(help="Worker processes at a time, sharing the cores; latency: always 1. Default: the study's."),
     ] = 0,
-    timeout: Annotated[float, typer.Option(help="Minutes that one worker may take; 0: no limit.")] = 0.0,
+    timeout: Annotated[
+        float, typer.Option(help="Minutes that one worker may take. Default: the study's, or no limit.")
+    ] = 0.0,
     results: Annotated[Path, typer.Option(help="Where records, figures and audio go.")] = Path("results"),
     work: Annotated[Path, typer.Option(help="Where checkpoints go; can be deleted.")] = Path("runs"),
     out: Annotated[Path, typer.Option(help="The report to write at the end.")] = Path("REPORT.md"),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cells and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the cells, estimated time and memory, and stop.")
+    ] = False,
 ) -> int:
-    """Train, sample and judge every cell of a study that has no good record yet, then write the report.
+    """Measure every cell of a study that has no good record yet, then write the report.
 
     \b
     Examples:
@@ -52,30 +70,37 @@ def run(
       bench run quickstart --corpus my/folder            your own audio: a folder with manifest.csv
       bench run --paradigm fm --axis fidelity --seed 0 --seed 1
       bench run small_cpu --updates 300 --set train.lr=2e-3 --dry-run
+      bench run --paradigm fm --axis latency                 needs no weights and no data; --scale tiny for a laptop
+      bench run latency_batch --device cuda --sweep latency.batch=1,8,64 --peers
     """
     from benchmarks.axes import AXES
     from benchmarks.axes.base import Context
-    from benchmarks.cells import check_distinct
     from benchmarks.runner import plan
     from benchmarks.runner import run as run_cells
+    from benchmarks.sweep import expand
 
-    chosen = chosen_study(study, axis, corpus, seed, updates, settings, paradigm)
-    cells = AXES.load(chosen.axis)().expand(chosen)
-    check_distinct(cells, chosen.name)
+    shortcuts = {
+        "backbone.preset": scale.lower(), "latency.device": device, "latency.dtype": dtype,
+        "latency.threads": threads, "latency.peers": peers, "latency.compile": compile_,
+    }  # fmt: skip
+    chosen = chosen_study(study, axis, corpus, seed, updates, settings, paradigm, sweep, shortcuts)
+    measured = AXES.load(chosen.axis)()
+    cells = expand(chosen)
     context = Context(chosen.name, results / chosen.name, work)
     todo = plan(cells, context.results)
     _announce(chosen, todo)
     if dry_run:
-        _print_cells(cells, todo)
+        _print_cells(cells, todo, *measured.estimate(cells, results))
         return 0
     command = shlex.join(["bench", *sys.argv[1:]])
+    minutes = timeout if timeout > 0 else chosen.timeout
     records = run_cells(
         cells,
         chosen.axis,
         context,
-        jobs=jobs or chosen.jobs,
+        jobs=1 if measured.exclusive else jobs or chosen.jobs,
         command=command,
-        timeout_s=timeout * 60 if timeout > 0 else None,
+        timeout_s=minutes * 60 if minutes > 0 else None,
     )
     from benchmarks.report import write_report
 
@@ -91,8 +116,10 @@ def chosen_study(
     updates: int,
     settings: Sequence[str],
     paradigms: Sequence[str],
+    sweeps: Sequence[str] = (),
+    shortcuts: Mapping[str, Any] = MappingProxyType({}),
 ) -> Study:
-    """The study that the options describe."""
+    """The study that the options describe; ``shortcuts`` are study keys with options of their own, empty: not given."""
     from benchmarks.axes import AXES
     from benchmarks.study import load_study, with_corpus
     from common.errors import UserError
@@ -100,10 +127,16 @@ def chosen_study(
     if updates < 0:
         raise UserError(f"--updates {updates}: give a positive number")
     short = [f"seeds={list(seeds)}"] * bool(seeds) + [f"train.updates={updates}"] * bool(updates)
+    given = {key: value for key, value in shortcuts.items() if value}
+    short += [f"{key}={json.dumps(value)}" for key, value in given.items()]
     default = AXES.load(axis or "fidelity")().default_study if not name or axis else ""
-    study = load_study(name or default, [*short, *settings], paradigms)
+    study = load_study(name or default, [*short, *settings], paradigms, sweeps)
     if axis and study.axis != axis:
         raise UserError(f"study {study.name!r} measures {study.axis}, not {axis}; leave out --axis, or run {default!r}")
+    idle = [key for key in given if key.startswith("latency.") and study.axis != "latency"]
+    if idle:
+        option = idle[0].removeprefix("latency.")
+        raise UserError(f"--{option} has no effect on axis {study.axis}; leave it out, or give --axis latency")
     if corpus:
         study = with_corpus(study, corpus)
     return dataclasses.replace(study, jobs=max(1, study.jobs))
@@ -117,12 +150,19 @@ def _announce(study: Study, todo: Plan) -> None:
     say(f"study {study.name} ({study.axis}): {total} cells{held}")
 
 
-def _print_cells(cells: Sequence[Cell], todo: Plan) -> None:
-    from benchmarks.console import table
+def _print_cells(cells: Sequence[Cell], todo: Plan, estimates: Mapping[str, Estimate], basis: str) -> None:
+    from benchmarks.console import duration, size, table
 
     done = {cell.id for cell in todo.done}
     rows = [
-        [c.id, c.system, c.seed, "" if c.at_updates is None else c.at_updates, "done" if c.id in done else "to do"]
+        [
+            c.id, c.system, c.label, c.seed, "" if c.at_updates is None else c.at_updates,
+            duration(estimates[c.id].seconds), size(estimates[c.id].bytes), "done" if c.id in done else "to do",
+        ]
         for c in cells
-    ]
-    print(table(["cell", "system", "seed", "updates", "state"], rows))
+    ]  # fmt: skip
+    print(table(["cell", "system", "setting", "seed", "updates", "time", "memory", "state"], rows))
+    left = [estimates[c.id].seconds for c in todo.pending]
+    known = [seconds for seconds in left if seconds is not None]
+    unknown = f", and {len(left) - len(known)} of unknown length" if len(known) < len(left) else ""
+    print(f"\nTo do: {len(left)} cells, about {duration(sum(known))} of worker time{unknown}. {basis}")

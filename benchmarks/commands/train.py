@@ -24,12 +24,16 @@ def train(
       bench train quickstart --paradigm fm
       bench train -p ar --corpus my/folder --updates 5000 --set train.lr=5e-4
     """
-    from benchmarks.axes.fidelity import Fidelity, data_of
+    from benchmarks.axes.fidelity import data_of
     from benchmarks.commands.run import chosen_study
+    from benchmarks.sweep import expand
     from benchmarks.trained import train_system
+    from common.errors import UserError
 
     chosen = chosen_study(study, "", corpus, seed, updates, settings, paradigm)
-    groups = {cell.group: cell for cell in Fidelity().expand(chosen) if cell.kind == "paradigm"}
+    if chosen.axis != "fidelity":
+        raise UserError(f"study {chosen.name!r} measures {chosen.axis} and trains nothing; choose a fidelity study")
+    groups = {cell.group: cell for cell in expand(chosen) if cell.kind == "paradigm"}
     for cell in groups.values():
         result, training = train_system(cell.config, data_of(cell), work)
         print(f"{cell.system} seed {cell.seed}: loss {result.final_loss:.4f} at {training.updates}, {result.final}")
