@@ -17,7 +17,7 @@ from common.registry import Registry
 
 CHAPTERS = Registry(
     "chapter",
-    {"fidelity": "benchmarks.report.fidelity:chapter"},
+    {"fidelity": "benchmarks.report.fidelity:chapter", "latency": "benchmarks.report.latency:chapter"},
 )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import paradigms
 from common.files import atomic_path
 
 if TYPE_CHECKING:
@@ -13,6 +15,24 @@ if TYPE_CHECKING:
 
 DPI = 80
 GREY = "0.45"  # what is no arm: references, published points, roofs
+SHADES = ((0.0, 1), (0.45, 1), (0.45, 0), (0.7, 1))  # of a paradigm's arms: share of (1) white or (0) black mixed in
+
+
+def arm_colours(arms: Mapping[str, str]) -> dict[str, Any]:
+    """Arm -> colour, the same in every figure: its paradigm's, and shades of it for further arms of that paradigm.
+
+    Args:
+        arms: label -> name of its paradigm.
+    """
+    from matplotlib.colors import to_rgb
+
+    known = paradigms.names()
+    order = {name: i for i, name in enumerate(dict.fromkeys([*known, *arms.values()]))}
+    colours: dict[str, Any] = {}
+    for label, paradigm in sorted(arms.items(), key=lambda arm: arm[0] != arm[1]):
+        share, end = SHADES[sum(arms[other] == paradigm for other in colours) % len(SHADES)]
+        colours[label] = tuple(part + (end - part) * share for part in to_rgb(f"C{order[paradigm] % 10}"))
+    return colours
 
 
 def canvas(rows: int, columns: int, width: float, height: float) -> tuple[Figure, Any]:

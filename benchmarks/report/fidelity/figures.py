@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.audio import read_audio
 from benchmarks.records import Metric, Record
-from benchmarks.report.drawing import GREY, canvas, save
+from benchmarks.report.drawing import GREY, arm_colours, canvas, save
 from benchmarks.report.fidelity.board import Board, Row
 from benchmarks.report.fidelity.scores import family, metric_names, pooled
 from benchmarks.systems import CEILINGS
@@ -39,7 +39,7 @@ def scores(board: Board) -> Figure | None:
     if not names or not rows:
         return None
     figure, axes = canvas(1, len(names), 2.6 * len(names) + 1, 0.32 * len(rows) + 1)
-    colours = arm_colours(board)
+    colours = _colours(board)
     for axis, name in zip(axes[0], names):
         for y, row in enumerate(rows):
             m = pooled(board, row, name)
@@ -66,7 +66,7 @@ def learning(board: Board) -> Figure | None:
     adherence = next((name for name in metric_names(board) if family(name) == "adherence"), "")
     with_snapshots = bool(adherence) and any(row.snapshots for row in arms)
     figure, axes = canvas(1 + with_snapshots, 2, 9, 3 * (1 + with_snapshots))
-    colours = arm_colours(board)
+    colours = _colours(board)
     for row in arms:
         for record in row.good:
             _draw_loss(axes[0], record, colours[row.system], row.system if record is row.good[0] else None)
@@ -81,7 +81,7 @@ def learning(board: Board) -> Figure | None:
     return figure
 
 
-def _draw_loss(axes: Any, record: Record, colour: str, label: str | None) -> None:
+def _draw_loss(axes: Any, record: Record, colour: Any, label: str | None) -> None:
     curve = record.training.curve if record.training else {}
     if not curve.get("loss"):
         return
@@ -91,7 +91,7 @@ def _draw_loss(axes: Any, record: Record, colour: str, label: str | None) -> Non
         axis.grid(alpha=0.3)
 
 
-def _draw_scores(axes: Any, records: list[Record], name: str, colour: str) -> None:
+def _draw_scores(axes: Any, records: list[Record], name: str, colour: Any) -> None:
     """Means over seeds at each number of updates, each seed as a small dot."""
     points: dict[int, list[tuple[float, float]]] = {}
     for record in records:
@@ -156,6 +156,5 @@ def log_spectrogram(path: Path, bands: int = 80, low_hz: float = 60.0) -> np.nda
     return np.maximum(decibel, decibel.max() - 70)
 
 
-def arm_colours(board: Board) -> dict[str, str]:
-    """The same colour for an arm in every figure."""
-    return {row.system: f"C{i}" for i, row in enumerate(board.arms)}
+def _colours(board: Board) -> dict[str, Any]:
+    return arm_colours({row.system: row.records[0].cell.get("model", {}).get("paradigm", "") for row in board.arms})

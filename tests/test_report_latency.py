@@ -1,0 +1,216 @@
+"""The chapter on latency from made-up records whose times, ratios and crossovers are known."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+from latency_records import example, save
+
+from benchmarks.records import load_records
+from benchmarks.report import write_report
+from benchmarks.report.chapter import StudyRecords
+from benchmarks.report.drawing import arm_colours
+from benchmarks.report.latency import units
+from benchmarks.report.latency.crossover import crossovers, from_batch, sentences
+from benchmarks.report.latency.curves import claims
+from benchmarks.report.latency.points import Group, make_groups
+from benchmarks.report.latency.published import stated
+from benchmarks.report.latency.tables import in_short, measurements, peers
+from common.errors import UserError
+
+PUBLISHED = Path(__file__).parent.parent / "results"
+
+
+def groups(results: Path, *studies: str) -> list[Group]:
+    return make_groups([StudyRecords(name, results / name, load_records(results / name)[0]) for name in studies])
+
+
+def test_places_are_told_apart_and_accelerators_lead(tmp_path: Path) -> None:
+    save(tmp_path, "s", "ar", dtype="float32", device="cpu", hardware="EPYC", threads=2, created="09:00")
+    save(tmp_path, "s", "ar", dtype="float32", device="cpu", hardware="EPYC", threads=4)
+    save(tmp_path, "s", "ar", threads=1)
+    save(tmp_path, "s", "fm", threads=8)  # on a GPU the CPU's threads do not matter
+    save(tmp_path, "s", "ar", d_model=512)
+    save(tmp_path, "s", "ar", dtype="float32")
+    places = [(g.place.device, g.place.dtype, g.place.threads, g.place.width) for g in groups(tmp_path, "s")]
+    assert len(places) == 5
+    assert [device for device, *_ in places] == ["cuda", "cuda", "cuda", "cpu", "cpu"]
+    assert places[3] == ("cpu", "float32", 2, 1024)
+
+
+def test_what_varies_within_an_arm_was_swept(tmp_path: Path) -> None:
+    for batch in (1, 8):
+        save(tmp_path, "s", "fm", batch=batch)
+        save(tmp_path, "s", "ar", batch=batch)  # its sampler differs from fm's, which is no sweep
+    sheet = groups(tmp_path, "s")[0].sheets[0]
+    assert sheet.swept == ["batch"]
+    assert [(p.system, p.knobs["batch"]) for p in sheet.points] == [("ar", 1), ("ar", 8), ("fm", 1), ("fm", 8)]
+
+
+def test_of_a_setting_measured_twice_the_newest_stands(tmp_path: Path) -> None:
+    save(tmp_path, "s", "ar", 0.25, created="02:00")
+    save(tmp_path, "s", "ar", 0.5, created="01:00", first_audio_seconds=1.0)
+    points = groups(tmp_path, "s")[0].points
+    assert [p.value("bound_ratio") for p in points] == [0.25]
+
+
+def test_a_line_has_time_rate_and_share(tmp_path: Path) -> None:
+    save(tmp_path, "s", "ar", 0.5)  # 500 steps, each 0.8008e9 bytes at 4e12 bytes/s: 0.1001 s at the bound
+    table = measurements(groups(tmp_path, "s")[0].sheets[0])
+    line = dict(zip(table.header, table.body[0]))
+    assert line["latency ↓"] == "200 ms [196 ms, 204 ms]"
+    assert line["clips / s ↑"] == "5.00"
+    assert line["real-time factor ↓"] == "0.0200"
+    assert line["share of bound ↑"] == "50%"
+    assert line["bound"] == "100 ms"
+    assert line["evaluations"] == "500"
+    assert line["peak memory"] == "1,001 MiB"
+    assert line["n"] == "20"
+
+
+def test_failures_and_unmet_criteria_are_footnotes(tmp_path: Path) -> None:
+    save(tmp_path, "s", "ar", unmet=("spread: 3.1%, not 2%", "samples: 5 of 11"))
+    save(tmp_path, "s", "ar", batch=2, unmet=("samples: 9 of 11", "spread: 2.4%, not 2%"))
+    for batch, status in ((4, "oom"), (8, "timeout"), (16, "unsupported"), (32, "throttled"), (64, "failed")):
+        save(tmp_path, "s", "ar", batch=batch, status=status, reason=f"{status}, because")
+    sheet = groups(tmp_path, "s")[0].sheets[0]
+    table = measurements(sheet)
+    shown = [row[2] for row in table.body]
+    assert [cell.split(" ")[-1] for cell in shown[:2]] == ["(a)", "(a)"]
+    assert shown[2:] == ["oom (b)", "timeout (c)", "unsupported (d)", "throttled (e)", "failed (f)"]
+    assert table.notes[0] == "(a) sampling ended at its cap, not reached: samples, spread"
+    assert table.notes[5] == "(f) failed, because"
+    assert [row[1] for row in in_short(sheet).body[2:]] == ["oom", "timeout", "unsupported", "throttled", "failed"]
+
+
+def test_ours_stands_beside_its_peer(tmp_path: Path) -> None:
+    save(tmp_path, "s", "ar", 0.6)
+    save(tmp_path, "s", "ar", 0.2, peer="transformers")
+    save(tmp_path, "s", "ar", 0.1, peer="transformers", batch=2)  # nothing of ours to hold it against
+    table = peers(groups(tmp_path, "s")[0].sheets[0])
+    assert table is not None
+    assert len(table.body) == 1
+    line = dict(zip(table.header, table.body[0]))
+    assert line["peer / ours"] == "3.00 × [2.88, 3.12]"  # intervals are 2% to either side
+    assert (line["share of bound, ours"], line["share of bound, peer"]) == ("60%", "20%")
+
+
+@pytest.mark.parametrize(
+    ("lead", "since"),
+    [
+        ({1: -1, 2: -1, 4: 1, 8: 1}, 4),
+        ({1: -1, 2: 0, 4: 1}, 4),
+        ({1: 1, 2: 1}, 1),
+        ({1: -1, 2: -1}, None),
+        ({1: -1, 2: 1, 4: -1}, None),
+        ({1: -1, 2: 1, 4: 0}, None),
+    ],
+)
+def test_the_crossover_is_where_ar_stays_ahead(lead: dict[float, int], since: float | None) -> None:
+    assert from_batch(lead) == since
+
+
+def test_crossover_measured_and_by_the_bound(tmp_path: Path) -> None:
+    # At the bound AR takes 0.1 (1 + batch / 1000) s and FM 0.05 batch s, so AR leads from batch 4. At an eighth of its
+    # bound AR takes 0.813 s at batch 16 against 0.8 s, which intervals of 2% do not tell apart.
+    for batch in (1, 2, 4, 8, 16, 32):
+        save(tmp_path, "s", "ar", 1 / 8, batch=batch)
+        save(tmp_path, "s", "fm", 1.0, batch=batch)
+    sheet = groups(tmp_path, "s")[0].sheets[0]
+    (pair,) = crossovers(sheet)
+    assert pair.measured == {1: -1, 2: -1, 4: -1, 8: -1, 16: 0, 32: 1}
+    assert pair.bound == {1: -1, 2: -1, 4: 1, 8: 1, 16: 1, 32: 1}
+    said = sentences(sheet, stated(PUBLISHED))
+    assert said[0] == (
+        "ar against fm: measured, AR is ahead from batch 32 on (range 1 to 32); "
+        "by the bound, AR is ahead from batch 4 on (range 1 to 32)."
+    )
+    assert said[1] == "Tal et al. 2025 state: AR is ahead from batch 64 on (A100, 24 layers)."
+
+
+def test_no_crossover_is_said(tmp_path: Path) -> None:
+    for batch in (1, 2):
+        save(tmp_path, "s", "ar", 0.01, batch=batch)
+        save(tmp_path, "s", "fm", 1.0, batch=batch)
+        save(tmp_path, "s", "fm_unguided", 1.0, batch=batch, paradigm="fm", sampler={"guidance": 1.0})
+    said = sentences(groups(tmp_path, "s")[0].sheets[0], [])
+    assert len(said) == 1  # guided AR is not held against unguided FM
+    assert "measured, no crossover in the range 1 to 2: FM is ahead throughout" in said[0]
+
+
+def test_papers_stand_beside_the_same_depth_and_duration_only(tmp_path: Path) -> None:
+    for name, setting in {"same": {}, "short": {"seconds": 5.0}, "shallow": {"layers": 4}}.items():
+        save(tmp_path, name, "ar", **setting)
+    found = {
+        sheet.study: [claim.value for claim in claims(sheet, stated(PUBLISHED))]
+        for sheet in groups(tmp_path, "same", "short", "shallow")[0].sheets
+    }
+    assert found == {"same": [6.5], "short": [], "shallow": []}
+
+
+def test_a_broken_file_of_stated_figures_is_named(tmp_path: Path) -> None:
+    (tmp_path / "published").mkdir()
+    (tmp_path / "published" / "speed.csv").write_text("paper,value\nx,1\n")
+    with pytest.raises(UserError, match=r"speed\.csv"):
+        stated(tmp_path)
+
+
+def test_the_whole_chapter(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    example(results)
+    (tmp_path / "README.md").write_text("<!-- latency -->\n<!-- /latency -->\n")
+    told = write_report(results, ["latency_batch"], tmp_path / "REPORT.md")
+    assert "AR is ahead from batch" in told
+    assert "impact_table8" not in told
+    text = (tmp_path / "REPORT.md").read_text()
+    links = re.findall(r"\]\(([^)#][^)]*)\)", text)
+    assert {link.split("-")[-1] for link in links if link.endswith("png")} == {
+        "shares.png", "roofline.png", "batch.png", "seconds.png", "layers.png", "heat.png"
+    }  # fmt: skip
+    for link in links:
+        assert (tmp_path / link).exists(), link
+        assert (tmp_path / link).stat().st_size < 300_000
+    for word in ("bfloat16", "500 frames", "64 text tokens", "guidance 3", "inside the clock: the sampler alone"):
+        assert word in text
+    assert "AR is ahead from batch" in (tmp_path / "README.md").read_text()
+    rows = list(csv.DictReader((results / "latency_batch" / "latency.csv").open()))
+    of_ar = [r for r in rows if r["system"] == "ar" and r["batch"] == "64" and r["metric"] == "bound_ratio"]
+    assert [float(r["value"]) for r in of_ar] == [0.625]
+    assert [r["status"] for r in rows if r["batch"] == "512"] == ["oom"]
+
+
+def test_a_study_in_which_nothing_ran_has_a_table_and_no_figures(tmp_path: Path) -> None:
+    save(tmp_path / "results", "s", "ar", status="oom", reason="too large")
+    write_report(tmp_path / "results", [], tmp_path / "REPORT.md")
+    text = (tmp_path / "REPORT.md").read_text()
+    assert "oom (a)" in text
+    assert "(a) too large" in text
+    assert "![" not in text
+
+
+def test_an_arm_keeps_its_colour_whatever_stands_beside_it() -> None:
+    few = arm_colours({"fm": "fm"})
+    many = arm_colours({"fm_10": "fm", "ar": "ar", "fm": "fm", "mine": "my_paradigm"})
+    assert few["fm"] == many["fm"]
+    assert len(set(many.values())) == 4
+
+
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        (units.seconds(0.4119), "412 ms"),
+        (units.seconds(1.8), "1.80 s"),
+        (units.seconds(2.5e-7), "0.250 µs"),
+        (units.seconds(1234.5), "1,234 s"),
+        (units.short(999.6), "1,000"),
+        (units.share(0.0345), "3.5%"),
+        (units.size(3 * 2**30), "3.00 GiB"),
+        (units.rate(7.9e14), "790 T"),
+        (units.knob(10.0), "10"),
+    ],
+)
+def test_figures_have_three_digits(shown: str, text: str) -> None:
+    assert shown == text
