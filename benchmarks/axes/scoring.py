@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.evaluators import score_set
-from benchmarks.evaluators.panel import LOWER_IS_BETTER
+from benchmarks.metrics.catalogue import about
 from benchmarks.records import ItemRow, Metric, metric
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def score(audio_BN: np.ndarray, exam: Exam) -> tuple[dict[str, Metric], list[Ite
         exam.evaluator, exam.sample_rate, paired=exam.heard_prompts,
     )  # fmt: skip
     metrics = {
-        name: metric(value.estimate, low=value.low, high=value.high, n=value.n_items, better=_direction(name))
+        name: metric(value.estimate, low=value.low, high=value.high, n=value.n_items, better=about(name).better)
         for name, value in scores.intervals([clip.id for clip in prompts]).items()
     }
     columns = {name: values.tolist() for name, values in scores.per_item.items()}
@@ -37,7 +37,3 @@ def score(audio_BN: np.ndarray, exam: Exam) -> tuple[dict[str, Metric], list[Ite
     ]
     chance = {name: dataclasses.asdict(level) for name, level in scores.chance.items()}
     return metrics, items, {**scores.details, "chance": chance}
-
-
-def _direction(name: str) -> str:
-    return "lower" if name.split("_")[0] in LOWER_IS_BETTER else "higher"

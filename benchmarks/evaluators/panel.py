@@ -4,7 +4,8 @@ Three sets of equal n take part: the reference set of the distances, the generat
 caption, with which paired metrics compare. The last may be the reference set itself. Names carry the evaluator's
 suffix (``fad_builtin``):
 
-- set-level: ``fad`` (Frechet distance), ``kad`` (kernel distance), each with its bootstrap interval;
+- set-level, each with its bootstrap interval: ``fad`` and ``fad_inf`` (Frechet distance, and extrapolated to infinitely
+  many clips), ``kad`` (kernel distance), ``mad`` (MAUVE), ``precision``, ``recall``, ``density``, ``coverage``, ``is``;
 - per clip: ``kl`` (summed over attributes), ``adherence_<attribute>`` and ``adherence`` (their mean per clip),
   ``clap``, and an evaluator's own scores (``pq_audiobox``).
 
@@ -13,24 +14,21 @@ Rows for real audio, codec output, noise or shuffled captions are made with the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.evaluators import audio as policy
 from benchmarks.evaluators.base import Audio, Evaluator, Float, Hearing
+from benchmarks.evaluators.set_level import SLOW_DRAWS, SetLevel, SetMetric
 from benchmarks.metrics.adherence import Chance, agreement, chance
-from benchmarks.metrics.frechet import frechet_distance
-from benchmarks.metrics.kad import kernel_distance, median_bandwidth
+from benchmarks.metrics.catalogue import about, family
 from benchmarks.metrics.kl import joint_kl
 from benchmarks.statistics import Interval, Labels, interval, interval_of
 from common.errors import UserError
-
-SET_LEVEL = ("fad", "kad")
-LOWER_IS_BETTER = ("fad", "kad", "kl")
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,9 @@ class PanelScores:
         per_item: name -> (n,) scores; NaN where a metric does not apply to a clip (nothing asked for).
         chance: per-attribute adherence metric -> what guessing would score.
         generated, reference: what the evaluator heard, for ``intervals`` and for comparisons between arms.
-        details: evaluator, policy, sample rate, n of both sets, silent clips, clipped eigenvalues; JSON-ready.
+        details: evaluator, policy, sample rate, n of both sets, silent clips, clipped eigenvalues, fit of FAD-infinity,
+            what could not be scored; JSON-ready.
+        sets: the set-level metrics, ready for other draws of clips.
     """
 
     set_metrics: dict[str, float]
@@ -51,25 +51,23 @@ class PanelScores:
     generated: Hearing = field(repr=False)
     reference: Hearing = field(repr=False)
     details: dict[str, Any]
+    sets: SetLevel = field(repr=False)
 
-    def set_level(self) -> dict[str, Callable[[NDArray[np.intp]], float]]:
+    def set_level(self) -> dict[str, SetMetric]:
         """Set-level metrics as functions of the indices of generated clips, for ``statistics.compare_of``."""
-        suffix, reference, generated = self.details["evaluator"], self.reference.embeddings, self.generated.embeddings
-        width = median_bandwidth(reference)
-        return {
-            f"fad_{suffix}": lambda index: frechet_distance(reference, generated[index]).value,
-            f"kad_{suffix}": lambda index: kernel_distance(reference, generated[index], width),
-        }
+        return {f"{name}_{self.details['evaluator']}": metric for name, metric in self.sets.functions.items()}
 
     def intervals(
         self, prompts: Labels, seeds: Labels | None = None, *, n_draws: int = 2000, set_draws: int = 200, seed: int = 0
     ) -> dict[str, Interval]:
         """Bootstrap interval of every metric, clustered on prompt and seed; the reference set is held fixed."""
         means = {name: interval(v, prompts, seeds, n_draws=n_draws, seed=seed) for name, v in self.per_item.items()}
-        sets = {
-            name: interval_of(metric, prompts, seeds, n_draws=set_draws, seed=seed)
-            for name, metric in self.set_level().items()
-        }
+        sets = {}
+        for name, metric in self.set_level().items():
+            draws, kind = min(set_draws, SLOW_DRAWS.get(family(name), set_draws)), about(name)
+            drawn = interval_of(metric, prompts, seeds, n_draws=draws, seed=seed)
+            low, high = max(drawn.low, kind.least), min(drawn.high, kind.most)
+            sets[name] = dataclasses.replace(drawn, low=low, high=high)
         return {**sets, **means}
 
 
@@ -116,24 +114,32 @@ def score_set(
     if heard.similarity is not None:
         per_item[f"clap_{suffix}"] = heard.similarity
     per_item |= {f"{axis}_{suffix}": values for axis, values in heard.scores.items()}
-    frechet = frechet_distance(heard_reference.embeddings, heard.embeddings)
-    set_metrics = {
-        f"fad_{suffix}": frechet.value,
-        f"kad_{suffix}": kernel_distance(heard_reference.embeddings, heard.embeddings),
-        **{name: float(np.nanmean(values)) for name, values in per_item.items()},
-    }
     details = {
         "evaluator": suffix,
         "evaluator_identity": evaluator.identity,
         "evaluator_checkpoint": evaluator.checkpoint,
         "sample_rate": sample_rate,
-        "n_reference": frechet.n_reference,
-        "n_generated": frechet.n_generated,
-        "frechet_clipped": frechet.clipped,
+        "n_reference": len(heard_reference.embeddings),
+        "n_generated": len(heard.embeddings),
         "silent_clips": heard.silent,
         "policy": policy.POLICY,
     }
-    return PanelScores(set_metrics, per_item, levels, heard, heard_reference, details)
+    return panel(heard_reference, heard, per_item, levels, details)
+
+
+def panel(
+    reference: Hearing,
+    generated: Hearing,
+    per_item: dict[str, Float],
+    levels: dict[str, Chance],
+    details: dict[str, Any],
+) -> PanelScores:
+    """Scores from what an evaluator heard and from the per-clip scores made of it."""
+    sets, suffix = SetLevel(reference, generated), details["evaluator"]
+    everything = np.arange(len(generated.embeddings))
+    set_metrics = {f"{name}_{suffix}": metric(everything) for name, metric in sets.functions.items()}
+    set_metrics |= {name: float(np.nanmean(values)) for name, values in per_item.items()}
+    return PanelScores(set_metrics, per_item, levels, generated, reference, {**details, **sets.details()}, sets)
 
 
 def _size(audio: Audio | Hearing) -> int:

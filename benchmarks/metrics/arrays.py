@@ -52,3 +52,8 @@ def as_paired(reference: ArrayLike, generated: ArrayLike, what: str) -> tuple[Fl
     if len(first) != len(second):
         raise UserError(f"{len(first)} reference {what} but {len(second)} generated: a paired metric needs pairs")
     return first, second
+
+
+def by_content(items: Float) -> Float:
+    """The rows sorted by their values, so that nothing drawn from or summed over them depends on their order."""
+    return items[np.lexsort(items.T[::-1])]

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from benchmarks.metrics.arrays import Float, as_pair
+from benchmarks.metrics.arrays import Float, as_pair, by_content
 
 
 @dataclass(frozen=True)
@@ -42,26 +42,61 @@ class FrechetDistance:
 
 
 def frechet_distance(reference: ArrayLike, generated: ArrayLike) -> FrechetDistance:
-    """Frechet distance between embeddings (n, d) and (m, d).
+    """Frechet distance between embeddings (n, d) and (m, d); their order changes no digit.
 
     Raises:
         UserError: fewer than two items in a set, unequal dimensions, NaN or infinity.
     """
     first, second = as_pair(reference, generated, "embeddings", min_rows=2)
-    value, clipped = gaussian_distance(first.mean(0), covariance(first), second.mean(0), covariance(second))
+    value, clipped = FrechetReference.of(by_content(first)).distance(by_content(second))
     return FrechetDistance(value, len(first), len(second), clipped)
 
 
 def gaussian_distance(mean_1: Float, cov_1: Float, mean_2: Float, cov_2: Float) -> tuple[float, float]:
     """Squared Frechet distance between N(mean_1, cov_1) and N(mean_2, cov_2), and the sum of clipped eigenvalues."""
-    values, vectors = np.linalg.eigh(cov_1)
-    root = (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T
-    inner = root @ cov_2 @ root
-    products = np.linalg.eigvalsh((inner + inner.T) / 2)
-    trace_root = np.sqrt(np.clip(products, 0.0, None)).sum()
-    clipped = np.clip(values, None, 0.0).sum() + np.clip(products, None, 0.0).sum()
-    shift = mean_1 - mean_2
-    return float(shift @ shift + np.trace(cov_1) + np.trace(cov_2) - 2.0 * trace_root), float(clipped)
+    return FrechetReference.of_gaussian(mean_1, cov_1).to_gaussian(mean_2, cov_2)
+
+
+@dataclass(frozen=True)
+class FrechetReference:
+    """A reference set, its share of the work done once for many distances to it.
+
+    Attributes:
+        mean: (d,).
+        root: symmetric square root of the covariance, (d, d).
+        trace: of the covariance.
+        clipped: sum of its negative eigenvalues.
+    """
+
+    mean: Float
+    root: Float
+    trace: float
+    clipped: float
+
+    @classmethod
+    def of(cls, items: Float) -> FrechetReference:
+        """From embeddings (n, d)."""
+        return cls.of_gaussian(items.mean(0), covariance(items))
+
+    @classmethod
+    def of_gaussian(cls, mean: Float, cov: Float) -> FrechetReference:
+        """From a mean (d,) and a covariance (d, d)."""
+        values, vectors = np.linalg.eigh(cov)
+        root = (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T
+        return cls(mean, root, float(np.trace(cov)), float(np.clip(values, None, 0.0).sum()))
+
+    def distance(self, items: Float) -> tuple[float, float]:
+        """Squared distance to embeddings (m, d), and the sum of clipped eigenvalues."""
+        return self.to_gaussian(items.mean(0), covariance(items))
+
+    def to_gaussian(self, mean: Float, cov: Float) -> tuple[float, float]:
+        """Squared distance to N(mean, cov), and the sum of clipped eigenvalues."""
+        inner = self.root @ cov @ self.root
+        products = np.linalg.eigvalsh((inner + inner.T) / 2)
+        trace_root = np.sqrt(np.clip(products, 0.0, None)).sum()
+        clipped = self.clipped + float(np.clip(products, None, 0.0).sum())
+        shift = self.mean - mean
+        return float(shift @ shift + self.trace + np.trace(cov) - 2.0 * trace_root), clipped
 
 
 def covariance(items: Float) -> Float:

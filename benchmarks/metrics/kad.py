@@ -11,11 +11,13 @@ with the thing measured. Scaled by 100, as kadtk prints it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist, pdist
 
-from benchmarks.metrics.arrays import as_matrix, as_pair
+from benchmarks.metrics.arrays import Float, as_matrix, as_pair, by_content
 from common.errors import UserError
 
 SCALE = 100.0
@@ -43,10 +45,39 @@ def kernel_distance(reference: ArrayLike, generated: ArrayLike, bandwidth: float
         UserError: fewer than two items in a set, unequal dimensions, NaN, or a degenerate reference.
     """
     x, y = as_pair(reference, generated, "embeddings", min_rows=2)
-    width = median_bandwidth(x) if bandwidth is None else bandwidth
+    return KernelTable.of(by_content(x), by_content(y), bandwidth).distance(np.ones(len(y)))
 
-    def kernel(squared: np.ndarray) -> float:
-        return float(np.exp(-squared / (2.0 * width**2)).mean())
 
-    within = kernel(pdist(x, "sqeuclidean")) + kernel(pdist(y, "sqeuclidean"))
-    return SCALE * (within - 2.0 * kernel(cdist(x, y, "sqeuclidean")))
+@dataclass(frozen=True)
+class KernelTable:
+    """The kernel between all items of two sets, evaluated once for many draws from the generated one.
+
+    Attributes:
+        within_reference: mean over pairs of different reference items.
+        to_reference: mean kernel of each generated item to the reference, (m,).
+        between: kernel between all generated items, (m, m).
+    """
+
+    within_reference: float
+    to_reference: Float
+    between: Float
+
+    @classmethod
+    def of(cls, reference: Float, generated: Float, bandwidth: float | None = None) -> KernelTable:
+        """From embeddings (n, d) and (m, d); ``bandwidth`` as in ``kernel_distance``."""
+        width = median_bandwidth(reference) if bandwidth is None else bandwidth
+
+        def kernel(squared: Float) -> Float:
+            return np.exp(-squared / (2.0 * width**2))
+
+        return cls(
+            float(kernel(pdist(reference, "sqeuclidean")).mean()),
+            kernel(cdist(generated, reference, "sqeuclidean")).mean(axis=1),
+            kernel(cdist(generated, generated, "sqeuclidean")),
+        )
+
+    def distance(self, counts: Float) -> float:
+        """KAD of the set that holds generated item i ``counts[i]`` times."""
+        m = counts.sum()
+        within = (counts @ self.between @ counts - m) / (m * (m - 1))  # an item beside itself: kernel 1, left out
+        return float(SCALE * (self.within_reference + within - 2.0 * (counts @ self.to_reference) / m))

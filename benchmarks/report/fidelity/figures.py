@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.audio import read_audio
+from benchmarks.metrics.catalogue import family
 from benchmarks.records import Metric, Record
 from benchmarks.report.drawing import GREY, arm_colours, canvas, save
 from benchmarks.report.fidelity.board import Board, Row
-from benchmarks.report.fidelity.scores import family, metric_names, pooled
+from benchmarks.report.fidelity.scores import metric_names, pooled
 from benchmarks.systems import CEILINGS
 
 if TYPE_CHECKING:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from typing import Literal
 
+from benchmarks.metrics.catalogue import family
 from benchmarks.records import Metric, metric
 from benchmarks.report.fidelity.board import Board, Row
 from benchmarks.statistics import Comparison, Judgement, compare, interval, judge
 
 ORDER = ("adherence", "fad", "kad", "kl", "clap")
+FURTHER = ("fad_inf", "mad", "precision", "recall", "density", "coverage", "is")  # a table of their own
 PAIRED = ("adherence", "kl", "clap")  # families of per-item metrics on which systems are compared
+Part = Literal["main", "further", "details"]
 
 
 @dataclass(frozen=True)
@@ -25,21 +29,19 @@ class Difference:
     judgement: Judgement
 
 
-def metric_names(board: Board, details: bool = False) -> list[str]:
-    """The main metrics of the board, or (``details``) adherence per attribute."""
+def metric_names(board: Board, part: Part = "main") -> list[str]:
+    """The metrics of one part of the board's tables, in order."""
     names = list(dict.fromkeys(name for row in board.rows for record in row.good for name in record.metrics))
-    chosen = [name for name in names if is_detail(name) == details]
-    return sorted(chosen, key=lambda name: (ORDER.index(family(name)) if family(name) in ORDER else len(ORDER), name))
+    order = (*ORDER, *FURTHER)
+    chosen = [name for name in names if _part(name) == part]
+    return sorted(chosen, key=lambda name: (order.index(family(name)) if family(name) in order else len(order), name))
 
 
-def family(name: str) -> str:
-    """``fad`` of ``fad_builtin``."""
-    return name.split("_")[0]
-
-
-def is_detail(name: str) -> bool:
-    """Whether a metric is adherence to a single attribute, ``adherence_<attribute>_<evaluator>``."""
-    return name.startswith("adherence_") and name.count("_") > 1
+def _part(name: str) -> Part:
+    """Adherence to a single attribute, ``adherence_<attribute>_<evaluator>``, is a detail."""
+    if name.startswith("adherence_") and name.count("_") > 1:
+        return "details"
+    return "further" if family(name) in FURTHER else "main"
 
 
 def pooled(board: Board, row: Row, name: str) -> Metric:

@@ -7,16 +7,16 @@ import io
 
 from benchmarks.records import Metric
 from benchmarks.report.fidelity.board import Board, Row
-from benchmarks.report.fidelity.scores import Difference, best, metric_names, pooled
+from benchmarks.report.fidelity.scores import Difference, Part, best, metric_names, pooled
 from benchmarks.report.table import Table
 
 ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
 
 
-def comparison(board: Board, details: bool = False) -> Table:
+def comparison(board: Board, part: Part = "main") -> Table:
     """Systems x metrics; ``details``: adherence to single attributes, with what the commonest answer would score."""
-    names = metric_names(board, details)
-    header = ["system", "n", *(_heading(board, name, details) for name in names), *([] if details else ["s / clip"])]
+    names, details, main = metric_names(board, part), part == "details", part == "main"
+    header = ["system", "n", *(_heading(board, name, details) for name in names), *(["s / clip"] if main else [])]
     body, leading = [], set()
     leaders = [best(board, name) for name in names]
     for i, row in enumerate(board.rows):
@@ -25,7 +25,7 @@ def comparison(board: Board, details: bool = False) -> Table:
             body.append([row.system, "", f"{failed.status}: {failed.reason}", *[""] * (len(header) - 3)])
             continue
         cells = [figure(pooled(board, row, name)) for name in names]
-        body.append([row.system, _counts(row), *cells, *([] if details else [_speed(row)])])
+        body.append([row.system, _counts(row), *cells, *([_speed(row)] if main else [])])
         leading |= {(i, j + 2) for j, systems in enumerate(leaders) if row.system in systems}
     italic = {i for i, row in enumerate(board.rows) if row.kind == "reference"}
     if details and names:
@@ -73,7 +73,7 @@ def as_csv(board: Board) -> str:
     for row in board.rows:
         stems = " ".join(record.stem for record in row.records)
         status = "ok" if row.good else row.records[0].status
-        for name in [*metric_names(board), *metric_names(board, details=True)]:
+        for name in [*metric_names(board), *metric_names(board, "further"), *metric_names(board, "details")]:
             m = pooled(board, row, name)
             figures = ["" if v is None else f"{v:.6g}" for v in (m.value, m.low, m.high)]
             writer.writerow([board.study, row.system, row.kind, name, *figures, m.n, len(row.good), status, stems])

@@ -52,9 +52,12 @@ def section(one: Findings, home: Path) -> list[str]:
     """One study in full."""
     board, figures = one.board, one.figures
     parts = [f"## {board.study}", ran(board), "### Scores", comparison(board).markdown()]
-    if metric_names(board, details=True):
+    if metric_names(board, "further"):
+        parts += ["What whole sets show, against as many real clips:"]
+        parts += [comparison(board, "further").markdown()]
+    if metric_names(board, "details"):
         parts += ["Adherence by attribute, over the clips whose captions ask for it:"]
-        parts += [comparison(board, details=True).markdown()]
+        parts += [comparison(board, "details").markdown()]
     parts += [image(figures, "scores", home, "Scores with 95% intervals.")]
     if one.differences:
         parts += ["### Differences between systems", conclusion(one.differences)]
