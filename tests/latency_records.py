@@ -23,6 +23,7 @@ SHARES = {"ar": 0.5, "fm": 0.7, "mar": 0.4, "mntp": 0.3}
 def a_cell(arm: str, peer: str | None = None, sampler: dict[str, Any] | None = None, **setting: Any) -> dict[str, Any]:
     """A cell of the latency axis; ``setting`` replaces its defaults (``layers``, ``d_model`` and ``paradigm`` too)."""
     paradigm = setting.pop("paradigm", arm)
+    options = setting.pop("options", {})
     backbone = {"d_model": setting.pop("d_model", 1024), "n_layers": setting.pop("layers", 24)}
     given = {
         "batch": 1, "seconds": 10.0, "text_tokens": 64, "device": "cuda", "hardware": "NVIDIA H200", "threads": 1,
@@ -31,7 +32,7 @@ def a_cell(arm: str, peer: str | None = None, sampler: dict[str, Any] | None = N
     given["frames"] = int(given["seconds"] * 50)
     return {
         "axis": "latency", "version": 1,
-        "model": {"paradigm": paradigm, "options": {}, "backbone": backbone},
+        "model": {"paradigm": paradigm, "options": options, "backbone": backbone},
         "latent": {"name": "encodec", "frame_rate_hz": 50.0, "dim": 128, "codebooks": 4, "cardinality": 2048},
         "sampler": SAMPLERS[paradigm] | (sampler or {}), "setting": given, "peer": peer, "protocol": {}, "seed": 0,
     }  # fmt: skip

@@ -50,6 +50,14 @@ def test_what_varies_within_an_arm_was_swept(tmp_path: Path) -> None:
     assert [(p.system, p.knobs["batch"]) for p in sheet.points] == [("ar", 1), ("ar", 8), ("fm", 1), ("fm", 8)]
 
 
+def test_options_are_swept_too(tmp_path: Path) -> None:
+    for width in (256, 1024):
+        save(tmp_path, "s", "mar", options={"head": {"width": width}})
+    sheet = groups(tmp_path, "s")[0].sheets[0]
+    assert sheet.swept == ["options.head.width"]
+    assert [p.knobs["options.head.width"] for p in sheet.points] == [256, 1024]
+
+
 def test_of_a_setting_measured_twice_the_newest_stands(tmp_path: Path) -> None:
     save(tmp_path, "s", "ar", 0.25, created="02:00")
     save(tmp_path, "s", "ar", 0.5, created="01:00", first_audio_seconds=1.0)
@@ -81,7 +89,7 @@ def test_failures_and_unmet_criteria_are_footnotes(tmp_path: Path) -> None:
     shown = [row[2] for row in table.body]
     assert [cell.split(" ")[-1] for cell in shown[:2]] == ["(a)", "(a)"]
     assert shown[2:] == ["oom (b)", "timeout (c)", "unsupported (d)", "throttled (e)", "failed (f)"]
-    assert table.notes[0] == "(a) sampling ended at its cap, not reached: samples, spread"
+    assert table.notes[0] == "(a) criteria not met: samples, spread"
     assert table.notes[5] == "(f) failed, because"
     assert [row[1] for row in in_short(sheet).body[2:]] == ["oom", "timeout", "unsupported", "throttled", "failed"]
 

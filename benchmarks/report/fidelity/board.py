@@ -9,7 +9,7 @@ measured with several, the newest stands.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import paradigms
 from benchmarks.records import Record, latest, read_items
 from benchmarks.systems import CEILINGS, FLOORS
-from common.config import config_hash
+from common.config import config_hash, flat
 
 BY_NATURE = ("causal", "time")  # backbone fields that a paradigm fixes itself
 Items = dict[tuple[str, int], float]
@@ -145,11 +145,5 @@ def _difference(record: Record, newest: Record) -> str:
     parts = [{k: r.cell.get(k) for k in ("data", "evaluation", "version")} for r in (record, newest)]
     if record.kind == newest.kind == "paradigm":
         parts = [{**part, **_comparable(r), **_arm(r)} for part, r in zip(parts, (record, newest))]
-    there, here = (_flat(part) for part in parts)
+    there, here = (flat(part) for part in parts)
     return ", ".join([key for key in {**there, **here} if there.get(key) != here.get(key)][:3])
-
-
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, Mapping):
-        return {prefix: tree}
-    return {k: v for key, sub in tree.items() for k, v in _flat(sub, f"{prefix}.{key}" if prefix else str(key)).items()}

@@ -16,8 +16,9 @@ from typing import Any
 import paradigms
 from benchmarks.records import Metric, Record, latest
 from benchmarks.report.chapter import StudyRecords
+from common.config import flat
 
-KNOBS = {  # name -> where a cell keeps it; those of its sampler follow
+KNOBS = {  # name -> where a cell keeps it; the settings of its sampler and the paradigm's options follow
     "batch": ("setting", "batch"),
     "seconds": ("setting", "seconds"),
     "frame_rate_hz": ("latent", "frame_rate_hz"),
@@ -179,7 +180,10 @@ def _place(record: Record) -> Place:
 
 
 def _knobs(record: Record) -> dict[str, Any]:
-    return {name: _dig(record.cell, path) for name, path in KNOBS.items()} | dict(record.cell.get("sampler") or {})
+    knobs = {name: _dig(record.cell, path) for name, path in KNOBS.items()}
+    return (
+        knobs | flat(record.cell.get("sampler") or {}) | flat(_dig(record.cell, ("model", "options")) or {}, "options")
+    )
 
 
 def _dig(tree: Any, path: Sequence[str]) -> Any:

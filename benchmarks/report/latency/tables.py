@@ -91,7 +91,7 @@ def _leading_cell(point: Point, notes: Notes) -> str:
     if not point.good:
         return record.status + (notes.mark(record.reason) if record.reason else "")
     unmet = sorted({name.split(":")[0] for name in point.speed().get("unmet", ())})
-    mark = notes.mark(f"sampling ended at its cap, not reached: {', '.join(unmet)}") if unmet else ""
+    mark = notes.mark(f"criteria not met: {', '.join(unmet)}") if unmet else ""
     return units.shown(point.metric("latency_s"), units.seconds) + mark
 
 

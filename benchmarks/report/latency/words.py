@@ -68,7 +68,7 @@ def readme(found: Sequence[Findings], published: Sequence[Stated]) -> str:
     """The first place's sweep over batch, or its first study, in short."""
     sheets = found[0].group.sheets
     sheet = next((one for one in sheets if "batch" in one.swept), sheets[0])
-    parts = [f"{sheet.place.title}; {held(sheet)}. {SHORT}:", in_short(sheet).markdown()]
+    parts = [f"Speed on {sheet.place.title}; {held(sheet)}. {SHORT}:", in_short(sheet).markdown()]
     return "\n\n".join([*parts, "\n".join(f"- {said}" for said in sentences(sheet, published))]).rstrip()
 
 
