@@ -1,16 +1,68 @@
-"""Static key/value cache for step-by-step decoding.
+"""What sampling keeps between passes: the text's keys and values, and those of the positions already decided.
 
-Layout: per layer one preallocated (B, H, T_max, D) tensor for keys and one for values, filled from the left and read
-only up to the live length. Cross-attention keys and values depend on the text alone: they are computed once, on the
-first step, and kept here too (papers/002 appendix K says this cannot be done; it can, see published inconsistency X21).
+Layout of the cache: per layer one preallocated (2, B, H, T_max, D) tensor for keys and values, filled from the left and
+read only up to the live length, rounded up to a bucket. A CPU takes buckets of one; on a GPU a step is a captured graph
+whose shapes may not change, and one graph serves a whole bucket. Where the next position goes is a tensor (``cursor``),
+so that a graph can move it.
+
+Cross-attention's keys and values depend on the text alone and are computed once (papers/002 appendix K says that this
+cannot be done; it can, see published inconsistency X21).
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from backbones.config import BackboneConfig
+
+GPU_BUCKET = 64
+"""Positions per captured graph: few enough that little is read in vain, and 500 positions need only 8 graphs."""
+
+
+@dataclass
+class TextMemory:
+    """Text as the backbone reads it; made by ``Backbone.read``, the same for every pass over one batch.
+
+    With guidance the rows of the null branch come last and need not be here: their cross-attention is exactly zero and
+    is skipped. (Where text is a prefix they are here, masked out.)
+
+    Attributes:
+        rows: how many rows of the batch have their text here, the first ones.
+        prefix_BLC: embeddings that stand before the sequence; None where text is read by cross-attention.
+        mask_BL: True at real tokens.
+        cross: keys and values (2, B, H, L, D) of each layer's cross-attention.
+        bias_B11L: 0 at visible tokens, -inf at others; None where all are visible.
+        present_B11: 0 for rows without any text, whose cross-attention is zero; None where all rows have some.
+    """
+
+    rows: int
+    mask_BL: Tensor
+    prefix_BLC: Tensor | None = None
+    cross: list[Tensor] = field(default_factory=list)
+    bias_B11L: Tensor | None = None
+    present_B11: Tensor | None = None
+
+    @property
+    def prefix_length(self) -> int:
+        """Positions that the text takes before the sequence."""
+        return 0 if self.prefix_BLC is None else self.prefix_BLC.shape[1]
+
+    def tensors(self) -> list[Tensor]:
+        """Everything held, in a fixed order."""
+        optional = (self.prefix_BLC, self.bias_B11L, self.present_B11)
+        return [self.mask_BL, *self.cross, *(tensor for tensor in optional if tensor is not None)]
+
+    def shape(self) -> tuple[tuple[int, ...], ...]:
+        """What must agree for one memory to be copied into another."""
+        return tuple(tuple(tensor.shape) for tensor in self.tensors())
+
+    def copy_(self, other: TextMemory) -> None:
+        """Overwrite in place with another text of the same shape; captured graphs then read that."""
+        for mine, new in zip(self.tensors(), other.tensors(), strict=True):
+            mine.copy_(new)
 
 
 class KVCache:
@@ -19,6 +71,9 @@ class KVCache:
     Args:
         batch: B, doubled by the caller when guidance runs both branches in one batch.
         capacity: T_max, the most positions that will ever be stored (prefix text included).
+
+    Attributes:
+        live: positions stored so far. cursor: the same as a tensor (1,), moved by ``step``.
     """
 
     def __init__(
@@ -28,24 +83,46 @@ class KVCache:
         capacity: int,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        bucket: int | None = None,
     ) -> None:
-        shape = (batch, config.n_heads, capacity, config.d_model // config.n_heads)
-        self.keys = [torch.zeros(shape, device=device, dtype=dtype) for _ in range(config.n_layers)]
-        self.values = [torch.zeros(shape, device=device, dtype=dtype) for _ in range(config.n_layers)]
-        self.cross: list[tuple[Tensor, Tensor] | None] = [None] * config.n_layers
-        self.prefix_mask_BL: Tensor | None = None
+        self.bucket = bucket or (1 if torch.device(device).type == "cpu" else GPU_BUCKET)
         self.capacity = capacity
-        self.length = 0
+        shape = (2, batch, config.n_heads, self._round(capacity), config.d_model // config.n_heads)
+        self.layers = [torch.zeros(shape, device=device, dtype=dtype) for _ in range(config.n_layers)]
+        self.cursor = torch.zeros(1, dtype=torch.int64, device=device)
+        self.live = 0
+        self.prefix_mask_BL: Tensor | None = None
 
-    def write(self, layer: int, k_BHTD: Tensor, v_BHTD: Tensor) -> tuple[Tensor, Tensor]:
-        """Store the new positions of one layer and return its keys and values up to and including them."""
-        end = self.length + k_BHTD.shape[2]
+    def reset(self) -> None:
+        """Forget everything. What is left in the tensors is never read."""
+        self.cursor.zero_()
+        self.live, self.prefix_mask_BL = 0, None
+
+    def window(self, queries: int) -> int:
+        """How many positions a pass over ``queries`` new ones reads.
+
+        Raises:
+            ValueError: more positions than the cache holds.
+        """
+        end = self.live + queries
         if end > self.capacity:
             raise ValueError(f"KV cache holds {self.capacity} positions, {end} asked for")
-        self.keys[layer][:, :, self.length : end] = k_BHTD
-        self.values[layer][:, :, self.length : end] = v_BHTD
-        return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
+        return self._round(end)
 
-    def advance(self, steps: int) -> None:
-        """Count ``steps`` new positions as live; called once per forward pass, after all layers have written."""
-        self.length += steps
+    def write(self, layer: int, kv_2BHTD: Tensor) -> Tensor:
+        """Store one layer's new positions; returns all that a pass over them reads, (2, B, H, window, D)."""
+        queries = kv_2BHTD.shape[3]
+        self.layers[layer].index_copy_(3, self.slots(queries), kv_2BHTD)
+        return self.layers[layer][:, :, :, : self.window(queries)]
+
+    def slots(self, queries: int) -> Tensor:
+        """Where new positions go, (T,)."""
+        return self.cursor if queries == 1 else self.cursor + torch.arange(queries, device=self.cursor.device)
+
+    def advance(self, positions: int) -> None:
+        """Count new positions as live, after a pass has written them."""
+        self.cursor.add_(positions)
+        self.live += positions
+
+    def _round(self, positions: int) -> int:
+        return -(-positions // self.bucket) * self.bucket

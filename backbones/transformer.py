@@ -7,14 +7,14 @@ off them (logits, velocities, diffusion conditions) is the paradigm's business.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from backbones.attention import CrossAttention, SelfAttention
-from backbones.cache import KVCache
+from backbones.attention import CrossAttention, SelfAttention, View, bias_of
+from backbones.cache import KVCache, TextMemory
 from backbones.config import BackboneConfig
+from backbones.linear import Linear
 from backbones.positions import TimeEmbedding, rotary_angles, sinusoid
 
 
@@ -25,40 +25,54 @@ class Block(nn.Module):
         super().__init__()
         width = config.d_model
         self.norm_self = nn.LayerNorm(width)
-        self.self_attention = SelfAttention(width, config.n_heads, config.causal)
+        self.self_attention = SelfAttention(width, config.n_heads)
         self.norm_cross = nn.LayerNorm(width) if config.text == "cross" else None
         self.cross_attention = CrossAttention(width, config.n_heads) if config.text == "cross" else None
         self.norm_ff = nn.LayerNorm(width)
-        self.ff_in = nn.Linear(width, config.d_ff, bias=False)
-        self.ff_out = nn.Linear(config.d_ff, width, bias=False)
+        self.ff_in = Linear(width, config.d_ff, bias=False)
+        self.ff_out = Linear(config.d_ff, width, bias=False)
         # DiT (Peebles & Xie 2023): shift, scale and gate of self-attention and feed-forward, zero at the start.
-        self.modulation = nn.Linear(width, 6 * width) if config.time == "adaln" else None
+        self.modulation = Linear(width, 6 * width) if config.time == "adaln" else None
 
     def forward(
         self,
         x_BTC: Tensor,
-        text: tuple[Tensor, Tensor] | None,
-        time_BC: Tensor | None,
         layer: int,
+        view: View,
+        text: TextMemory | None,
+        time_BC: Tensor | None,
         cache: KVCache | None,
-        angles: tuple[Tensor, Tensor] | None,
-        key_mask_BS: Tensor | None,
     ) -> Tensor:
-        """One block; shapes as in ``Backbone.forward``."""
-        shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = self._modulations(time_BC)
-        h = self.norm_self(x_BTC) * (1 + scale_a) + shift_a
-        x_BTC = x_BTC + gate_a * self.self_attention(h, layer, cache, angles, key_mask_BS)
-        if self.cross_attention is not None and self.norm_cross is not None and text is not None:
-            x_BTC = x_BTC + self.cross_attention(self.norm_cross(x_BTC), *text, layer, cache)
-        h = self.norm_ff(x_BTC) * (1 + scale_f) + shift_f
-        return x_BTC + gate_f * self.ff_out(nn.functional.gelu(self.ff_in(h)))
+        """One block, (B, T, C) -> (B, T, C)."""
+        if self.modulation is not None and time_BC is not None:
+            return self._modulated(x_BTC, layer, view, text, self.modulation(nn.functional.silu(time_BC)), cache)
+        x_BTC = self.self_attention.out.add_to(x_BTC, self.self_attention(self.norm_self(x_BTC), layer, view, cache))
+        x_BTC = self._hear(x_BTC, layer, text)
+        return self.ff_out.add_to(x_BTC, nn.functional.gelu(self.ff_in(self.norm_ff(x_BTC))))
 
-    def _modulations(self, time_BC: Tensor | None) -> tuple[Tensor | float, ...]:
-        if self.modulation is None or time_BC is None:
-            return (0.0, 0.0, 1.0, 0.0, 0.0, 1.0)
-        parts = self.modulation(nn.functional.silu(time_BC))[:, None].chunk(6, dim=-1)
-        shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = parts
-        return shift_a, scale_a, 1 + gate_a, shift_f, scale_f, 1 + gate_f
+    def _modulated(
+        self,
+        x_BTC: Tensor,
+        layer: int,
+        view: View,
+        text: TextMemory | None,
+        modulation: Tensor,
+        cache: KVCache | None,
+    ) -> Tensor:
+        shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = modulation[:, None].chunk(6, dim=-1)
+        h = self.norm_self(x_BTC) * (1 + scale_a) + shift_a
+        attended = self.self_attention.out(self.self_attention(h, layer, view, cache))
+        x_BTC = self._hear(x_BTC + (1 + gate_a) * attended, layer, text)
+        h = self.norm_ff(x_BTC) * (1 + scale_f) + shift_f
+        return x_BTC + (1 + gate_f) * self.ff_out(nn.functional.gelu(self.ff_in(h)))
+
+    def _hear(self, x_BTC: Tensor, layer: int, text: TextMemory | None) -> Tensor:
+        """Add cross-attention to the rows that have text; for the others it is zero and is not computed."""
+        if self.cross_attention is None or self.norm_cross is None or text is None:
+            return x_BTC
+        heard = x_BTC[: text.rows]
+        heard = self.cross_attention.out.add_to(heard, self.cross_attention(self.norm_cross(heard), layer, text))
+        return heard if text.rows == len(x_BTC) else torch.cat([heard, x_BTC[text.rows :]])
 
 
 class Backbone(nn.Module):
@@ -71,17 +85,39 @@ class Backbone(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm_out = nn.LayerNorm(width)
         self.skip_projections = nn.ModuleList(
-            nn.Linear(2 * width, width, bias=False) for _ in range(config.n_layers // 2 if config.skips else 0)
+            Linear(2 * width, width, bias=False) for _ in range(config.n_layers // 2 if config.skips else 0)
         )
         self.learned_positions = nn.Embedding(config.max_positions, width) if config.positions == "learned" else None
         self.time_embedding = TimeEmbedding(width) if config.time != "none" else None
         self._initialise()
 
+    def read(self, text_BLC: Tensor, mask_BL: Tensor) -> TextMemory:
+        """Prepare the text that passes over one batch will read.
+
+        Args:
+            text_BLC: text in the model's width.
+            mask_BL: True at real tokens; a row that is all False is the null condition. Under guidance the null
+                branch's rows come last in the batch and are left out here, unless text is a prefix.
+        """
+        memory = TextMemory(len(text_BLC), mask_BL)
+        if self.config.text == "prefix":
+            memory.prefix_BLC = text_BLC
+        elif self.config.text == "cross":
+            layers = [block.cross_attention for block in self.blocks if isinstance(block, Block)]
+            memory.cross = [attention.read(text_BLC) for attention in layers if attention is not None]
+            present_B = mask_BL.any(dim=1)
+            # A look at the mask waits for the device: too often in training, once per clip in sampling.
+            if torch.is_grad_enabled() or not bool(present_B.all()):
+                memory.present_B11 = present_B[:, None, None].to(text_BLC.dtype)
+            if torch.is_grad_enabled() or not bool(mask_BL.all()):
+                # Softmax over no keys is NaN: a row without text attends everywhere, and is then set to zero.
+                memory.bias_B11L = bias_of((mask_BL | ~present_B[:, None])[:, None, None], text_BLC.dtype)
+        return memory
+
     def forward(
         self,
         x_BTC: Tensor,
-        text_BLC: Tensor | None = None,
-        text_mask_BL: Tensor | None = None,
+        text: TextMemory | None = None,
         *,
         time_B: Tensor | None = None,
         positions_BT: Tensor | None = None,
@@ -91,16 +127,16 @@ class Backbone(nn.Module):
 
         Args:
             x_BTC: input embeddings, without positions.
-            text_BLC: text in the model's width; text_mask_BL is True at real tokens, all False for the null condition.
-            time_B: flow time in [0, 1] when the config has a time input.
+            text: what ``read`` returned.
+            time_B: flow time in [0, 1] per item, or one for all, when the config has a time input.
             positions_BT: integer positions; 0..T-1 (after what the cache holds) when not given.
-            cache: static KV cache; x holds only the positions after it.
+            cache: static KV cache; x holds only the positions after it. The caller advances it.
 
         Returns:
             (B, T, C) after the final LayerNorm.
         """
-        where: dict[str, Any] = {"time_B": time_B, "positions_BT": positions_BT, "cache": cache}
-        h = self.run(self.embed(x_BTC, **where), 0, self.config.n_layers, text_BLC, text_mask_BL, **where)
+        h = self.embed(x_BTC, time_B=time_B, positions_BT=positions_BT, cache=cache)
+        h = self.run(h, 0, self.config.n_layers, text, time_B=time_B, positions_BT=positions_BT, cache=cache)
         return self.norm_out(h)
 
     def embed(
@@ -121,81 +157,100 @@ class Backbone(nn.Module):
             x_BTC = x_BTC + self.time_embedding(time_B)[:, None]
         return x_BTC
 
+    def prefill(self, text: TextMemory, cache: KVCache) -> None:
+        """Put prefix text into an empty cache, before the first position of the sequence."""
+        if text.prefix_BLC is not None:
+            cache.prefix_mask_BL = text.mask_BL
+            self._blocks(
+                text.prefix_BLC, 0, self.config.n_layers, self._view(text.prefix_BLC, None, text, cache), cache
+            )
+            cache.advance(text.prefix_length)
+
     def run(
         self,
         x_BTC: Tensor,
         start: int,
         stop: int,
-        text_BLC: Tensor | None = None,
-        text_mask_BL: Tensor | None = None,
+        text: TextMemory | None = None,
         *,
         time_B: Tensor | None = None,
         positions_BT: Tensor | None = None,
         cache: KVCache | None = None,
     ) -> Tensor:
         """Blocks ``start`` to ``stop`` (exclusive) over embedded input; an encoder and a decoder are two calls."""
-        prefix = self._prefix(text_BLC, cache)
-        n_prefix = 0 if prefix is None else prefix.shape[1]
-        angles = self._angles(x_BTC, positions_BT, cache, text_mask_BL if n_prefix else None)
-        key_mask = self._key_mask(x_BTC, text_mask_BL, cache, n_prefix)
-        if prefix is not None:
-            x_BTC = torch.cat([prefix, x_BTC], dim=1)
-        text = (text_BLC, text_mask_BL) if text_BLC is not None and text_mask_BL is not None else None
+        view = self._view(x_BTC, positions_BT, text, cache)
         time_BC = None
         if self.config.time == "adaln" and self.time_embedding is not None and time_B is not None:
             time_BC = self.time_embedding(time_B)
+        if text is None or text.prefix_BLC is None or cache is not None:
+            return self._blocks(x_BTC, start, stop, view, cache, text, time_BC)
+        whole = torch.cat([text.prefix_BLC, x_BTC], dim=1)
+        return self._blocks(whole, start, stop, view, None, text, time_BC)[:, text.prefix_length :]
+
+    def _blocks(
+        self,
+        x_BTC: Tensor,
+        start: int,
+        stop: int,
+        view: View,
+        cache: KVCache | None,
+        text: TextMemory | None = None,
+        time_BC: Tensor | None = None,
+    ) -> Tensor:
         taps = [x_BTC]
         half = self.config.n_layers // 2
         for i in range(start, stop):
             if self.config.skips and i >= half:
                 # papers/002 E.3.1: the input of block N + j takes the output of block N - j; block 0 is the embedding.
                 x_BTC = self.skip_projections[i - half](torch.cat([x_BTC, taps[self.config.n_layers - 1 - i]], dim=-1))
-            x_BTC = self.blocks[i](x_BTC, text, time_BC, i, cache, angles, key_mask)
+            x_BTC = self.blocks[i](x_BTC, i, view, text, time_BC, cache)
             taps.append(x_BTC)
-        if cache is not None and stop == self.config.n_layers:
-            cache.advance(x_BTC.shape[1])
-        return x_BTC[:, n_prefix:]
+        return x_BTC
 
     def _positions(self, x_BTC: Tensor, positions_BT: Tensor | None, cache: KVCache | None) -> Tensor:
         if positions_BT is not None:
             return positions_BT
-        past = 0
+        positions = torch.arange(x_BTC.shape[1], device=x_BTC.device)
         if cache is not None:
-            past = cache.length - (0 if cache.prefix_mask_BL is None else cache.prefix_mask_BL.shape[1])
-        return torch.arange(max(past, 0), max(past, 0) + x_BTC.shape[1], device=x_BTC.device).expand(x_BTC.shape[0], -1)
+            positions = positions + cache.cursor - _width(cache.prefix_mask_BL)
+        return positions.expand(x_BTC.shape[0], -1)
 
-    def _prefix(self, text_BLC: Tensor | None, cache: KVCache | None) -> Tensor | None:
-        """Text tokens to put before the sequence: only in prefix mode, and only on the first cached step."""
-        if self.config.text != "prefix" or text_BLC is None or (cache is not None and cache.length > 0):
-            return None
-        return text_BLC
+    def _view(self, x_BTC: Tensor, positions_BT: Tensor | None, text: TextMemory | None, cache: KVCache | None) -> View:
+        """What this pass sees: of the sequence by the config's causality, of prefix text its real tokens."""
+        prefix_mask = text.mask_BL if text is not None and text.prefix_BLC is not None and cache is None else None
+        angles = self._angles(x_BTC, positions_BT, prefix_mask, cache)
+        causal, queries = self.config.causal, x_BTC.shape[1]
+        if cache is None:
+            if prefix_mask is None:
+                return View(causal, None, angles)
+            queries += prefix_mask.shape[1]
+            at, keys = torch.arange(queries, device=x_BTC.device), queries
+        else:
+            prefix_mask, at, keys = cache.prefix_mask_BL, cache.slots(queries), cache.window(queries)
+            if prefix_mask is None and queries == 1 and cache.bucket == 1:
+                return View(False, None, angles)  # a single new position sees every live key
+        key = torch.arange(keys, device=x_BTC.device)
+        visible = (key <= at[:, None]) if causal else torch.ones(queries, keys, dtype=torch.bool, device=key.device)
+        visible = visible[None, None]
+        if prefix_mask is not None:
+            real = nn.functional.pad(prefix_mask, (0, keys - prefix_mask.shape[1]), value=True)
+            # A padded position is nobody's key, but still a query: it sees itself, since softmax over nothing is NaN.
+            visible = (visible & real[:, None, None]) | (key == at[:, None])
+        return View(False, bias_of(visible, x_BTC.dtype), angles)
 
     def _angles(
-        self, x_BTC: Tensor, positions_BT: Tensor | None, cache: KVCache | None, prefix_mask_BL: Tensor | None
+        self, x_BTC: Tensor, positions_BT: Tensor | None, prefix_mask_BL: Tensor | None, cache: KVCache | None
     ) -> tuple[Tensor, Tensor] | None:
         """Rotary angles; the n real tokens of prefix text stand before position 0, at -n..-1 whatever the padding."""
         if self.config.positions != "rotary":
             return None
-        positions = self._positions(x_BTC, positions_BT, cache)
+        if cache is not None and cache.live == 0 and cache.prefix_mask_BL is not None:  # the prefix itself is passed
+            positions = _before(cache.prefix_mask_BL)
+        else:
+            positions = self._positions(x_BTC, positions_BT, cache)
         if prefix_mask_BL is not None:
-            before = prefix_mask_BL.cumsum(dim=1) - 1 - prefix_mask_BL.sum(dim=1, keepdim=True)
-            positions = torch.cat([before, positions], dim=1)
+            positions = torch.cat([_before(prefix_mask_BL), positions], dim=1)
         return rotary_angles(positions, self.config.d_model // self.config.n_heads)
-
-    def _key_mask(
-        self, x_BTC: Tensor, text_mask_BL: Tensor | None, cache: KVCache | None, n_prefix: int
-    ) -> Tensor | None:
-        """Keys that may be attended to: all of the sequence, and the real tokens of prefix text."""
-        if self.config.text != "prefix":
-            return None
-        if n_prefix and cache is not None:
-            cache.prefix_mask_BL = text_mask_BL
-        prefix_mask = text_mask_BL if n_prefix else (cache.prefix_mask_BL if cache is not None else None)
-        if prefix_mask is None:
-            return None
-        past = cache.length - prefix_mask.shape[1] if cache is not None and not n_prefix else 0
-        own = torch.ones(x_BTC.shape[0], past + x_BTC.shape[1], dtype=torch.bool, device=x_BTC.device)
-        return torch.cat([prefix_mask, own], dim=1)
 
     def _initialise(self) -> None:
         """Truncated normal, std 1 / sqrt(fan_in) / sqrt(2 (layer + 1)), cut at 3 std, as MusicGen's authors do."""
@@ -210,6 +265,15 @@ class Backbone(nn.Module):
             truncated_normal_(weight, 1 / math.sqrt(weight.shape[1]))
         if self.learned_positions is not None:
             truncated_normal_(self.learned_positions.weight, 0.02)
+
+
+def _width(mask_BL: Tensor | None) -> int:
+    return 0 if mask_BL is None else mask_BL.shape[1]
+
+
+def _before(mask_BL: Tensor) -> Tensor:
+    """Positions -n..-1 of a row's n real tokens."""
+    return mask_BL.cumsum(dim=1) - 1 - mask_BL.sum(dim=1, keepdim=True)
 
 
 def truncated_normal_(weight: Tensor, std: float) -> None:

@@ -3,25 +3,29 @@
 Each step reads the sum of K codebook embeddings and predicts the next column of K codes. Loss: the mean over codebooks
 of each one's cross-entropy. (papers/002 eq. 1 also divides by the cardinality, a constant that would only shrink the
 gradient: published inconsistency X14.) Sampling: temperature, top-k, top-p, guidance with both branches in one batch,
-a static KV cache, and one uniform number per token drawn beforehand, so that sampling is a plain function of noise.
+a static KV cache, and one uniform number per token drawn beforehand, so that a step is a plain function of its buffers.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from backbones import BackboneConfig, KVCache
+from backbones import BackboneConfig, KVCache, TextMemory
+from backbones.cost import Phase, linear
+from backbones.linear import Linear
 from backbones.transformer import truncated_normal_
 from common.errors import UserError
 from common.seeds import ItemRNG
 from paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
 from paradigms.delay import columns, delay, pattern_mask, undelay
 from paradigms.guidance import guide
+from paradigms.session import Session
 from representations.base import LatentSpec
 from representations.text import TextSpec
 
@@ -53,20 +57,21 @@ class AR(Paradigm):
     view = "codes"
     sampler_class = ARSampler
     backbone_needs = {"causal": True, "time": "none"}  # noqa: RUF012
+    streams = True
 
     def __init__(self, options: ParadigmOptions, backbone: BackboneConfig, latent: LatentSpec, text: TextSpec) -> None:
         super().__init__(options, backbone, latent, text)
         self.codebooks, self.special = latent.codebooks, latent.cardinality
         width = self.backbone_config.d_model
         self.embeddings = nn.ModuleList(nn.Embedding(latent.cardinality + 1, width) for _ in range(self.codebooks))
-        self.head = nn.Linear(width, self.codebooks * latent.cardinality, bias=False)
+        self.head = Linear(width, self.codebooks * latent.cardinality, bias=False)
         for weight in [self.head.weight, *self.embeddings.parameters()]:
             truncated_normal_(weight, 1 / math.sqrt(width))
 
-    def logits(self, delayed_BKS: Tensor, text: tuple[Tensor, Tensor], cache: KVCache | None = None) -> Tensor:
+    def logits(self, delayed_BKS: Tensor, text: TextMemory, cache: KVCache | None = None) -> Tensor:
         """Logits (B, S, K, card) of the column after each given column."""
         x_BSC = sum(table(delayed_BKS[:, k]) for k, table in enumerate(self.embeddings))
-        h_BSC = self.backbone(x_BSC, *text, cache=cache)
+        h_BSC = self.backbone(x_BSC, text, cache=cache)
         return self.head(h_BSC).unflatten(-1, (self.codebooks, -1))
 
     def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
@@ -74,7 +79,7 @@ class AR(Paradigm):
         if batch.codes_BKT is None:
             raise UserError("paradigm 'ar' needs codes, and this batch has none; use a codec with a quantiser")
         delayed_BKS = delay(batch.codes_BKT, self.special)
-        logits = self.logits(delayed_BKS[..., :-1], self.encode_text(batch.conditions))
+        logits = self.logits(delayed_BKS[..., :-1], self.read_text(batch.conditions))
         real_KS = pattern_mask(batch.codes_BKT.shape[2], self.codebooks, logits.device)[:, 1:]
         # The special token is never a target: its cells are masked, so any valid class may stand in for it.
         targets = delayed_BKS[..., 1:].clamp(max=self.special - 1)
@@ -83,23 +88,78 @@ class AR(Paradigm):
         return Loss.from_items(per_codebook_BK.mean(dim=1))
 
     @torch.no_grad()
-    def generate(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG) -> Tensor:
-        """Codes (B, K, T), column by column."""
-        batch, guided = len(conditions), sampler.guidance != 1
-        steps = columns(frames, self.codebooks) - 1
-        text = self.encode_text(conditions.with_null() if guided else conditions)
-        prefix = text[0].shape[1] if self.backbone_config.text == "prefix" else 0
-        weight = self.head.weight
-        cache = KVCache(self.backbone_config, len(text[0]), steps + prefix, weight.device, weight.dtype)
-        uniforms_BSK = rng.uniform(steps, self.codebooks)
-        real_KS = pattern_mask(frames, self.codebooks, weight.device)
-        delayed = torch.full((batch, self.codebooks, steps + 1), self.special, device=weight.device)
-        for step in range(steps):
-            column = delayed[:, :, step : step + 1]
-            logits = self.logits(torch.cat([column, column]) if guided else column, text, cache)[:, 0]
-            codes = draw(guide(logits, sampler.guidance) if guided else logits, uniforms_BSK[:, step], sampler)
-            delayed[:, :, step + 1] = torch.where(real_KS[:, step + 1], codes, self.special)
-        return undelay(delayed)
+    def stream(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG, chunk: int) -> Iterator[Tensor]:
+        """Codes (B, K, chunk), column by column; frame t stands once column t + K of the delayed sequence does."""
+        text = self.read_text(conditions, guided=sampler.guidance != 1)
+        shape = ("ar", len(conditions), frames, sampler, text.shape())
+        decoding = self.session(shape, lambda: Decoding(self, text, len(conditions), frames, sampler))
+        decoding.start(text, rng)
+        sent = 0
+        for step in range(1, columns(frames, self.codebooks)):
+            decoding.advance()
+            ready = step - self.codebooks + 1
+            if ready == frames or ready - sent == chunk:
+                yield undelay(decoding.delayed[:, :, sent : ready + self.codebooks])
+                sent = ready
+
+    def cost(self, batch: int, frames: int, sampler: Any, text_tokens: int, element_size: int = 4) -> list[Phase]:
+        """Reading the text, then one pass per column over a growing cache, the codebooks' heads included."""
+        count, rows, width = (
+            self.backbone_cost(element_size),
+            batch * (1 + (sampler.guidance != 1)),
+            self.head.in_features,
+        )
+        prefix = text_tokens if self.backbone_config.text == "prefix" else 0
+        phases = [self.text_cost(batch if not prefix else rows, text_tokens, element_size)]
+        if prefix:
+            phases.append(Phase("prefix", 1, *count.run(rows, prefix, prefix, batch, prefix, cached=True)))
+        head_flops = linear(rows, width, self.head.out_features)
+        head_bytes = element_size * width * (self.head.out_features + rows * self.codebooks)  # weights, embeddings read
+        for step in range(1, columns(frames, self.codebooks)):
+            flops, moved = count.run(rows, 1, prefix + step, batch, text_tokens, cached=True)
+            phases.append(Phase("step", 1, flops + head_flops, moved + head_bytes))
+        return phases
+
+
+class Decoding(Session):
+    """Buffers of column-by-column decoding: the delayed sequence, its uniform numbers, the KV cache and the text."""
+
+    def __init__(self, model: AR, text: TextMemory, batch: int, frames: int, sampler: ARSampler) -> None:
+        weight, codebooks = model.head.weight, model.codebooks
+        self.model, self.text, self.sampler, self.guided = model, text, sampler, sampler.guidance != 1
+        self.length = columns(frames, codebooks)
+        rows = batch * (1 + self.guided)
+        capacity = self.length - 1 + text.prefix_length
+        self.cache = KVCache(model.backbone_config, rows, capacity, weight.device, weight.dtype)
+        super().__init__(weight.device, self.cache.cursor)
+        self.delayed = torch.full((batch, codebooks, self.length), model.special, device=weight.device)
+        self.uniforms_BSK = torch.zeros(batch, self.length - 1, codebooks, device=weight.device)
+        self.real_KS = pattern_mask(frames, codebooks, weight.device)
+
+    def start(self, text: TextMemory, rng: ItemRNG) -> None:
+        """Make ready for new clips."""
+        if text is not self.text:
+            self.text.copy_(text)
+        self.uniforms_BSK.copy_(rng.uniform(*self.uniforms_BSK.shape[1:]))
+        self.delayed.fill_(self.model.special)
+        self.cache.reset()
+        self.model.backbone.prefill(self.text, self.cache)
+
+    def advance(self) -> None:
+        """Decide the next column."""
+        self.run(self.cache.window(1), self._step)
+        self.cache.live += 1
+
+    def _step(self) -> None:
+        cursor = self.cache.cursor
+        at = cursor - self.text.prefix_length
+        column = self.delayed.index_select(2, at)
+        logits = self.model.logits(column.repeat(1 + self.guided, 1, 1), self.text, self.cache)[:, 0]
+        logits = guide(logits, self.sampler.guidance) if self.guided else logits
+        codes = draw(logits, self.uniforms_BSK.index_select(1, at)[:, 0], self.sampler)
+        real_K = self.real_KS.index_select(1, at + 1)[:, 0]
+        self.delayed.index_copy_(2, at + 1, torch.where(real_K, codes, self.model.special)[..., None])
+        cursor.add_(1)
 
 
 def draw(logits: Tensor, uniforms: Tensor, sampler: ARSampler) -> Tensor:

@@ -9,17 +9,19 @@ To write a new one, subclass ``Paradigm``, and register it or name it as ``packa
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from backbones import Backbone, BackboneConfig
+from backbones import Backbone, BackboneConfig, TextMemory
+from backbones.cost import BackboneCost, Phase, linear
 from common.config import from_dict
 from common.errors import UserError
 from common.seeds import ItemRNG
+from paradigms.session import Session
 from representations.base import LatentSpec
 from representations.text import TextSpec
 
@@ -144,6 +146,7 @@ class Paradigm(nn.Module):
         view: which view of the representation it models, ``codes`` (B, K, T) or normalised ``latents`` (B, T, D).
         options_class, sampler_class: frozen dataclasses of its options and of its sampler's settings.
         backbone_needs: backbone fields that it needs by nature, e.g. ``{"causal": True}``; they override the study's.
+        streams: whether the beginning of a clip can be heard before its end is decided.
     """
 
     name: ClassVar[str]
@@ -151,6 +154,7 @@ class Paradigm(nn.Module):
     options_class: ClassVar[type[ParadigmOptions]] = ParadigmOptions
     sampler_class: ClassVar[type[Any]]
     backbone_needs: ClassVar[Mapping[str, Any]] = {}
+    streams: ClassVar[bool] = False
 
     def __init__(self, options: ParadigmOptions, backbone: BackboneConfig, latent: LatentSpec, text: TextSpec) -> None:
         super().__init__()
@@ -162,6 +166,7 @@ class Paradigm(nn.Module):
         self.backbone_config = dataclasses.replace(backbone, **self.backbone_needs)
         self.text_stem = TextStem(text, backbone.d_model, backbone.n_heads, options.text_layers)
         self.backbone = Backbone(self.backbone_config)
+        self._held: tuple[Any, Session] | None = None
 
     def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
         """Training loss of one batch.
@@ -174,6 +179,22 @@ class Paradigm(nn.Module):
 
     def generate(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG) -> Tensor:
         """Draw one clip of ``frames`` frames per row: codes (B, K, T) or normalised latents (B, T, D)."""
+        return next(self.stream(conditions, frames, sampler, rng, chunk=frames))
+
+    def stream(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG, chunk: int) -> Iterator[Tensor]:
+        """The clip that ``generate`` draws, in parts of ``chunk`` frames, each as soon as it stands.
+
+        Paradigms with ``streams`` only.
+        """
+        raise NotImplementedError
+
+    def cost(self, batch: int, frames: int, sampler: Any, text_tokens: int, element_size: int = 4) -> list[Phase]:
+        """What ``generate`` costs at least: its steps in order, with operations and bytes (``backbones.cost``).
+
+        Args:
+            text_tokens: tokens of each caption, in embeddings of a frozen encoder; the encoder itself is not counted.
+            element_size: bytes per number, 4 for float32.
+        """
         raise NotImplementedError
 
     @classmethod
@@ -185,9 +206,35 @@ class Paradigm(nn.Module):
         """
         return from_dict(cls.sampler_class, settings or {}, f"{cls.name} sampler")
 
-    def encode_text(self, conditions: Conditions) -> tuple[Tensor, Tensor]:
-        """Text in the backbone's width (B, L, C) and its mask (B, L)."""
-        return self.text_stem(conditions.text, conditions.text_mask_BL), conditions.text_mask_BL
+    def read_text(self, conditions: Conditions, guided: bool = False) -> TextMemory:
+        """The text as the backbone reads it; ``guided``: for a batch whose second half is the null branch."""
+        if guided and self.backbone_config.text == "prefix":
+            conditions = conditions.with_null()
+        return self.backbone.read(self.text_stem(conditions.text, conditions.text_mask_BL), conditions.text_mask_BL)
+
+    def backbone_cost(self, element_size: int) -> BackboneCost:
+        """The backbone's part of ``cost``."""
+        return BackboneCost(self.backbone_config, element_size)
+
+    def text_cost(self, batch: int, tokens: int, element_size: int) -> Phase:
+        """Reading the text, once per clip: projection to the backbone's width, cross-attention's keys and values."""
+        phase = self.backbone_cost(element_size).text(batch, tokens)
+        spec, width = self.text_stem.spec, self.backbone_config.d_model
+        if spec.kind == "tokens":
+            return phase
+        moved = (spec.dim + 1) * width * element_size
+        return Phase("text", 1, phase.flops + linear(batch * tokens, spec.dim, width), phase.bytes + moved)
+
+    def session(self, shape: tuple[Any, ...], make: Callable[[], Session]) -> Any:
+        """The buffers of a sampling loop. On CUDA the last clip's, with its graphs, where ``shape`` is the same."""
+        weight = next(self.parameters())
+        if weight.device.type != "cuda":
+            return make()
+        key = (*shape, weight.data_ptr(), weight.dtype)
+        if self._held is None or self._held[0] != key:
+            self._held = None  # its memory is given back before the new one takes some
+            self._held = (key, make())
+        return self._held[1]
 
     def parameter_counts(self) -> dict[str, int]:
         """Trainable parameters per part: each direct child module, and this module's own parameters as ``other``."""

@@ -5,12 +5,16 @@ the cosine schedule of Nichol and Dhariwal (2021) over 1000 steps. Sampling keep
 between kept steps s < t the transition has alpha = abar_t / abar_s, and the update is DDPM's (Ho et al. 2020;
 papers/003 eq. 3), with the posterior variance and no clipping. The temperature scales the noise that is added
 (papers/003 appendix C).
+
+The head gives v, where eps = sqrt(1 - abar_t) x_t + sqrt(abar_t) v (Salimans and Ho 2022). Put into DDPM's mean,
+(x - (1 - alpha) / sqrt(1 - abar_t) eps) / sqrt(alpha), that is sqrt(alpha) x - (1 - alpha) sqrt(abar_t / (alpha (1 -
+abar_t))) v: the same update in two products.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -34,12 +38,24 @@ def respaced(kept: int, steps: int = STEPS) -> Tensor:
     return torch.linspace(0, steps - 1, kept, dtype=torch.float64).round().long().flip(0)
 
 
+@dataclass(frozen=True)
+class Update:
+    """One denoising step: x <- keep x - turn v + spread noise; the last step adds no noise (spread 0)."""
+
+    t: int
+    keep: float
+    turn: float
+    spread: float
+
+
 class Diffusion:
     """Tables of the noise schedule, and what is done with them."""
 
     def __init__(self) -> None:
         self.alphas_bar = cosine_alphas_bar()
         self._levels = torch.stack([self.alphas_bar.sqrt(), (1 - self.alphas_bar).sqrt()]).float()
+        self._steps: dict[tuple[int, torch.device], Tensor] = {}
+        self._updates: dict[int, list[Update]] = {}
 
     def levels(self, t_B: Tensor) -> tuple[Tensor, Tensor]:
         """Signal and noise levels sqrt(abar_t) and sqrt(1 - abar_t) at integer steps, each (B, 1) float32."""
@@ -52,22 +68,22 @@ class Diffusion:
         signal_level, noise_level = self.levels(t_B)
         return signal_level * x_0 + noise_level * noise
 
-    def sample(
-        self, predict_noise: Callable[[Tensor, int], Tensor], noise_SBD: Tensor, temperature: float = 1.0
-    ) -> Tensor:
-        """Denoise: (S + 1, B, D) standard normal draws -> (B, D).
+    def steps(self, kept: int, device: torch.device) -> Tensor:
+        """The kept steps on ``device``, moved there once: a captured loop may not copy from the host."""
+        if (kept, device) not in self._steps:
+            self._steps[kept, device] = respaced(kept).to(device)
+        return self._steps[kept, device]
 
-        Args:
-            predict_noise: the head, (x (B, D), step t) -> eps (B, D), guidance included.
-            noise_SBD: the starting point, then the noise added at each of the S steps (that of the last is unused).
-        """
-        steps = respaced(noise_SBD.shape[0] - 1)
-        x = noise_SBD[0]
-        for i, t in enumerate(steps.tolist()):
-            abar = float(self.alphas_bar[t])
-            abar_next = float(self.alphas_bar[steps[i + 1]]) if i + 1 < len(steps) else 1.0
-            alpha = abar / abar_next
-            x_mean = (x - (1 - alpha) / math.sqrt(1 - abar) * predict_noise(x, t)) / math.sqrt(alpha)
-            sigma = math.sqrt((1 - alpha) * (1 - abar_next) / (1 - abar))
-            x = x_mean + sigma * temperature * noise_SBD[i + 1] if abar_next < 1.0 else x_mean
-        return x
+    def updates(self, kept: int) -> list[Update]:
+        """The ``kept`` steps of sampling, from pure noise to the clean token."""
+        if kept not in self._updates:
+            steps = respaced(kept).tolist()
+            bars = [float(self.alphas_bar[t]) for t in steps] + [1.0]
+            self._updates[kept] = [_update(t, bar, bar_next) for t, bar, bar_next in zip(steps, bars, bars[1:])]
+        return self._updates[kept]
+
+
+def _update(t: int, bar: float, bar_next: float) -> Update:
+    alpha = bar / bar_next
+    turn = (1 - alpha) * math.sqrt(bar / (alpha * (1 - bar)))
+    return Update(t, math.sqrt(alpha), turn, math.sqrt((1 - alpha) * (1 - bar_next) / (1 - bar)))

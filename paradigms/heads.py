@@ -8,6 +8,10 @@ and the loss is the papers', on eps_hat. At the first denoising steps, where x_t
 from the start. Were the output eps_hat itself, its error there would be multiplied by 1 / sqrt(alpha), several
 hundred, and a head not trained to that precision would explode (two clips learned to a loss of 0.01 came out 1000 times
 too loud).
+
+Sampling does outside the denoising loop all that does not depend on the token's state: the modulations of all steps
+come from one product per layer, and each is folded into the layer norm before it, gamma (1 + scale) and beta (1 +
+scale) + shift. Inside remain the small products, whose weights are a third of the head's.
 """
 
 from __future__ import annotations
@@ -18,11 +22,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from backbones.cost import TIME_CODE, Phase, linear
+from backbones.linear import Linear
 from backbones.positions import TimeEmbedding
 from common.errors import UserError
 from common.seeds import ItemRNG
 from paradigms.diffusion import STEPS, Diffusion
-from paradigms.guidance import Schedule, guide
+from paradigms.guidance import Schedule
 
 
 @dataclass(frozen=True)
@@ -59,9 +65,8 @@ class HeadSampler:
             raise UserError(f"sampler: temperature must be 0 or more, not {self.temperature}")
 
 
-def modulate(h: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """AdaLN: h (1 + scale) + shift."""
-    return h * (1 + scale) + shift
+MODULATIONS_HELD = 2**26
+"""Numbers of modulations held at once; longer loops are done in parts."""
 
 
 class ResidualBlock(nn.Module):
@@ -70,31 +75,42 @@ class ResidualBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.mlp = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
-        self.modulation = nn.Linear(width, 3 * width)
+        self.mlp = nn.Sequential(Linear(width, width), nn.SiLU(), Linear(width, width))
+        self.modulation = Linear(width, 3 * width)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Transform ``x`` under the activated condition ``y``."""
+        return self.modulated(x, *self.fold(y))
+
+    def fold(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The layer norm's scale and shift under ``y``, modulation included, and the gate."""
         shift, scale, gate = self.modulation(y).chunk(3, dim=-1)
-        return x + gate * self.mlp(modulate(self.norm(x), shift, scale))
+        return self.norm.weight * (1 + scale), torch.addcmul(shift, self.norm.bias, 1 + scale), gate
+
+    def modulated(self, x: Tensor, scale: Tensor, shift: Tensor, gate: Tensor) -> Tensor:
+        """The block under modulations that ``fold`` made."""
+        h = torch.addcmul(shift, nn.functional.layer_norm(x, x.shape[-1:], eps=self.norm.eps), scale)
+        return torch.addcmul(x, gate, self.mlp(h))
 
 
 class DiffusionHead(nn.Module):
     """Predicts the noise in one token's latent from the backbone's output at its position."""
+
+    blocks: nn.ModuleList
 
     def __init__(self, options: HeadOptions, token_dim: int, d_model: int) -> None:
         super().__init__()
         width = options.width or (1024 if d_model >= 768 else d_model)
         self.repeats, self.weighting, self.token_dim = options.repeats, options.weighting, token_dim
         self.diffusion = Diffusion()
-        self.inputs = nn.Linear(token_dim, width)
+        self.inputs = Linear(token_dim, width)
         self.step_embedding = TimeEmbedding(width, scale=1.0)
-        self.condition = nn.Linear(d_model, width)
+        self.condition = Linear(d_model, width)
         self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(options.depth))
         self.norm_out = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
-        self.modulation_out = nn.Linear(width, 2 * width)
-        self.outputs = nn.Linear(width, token_dim)
-        modulations = [block.modulation for block in self.blocks if isinstance(block, ResidualBlock)]
+        self.modulation_out = Linear(width, 2 * width)
+        self.outputs = Linear(width, token_dim)
+        modulations = [block.modulation for block in self._residual()]
         for layer in [*modulations, self.modulation_out, self.outputs]:
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -110,7 +126,7 @@ class DiffusionHead(nn.Module):
         h = self.inputs(x_RD)
         for block in self.blocks:
             h = block(h, y)
-        return self.outputs(modulate(self.norm_out(h), *self.modulation_out(y).chunk(2, dim=-1)))
+        return self._out(h, *self.modulation_out(y).chunk(2, dim=-1))
 
     def loss(self, tokens_BTD: Tensor, z_BTC: Tensor, rng: ItemRNG) -> Tensor:
         """Noise-prediction error |eps - eps_hat|^2 (papers/003 eq. 2), mean over dims, tokens and repeats; (B,)."""
@@ -126,16 +142,55 @@ class DiffusionHead(nn.Module):
             error = error * signal_level.square()  # eps - eps_hat = sqrt(abar_t) (v - v_hat)
         return error.view(batch, -1).mean(dim=1)
 
-    def sample(self, z_BTC: Tensor, settings: HeadSampler, scale: float, rng: ItemRNG) -> Tensor:
-        """Draw tokens (B, T, D) for conditions (B, T, C), or (2B, T, C) with the null branch last when guided."""
-        frames, guided = z_BTC.shape[1], len(z_BTC) == 2 * len(rng)
-        noise = rng.normal(settings.diffusion_steps + 1, frames, self.token_dim)
-        noise_SRD = noise.transpose(0, 1).flatten(1, 2)
-        z_RC = z_BTC.flatten(0, 1)
+    def sample(self, z_RC: Tensor, noise_SRD: Tensor, settings: HeadSampler, scale: Tensor) -> Tensor:
+        """Draw one token per row, (R, D) float32.
 
-        def predict(x_RD: Tensor, t: int) -> Tensor:
-            rows = torch.cat([x_RD, x_RD]) if guided else x_RD
-            noise_hat = self(rows, torch.full((len(rows),), t, device=rows.device), z_RC)
-            return guide(noise_hat, scale) if guided else noise_hat
+        Args:
+            z_RC: conditions (R, C); under guidance (2R, C), those of the null branch last.
+            noise_SRD: standard normal draws (S + 1, R, D): the starting point, then what each step adds.
+            scale: guidance scale, a tensor of one number.
+        """
+        updates = self.diffusion.updates(settings.diffusion_steps)
+        steps_S = self.diffusion.steps(settings.diffusion_steps, z_RC.device)
+        embedded_S1W, condition_RW = self.step_embedding(steps_S)[:, None], self.condition(z_RC)
+        rows, width = condition_RW.shape
+        part = max(1, MODULATIONS_HELD // (rows * width * (3 * len(self.blocks) + 2)))
+        x = noise_SRD[0]
+        for start in range(0, len(updates), part):
+            y_SRW = nn.functional.silu(embedded_S1W[start : start + part] + condition_RW)
+            folded = [block.fold(y_SRW) for block in self._residual()]
+            shift_out, scale_out = self.modulation_out(y_SRW).chunk(2, dim=-1)
+            for i, update in enumerate(updates[start : start + part]):
+                h = self.inputs(x.to(z_RC.dtype))
+                h = h if rows == len(x) else torch.cat([h, h])
+                for block, (a, b, gate) in zip(self._residual(), folded):
+                    h = block.modulated(h, a[i], b[i], gate[i])
+                v = self._out(h, shift_out[i], scale_out[i]).float()
+                if rows != len(x):
+                    conditional, null = v.chunk(2)
+                    v = torch.lerp(null, conditional, scale)
+                x = torch.sub(update.keep * x, v, alpha=update.turn)
+                if update.spread:
+                    x = torch.add(x, noise_SRD[start + i + 1], alpha=update.spread * settings.temperature)
+        return x
 
-        return self.diffusion.sample(predict, noise_SRD, settings.temperature).view(len(rng), frames, self.token_dim)
+    def cost(self, tokens: int, repetitions: int, guided: bool, steps: int, element_size: int) -> list[Phase]:
+        """What drawing ``tokens`` tokens at once costs, ``repetitions`` times."""
+        rows, width, depth = tokens * (1 + guided), self.condition.out_features, len(self.blocks)
+        modulations, d_model = (3 * depth + 2) * width, self.condition.in_features
+        ahead = linear(steps, TIME_CODE, width) + linear(steps, width, width)
+        ahead += linear(rows, d_model, width) + linear(steps * rows, width, modulations)
+        ahead_weights = (TIME_CODE + width + d_model + 3) * width + (width + 1) * modulations
+        step = linear(tokens, self.token_dim, width) + linear(rows, width, 2 * depth * width + self.token_dim)
+        step_weights = (self.token_dim + 1) * width + (width + 1) * (2 * depth * width + self.token_dim)
+        step_weights += 2 * depth * width  # layer norms
+        return [
+            Phase("head modulations", repetitions, ahead, ahead_weights * element_size),
+            Phase("head step", repetitions * steps, step, step_weights * element_size),
+        ]
+
+    def _residual(self) -> list[ResidualBlock]:
+        return [block for block in self.blocks if isinstance(block, ResidualBlock)]
+
+    def _out(self, h: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+        return self.outputs(torch.addcmul(shift, self.norm_out(h), 1 + scale))

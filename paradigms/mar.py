@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbones import BackboneConfig
+from backbones import BackboneConfig, TextMemory
+from backbones.cost import Phase, linear
+from backbones.linear import Linear
 from backbones.transformer import truncated_normal_
 from common.errors import UserError
 from common.seeds import ItemRNG
@@ -23,6 +25,7 @@ from paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
 from paradigms.guidance import Schedule, scale_at
 from paradigms.heads import DiffusionHead, HeadOptions, HeadSampler
 from paradigms.masks import MAR_RATIO, TruncatedNormal, cosine_counts
+from paradigms.session import Session
 from representations.base import LatentSpec
 from representations.text import TextSpec
 
@@ -75,14 +78,14 @@ class MAR(Paradigm):
         if options.mae and backbone.skips:
             raise UserError("mar: U-Net skips need blocks that all see the whole sequence; set mae or skips to false")
         width = self.backbone_config.d_model
-        self.inputs = nn.Linear(latent.dim, width)
+        self.inputs = Linear(latent.dim, width)
         self.buffer = nn.Parameter(torch.empty(options.buffer_tokens, width))
         self.mask_embedding = nn.Parameter(torch.empty(width))
         truncated_normal_(self.buffer, 0.02)
         truncated_normal_(self.mask_embedding, 0.02)
         self.head = DiffusionHead(options.head, latent.dim, width)
 
-    def context(self, latents_BTD: Tensor, order_BT: Tensor, masked: int, text: tuple[Tensor, Tensor]) -> Tensor:
+    def context(self, latents_BTD: Tensor, order_BT: Tensor, masked: int, text: TextMemory) -> Tensor:
         """The backbone's output at every position, (B, T, C).
 
         Args:
@@ -103,28 +106,40 @@ class MAR(Paradigm):
         frames = batch.latents_BTD.shape[1]
         masked = max(round(self.options.ratio.draw(shared) * frames), 1)
         order_BT = rng.permutation(frames)
-        z_BTC = self.context(batch.latents_BTD, order_BT, masked, self.encode_text(batch.conditions))
+        z_BTC = self.context(batch.latents_BTD, order_BT, masked, self.read_text(batch.conditions))
         hidden = order_BT[:, :masked]
         return Loss.from_items(self.head.loss(_gather(batch.latents_BTD, hidden), _gather(z_BTC, hidden), rng))
 
     @torch.no_grad()
     def generate(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG) -> Tensor:
         """Latents (B, T, D), every position drawn exactly once."""
-        guided = sampler.guidance != 1
-        text = self.encode_text(conditions.with_null() if guided else conditions)
-        order_BT = rng.permutation(frames)
-        latents = torch.zeros(len(conditions), frames, self.latent.dim, device=order_BT.device)
+        text = self.read_text(conditions, guided=sampler.guidance != 1)
+        shape = ("mar", len(conditions), frames, sampler, text.shape())
+        unmasking = self.session(shape, lambda: Unmasking(self, text, len(conditions), frames, sampler))
+        unmasking.start(text, rng)
+        for iteration in range(len(unmasking.counts)):
+            unmasking.reveal(iteration, rng)
+        return unmasking.latents.clone()
+
+    def cost(self, batch: int, frames: int, sampler: Any, text_tokens: int, element_size: int = 4) -> list[Phase]:
+        """Reading the text, then per iteration a pass over what is kept, one over everything, and the head's loop."""
+        guided, prefix = sampler.guidance != 1, self.backbone_config.text == "prefix"
+        count, rows, layers = self.backbone_cost(element_size), batch * (1 + guided), self.backbone_config.n_layers
+        before = len(self.buffer) + (text_tokens if prefix else 0)
+        encoder = layers // 2 if self.options.mae else 0
+        inputs = linear(batch * frames, self.latent.dim, self.inputs.out_features)
+        weights = element_size * (self.latent.dim + 1) * self.inputs.out_features
+        phases = [self.text_cost(rows if prefix else batch, text_tokens, element_size)]
         masked = frames
         for remaining in cosine_counts(frames, sampler.iterations):
-            both = (torch.cat([latents, latents]), torch.cat([order_BT, order_BT])) if guided else (latents, order_BT)
-            z_BTC = self.context(*both, masked, text)
-            reveal = both[1][:, remaining:masked]
-            scale = scale_at(sampler.guidance_schedule, sampler.guidance, 1 - remaining / frames)
-            tokens = self.head.sample(_gather(z_BTC, reveal), sampler, scale, rng)
-            reveal = order_BT[:, remaining:masked]
-            latents = latents.scatter(1, _index(reveal, latents), tokens)
+            kept, whole = before + frames - masked, before + frames
+            first = count.run(rows, kept, kept, batch, text_tokens, layers=encoder)
+            second = count.run(rows, whole, whole, batch, text_tokens, layers=layers - encoder)
+            phases.append(Phase("step", 1, first[0] + second[0] + inputs, first[1] + second[1] + weights))
+            drawn = batch * (masked - remaining)
+            phases += self.head.cost(drawn, 1, guided, sampler.diffusion_steps, element_size)
             masked = remaining
-        return latents
+        return phases
 
     def _fill(self, x_BTC: Tensor, hidden: Tensor) -> Tensor:
         """Put the mask embedding at the hidden positions."""
@@ -137,7 +152,7 @@ class MAR(Paradigm):
         positions: Tensor | None,
         start: int,
         stop: int,
-        text: tuple[Tensor, Tensor],
+        text: TextMemory,
         buffer: Tensor | None = None,
         keep_buffer: bool = False,
     ) -> Tensor:
@@ -149,8 +164,52 @@ class MAR(Paradigm):
         positions = torch.cat([before, positions + n_buffer], dim=1)
         buffer = self.buffer.expand(len(x_BTC), -1, -1) if buffer is None else buffer
         h = self.backbone.embed(torch.cat([buffer, x_BTC], dim=1), positions_BT=positions)
-        h = self.backbone.run(h, start, stop, *text, positions_BT=positions)
+        h = self.backbone.run(h, start, stop, text, positions_BT=positions)
         return h if keep_buffer else self.backbone.norm_out(h)[:, n_buffer:]
+
+
+class Unmasking(Session):
+    """Buffers of the unmasking iterations. How many tokens each reveals is known beforehand, so its shapes are too."""
+
+    def __init__(self, model: MAR, text: TextMemory, batch: int, frames: int, sampler: MARSampler) -> None:
+        device = model.buffer.device
+        super().__init__(device)
+        self.model, self.text, self.sampler, self.guided = model, text, sampler, sampler.guidance != 1
+        self.counts = cosine_counts(frames, sampler.iterations)
+        self.before = [frames, *self.counts[:-1]]
+        self.order_BT = torch.zeros(batch, frames, dtype=torch.int64, device=device)
+        self.latents = torch.zeros(batch, frames, model.latent.dim, device=device)
+        progress = [1 - remaining / frames for remaining in self.counts]
+        scales = [scale_at(sampler.guidance_schedule, sampler.guidance, p) for p in progress]
+        self.scales = torch.tensor(scales, device=device)
+        most = max(before - after for before, after in zip(self.before, self.counts))
+        self.noise = torch.zeros((sampler.diffusion_steps + 1) * batch * most * model.latent.dim, device=device)
+
+    def start(self, text: TextMemory, rng: ItemRNG) -> None:
+        """Make ready for new clips."""
+        if text is not self.text:
+            self.text.copy_(text)
+        self.order_BT.copy_(rng.permutation(self.order_BT.shape[1]))
+        self.latents.zero_()
+
+    def reveal(self, iteration: int, rng: ItemRNG) -> None:
+        """Draw this iteration's tokens."""
+        tokens, steps = self.before[iteration] - self.counts[iteration], self.sampler.diffusion_steps + 1
+        noise_SBnD = rng.normal(steps, tokens, self.latents.shape[-1]).transpose(0, 1)
+        held = self.noise[: noise_SBnD.numel()].view(noise_SBnD.shape)
+        held.copy_(noise_SBnD)
+        self.run(iteration, lambda: self._reveal(iteration, held))
+
+    def _reveal(self, iteration: int, noise_SBnD: Tensor) -> None:
+        masked, remaining = self.before[iteration], self.counts[iteration]
+        copies = 1 + self.guided
+        latents = self.latents.to(self.model.buffer.dtype).repeat(copies, 1, 1)
+        order = self.order_BT.repeat(copies, 1)
+        z_BTC = self.model.context(latents, order, masked, self.text)
+        z_RC = _gather(z_BTC, order[:, remaining:masked]).flatten(0, 1)
+        tokens = self.model.head.sample(z_RC, noise_SBnD.flatten(1, 2), self.sampler, self.scales[iteration])
+        reveal = self.order_BT[:, remaining:masked]
+        self.latents.scatter_(1, _index(reveal, self.latents), tokens.view(noise_SBnD.shape[1:]))
 
 
 def _index(positions: Tensor, like: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from backbones import PRESETS, Backbone, BackboneConfig, KVCache, preset
+from backbones.attention import View
 from backbones.positions import sinusoid
 from common.errors import UserError
 from tests.helpers import perturb
@@ -31,26 +32,48 @@ def inputs(frames: int = 7) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("positions", POSITIONS)
-@pytest.mark.parametrize("skips", [False, True])
-def test_cached_decoding_equals_the_full_pass(text: str, positions: str, skips: bool) -> None:
+@pytest.mark.parametrize(("skips", "bucket"), [(False, 1), (True, 4)])
+def test_cached_decoding_equals_the_full_pass(text: str, positions: str, skips: bool, bucket: int) -> None:
     model, (x, words) = backbone(text=text, positions=positions, skips=skips), inputs(9)
-    condition = () if text == "none" else (words, MASK_BL)
-    cache = KVCache(model.config, 3, 9 + 5)
-    chunks = [model(part, *condition, cache=cache) for part in x.split([3, 1, 1, 2, 1, 1], dim=1)]
-    assert_close(torch.cat(chunks, dim=1), model(x, *condition), rtol=1e-5, atol=1e-5)
+    memory = model.read(words, MASK_BL)
+    cache = KVCache(model.config, 3, 9 + 5, bucket=bucket)
+    model.prefill(memory, cache)
+    chunks = []
+    for part in x.split([3, 1, 1, 2, 1, 1], dim=1):
+        chunks.append(model(part, memory, cache=cache))
+        cache.advance(part.shape[1])
+    assert_close(torch.cat(chunks, dim=1), model(x, memory), rtol=1e-5, atol=1e-5)
 
 
-def test_cache_computes_text_once_and_refuses_to_overflow() -> None:
-    model, (x, words) = backbone(), inputs()
-    cache = KVCache(model.config, 3, 2)
-    first = model(x[:, :1], words, MASK_BL, cache=cache)
-    again = KVCache(model.config, 3, 2)
-    again.cross = cache.cross
-    assert_close(
-        model(x[:, :1], words * float("nan"), MASK_BL, cache=again), first
-    )  # what is cached is used, not the text given
+def test_cache_refuses_to_overflow() -> None:
+    model, (x, _) = backbone(text="none"), inputs()
     with pytest.raises(ValueError, match="holds 2 positions, 3 asked"):
-        model(x[:, :2], words, MASK_BL, cache=cache)
+        model(x[:, :3], cache=KVCache(model.config, 3, 2))
+
+
+def test_a_cache_that_was_reset_reads_nothing_old() -> None:
+    model, (x, words) = backbone(), inputs()
+    memory, cache = model.read(words, MASK_BL), KVCache(model.config, 3, 7, bucket=4)
+    for layer in cache.layers:
+        layer.fill_(1e3)
+    cache.reset()
+    assert_close(model(x, memory, cache=cache), model(x, memory), rtol=1e-5, atol=1e-5)
+
+
+def test_a_memory_copied_into_another_is_read_instead() -> None:
+    model, (x, words) = backbone(), inputs()
+    held, other = (model.read(text, MASK_BL) for text in (words, words.flip(-1)))
+    held.copy_(other)
+    assert torch.equal(model(x, held), model(x, other))
+
+
+@torch.no_grad()
+def test_rows_left_out_of_the_memory_have_no_text() -> None:
+    """The null branch of guidance: skipped, and equal to a branch whose text is masked out."""
+    model, (x, words) = backbone(), inputs()
+    only_first = model.read(words[:2], MASK_BL[:2])
+    masked = model.read(words, MASK_BL & torch.tensor([True, True, False])[:, None])
+    assert_close(model(x, only_first), model(x, masked), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("text", ["cross", "prefix"])
@@ -58,25 +81,30 @@ def test_cache_computes_text_once_and_refuses_to_overflow() -> None:
 @pytest.mark.parametrize("causal", [True, False])
 def test_neither_padding_nor_batch_mates_matter(text: str, positions: str, causal: bool) -> None:
     model, (x, words) = backbone(text=text, positions=positions, causal=causal), inputs()
-    whole = model(x, words, MASK_BL)
+    whole = model(x, model.read(words, MASK_BL))
     assert whole.isfinite().all()
     longer = torch.cat([words, torch.full((3, 4, 32), 1e3)], dim=1)
     assert_close(
-        model(x, longer, torch.cat([MASK_BL, torch.zeros(3, 4, dtype=torch.bool)], dim=1)), whole, rtol=1e-5, atol=1e-5
+        model(x, model.read(longer, torch.cat([MASK_BL, torch.zeros(3, 4, dtype=torch.bool)], dim=1))),
+        whole,
+        rtol=1e-5,
+        atol=1e-5,
     )
     for row, length in ((0, 3), (1, 5), (2, 1)):
-        alone = model(x[row : row + 1], words[row : row + 1, :length], MASK_BL[row : row + 1, :length])
+        alone = model(x[row : row + 1], model.read(words[row : row + 1, :length], MASK_BL[row : row + 1, :length]))
         assert_close(alone, whole[row : row + 1], rtol=1e-5, atol=1e-5)
-    assert not torch.allclose(model(x, words.flip(-1), MASK_BL)[:2], whole[:2], atol=1e-2)  # real tokens do matter
+    assert not torch.allclose(
+        model(x, model.read(words.flip(-1), MASK_BL))[:2], whole[:2], atol=1e-2
+    )  # real tokens do matter
 
 
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("causal", [True, False])
 def test_who_sees_whom(text: str, causal: bool) -> None:
     model, (x, words) = backbone(text=text, causal=causal), inputs()
-    before, changed = model(x, words, MASK_BL), x.clone()
+    before, changed = model(x, model.read(words, MASK_BL)), x.clone()
     changed[:, 4] = changed[:, 4].flip(-1)
-    moved = (model(changed, words, MASK_BL) - before).abs().amax(dim=(0, 2))
+    moved = (model(changed, model.read(words, MASK_BL)) - before).abs().amax(dim=(0, 2))
     assert (moved[4:] > 1e-3).all()
     assert bool((moved[:4] == 0).all()) is causal
 
@@ -84,8 +112,8 @@ def test_who_sees_whom(text: str, causal: bool) -> None:
 def test_the_null_condition_adds_exactly_nothing() -> None:
     model, (x, words) = backbone(), inputs()
     nothing = torch.zeros_like(MASK_BL)
-    assert (model.blocks[0].cross_attention(x, words, nothing, 0, None) == 0).all()
-    assert torch.equal(model(x, words, nothing), model(x))
+    assert (model.blocks[0].cross_attention(x, 0, model.read(words, nothing)) == 0).all()
+    assert torch.equal(model(x, model.read(words, nothing)), model(x))
 
 
 def test_rotary_positions_are_relative() -> None:
@@ -100,8 +128,8 @@ def test_given_positions_follow_their_tokens(positions: str) -> None:
     """Without causality, a sequence is a set of (token, position) pairs: shuffling both shuffles the output."""
     model, (x, words) = backbone(positions=positions, causal=False), inputs()
     order = torch.tensor([3, 0, 6, 1, 2, 5, 4])
-    shuffled = model(x[:, order], words, MASK_BL, positions_BT=order.expand(3, -1))
-    assert_close(shuffled, model(x, words, MASK_BL)[:, order], rtol=1e-5, atol=1e-5)
+    shuffled = model(x[:, order], model.read(words, MASK_BL), positions_BT=order.expand(3, -1))
+    assert_close(shuffled, model(x, model.read(words, MASK_BL))[:, order], rtol=1e-5, atol=1e-5)
 
 
 def test_sinusoid_is_musicgens() -> None:
@@ -114,7 +142,7 @@ def test_adaln_is_the_identity_at_first_and_then_depends_on_time() -> None:
     torch.manual_seed(0)
     model, (x, words) = Backbone(replace(SMALL, time="adaln")), inputs()
     time = torch.tensor([0.1, 0.5, 0.9])
-    assert torch.equal(model(x, words, MASK_BL, time_B=time), model(x, words, MASK_BL))
+    assert torch.equal(model(x, model.read(words, MASK_BL), time_B=time), model(x, model.read(words, MASK_BL)))
     perturb(model, 0.1)
     assert_per_item_time(model, x, words, time)
 
@@ -126,7 +154,9 @@ def test_added_time_changes_the_output() -> None:
 
 def assert_per_item_time(model: Backbone, x: Tensor, words: Tensor, time: Tensor) -> None:
     """Each row follows its own time and nobody else's."""
-    here, later = (model(x, words, MASK_BL, time_B=t) for t in (time, time + torch.tensor([0.0, 0.02, 0.0])))
+    here, later = (
+        model(x, model.read(words, MASK_BL), time_B=t) for t in (time, time + torch.tensor([0.0, 0.02, 0.0]))
+    )
     assert torch.equal(here[[0, 2]], later[[0, 2]])
     assert not torch.allclose(here[1], later[1], atol=1e-3)
 
@@ -139,7 +169,7 @@ def test_skips_join_what_the_paper_says() -> None:
         h = output[i - 1]
         if i >= 3:
             h = torch.cat([h, output[4 - i]], dim=-1) @ model.skip_projections[i - 3].weight.T
-        output[i] = model.blocks[i - 1](h, None, None, i - 1, None, None, None)
+        output[i] = model.blocks[i - 1](h, i - 1, View(True, None, None), None, None, None)
     assert_close(model(x), model.norm_out(output[4]), rtol=1e-5, atol=1e-5)
 
 

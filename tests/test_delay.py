@@ -84,7 +84,7 @@ def test_loss_of_the_network_by_hand() -> None:
     assert batch.codes_BKT is not None
     with torch.no_grad():
         loss = model.loss(batch, ItemRNG([0, 1]), ItemRNG([2])).per_item_B
-        log_p = model.logits(delay(batch.codes_BKT, 11), model.encode_text(batch.conditions)).log_softmax(dim=-1)
+        log_p = model.logits(delay(batch.codes_BKT, 11), model.read_text(batch.conditions)).log_softmax(dim=-1)
     for b in range(2):
         cells = [[-log_p[b, i + k, k, batch.codes_BKT[b, k, i]] for i in range(4)] for k in range(3)]
         torch.testing.assert_close(loss[b], torch.tensor(cells).mean(dim=1).mean())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -24,6 +24,20 @@ def diffusers_scheduler(module: object) -> object:
         clip_sample=False,
         timestep_spacing="linspace",
     )
+
+
+def denoise(velocity: Callable[[Tensor, int], Tensor], noise_SBD: Tensor, temperature: float = 1.0) -> Tensor:
+    """The plain loop over ``Diffusion.updates``."""
+    x = noise_SBD[0]
+    for added, step in zip(noise_SBD[1:], Diffusion().updates(len(noise_SBD) - 1), strict=True):
+        x = step.keep * x - step.turn * velocity(x, step.t) + step.spread * temperature * added
+    return x
+
+
+def from_noise(predict_noise: Callable[[Tensor, int], Tensor]) -> Callable[[Tensor, int], Tensor]:
+    """v of a predictor of the noise, which is what papers and peers have."""
+    bars = Diffusion().alphas_bar
+    return lambda x, t: (predict_noise(x, t) - (1 - bars[t]).sqrt() * x) / bars[t].sqrt()
 
 
 def test_cosine_schedule_is_diffusers() -> None:
@@ -49,7 +63,7 @@ def test_respaced_sampling_is_diffusers(monkeypatch: pytest.MonkeyPatch, kept: i
     theirs = noise[0]
     for t in scheduler.timesteps:
         theirs = scheduler.step(predict(theirs, int(t)), t, theirs).prev_sample
-    assert_close(Diffusion().sample(predict, noise), theirs, rtol=1e-5, atol=1e-5)
+    assert_close(denoise(from_noise(predict), noise), theirs, rtol=1e-5, atol=1e-5)
 
 
 def optimal_noise(diffusion: Diffusion, mean: float, std: float) -> object:
@@ -65,21 +79,21 @@ def optimal_noise(diffusion: Diffusion, mean: float, std: float) -> object:
 @pytest.mark.parametrize(("mean", "std"), [(1.5, 0.4), (0.0, 2.0)])
 def test_optimal_denoising_reaches_gaussian_data(mean: float, std: float) -> None:
     diffusion = Diffusion()
-    noise = torch.randn(251, 8000, 1, generator=torch.Generator().manual_seed(0))
-    samples = diffusion.sample(optimal_noise(diffusion, mean, std), noise)
+    noise = torch.randn(251, 8000, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    samples = denoise(from_noise(optimal_noise(diffusion, mean, std)), noise)
     assert samples.mean().item() == pytest.approx(mean, abs=4 * std / 8000**0.5)
     assert samples.std().item() == pytest.approx(std, rel=0.04)
 
 
 def test_temperature_scales_the_added_noise() -> None:
     diffusion = Diffusion()
-    noise = torch.randn(101, 4000, 1, generator=torch.Generator().manual_seed(0))
-    predict = optimal_noise(diffusion, 1.0, 0.5)
-    cold, warm, hot = (diffusion.sample(predict, noise, temperature).std().item() for temperature in (0.0, 0.8, 1.0))
+    noise = torch.randn(101, 4000, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    predict = from_noise(optimal_noise(diffusion, 1.0, 0.5))
+    cold, warm, hot = (denoise(predict, noise, temperature).std().item() for temperature in (0.0, 0.8, 1.0))
     assert cold < 0.8 * warm < 0.8 * hot
     still = noise.clone()
     still[1:] = 0
-    assert_close(diffusion.sample(predict, noise, 0.0), diffusion.sample(predict, still, 1.0))
+    assert_close(denoise(predict, noise, 0.0), denoise(predict, still, 1.0))
 
 
 @pytest.mark.parametrize("weighting", ["noise", "velocity"])
@@ -123,19 +137,22 @@ def test_untrained_head_is_right_in_pure_noise_and_then_every_input_counts() -> 
         assert (changed - base).abs()[[0, 2]].amax() > 1e-3
 
 
-def test_guided_sampling_combines_the_branches() -> None:
-    """Guided sampling with both branches in one call equals the diffusion of the combined prediction."""
+@pytest.mark.parametrize("held", [2**26, 500])
+@pytest.mark.parametrize("guidance", [None, 2.5])
+def test_sampling_equals_the_plain_loop(monkeypatch: pytest.MonkeyPatch, held: int, guidance: float | None) -> None:
+    """Modulations made ahead (in one go or in parts) and branches in one call change nothing."""
+    monkeypatch.setattr("paradigms.heads.MODULATIONS_HELD", held)
     torch.manual_seed(0)
     head = perturb(DiffusionHead(HeadOptions(width=16, depth=2), 4, d_model=6), 0.2)
-    conditional, null = torch.randn(2, 3, 6), torch.randn(2, 3, 6)
-    settings = HeadSampler(diffusion_steps=10)
+    conditional, null, noise = torch.randn(5, 6), torch.randn(5, 6), torch.randn(11, 5, 4)
 
-    def predict(x: Tensor, t: int) -> Tensor:
-        step = torch.full((6,), t)
-        free = head(x, step, null.flatten(0, 1))
-        return free + 2.5 * (head(x, step, conditional.flatten(0, 1)) - free)
+    @torch.no_grad()
+    def velocity(x: Tensor, t: int) -> Tensor:
+        wanted, free = (head.velocity(x, torch.full((5,), t), z_RC) for z_RC in (conditional, null))
+        return wanted if guidance is None else free + guidance * (wanted - free)
 
-    noise = np.moveaxis(ItemRNG([7, 8]).normal(11, 3, 4).numpy(), 1, 0).reshape(11, 6, 4)
-    expected = head.diffusion.sample(predict, torch.from_numpy(noise.copy())).view(2, 3, 4)
-    ours = head.sample(torch.cat([conditional, null]), settings, 2.5, ItemRNG([7, 8]))
-    assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+    z_RC = conditional if guidance is None else torch.cat([conditional, null])
+    with torch.no_grad():
+        settings = HeadSampler(diffusion_steps=10, temperature=0.9)
+        ours = head.sample(z_RC, noise, settings, torch.tensor([guidance or 1.0]))
+    assert_close(ours, denoise(velocity, noise, 0.9), rtol=1e-4, atol=1e-4)

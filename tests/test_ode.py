@@ -53,7 +53,7 @@ def test_loss_by_hand(monkeypatch: pytest.MonkeyPatch, weighted: bool) -> None:
 @pytest.mark.parametrize("guidance", [1.0, 2.5])
 def test_fixed_grids_are_torchdiffeqs(solver: str, guidance: float) -> None:
     model, conditions = flow_matching(), some_conditions([3, 5])
-    text, null = model.encode_text(conditions), model.encode_text(conditions.null())
+    text, null = model.read_text(conditions), model.read_text(conditions.null())
 
     @torch.no_grad()
     def field(t: Tensor, x: Tensor) -> Tensor:

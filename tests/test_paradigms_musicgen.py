@@ -12,6 +12,7 @@ from torch.testing import assert_close
 
 from common.errors import UserError
 from paradigms.ar import AR
+from paradigms.base import Conditions
 from paradigms.delay import delay
 from paradigms.musicgen import from_musicgen, to_musicgen
 from representations.base import LatentSpec
@@ -60,7 +61,7 @@ def decoder_logits(decoder: torch.nn.Module, words_BLC: Tensor) -> Tensor:
 
 def our_logits(model: AR, words_BLC: Tensor) -> Tensor:
     with torch.no_grad():
-        return model.logits(CODES, (model.text_stem(words_BLC, MASK_BL), MASK_BL))
+        return model.logits(CODES, model.read_text(Conditions(words_BLC, MASK_BL)))
 
 
 def test_decoder_alone(tmp_path: Path) -> None:

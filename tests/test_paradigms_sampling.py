@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from backbones import BackboneConfig
+from backbones import BackboneConfig, TextMemory
 from common.seeds import ItemRNG
 from paradigms.ar import AR, ARSampler, draw
 from paradigms.delay import columns, delay, pattern_mask, undelay
@@ -66,7 +66,7 @@ def test_draw_at_the_ends_stays_inside(uniform: float) -> None:
 def test_ar_greedy_equals_uncached_argmax(backbone: BackboneConfig, guidance: float) -> None:
     model, conditions, frames = make("ar", backbone=backbone), some_conditions([4, 2]), 6
     assert isinstance(model, AR)
-    text, null = model.encode_text(conditions), model.encode_text(conditions.null())
+    text, null = model.read_text(conditions), model.read_text(conditions.null())
     real = pattern_mask(frames, 3)
     column = torch.full((2, 3, 1), 11)
     for step in range(1, columns(frames, 3)):
@@ -94,14 +94,15 @@ def test_ar_sampling_follows_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_mntp_cached_sampling_equals_full_passes(name: str, backbone: BackboneConfig) -> None:
     model, conditions, frames = make(name, backbone=backbone, std=0.08), some_conditions([4, 2]), 6
     assert isinstance(model, MNTP)
-    settings, rng = HeadSampler(diffusion_steps=8), ItemRNG([1, 2])
-    text, null = model.encode_text(conditions), model.encode_text(conditions.null())
+    settings, noise_BTSD = HeadSampler(diffusion_steps=8), ItemRNG([1, 2]).normal(frames, 9, 6)
+    text, null = model.read_text(conditions), model.read_text(conditions.null())
     x = model.start.expand(2, 1, -1)
     tokens = []
     for i in range(frames):
         content = torch.arange(i + 1).expand(2, -1)
         z = torch.cat([model.context(x, content, content + 1, words)[:, -1:] for words in (text, null)])
-        tokens.append(model.head.sample(z, settings, 1 + (2.0 - 1) * (1 - i / (frames - 1)), rng))
+        scale = torch.tensor([1 + (2.0 - 1) * (1 - i / (frames - 1))])
+        tokens.append(model.head.sample(z[:, 0], noise_BTSD[:, i].transpose(0, 1), settings, scale)[:, None])
         x = torch.cat([x, model.inputs(tokens[-1])], dim=1)
     ours = sample(model, conditions, frames, [1, 2])
     assert_close(ours, torch.cat(tokens, dim=1), rtol=1e-4, atol=1e-4)
@@ -113,7 +114,7 @@ def test_ntp_trains_on_what_it_samples() -> None:
     assert isinstance(model, MNTP)
     context = model.context
 
-    def spy(x: Tensor, content: Tensor, target: Tensor, text: tuple[Tensor, Tensor]) -> Tensor:
+    def spy(x: Tensor, content: Tensor, target: Tensor, text: TextMemory) -> Tensor:
         seen.update(x=x, content=content, target=target)
         return context(x, content, target, text)
 
@@ -133,7 +134,7 @@ def test_mntp_trains_on_the_next_kept_token(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(model, "_ratio", lambda shared: 0.6)
     context, head_loss = model.context, model.head.loss
 
-    def spy(x: Tensor, content: Tensor, target: Tensor, text: tuple[Tensor, Tensor]) -> Tensor:
+    def spy(x: Tensor, content: Tensor, target: Tensor, text: TextMemory) -> Tensor:
         seen.update(x=x, content=content, target=target)
         return context(x, content, target, text)
 
@@ -162,18 +163,19 @@ def test_mar_draws_every_token_once_and_keeps_it(monkeypatch: pytest.MonkeyPatch
     assert isinstance(model, MAR)
     context = model.context
 
-    def spy_context(latents: Tensor, order: Tensor, masked: int, text: tuple[Tensor, Tensor]) -> Tensor:
+    def spy_context(latents: Tensor, order: Tensor, masked: int, text: TextMemory) -> Tensor:
         for row in range(2):
             kept = sorted(latents[row, order[row, masked:], 0].tolist())
             assert kept == list(range(1, sum(drawn) + 1))
         assert torch.equal(order[:2], order[2:])  # both branches of guidance see the same
         return context(latents, order, masked, text)
 
-    def numbered(z: Tensor, settings: HeadSampler, scale: float, rng: ItemRNG) -> Tensor:
-        serial = torch.arange(z.shape[1]) + 1.0 + sum(drawn)
-        drawn.append(z.shape[1])
-        scales.append(scale)
-        return serial[None, :, None].expand(2, -1, 6).clone()
+    def numbered(z_RC: Tensor, noise_SRD: Tensor, settings: HeadSampler, scale: Tensor) -> Tensor:
+        tokens = len(z_RC) // 4  # two items, two branches
+        serial = torch.arange(tokens) + 1.0 + sum(drawn)
+        drawn.append(tokens)
+        scales.append(scale.item())
+        return serial.repeat(2)[:, None].expand(-1, 6).clone()
 
     monkeypatch.setattr(model, "context", spy_context)
     monkeypatch.setattr(model.head, "sample", numbered)
@@ -185,12 +187,32 @@ def test_mar_draws_every_token_once_and_keeps_it(monkeypatch: pytest.MonkeyPatch
     assert scales == pytest.approx([scale_at("linear", 3.0, 1 - count / frames) for count in counts])
 
 
+@pytest.mark.parametrize(("backbone", "mae"), [(BACKBONE, True), (BACKBONE, False), (PREFIX, False)])
+@torch.no_grad()
+def test_mar_sampling_equals_plain_passes(backbone: BackboneConfig, mae: bool) -> None:
+    """Each branch of guidance in a pass of its own, and the noise drawn where it is used."""
+    model = make("mar", {"mae": mae}, backbone=backbone, std=0.08)
+    assert isinstance(model, MAR)
+    conditions, frames, rng = some_conditions([4, 2]), 7, ItemRNG([1, 2])
+    text, null = model.read_text(conditions), model.read_text(conditions.null())
+    order, latents, masked = rng.permutation(frames), torch.zeros(2, frames, 6), frames
+    for remaining in cosine_counts(frames, 4):
+        reveal = order[:, remaining:masked, None].expand(-1, -1, 6)
+        wide = order[:, remaining:masked, None].expand(-1, -1, 32)
+        z = torch.cat([model.context(latents, order, masked, words).gather(1, wide) for words in (text, null)])
+        noise = rng.normal(9, masked - remaining, 6).transpose(0, 1).flatten(1, 2)
+        scale = torch.tensor([1 + (2.0 - 1) * (1 - remaining / frames)])
+        tokens = model.head.sample(z.flatten(0, 1), noise, HeadSampler(diffusion_steps=8), scale)
+        latents, masked = latents.scatter(1, reveal, tokens.view(2, -1, 6)), remaining
+    assert_close(sample(model, conditions, frames, [1, 2]), latents, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("mae", [True, False])
 @pytest.mark.parametrize("text", ["cross", "prefix"])
 def test_mar_context_hides_the_masked_and_shows_the_kept(mae: bool, text: str) -> None:
     model = make("mar", {"mae": mae}, backbone=BackboneConfig(d_model=32, n_layers=2, n_heads=4, d_ff=64, text=text))
     assert isinstance(model, MAR)
-    words = model.encode_text(some_conditions([4]))
+    words = model.read_text(some_conditions([4]))
     latents, order = torch.randn(1, 8, 6, generator=torch.Generator().manual_seed(0)), ItemRNG([4]).permutation(8)
     base = model.context(latents, order, 5, words)
     hidden, shown = latents.clone(), latents.clone()
@@ -209,7 +231,7 @@ def test_mar_loss_is_on_the_masked_tokens(monkeypatch: pytest.MonkeyPatch) -> No
     batch = some_batch(some_conditions([2, 3]))
     context = model.context
 
-    def spy(latents: Tensor, order: Tensor, masked: int, text: tuple[Tensor, Tensor]) -> Tensor:
+    def spy(latents: Tensor, order: Tensor, masked: int, text: TextMemory) -> Tensor:
         seen.update(order=order, masked=masked)
         return context(latents, order, masked, text)
 
