@@ -13,7 +13,7 @@ from types import FrameType
 
 import typer
 
-from benchmarks.commands import codec, doctor, evaluator, listing, models, report, run, sample, train
+from benchmarks.commands import codec, doctor, evaluator, listing, models, report, run, sample, score, train
 from common.errors import UserError
 
 HELP = """A controlled comparison of generative paradigms for text-to-music: one backbone, one loop, one referee.
@@ -24,6 +24,7 @@ First steps:
   bench run quickstart                      train four paradigms alike, judge them, write REPORT.md
   bench run --paradigm fm --axis fidelity   one paradigm only
   bench report                              write the report again, from the records alone
+  bench score --reference A --generated B   judge any two folders of audio
 """
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ app.command("run")(run.run)
 app.command("report")(report.report)
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
+app.command("score")(score.score)
 app.command("models")(models.models)
 app.command("list")(listing.list_)
 app.command("doctor")(doctor.doctor)

@@ -107,39 +107,50 @@ def score_set(
     heard_reference = _hear(reference, None, evaluator, sample_rate, "reference")
     heard_paired = heard_reference if paired is None else _hear(paired, None, evaluator, sample_rate, "paired")
     heard = _hear(generated, captions, evaluator, sample_rate, "generated")
-    suffix = evaluator.name
     per_item, levels = _adherence(heard, asked, evaluator)
-    if heard.posteriors:
-        per_item[f"kl_{suffix}"] = joint_kl(heard_paired.posteriors, heard.posteriors)
-    if heard.similarity is not None:
-        per_item[f"clap_{suffix}"] = heard.similarity
-    per_item |= {f"{axis}_{suffix}": values for axis, values in heard.scores.items()}
-    details = {
-        "evaluator": suffix,
-        "evaluator_identity": evaluator.identity,
-        "evaluator_checkpoint": evaluator.checkpoint,
-        "sample_rate": sample_rate,
-        "n_reference": len(heard_reference.embeddings),
-        "n_generated": len(heard.embeddings),
-        "silent_clips": heard.silent,
-        "policy": policy.POLICY,
-    }
-    return panel(heard_reference, heard, per_item, levels, details)
+    per_item |= clip_scores(heard, heard_paired, evaluator.name)
+    return panel(heard_reference, heard, evaluator, per_item, levels, {"sample_rate": sample_rate})
+
+
+def clip_scores(generated: Hearing, paired: Hearing | None, suffix: str) -> dict[str, Float]:
+    """Per-clip metrics that need no list of what was asked for, name -> (n,).
+
+    Args:
+        paired: the real clip of each generated one; ``None``: there is none, so no ``kl``.
+    """
+    scores = {f"{axis}_{suffix}": values for axis, values in generated.scores.items()}
+    if paired is not None and generated.posteriors:
+        scores[f"kl_{suffix}"] = joint_kl(paired.posteriors, generated.posteriors)
+    if generated.similarity is not None:
+        scores[f"clap_{suffix}"] = generated.similarity
+    return scores
 
 
 def panel(
     reference: Hearing,
     generated: Hearing,
+    evaluator: Evaluator,
     per_item: dict[str, Float],
     levels: dict[str, Chance],
-    details: dict[str, Any],
+    about_sets: Mapping[str, Any],
 ) -> PanelScores:
-    """Scores from what an evaluator heard and from the per-clip scores made of it."""
-    sets, suffix = SetLevel(reference, generated), details["evaluator"]
+    """Scores from what an evaluator heard and from the per-clip scores made of it; ``about_sets`` joins the details."""
+    sets, suffix = SetLevel(reference, generated), evaluator.name
     everything = np.arange(len(generated.embeddings))
     set_metrics = {f"{name}_{suffix}": metric(everything) for name, metric in sets.functions.items()}
     set_metrics |= {name: float(np.nanmean(values)) for name, values in per_item.items()}
-    return PanelScores(set_metrics, per_item, levels, generated, reference, {**details, **sets.details()}, sets)
+    details = {
+        "evaluator": suffix,
+        "evaluator_identity": evaluator.identity,
+        "evaluator_checkpoint": evaluator.checkpoint,
+        **about_sets,
+        "n_reference": len(reference.embeddings),
+        "n_generated": len(generated.embeddings),
+        "silent_clips": generated.silent,
+        "policy": policy.POLICY,
+        **sets.details(),
+    }
+    return PanelScores(set_metrics, per_item, levels, generated, reference, details, sets)
 
 
 def _size(audio: Audio | Hearing) -> int:

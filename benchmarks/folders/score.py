@@ -1,0 +1,148 @@
+"""Scores of a folder of generated clips against a folder of real ones.
+
+Files whose names match in both folders are pairs, and then the paired metrics (``kl``) are scored too; otherwise the
+folders are two unrelated sets, which must hold equally many. A file that cannot be scored is left out together with
+its partner and named. The same audio gives the same digits under any names, in any order, in any number of processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.folders.files import find_audio
+from benchmarks.folders.hearing import AT_ONCE, Heard, Task, hear_files, hearing, open_evaluator
+from benchmarks.folders.pairing import Clip, are_paired, match, pair, partners
+from benchmarks.records import Metric, metric
+from common.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmarks.evaluators.base import Evaluator
+    from benchmarks.evaluators.panel import PanelScores
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be scored.
+
+    Attributes:
+        captions: name of a generated file -> its caption; empty: no captions.
+        strict: the first file that cannot be scored ends everything.
+        n: score this many of each, drawn by content; 0: all.
+        jobs: processes at most.
+    """
+
+    reference: Path
+    generated: Path
+    evaluator: str = "builtin"
+    captions: Mapping[str, str] = field(default_factory=dict)
+    strict: bool = False
+    n: int = 0
+    jobs: int = 1
+
+
+@dataclass(frozen=True)
+class Score:
+    """Metrics with intervals, what they rest on (JSON-ready), and what a reader must know, a line each."""
+
+    metrics: dict[str, Metric]
+    policy: dict[str, Any]
+    notes: list[str]
+
+
+def score_folders(
+    request: Request, report: Callable[[int, int], None] = lambda done, total: None, at_once: int = AT_ONCE
+) -> Score:
+    """Score ``request``; ``report`` is called with files done and in all.
+
+    Raises:
+        UserError: a folder without audio, no such evaluator, unequal sets, missing captions, fewer than two good clips,
+            or, with ``strict``, a file that cannot be scored.
+    """
+    listener = open_evaluator(request.evaluator)  # a wrong name or checkpoint shows before the work
+    real, made = find_audio(request.reference), find_audio(request.generated)
+    paired, notes = are_paired(real, made), list[str]()
+    if paired:
+        real, made, notes = partners(real, made)
+    captions = {name: _caption(request, name) for name in made}
+    tasks = [*map(Task, real.values()), *(Task(path, captions[name]) for name, path in made.items())]
+    heard = hear_files(tasks, request.evaluator, request.jobs, lambda done: report(done, len(tasks)), at_once)
+    reference = [Clip(name, one) for name, one in zip(real, heard)]
+    generated = [Clip(name, one, captions[name] or "") for name, one in zip(made, heard[len(real) :])]
+    notes += _problems([task.path for task in tasks], heard, request.strict)
+    reference, generated = (pair if paired else match)(reference, generated, request.n)
+    if len(generated) < min(len(real), len(made)):
+        notes.append(f"{len(generated):,} of {min(len(real), len(made)):,} clips of each set are scored")
+    scores = _panel(reference, generated, listener, paired)
+    return Score(_metrics(scores), scores.details, [*notes, *_doubts(reference, generated)])
+
+
+def _caption(request: Request, name: str) -> str | None:
+    if request.captions and name not in request.captions:
+        raise UserError(f"no caption for {name} of {request.generated}; add a row with that path to the captions")
+    return request.captions.get(name)
+
+
+def _problems(paths: Sequence[Path], heard: Sequence[Heard], strict: bool) -> list[str]:
+    """One line per file that cannot be scored."""
+    bad = [f"{path}: {one.problem}" for path, one in zip(paths, heard) if one.problem]
+    if bad and strict:
+        more = f" ({len(bad)} such files)" if len(bad) > 1 else ""
+        raise UserError(f"{bad[0]}; mend or remove it, or leave out --strict{more}")
+    return [f"left out: {line}" for line in bad]
+
+
+def _panel(reference: Sequence[Clip], generated: Sequence[Clip], listener: Evaluator, paired: bool) -> PanelScores:
+    from benchmarks.evaluators.panel import clip_scores, panel
+
+    real, made = hearing([clip.heard for clip in reference]), hearing([clip.heard for clip in generated])
+    about = {"paired_by_name": paired, **_about("reference", reference), **_about("generated", generated)}
+    return panel(real, made, listener, clip_scores(made, real if paired else None, listener.name), {}, about)
+
+
+def _metrics(scores: PanelScores) -> dict[str, Metric]:
+    from benchmarks.metrics.catalogue import about
+
+    found = scores.intervals(range(len(scores.generated.embeddings)))
+    return {
+        name: metric(one.estimate, low=one.low, high=one.high, n=one.n_items, better=about(name).better)
+        for name, one in found.items()
+    }
+
+
+def _doubts(reference: Sequence[Clip], generated: Sequence[Clip]) -> list[str]:
+    """What makes a comparison of the two sets doubtful."""
+    notes = []
+    lengths = [statistics.median(clip.heard.seconds for clip in clips) for clips in (reference, generated)]
+    if max(lengths) > 1.1 * min(lengths):
+        notes.append(
+            f"doubtful: reference clips last {lengths[0]:.3g} s, generated ones {lengths[1]:.3g} s; cut them alike"
+        )
+    lowest = [min(clip.heard.rate for clip in clips) for clips in (reference, generated)]
+    if lowest[0] != lowest[1]:
+        notes.append(
+            f"doubtful: lowest sample rates {lowest[0]} and {lowest[1]} Hz; a narrower band alone moves distances"
+        )
+    for kind, clips in (("reference", reference), ("generated", generated)):
+        if silent := sum(clip.heard.silent for clip in clips):
+            notes.append(f"{kind}: {silent} of {len(clips)} clips are silent, and are scored as they are")
+        if repeated := len(clips) - len({clip.heard.digest for clip in clips}):
+            notes.append(f"{kind}: {repeated} clips are copies of others, to the last sample")
+    return notes
+
+
+def _about(kind: str, clips: Sequence[Clip]) -> dict[str, Any]:
+    """Rates, lengths, number of silent clips and a digest of all content."""
+    lengths = [clip.heard.seconds for clip in clips]
+    content = "".join(sorted(clip.heard.digest for clip in clips))
+    about = {
+        "sample_rates": sorted({clip.heard.rate for clip in clips}),
+        "seconds": {"least": min(lengths), "median": statistics.median(lengths), "most": max(lengths)},
+        "silent_clips": sum(clip.heard.silent for clip in clips),
+        "content": hashlib.sha256(content.encode()).hexdigest()[:16],
+    }
+    return {f"{name}_{kind}": value for name, value in about.items()}
