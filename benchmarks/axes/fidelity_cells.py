@@ -88,6 +88,8 @@ def _arm(arm: ArmChoice, seed: int, study: Study, shared: dict[str, Any], how: d
         "sampler": to_dict(paradigm.sampler(arm.sampler)),
         "seed": seed,
     }
+    if seed != study.seeds[0]:
+        how = {**how, "keep_audio": 0}  # one training run of each arm to listen to is enough
     updates = sorted({*train.snapshots, train.updates})
     return [
         Cell(
