@@ -24,16 +24,17 @@ def a_cell(arm: str, peer: str | None = None, sampler: dict[str, Any] | None = N
     """A cell of the latency axis; ``setting`` replaces its defaults (``layers``, ``d_model`` and ``paradigm`` too)."""
     paradigm = setting.pop("paradigm", arm)
     options = setting.pop("options", {})
-    backbone = {"d_model": setting.pop("d_model", 1024), "n_layers": setting.pop("layers", 24)}
+    backbone = {"d_model": setting.pop("d_model", 1024), "n_layers": setting.pop("layers", 24), "text": "cross"}
+    rate = setting.pop("frame_rate", 50.0)
     given = {
         "batch": 1, "seconds": 10.0, "text_tokens": 64, "device": "cuda", "hardware": "NVIDIA H200", "threads": 1,
-        "dtype": "bfloat16", "decoder": "none", "compile": False, "first_audio_seconds": 0.5, **setting,
+        "dtype": "bf16", "decoder": "none", "compile": False, "first_audio_seconds": 0.5, **setting,
     }  # fmt: skip
-    given["frames"] = int(given["seconds"] * 50)
+    given["frames"] = int(given["seconds"] * rate)
     return {
         "axis": "latency", "version": 1,
         "model": {"paradigm": paradigm, "options": options, "backbone": backbone},
-        "latent": {"name": "encodec", "frame_rate_hz": 50.0, "dim": 128, "codebooks": 4, "cardinality": 2048},
+        "latent": {"name": "encodec", "frame_rate_hz": rate, "dim": 128, "codebooks": 4, "cardinality": 2048},
         "sampler": SAMPLERS[paradigm] | (sampler or {}), "setting": given, "peer": peer, "protocol": {}, "seed": 0,
     }  # fmt: skip
 
@@ -89,33 +90,35 @@ def save(results: Path, study: str, arm: str, share: float = 0.0, created: str =
 
 
 def example(results: Path) -> None:
-    """A whole folder: sweeps over batch, duration, layers and iterations x steps on a GPU, a few cells on a CPU."""
+    """A whole folder: sweeps over batch, duration, layers and sampler steps on a GPU, and a few cells on a CPU."""
     for batch in (1, 2, 4, 8, 16, 32, 64, 128, 256):
         saturation = 0.25 + 0.5 * math.log2(batch) / 8
-        save(results, "latency_batch", "ar", saturation, batch=batch)
-        save(results, "latency_batch", "mntp", saturation * 0.6, batch=batch)
-        save(results, "latency_batch", "mar", saturation * 0.8, batch=batch)
-        for steps in (10, 50):
-            save(
-                results, "latency_batch", f"fm_euler{steps}", 0.7, batch=batch, paradigm="fm", sampler={"steps": steps}
-            )
-    for batch in (1, 8, 64):
-        save(results, "latency_batch", "ar", 0.12, batch=batch, peer="transformers")
+        for rate in (25.0, 50.0):
+            setting = {"batch": batch, "frame_rate": rate}
+            for arm, relative in {"ar": 1.0, "mar": 0.8, "mntp": 0.6}.items():
+                save(results, "latency_batch", arm, saturation * relative, **setting)
+            for steps in (200, 50, 10):
+                sampler = {"steps": steps}
+                save(results, "latency_batch", f"fm-{steps}", 0.7, paradigm="fm", sampler=sampler, **setting)
+            if batch in (1, 8, 64):
+                save(results, "latency_batch", "ar", 0.12, peer="transformers", **setting)
     save(results, "latency_batch", "ar", batch=512, status="oom", reason="CUDA out of memory: 150 GiB asked for")
-    for seconds in (5.0, 10.0, 20.0, 40.0):
-        for batch in (1, 16, 64):
-            for arm in ("ar", "fm"):
-                share = SHARES[arm]
-                unmet = ("spread: 3.1%, not 2%",) if seconds == 40 else ()
-                save(results, "latency_duration", arm, share, batch=batch, seconds=seconds, unmet=unmet)
+    for seconds in (5.0, 10.0, 20.0, 30.0, 40.0):
+        unmet = ("spread: 3.1%, not 2%",) if seconds == 40 else ()
+        for layers in (2, 24):
+            for batch in (1, 8, 64):
+                setting = {"batch": batch, "seconds": seconds, "layers": layers, "unmet": unmet}
+                save(results, "latency_duration", "ar", **setting)
+                save(results, "latency_duration", "fm-50", paradigm="fm", **setting)
     for layers in (2, 4, 8, 16, 24):
         for arm in ("ar", "fm"):
-            save(results, "latency_layers", arm, layers=layers, batch=8)
+            for batch in (2, 8):
+                save(results, "latency_layers", arm, layers=layers, batch=batch)
     for iterations in (4, 8, 16, 32, 64):
         for steps in (25, 50, 100, 200):
             slow = {"status": "timeout", "reason": "600 s were not enough"} if iterations * steps == 12800 else {}
             sampler = {"iterations": iterations, "diffusion_steps": steps}
-            save(results, "impact_table8", "mar", batch=8, sampler=sampler, **slow)
-    cpu = {"device": "cpu", "hardware": "AMD EPYC", "threads": 2, "dtype": "float32"}
+            save(results, "latency_steps", "mar", batch=8, sampler=sampler, **slow)
+    cpu = {"device": "cpu", "hardware": "AMD EPYC", "threads": 2, "dtype": "fp32"}
     for arm in ("ar", "fm", "mar", "mntp"):
         save(results, "latency_batch", arm, seconds=2.0, **cpu)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 DPI = 80
 GREY = "0.45"  # what is no arm: references, published points, roofs
-SHADES = ((0.0, 1), (0.45, 1), (0.45, 0), (0.7, 1))  # of a paradigm's arms: share of (1) white or (0) black mixed in
+# Of a paradigm's arms: the share mixed in, of white (1) or black (0).
+SHADES = ((0.0, 1), (0.35, 0), (0.45, 1), (0.65, 0), (0.65, 1), (0.2, 1))
 
 
 def arm_colours(arms: Mapping[str, str]) -> dict[str, Any]:
@@ -29,10 +31,15 @@ def arm_colours(arms: Mapping[str, str]) -> dict[str, Any]:
     known = paradigms.names()
     order = {name: i for i, name in enumerate(dict.fromkeys([*known, *arms.values()]))}
     colours: dict[str, Any] = {}
-    for label, paradigm in sorted(arms.items(), key=lambda arm: arm[0] != arm[1]):
+    for label, paradigm in sorted(arms.items(), key=lambda arm: (arm[0] != arm[1], natural(arm[0]))):
         share, end = SHADES[sum(arms[other] == paradigm for other in colours) % len(SHADES)]
         colours[label] = tuple(part + (end - part) * share for part in to_rgb(f"C{order[paradigm] % 10}"))
     return colours
+
+
+def natural(text: str) -> list[tuple[float, str]]:
+    """Sort key by which ``fm-10`` stands before ``fm-200`` and after ``fm``."""
+    return [(float(part), "") if part.isdigit() else (-1.0, part) for part in re.split(r"(\d+)", text)]
 
 
 def canvas(rows: int, columns: int, width: float, height: float) -> tuple[Figure, Any]:
@@ -43,13 +50,13 @@ def canvas(rows: int, columns: int, width: float, height: float) -> tuple[Figure
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def save(figure: Figure, path: Path) -> Path:
-    """Write a PNG with a palette, a third of the size of true colour; returns ``path``."""
+def save(figure: Figure, path: Path, colours: int = 128) -> Path:
+    """Write a PNG with a palette of so many colours, a third of the size of true colour; returns ``path``."""
     from PIL import Image
 
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)
-    picture = Image.open(buffer).convert("RGB").quantize(colors=128)
+    picture = Image.open(buffer).convert("RGB").quantize(colors=colours)
     with atomic_path(path) as temporary:
         picture.save(temporary, format="PNG", optimize=True)
     return path

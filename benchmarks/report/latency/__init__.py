@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from benchmarks.report.latency.published import Stated
     from benchmarks.report.latency.words import Findings
 
-KNOBS = ("seconds", "layers", "steps", "frame_rate_hz", "text_tokens")  # each gets a figure where it is swept
-
 
 def chapter(studies: Sequence[StudyRecords], home: Path) -> Chapter:
     """Tables, figures and words of all studies of latency."""
@@ -46,16 +44,15 @@ def chapter(studies: Sequence[StudyRecords], home: Path) -> Chapter:
 
 def _draw(group: Group, results: Path, colours: Mapping[str, Any], published: Sequence[Stated]) -> Findings:
     """Write all figures of a place."""
-    from benchmarks.report.latency.curves import batch_figure, heat_map, knob_figure
+    from benchmarks.report.latency.curves import curves, heat_map
     from benchmarks.report.latency.limits import roofline, shares
     from benchmarks.report.latency.words import Findings
 
     own = _save({"shares": shares(group, colours), "roofline": roofline(group, colours)}, results, group)
     sheets = []
     for sheet in group.sheets:
-        figures = {"batch": batch_figure(sheet, colours, published)}
-        figures |= {knob: knob_figure(sheet, knob, colours) for knob in KNOBS if knob in sheet.swept}
-        sheets.append(_save({**figures, "heat": heat_map(sheet)}, sheet.folder, group))
+        figures = {**curves(sheet, colours, published), "heat": heat_map(sheet)}
+        sheets.append(_save(figures, sheet.folder, group))
     return Findings(group, own, sheets)
 
 
@@ -64,4 +61,6 @@ def _save(figures: Mapping[str, Figure | None], folder: Path, group: Group) -> d
 
     target = folder / "figures"
     named = {name: figure for name, figure in figures.items() if figure is not None}
-    return {name: save(figure, target / f"latency-{group.place.slug}-{name}.png") for name, figure in named.items()}
+    return {
+        name: save(figure, target / f"latency-{group.place.slug}-{name}.png", 256) for name, figure in named.items()
+    }

@@ -14,7 +14,7 @@ from benchmarks.report.latency import units
 from benchmarks.report.latency.points import Point, Sheet, number
 from benchmarks.report.latency.published import Stated
 
-EQUAL = ("seconds", "frame_rate_hz", "layers", "text_tokens", "decoder", "compile")
+EQUAL = ("frame_rate_hz", "layers", "seconds", "text_tokens", "text", "decoder", "compile")
 Lead = Mapping[float, int]  # batch -> 1: AR is ahead, -1: FM is, 0: undecided
 
 
@@ -41,7 +41,7 @@ def crossovers(sheet: Sheet) -> list[Crossover]:
             measured = {batch: _ahead(ar[batch], fm[batch]) for batch in shared}
             bound = {batch: _by_bound(ar[batch], fm[batch]) for batch in shared}
             names = [label(sheet, point, "batch", *same) for point in (a, b)]
-            setting = ", ".join(f"{knob.replace('_', ' ')} {units.knob(a.knobs[knob])}" for knob in same)
+            setting = ", ".join(units.named(knob, a.knobs[knob]) for knob in same)
             found.append(Crossover(names[0], names[1], setting, measured, bound))
     return found
 
@@ -58,7 +58,7 @@ def series(sheet: Sheet, paradigm: str) -> dict[str, dict[float, Point]]:
 def label(sheet: Sheet, point: Point, *without: str) -> str:
     """The system with the swept knobs that tell its series apart, ``without`` those on an axis."""
     knobs = [
-        f"{knob.replace('_', ' ')} {units.knob(point.knobs[knob])}"
+        units.named(knob, point.knobs[knob])
         for knob in sheet.swept
         if knob not in without and point.knobs.get(knob) is not None
     ]
@@ -67,11 +67,14 @@ def label(sheet: Sheet, point: Point, *without: str) -> str:
 
 def sentences(sheet: Sheet, published: Sequence[Stated]) -> list[str]:
     """Every pair's crossover in words, then what papers state; none without a pair."""
-    said = []
+    alike: dict[tuple[str, str], list[str]] = {}  # names and what is said of them -> the settings it holds for
     for pair in crossovers(sheet):
-        where = f" ({pair.setting})" if pair.setting else ""
         told = f"measured, {_told(pair.measured)}; by the bound, {_told(pair.bound)}"
-        said.append(f"{pair.ar} against {pair.fm}{where}: {told}.")
+        alike.setdefault((f"{pair.ar} against {pair.fm}", told), []).append(pair.setting)
+    said = []
+    for (names, told), settings in alike.items():
+        where = f" ({'; '.join(settings)})" if any(settings) else ""
+        said.append(f"{names}{where}: {told}.")
     for claim in published if said else ():
         if claim.metric == "crossover_batch_size":
             hardware = f"{claim.hardware}, {units.knob(claim.layers)} layers"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.report.drawing import GREY, canvas
 from benchmarks.report.latency import units
-from benchmarks.report.latency.crossover import label
+from benchmarks.report.latency.crossover import EQUAL, label
 from benchmarks.report.latency.points import Point, Sheet, number
 from benchmarks.report.latency.published import Stated
 
@@ -21,55 +21,81 @@ if TYPE_CHECKING:
 Colours = Mapping[str, Any]
 Value = Callable[[Point], float | None]
 MARKERS = "osD^vP"
-AXES = {"seconds": "seconds of audio", "frame_rate_hz": "frame rate (Hz)", "text_tokens": "text tokens"}
-PANELS = 4  # of one figure, at most
+HEAT = ("iterations", "diffusion_steps")
+PANELS = 4  # rows and columns of one figure, at most
+SCALES: dict[str, tuple[Value, Value]] = {  # y axis -> measured, and by the bound
+    "clips per second": (lambda p: p.value("throughput_clips_per_s"), lambda p: _per_second(p.value("bound_s"), p)),
+    "seconds per batch": (lambda p: p.value("latency_s"), lambda p: p.value("bound_s")),
+}
 
 
-def batch_figure(sheet: Sheet, colours: Colours, published: Sequence[Stated]) -> Figure | None:
-    """Clips per second and latency against batch, both axes logarithmic."""
-    if not _varies(sheet, "batch", at_least=3):
-        return None
-    figure, axes = canvas(1, 2, 10.5, 3.8)
-    throughput, latency = axes[0]
-    _lines(throughput, sheet, "batch", colours, lambda p: p.value("throughput_clips_per_s"), _bound_throughput)
-    _lines(latency, sheet, "batch", colours, lambda p: p.value("latency_s"), lambda p: p.value("bound_s"))
-    _stated(throughput, claims(sheet, published))
-    for axis, name in ((throughput, "clips per second"), (latency, "seconds per batch")):
-        axis.set(xscale="log", yscale="log", xlabel="batch", ylabel=name)
-        _ticks(axis, sheet, "batch")
-    figure.legend(*latency.get_legend_handles_labels(), loc="outside right upper", fontsize=8, frameon=False)
+def curves(sheet: Sheet, colours: Colours, published: Sequence[Stated]) -> dict[str, Figure]:
+    """Knob -> figure, for the swept knob with the most values (several, where they have equally many)."""
+    counts = {knob: len(_values(sheet.points, knob)) for knob in ("batch", *sheet.swept) if knob in sheet.swept}
+    most = max(counts.values(), default=0)
+    chosen = [knob for knob, count in counts.items() if count == most > 1 and knob not in HEAT]
+    return {knob: against(sheet, knob, colours, published) for knob in chosen}
+
+
+def against(sheet: Sheet, knob: str, colours: Colours, published: Sequence[Stated]) -> Figure:
+    """Latency (against batch: throughput too) against a knob; a row per value of another, a column per batch."""
+    other = next((name for name in EQUAL if name in sheet.swept and name != knob), "")
+    rows = _panels(sheet.points, other)
+    batches = [] if knob == "batch" else _panels(sheet.points, "batch" if "batch" in sheet.swept else "")
+    count = len(batches) or len(SCALES)
+    figure, axes = canvas(len(rows), count, 3.6 * count + 2.6, 3.3 * len(rows) + 0.3)
+    for line, (name, points) in zip(axes, rows):
+        for axis, y in zip(line, SCALES if knob == "batch" else ()):
+            _panel(axis, sheet, points, (knob, other), y, colours)
+            axis.set_title(name, fontsize=9)
+        for axis, (batch, own) in zip(line, batches):
+            _panel(axis, sheet, [p for p in own if p in points], (knob, "batch", other), "seconds per batch", colours)
+            axis.set_title(", ".join(filter(None, (batch, name))), fontsize=9)
+    for axis in axes[:, 0] if knob == "batch" else ():
+        _stated(axis, claims(sheet, published))
+    named = {name: handle for axis in axes.flat for handle, name in zip(*axis.get_legend_handles_labels())}
+    legend = figure.legend(named.values(), named.keys(), loc="outside right upper", fontsize=8, frameon=False)
+    for text in legend.get_texts():
+        text.set_fontstyle("italic" if "stated" in text.get_text() else "normal")
     return figure
 
 
-def knob_figure(sheet: Sheet, knob: str, colours: Colours) -> Figure | None:
-    """Latency against a knob, a panel per batch where batch is swept too."""
-    batches = sorted({number(p.knobs["batch"]) for p in sheet.points if p.good and number(p.knobs.get(knob)) > 0})
-    if not _varies(sheet, knob):
-        return None
-    shown = batches if len(batches) <= PANELS else [batches[round(i * (len(batches) - 1) / 3)] for i in range(PANELS)]
-    figure, axes = canvas(1, len(shown), 3.4 * len(shown) + 2.6, 3.5)
-    for axis, batch in zip(axes[0], shown):
-        part = [p for p in sheet.points if number(p.knobs["batch"]) == batch]
-        _lines(axis, sheet, knob, colours, lambda p: p.value("latency_s"), lambda p: p.value("bound_s"), part)
-        axis.set(yscale="log", xlabel=AXES.get(knob, knob.replace("_", " ")), title=f"batch {batch:g}")
-        _ticks(axis, sheet, knob)
-    axes[0][0].set_ylabel("seconds per batch")
-    named = {name: handle for axis in axes[0] for handle, name in zip(*axis.get_legend_handles_labels())}
-    figure.legend(named.values(), named.keys(), loc="outside right upper", fontsize=8, frameon=False)
-    return figure
+def _panel(axis: Any, sheet: Sheet, points: Sequence[Point], knobs: tuple[str, ...], y: str, colours: Colours) -> None:
+    """One line per series against the first of ``knobs`` (the others are fixed in the panel), its bound as dots."""
+    knob, (value, bound) = knobs[0], SCALES[y]
+    found: dict[str, list[Point]] = {}
+    for point in points:
+        if point.good and number(point.knobs.get(knob)) > 0:
+            found.setdefault(label(sheet, point, *knobs), []).append(point)
+    drawn: dict[tuple[str, str], int] = {}
+    for name, line in found.items():
+        line.sort(key=lambda p: number(p.knobs[knob]))
+        kind, colour = (line[0].paradigm, line[0].peer), colours[line[0].arm]
+        nth = drawn[kind] = drawn.get(kind, -1) + 1
+        shape, style = MARKERS[nth % len(MARKERS)], {"color": colour, "linewidth": 1.4, "markersize": 4.5}
+        xs, ys = [number(p.knobs[knob]) for p in line], [value(p) for p in line]
+        if line[0].peer:
+            axis.plot(xs, ys, f"{shape}--", label=name, mfc="white", **style)
+        else:
+            axis.plot(xs, ys, f"{shape}-", label=name, **style)
+            axis.plot(xs, [bound(p) for p in line], ":", color=colour, linewidth=1, alpha=0.8)
+    axis.set(yscale="log", xlabel=units.heading(knob), ylabel=y)
+    if knob == "batch":
+        axis.set_xscale("log")
+    axis.grid(alpha=0.3)
+    _ticks(axis, _values(points, knob))
 
 
 def heat_map(sheet: Sheet) -> Figure | None:
     """Latency over decoding iterations x diffusion steps, a panel per series; a cell without one shows its status."""
     from matplotlib.colors import LogNorm
 
-    knobs = ("iterations", "diffusion_steps")
-    if not all(knob in sheet.swept for knob in knobs):
+    if not all(knob in sheet.swept for knob in HEAT):
         return None
     maps: dict[str, list[Point]] = {}
     for point in sheet.points:
-        if all(point.knobs.get(knob) is not None for knob in knobs):
-            maps.setdefault(label(sheet, point, *knobs), []).append(point)
+        if all(point.knobs.get(knob) is not None for knob in HEAT):
+            maps.setdefault(label(sheet, point, *HEAT), []).append(point)
     times = [p.value("latency_s") for points in maps.values() for p in points if p.good]
     if not times:
         return None
@@ -77,19 +103,19 @@ def heat_map(sheet: Sheet) -> Figure | None:
     shown = dict(list(maps.items())[:PANELS])
     figure, axes = canvas(1, len(shown), 4.2 * len(shown) + 0.4, 3.6)
     for axis, (name, points) in zip(axes[0], shown.items()):
-        _cells(axis, points, knobs, norm)
+        _cells(axis, points, norm)
         axis.set(xlabel="diffusion steps", ylabel="decoding iterations")
         axis.set_title(name, fontsize=9)
     return figure
 
 
-def _cells(axis: Any, points: Sequence[Point], knobs: tuple[str, str], norm: Any) -> None:
+def _cells(axis: Any, points: Sequence[Point], norm: Any) -> None:
     import numpy as np
 
-    ys, xs = (sorted({p.knobs[knob] for p in points}) for knob in knobs)
+    ys, xs = (sorted({p.knobs[knob] for p in points}) for knob in HEAT)
     grid = np.full((len(ys), len(xs)), np.nan)
     for p in points:
-        y, x = ys.index(p.knobs[knobs[0]]), xs.index(p.knobs[knobs[1]])
+        y, x = ys.index(p.knobs[HEAT[0]]), xs.index(p.knobs[HEAT[1]])
         value = p.value("latency_s") if p.good else None
         grid[y, x] = np.nan if value is None else value
         dark = value is not None and norm(value) < 0.55
@@ -100,31 +126,8 @@ def _cells(axis: Any, points: Sequence[Point], knobs: tuple[str, str], norm: Any
     axis.set_yticks(range(len(ys)), [f"{y:g}" for y in ys])
 
 
-def _lines(
-    axis: Any, sheet: Sheet, knob: str, colours: Colours, value: Value, bound: Value, points: Sequence[Point] = ()
-) -> None:
-    """One line per series against ``knob``, its bound as dots."""
-    found: dict[str, list[Point]] = {}
-    for point in points or sheet.points:
-        if point.good and number(point.knobs.get(knob)) > 0:
-            found.setdefault(label(sheet, point, knob, *(["batch"] if points else [])), []).append(point)
-    drawn: dict[str, int] = {}
-    for name, line in found.items():
-        line.sort(key=lambda p: number(p.knobs[knob]))
-        arm, peer = line[0].arm, bool(line[0].peer)
-        nth = drawn[line[0].system] = drawn.get(line[0].system, -1) + 1
-        xs, style = [number(p.knobs[knob]) for p in line], {"color": colours[arm], "linewidth": 1.4, "markersize": 4.5}
-        fill = "white" if peer else colours[arm]
-        marker = MARKERS[nth % len(MARKERS)]
-        axis.plot(xs, [value(p) for p in line], marker + ("--" if peer else "-"), label=name, mfc=fill, **style)
-        if not peer:
-            axis.plot(xs, [bound(p) for p in line], ":", color=colours[arm], linewidth=1, alpha=0.8)
-    axis.grid(alpha=0.3)
-
-
-def _bound_throughput(point: Point) -> float | None:
-    bound = point.value("bound_s")
-    return number(point.knobs["batch"]) / bound if bound else None
+def _per_second(seconds: float | None, point: Point) -> float | None:
+    return number(point.knobs["batch"]) / seconds if seconds else None
 
 
 def claims(sheet: Sheet, published: Sequence[Stated]) -> list[Stated]:
@@ -135,27 +138,33 @@ def claims(sheet: Sheet, published: Sequence[Stated]) -> list[Stated]:
 
 
 def _stated(axis: Any, found: Sequence[Stated]) -> None:
-    """Stars and slanted words; a plateau is a line from its first batch on."""
-    for claim in found:
+    """Hollow grey marks; a plateau is a line from its first batch on."""
+    for claim, marker in zip(found, "*XPD"):
         batch = claim.batch or 1
-        axis.plot([batch, claim.until_batch or batch], [claim.value] * 2, "--", color=GREY, linewidth=1)
-        axis.plot(batch, claim.value, "*", color="white", markeredgecolor=GREY, markersize=11, zorder=5)
-        text = f"{claim.paper}: {claim.system} {claim.value:g}\n({claim.hardware}, stated)"
-        side = {"ha": "right", "xytext": (-8, 4)} if batch > 32 else {"ha": "left", "xytext": (8, 4)}
-        where = {"xy": (batch, claim.value), "textcoords": "offset points", **side}
-        axis.annotate(text, fontsize=7, style="italic", color=GREY, **where)
+        axis.plot(
+            [batch, claim.until_batch or batch], [claim.value] * 2, f"{marker}--", color=GREY, linewidth=1, mfc="white",
+            markersize=10, markevery=[0], zorder=5, label=f"{claim.paper}, stated:\n{claim.system}, {claim.hardware}",
+        )  # fmt: skip
 
 
-def _varies(sheet: Sheet, knob: str, at_least: int = 2) -> bool:
-    return (
-        len({number(p.knobs.get(knob)) for p in sheet.points if p.good and number(p.knobs.get(knob)) > 0}) >= at_least
-    )
+def _panels(points: Sequence[Point], knob: str) -> list[tuple[str, list[Point]]]:
+    """Title and points for every value of ``knob``, spread over its range where there are many; one without a knob."""
+    values = _values(points, knob)
+    if not values:
+        return [("", list(points))]
+    if len(values) > PANELS:
+        values = [values[round(i * (len(values) - 1) / (PANELS - 1))] for i in range(PANELS)]
+    return [(units.named(knob, value), [p for p in points if p.knobs.get(knob) == value]) for value in values]
 
 
-def _ticks(axis: Any, sheet: Sheet, knob: str) -> None:
+def _values(points: Sequence[Point], knob: str) -> list[float]:
+    """The numbers that ``knob`` takes where there is a latency."""
+    return sorted({p.knobs[knob] for p in points if p.good and number(p.knobs.get(knob)) > 0})
+
+
+def _ticks(axis: Any, values: Sequence[float]) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator
 
-    values = sorted({p.knobs[knob] for p in sheet.points if p.good and number(p.knobs.get(knob)) > 0})
     axis.set_xticks(values, [f"{value:g}" for value in values])
     low, high = axis.get_ylim()
     axis.yaxis.set_major_locator(LogLocator(subs=(1,) if high / low > 1000 else (1, 2, 5)))

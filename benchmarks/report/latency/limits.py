@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.report.drawing import GREY, canvas
 from benchmarks.report.latency import units
 from benchmarks.report.latency.crossover import label
-from benchmarks.report.latency.points import Group, Point, number
+from benchmarks.report.latency.points import Group, Point, number, rank
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,8 +55,9 @@ def roofline(group: Group, colours: Mapping[str, Any]) -> Figure | None:
         color=GREY,
     )
     axis.set(xscale="log", yscale="log", xlabel="operations per byte that must move", ylabel="operations per second")
+    axis.set_ylim(top=2.5 * flops)
     axis.grid(alpha=0.3)
-    for arm in dict.fromkeys(p.arm for p in points):
+    for arm in dict.fromkeys(p.arm for p in sorted(points, key=rank)):
         axis.plot([], [], "o", color=colours[arm], label=arm)
     if any(p.peer for p in points):
         axis.plot([], [], "o", color=GREY, mfc="white", label="peers: open")
@@ -67,7 +68,7 @@ def roofline(group: Group, colours: Mapping[str, Any]) -> Figure | None:
 def shares(group: Group, colours: Mapping[str, Any]) -> Figure | None:
     """A bar per system to the median of its shares of the bound, a dot per measurement, larger for larger batches."""
     systems: dict[str, list[Point]] = {}
-    for point in group.points:
+    for point in sorted(group.points, key=rank):
         if point.good and point.value("bound_ratio") is not None:
             systems.setdefault(point.system, []).append(point)
     if not systems:

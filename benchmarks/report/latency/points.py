@@ -16,6 +16,7 @@ from typing import Any
 import paradigms
 from benchmarks.records import Metric, Record, latest
 from benchmarks.report.chapter import StudyRecords
+from benchmarks.report.drawing import natural
 from common.config import flat
 
 KNOBS = {  # name -> where a cell keeps it; the settings of its sampler and the paradigm's options follow
@@ -24,6 +25,7 @@ KNOBS = {  # name -> where a cell keeps it; the settings of its sampler and the 
     "frame_rate_hz": ("latent", "frame_rate_hz"),
     "layers": ("model", "backbone", "n_layers"),
     "text_tokens": ("setting", "text_tokens"),
+    "text": ("model", "backbone", "text"),
     "decoder": ("setting", "decoder"),
     "compile": ("setting", "compile"),
 }
@@ -145,7 +147,7 @@ def make_groups(studies: Sequence[StudyRecords]) -> list[Group]:
             held.setdefault(place, {})[(point.system, str(point.knobs))] = point
             newest[place] = max(newest.get(place, ""), record.created)
         for place, points in held.items():
-            ordered = sorted(points.values(), key=_rank)
+            ordered = sorted(points.values(), key=rank)
             sheets.setdefault(place, []).append(Sheet(study.name, study.folder, place, ordered))
     return [
         Group(place, sheets[place])
@@ -163,10 +165,11 @@ def sort_key(value: Any) -> tuple[float, str]:
     return number(value), str(value)
 
 
-def _rank(point: Point) -> tuple[Any, ...]:
+def rank(point: Point) -> tuple[Any, ...]:
+    """Orders points: by paradigm, arm, ours before its peer, then by knobs."""
     known = paradigms.names()
     order = known.index(point.paradigm) if point.paradigm in known else len(known)
-    return order, point.arm, point.peer, [sort_key(value) for value in point.knobs.values()]
+    return order, natural(point.arm), point.peer, [sort_key(value) for value in point.knobs.values()]
 
 
 def _place(record: Record) -> Place:

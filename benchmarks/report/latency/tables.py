@@ -15,7 +15,7 @@ from benchmarks.report.latency import units
 from benchmarks.report.latency.points import Point, Sheet, sort_key
 from benchmarks.report.table import Table
 
-CSV_KNOBS = ("batch", "seconds", "frame_rate_hz", "layers", "text_tokens", "decoder", "compile")
+CSV_KNOBS = ("batch", "seconds", "frame_rate_hz", "layers", "text_tokens", "text", "decoder", "compile")
 COLUMNS: dict[
     str, tuple[str, Callable[[float], str]]
 ] = {  # heading -> metric and how to show it; empty ones are left out
@@ -58,7 +58,7 @@ def in_short(sheet: Sheet) -> Table:
         reached = f" ({units.share(share)})" if point.good and share is not None else ""
         lines.setdefault(setting, {})[point.system] = text + reached
     body = [[*setting, *(cells.get(system, "") for system in systems)] for setting, cells in lines.items()]
-    return Table([*(knob.replace("_", " ") for knob in sheet.swept), *systems], body)
+    return Table([*map(units.heading, sheet.swept), *systems], body)
 
 
 def measurements(sheet: Sheet) -> Table:
@@ -77,7 +77,7 @@ def measurements(sheet: Sheet) -> Table:
         n = [str(point.metric("latency_s").n or "")]
         body.append([point.system, *(units.knob(point.knobs.get(knob)) for knob in sheet.swept), *shown, *n])
     italic = frozenset(i for i, point in enumerate(sheet.points) if point.peer)
-    header = ["system", *(knob.replace("_", " ") for knob in sheet.swept), *held, "n"]
+    header = ["system", *map(units.heading, sheet.swept), *held, "n"]
     return Table(header, body, italic=italic, notes=notes.lines())
 
 
@@ -113,7 +113,7 @@ def peers(sheet: Sheet) -> Table | None:
         body.append([peer.arm, peer.peer, *knobs, *times, _ratio(own, peer), *shares])
     if not body:
         return None
-    header = ["arm", "peer", *(knob.replace("_", " ") for knob in sheet.swept), "latency, ours", "latency, peer"]
+    header = ["arm", "peer", *map(units.heading, sheet.swept), "latency, ours", "latency, peer"]
     return Table([*header, "peer / ours", "share of bound, ours", "share of bound, peer"], body, notes=notes.lines())
 
 

@@ -8,6 +8,13 @@ from typing import Any
 from benchmarks.records import Metric
 
 NONE = "–"
+NAMED = {
+    "batch": "batch {}", "seconds": "{} s", "frame_rate_hz": "{} Hz", "layers": "{} layers", "steps": "{} steps",
+    "text_tokens": "{} text tokens", "iterations": "{} iterations", "diffusion_steps": "{} diffusion steps",
+    "solver": "{}", "compile": "compiled: {}",
+}  # fmt: skip
+TEXTS = {"cross": "text by cross-attention", "prefix": "text as prefix", "none": "no text"}
+HEADINGS = {"seconds": "seconds of audio", "frame_rate_hz": "frame rate (Hz)"}
 
 
 def seconds(value: float) -> str:
@@ -55,6 +62,18 @@ def knob(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def named(name: str, value: Any) -> str:
+    """A knob with its value in words: ``24 layers``, ``25 Hz``."""
+    text = knob(value)
+    words = NAMED.get(name, heading(name) + " {}")
+    return TEXTS.get(text, text) if name == "text" else words.format(text)
+
+
+def heading(name: str) -> str:
+    """A knob's name, for columns and axes."""
+    return HEADINGS.get(name, name.replace("_", " "))
 
 
 def rate(value: float) -> str:

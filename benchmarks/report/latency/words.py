@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from benchmarks.report.latency.tables import in_short, measurements, peers
 from benchmarks.report.markup import folded, image, link
 
 TITLE = "Latency and throughput"
+README_BATCHES = (1, 8, 64, 256)
 LONG = 16  # lines; a longer table opens on a click, with a short one above
 SHORT = "Latency of one batch, in brackets the share of the bound that is reached"
 GUIDE = """\
@@ -33,7 +35,7 @@ CLOCKED = {
     "encodec": "sampler and EnCodec decoder",
     "builtin": "sampler and built-in decoder",
 }
-COMMON = ("batch", "seconds", "frame_rate_hz", "layers", "text_tokens")
+COMMON = ("batch", "seconds", "frame_rate_hz", "layers", "text_tokens", "text")
 KNOB_TITLES = {
     "seconds": "duration", "layers": "depth", "frame_rate_hz": "frame rate", "text_tokens": "length of the text",
 }  # fmt: skip
@@ -65,10 +67,11 @@ def summary(sheet: Sheet, published: Sequence[Stated]) -> str:
 
 
 def readme(found: Sequence[Findings], published: Sequence[Stated]) -> str:
-    """The first place's sweep over batch, or its first study, in short."""
-    sheets = found[0].group.sheets
-    sheet = next((one for one in sheets if "batch" in one.swept), sheets[0])
-    parts = [f"Speed on {sheet.place.title}; {held(sheet)}. {SHORT}:", in_short(sheet).markdown()]
+    """The first place's broadest sweep over batch, or its broadest study, in short."""
+    sheet = max(found[0].group.sheets, key=lambda one: ("batch" in one.swept, len({p.paradigm for p in one.points})))
+    few = [point for point in sheet.points if point.knobs.get("batch") in README_BATCHES]
+    shown = dataclasses.replace(sheet, points=few or sheet.points)
+    parts = [f"Speed on {sheet.place.title}; {held(sheet)}. {SHORT}:", in_short(shown).markdown()]
     return "\n\n".join([*parts, "\n".join(f"- {said}" for said in sentences(sheet, published))]).rstrip()
 
 
@@ -110,16 +113,9 @@ def _held(sheet: Sheet, name: str) -> str:
     values = {units.knob(p.knobs[name]): p for p in sheet.points if p.knobs.get(name) is not None}
     if len(values) != 1:
         return ""
-    shown = next(iter(values))
     frames = {p.record.cell.get("setting", {}).get("frames") for p in sheet.points}
-    texts = {
-        "batch": f"batch {shown}",
-        "seconds": f"{shown} s" + (f" ({frames.pop()} frames)" if len(frames) == 1 else ""),
-        "frame_rate_hz": f"{shown} Hz",
-        "layers": f"{shown} layers",
-        "text_tokens": f"{shown} text tokens",
-    }
-    return texts[name]
+    counted = f" ({frames.pop()} frames)" if name == "seconds" and len(frames) == 1 else ""
+    return units.named(name, next(iter(values))) + counted
 
 
 def _sampler(sheet: Sheet, point: Point) -> str:
