@@ -13,7 +13,7 @@ from types import FrameType
 
 import typer
 
-from benchmarks.commands import codec, doctor, evaluator, listing, models, report, run, sample, score, train
+from benchmarks.commands import codec, compare, doctor, evaluator, listing, models, report, run, sample, score, train
 from common.errors import UserError
 
 HELP = """A controlled comparison of generative paradigms for text-to-music: one backbone, one loop, one referee.
@@ -40,6 +40,7 @@ app.command("report")(report.report)
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("score")(score.score)
+app.command("compare")(compare.compare)
 app.command("models")(models.models)
 app.command("list")(listing.list_)
 app.command("doctor")(doctor.doctor)

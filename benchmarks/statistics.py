@@ -7,7 +7,8 @@ Conventions (DESIGN.md, section 4, rule 6):
   replacement, and an item counts as often as the product says: the pigeonhole bootstrap (Owen, 2007, "The pigeonhole
   bootstrap", Annals of Applied Statistics 1(2), section 3). It is a little wide where neither effect matters, and a
   little narrow where seeds matter and are fewer than about ten: give several seeds.
-- Arms are compared on the differences of the same prompts and seeds, never as two unrelated samples.
+- Arms are compared on the differences of the same prompts and seeds, never as two unrelated samples; for set-level
+  metrics on the differences of each prompt's contribution (jackknife).
 - Intervals are percentiles of the draws (Efron and Tibshirani, 1993, chapter 13). For set-level metrics (a Frechet
   distance) a draw with repeats holds fewer distinct items, which shifts such a metric as a smaller n would; there the
   draws are centred on the estimate first, since only their spread is meant.
@@ -62,8 +63,8 @@ class Comparison:
     Attributes:
         difference: interval of score(A) - score(B).
         p_value: two-sided bootstrap p of "no difference", at least 2 / (n_draws + 1).
-        effect_size: Cohen's d_z, mean over standard deviation of the per-prompt differences; ``None`` for a set-level
-            metric, for fewer than two prompts, or where all differences are equal.
+        effect_size: Cohen's d_z, mean over standard deviation of the per-prompt differences; ``None`` for fewer than
+            two prompts, or where all differences are equal.
         higher_is_better: direction of the metric.
         margin: differences up to this size are called the same; ``None`` never says "same".
     """
@@ -128,6 +129,20 @@ def interval_of(
     return table.interval(_centred(table, metric, estimate, n_draws, seed), estimate, level)
 
 
+def contributions(metric: Callable[[Index], float], n: int) -> Float:
+    """What each of ``n`` items adds to a set-level metric, (n,): numbers whose mean is the metric of the whole set.
+
+    Jackknife pseudo-values, ``n m(all) - (n - 1) m(all but i)`` (Tukey, 1958; Efron and Tibshirani, 1993, section
+    11.5), moved so that their mean is the metric itself, bias included. Per-item numbers can be paired, clustered and
+    drawn like any score, so arms are compared on a set-level metric by ``compare``. Their spread errs to the wide side
+    (Efron and Stein, 1981). Only for metrics that change smoothly with one item, which nearest neighbours do not.
+    """
+    everyone = np.arange(n)
+    whole = metric(everyone)
+    pseudo = n * whole - (n - 1) * np.array([metric(np.delete(everyone, i)) for i in range(n)])
+    return pseudo - pseudo.mean() + whole
+
+
 def compare(
     values_a: ArrayLike,
     values_b: ArrayLike,
@@ -152,29 +167,6 @@ def compare(
     draws = table.mean_draws(n_draws, seed)
     difference = table.interval(draws, table.estimate, level)
     return Comparison(difference, _p_value(draws), table.effect_size(), higher_is_better, margin)
-
-
-def compare_of(
-    metric_a: Callable[[Index], float],
-    metric_b: Callable[[Index], float],
-    prompts: Labels,
-    seeds: Labels | None = None,
-    *,
-    higher_is_better: bool,
-    margin: float | None = None,
-    n_draws: int = 200,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Comparison:
-    """Compare two arms by a set-level metric, drawing the same prompts and seeds for both (see ``interval_of``)."""
-    table = _Clusters.of(np.zeros(len(prompts)), prompts, seeds)
-
-    def gap(index: Index) -> float:
-        return metric_a(index) - metric_b(index)
-
-    estimate = float(gap(np.arange(len(prompts))))
-    draws = _centred(table, gap, estimate, n_draws, seed)
-    return Comparison(table.interval(draws, estimate, level), _p_value(draws), None, higher_is_better, margin)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.evaluators import Evaluator, Hearing, score_set
-from benchmarks.statistics import compare_of, verdict
+from benchmarks.statistics import compare, verdict
 from common.errors import UserError
 
 RATE, N = 16_000, 24
@@ -90,7 +90,9 @@ def test_intervals_and_comparisons_cover_every_metric():
     for name, found in intervals.items():
         assert found.low <= near.set_metrics[name] <= found.high
     assert intervals["adherence_level_meter"].n_items == N // 2
-    gap = compare_of(near.set_level()["fad_meter"], far.set_level()["fad_meter"], prompts, higher_is_better=False)
+    shares = [scores.contributions()["fad_meter"] for scores in (near, far)]
+    assert shares[0].mean() == pytest.approx(near.set_metrics["fad_meter"])
+    gap = compare(*shares, prompts, higher_is_better=False)
     assert verdict(gap) == "better"
 
 

@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 
 from benchmarks.metrics.frechet import frechet_distance
-from benchmarks.statistics import Comparison, Interval, compare, compare_of, holm, interval, interval_of, judge, verdict
+from benchmarks.metrics.kad import KernelTable
+from benchmarks.statistics import (
+    Comparison,
+    Interval,
+    compare,
+    contributions,
+    holm,
+    interval,
+    interval_of,
+    judge,
+    verdict,
+)
 from common.errors import UserError
 
 PROMPTS, SEEDS = 40, 5
@@ -132,17 +143,46 @@ def test_a_table_shares_one_error_budget():
     assert judge({"alone": comparisons["row 0"]})["alone"].verdict == "better"
 
 
-def test_set_level_comparison_is_paired_on_prompts():
+def frechet_to(reference: np.ndarray, items: np.ndarray):
+    return lambda index: frechet_distance(reference, items[index]).value
+
+
+def test_contributions_have_the_metric_as_their_mean_and_are_the_scores_of_a_mean() -> None:
     rng = np.random.default_rng(6)
-    reference = rng.normal(size=(50, 4))
-    near, far = rng.normal(size=(50, 4)), rng.normal(size=(50, 4)) + 2.0
+    reference, items, scores = rng.normal(size=(50, 4)), rng.normal(size=(50, 4)), rng.normal(size=50)
+    shares = contributions(frechet_to(reference, items), 50)
+    assert shares.mean() == pytest.approx(frechet_distance(reference, items).value, rel=1e-9)
+    np.testing.assert_allclose(contributions(lambda index: float(scores[index].mean()), 50), scores, rtol=1e-9)
 
-    def distance(items):
-        return lambda index: frechet_distance(reference, items[index]).value
 
-    result = compare_of(distance(near), distance(far), np.arange(50), higher_is_better=False, n_draws=100)
-    assert verdict(result) == "better"
-    same = compare_of(distance(near), distance(near), np.arange(50), higher_is_better=False, n_draws=100)
+def test_spread_of_contributions_is_that_of_fresh_sets_or_wider() -> None:
+    reference = np.random.default_rng(7).normal(size=(60, 4))
+    sets = [np.random.default_rng(100 + i).normal(0.3, 1.0, size=(60, 4)) for i in range(80)]
+    width = reference.std() * 2
+
+    def kernel(items: np.ndarray):
+        table = KernelTable.of(reference, items, width)
+        return lambda index: table.distance(np.bincount(index, minlength=60).astype(float))
+
+    for metric in (lambda items: frechet_to(reference, items), kernel):
+        truth = np.std([metric(items)(np.arange(60)) for items in sets], ddof=1)
+        told = np.mean([contributions(metric(items), 60).std(ddof=1) / np.sqrt(60) for items in sets[:10]])
+        assert 0.8 * truth < told < 1.8 * truth
+
+
+def test_set_level_comparison_is_paired_on_prompts() -> None:
+    rng = np.random.default_rng(8)
+    reference, shared = rng.normal(size=(60, 4)), rng.normal(size=(60, 4))
+    near, far = shared, shared + np.array([1.0, 0.0, 0.0, 0.0])
+    a, b = (contributions(frechet_to(reference, items), 60) for items in (near, far))
+    paired = compare(a, b, higher_is_better=False)
+    assert verdict(paired) == "better"
+    assert paired.effect_size is not None
+    gap = frechet_distance(reference, near).value - frechet_distance(reference, far).value
+    assert paired.difference.estimate == pytest.approx(gap, rel=1e-9)
+    unpaired = compare(a, b[rng.permutation(60)], higher_is_better=False)
+    assert paired.p_value < unpaired.p_value
+    same = compare(a, a, higher_is_better=False)
     assert (same.difference.low, same.difference.high, same.p_value) == (0.0, 0.0, 1.0)
 
 

@@ -30,7 +30,7 @@ def score(audio_BN: np.ndarray, exam: Exam) -> tuple[dict[str, Metric], list[Ite
         name: metric(value.estimate, low=value.low, high=value.high, n=value.n_items, better=about(name).better)
         for name, value in scores.intervals([clip.id for clip in prompts]).items()
     }
-    columns = {name: values.tolist() for name, values in scores.per_item.items()}
+    columns = {name: values.tolist() for name, values in (scores.per_item | scores.contributions()).items()}
     items: list[ItemRow] = [
         {"item": clip.id, "caption": clip.caption, **{name: column[i] for name, column in columns.items()}}
         for i, clip in enumerate(prompts)

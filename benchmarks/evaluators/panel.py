@@ -23,11 +23,11 @@ import numpy as np
 
 from benchmarks.evaluators import audio as policy
 from benchmarks.evaluators.base import Audio, Evaluator, Float, Hearing
-from benchmarks.evaluators.set_level import SLOW_DRAWS, SetLevel, SetMetric
+from benchmarks.evaluators.set_level import SLOW_DRAWS, SMOOTH, SetLevel, SetMetric
 from benchmarks.metrics.adherence import Chance, agreement, chance
 from benchmarks.metrics.catalogue import about, family
 from benchmarks.metrics.kl import joint_kl
-from benchmarks.statistics import Interval, Labels, interval, interval_of
+from benchmarks.statistics import Interval, Labels, contributions, interval, interval_of
 from common.errors import UserError
 
 
@@ -54,8 +54,14 @@ class PanelScores:
     sets: SetLevel = field(repr=False)
 
     def set_level(self) -> dict[str, SetMetric]:
-        """Set-level metrics as functions of the indices of generated clips, for ``statistics.compare_of``."""
+        """Set-level metrics as functions of the indices of generated clips, for any draw of clips."""
         return {f"{name}_{self.details['evaluator']}": metric for name, metric in self.sets.functions.items()}
+
+    def contributions(self) -> dict[str, Float]:
+        """Each clip's share in the smooth set-level metrics, name -> (n,), by which arms are compared clip by clip."""
+        n, suffix = len(self.generated.embeddings), self.details["evaluator"]
+        smooth = {name: metric for name, metric in self.sets.functions.items() if name in SMOOTH}
+        return {f"{name}_{suffix}": contributions(metric, n) for name, metric in smooth.items()}
 
     def intervals(
         self, prompts: Labels, seeds: Labels | None = None, *, n_draws: int = 2000, set_draws: int = 200, seed: int = 0

@@ -29,6 +29,7 @@ from benchmarks.metrics.mauve import counts, divergence, quantise
 Index = NDArray[np.intp]
 SetMetric = Callable[[Index], float]
 SLOW_DRAWS = {"fad_inf": 40}  # each draw of it costs many Frechet distances
+SMOOTH = ("fad", "kad", "mad", "is")  # change a little with one clip, so each clip has a contribution
 MANIFOLD = ("precision", "recall", "density", "coverage")
 
 

@@ -14,7 +14,7 @@ from benchmarks.statistics import Comparison, Judgement, compare, interval, judg
 
 ORDER = ("adherence", "fad", "kad", "kl", "clap")
 FURTHER = ("fad_inf", "mad", "precision", "recall", "density", "coverage", "is")  # a table of their own
-PAIRED = ("adherence", "kl", "clap")  # families of per-item metrics on which systems are compared
+PAIRED = ("adherence", "fad", "kad", "kl", "clap")  # families on which systems are compared where items are kept
 Part = Literal["main", "further", "details"]
 
 
@@ -81,7 +81,7 @@ def best(board: Board, name: str) -> set[str]:
 
 
 def differences(board: Board) -> list[Difference]:
-    """Every pair of arms, and every arm against shuffled captions, on each main per-item metric; Holm over all."""
+    """Every pair of arms, and every arm against shuffled captions, on each main metric; Holm over all."""
     comparisons: dict[str, Comparison] = {}
     asked: dict[str, tuple[str, str, str]] = {}
     floor = board.row("shuffled_captions")
@@ -89,7 +89,7 @@ def differences(board: Board) -> list[Difference]:
     pairs = [*itertools.combinations(arms, 2), *((arm, floor) for arm in arms if floor is not None and floor.good)]
     for name in metric_names(board):
         for a, b in pairs if family(name) in PAIRED else []:
-            compared = _compare(board, a, b, name)
+            compared = compare_rows(board, a, b, name)
             if compared is not None:
                 key = f"{name}/{a.system}/{b.system}"
                 comparisons[key], asked[key] = compared, (name, a.system, b.system)
@@ -97,8 +97,12 @@ def differences(board: Board) -> list[Difference]:
     return [Difference(*asked[key], comparisons[key], verdicts[key]) for key in comparisons]
 
 
-def _compare(board: Board, a: Row, b: Row, name: str) -> Comparison | None:
-    """Pair items on prompt and seed; a row without seeds of its own (a reference) is paired with every seed."""
+def compare_rows(board: Board, a: Row, b: Row, name: str, margin: float | None = None) -> Comparison | None:
+    """Pair items on prompt and seed; a row without seeds of its own (a reference) is paired with every seed.
+
+    A set-level metric is compared by what each clip contributes to it (``statistics.contributions``). ``None``: fewer
+    than two prompts in common.
+    """
     first, other = board.items(a, name), board.items(b, name)
     if b.kind == "reference":
         by_prompt = {prompt: score for (prompt, _), score in other.items()}
@@ -109,5 +113,5 @@ def _compare(board: Board, a: Row, b: Row, name: str) -> Comparison | None:
     return compare(
         [first[key] for key in shared], [other[key] for key in shared],
         [prompt for prompt, _ in shared], [seed for _, seed in shared],
-        higher_is_better=a.good[0].metrics[name].better == "higher",
+        higher_is_better=a.good[0].metrics[name].better == "higher", margin=margin,
     )  # fmt: skip
