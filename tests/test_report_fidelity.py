@@ -21,7 +21,13 @@ from common.config import config_hash
 from common.errors import UserError
 
 N = 40
-LEVELS = {"ar": 0.3, "fm": 0.8, "shuffled_captions": 0.1, "real": 1.0}  # chance of hearing what was asked for
+LEVELS = {
+    "ar": 0.3,
+    "fm": 0.8,
+    "shuffled_captions": 0.1,
+    "noise": 0.1,
+    "real": 1.0,
+}  # chance of hearing what was asked for
 
 
 def a_cell(system: str, seed: int, at: int | None, updates: int) -> dict[str, Any]:
@@ -58,7 +64,7 @@ def save(folder: Path, system: str, seed: int = 0, at: int | None = None, update
     items = [{"item": f"p{i}", "caption": f"clip | {i}", "adherence_b": hits[i]} for i in range(N)]
     metrics = {
         "fad_b": metric(10.0 + seed, low=8.0 + seed, high=12.0 + seed, n=N, better="lower"),
-        "adherence_b": metric(float(hits.mean()), low=0.0, high=1.0, n=N, better="higher"),
+        "adherence_b": metric(hits.mean(), low=hits.mean() - 0.1, high=hits.mean() + 0.1, n=N, better="higher"),
     }
     curve = {"update": (10.0, 100.0), "loss": (2.0, 1.0), "cpu_seconds": (1.0, 10.0)}
     record = Record(
@@ -216,3 +222,17 @@ def test_kept_audio_comes_back(tmp_path: Path, ending: str) -> None:
 def test_unknown_audio_format_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"unknown audio format '\.xyz'"):
         write_audio(tmp_path / "clip.xyz", np.zeros(9), 8000)
+
+
+def test_a_metric_that_cannot_tell_noise_from_music_is_marked_and_gives_no_verdict(tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "s"
+    fads = {"real": (10.0, 12.0), "noise": (11.0, 13.0), "ar": (5.0, 6.0), "fm": (7.0, 8.0)}
+    for system, (low, high) in fads.items():
+        scores = {"fad_b": metric((low + high) / 2, low=low, high=high, n=N, better="lower")}
+        save(folder, system, at=None if system in ("real", "noise") else 100, metrics=scores)
+    board = board_of(tmp_path / "results")
+    table = comparison(board)
+    assert "fad_b ↓ (not usable here)" in table.header
+    assert table.notes == ("`fad_b` is not usable on this corpus at this n: noise (12) is not told from real (11).",)
+    assert not table.leading
+    assert not [d for d in differences(board) if d.metric == "fad_b"]

@@ -11,6 +11,7 @@ from benchmarks.metrics.catalogue import family
 from benchmarks.records import Metric, metric
 from benchmarks.report.fidelity.board import Board, Row
 from benchmarks.statistics import Comparison, Judgement, compare, interval, judge
+from benchmarks.usability import unusable
 
 ORDER = ("adherence", "fad", "kad", "kl", "clap")
 FURTHER = ("fad_inf", "mad", "precision", "recall", "density", "coverage", "is")  # a table of their own
@@ -69,6 +70,11 @@ def pooled(board: Board, row: Row, name: str) -> Metric:
     return metric(mean, low=mean - half, high=mean + half, n=sum(m.n for m in held), better=held[0].better)
 
 
+def not_usable(board: Board, name: str) -> str:
+    """Why a metric cannot be used on the board's corpus; empty where it can."""
+    return unusable(name, {row.system: pooled(board, row, name) for row in board.rows if row.kind == "reference"})
+
+
 def best(board: Board, name: str) -> set[str]:
     """The arms with the best estimate of a metric; none where it has no better end, or all arms are alike."""
     found = {row.system: pooled(board, row, name) for row in board.arms if row.good}
@@ -81,14 +87,14 @@ def best(board: Board, name: str) -> set[str]:
 
 
 def differences(board: Board) -> list[Difference]:
-    """Every pair of arms, and every arm against shuffled captions, on each main metric; Holm over all."""
+    """Every pair of arms, and every arm against shuffled captions, on each usable main metric; Holm over all."""
     comparisons: dict[str, Comparison] = {}
     asked: dict[str, tuple[str, str, str]] = {}
     floor = board.row("shuffled_captions")
     arms = [row for row in board.arms if row.good]
     pairs = [*itertools.combinations(arms, 2), *((arm, floor) for arm in arms if floor is not None and floor.good)]
     for name in metric_names(board):
-        for a, b in pairs if family(name) in PAIRED else []:
+        for a, b in pairs if family(name) in PAIRED and not not_usable(board, name) else []:
             compared = compare_rows(board, a, b, name)
             if compared is not None:
                 key = f"{name}/{a.system}/{b.system}"

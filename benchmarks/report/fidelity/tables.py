@@ -7,7 +7,7 @@ import io
 
 from benchmarks.records import Metric
 from benchmarks.report.fidelity.board import Board, Row
-from benchmarks.report.fidelity.scores import Difference, Part, best, metric_names, pooled
+from benchmarks.report.fidelity.scores import Difference, Part, best, metric_names, not_usable, pooled
 from benchmarks.report.table import Table
 
 ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
@@ -16,9 +16,11 @@ ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
 def comparison(board: Board, part: Part = "main") -> Table:
     """Systems x metrics; ``details``: adherence to single attributes, with what the commonest answer would score."""
     names, details, main = metric_names(board, part), part == "details", part == "main"
-    header = ["system", "n", *(_heading(board, name, details) for name in names), *(["s / clip"] if main else [])]
+    doubts = {name: why for name in names if (why := not_usable(board, name))}
+    headings = [_heading(board, name, details) + " (not usable here)" * (name in doubts) for name in names]
+    header = ["system", "n", *headings, *(["s / clip"] if main else [])]
     body, leading = [], set()
-    leaders = [best(board, name) for name in names]
+    leaders = [set() if name in doubts else best(board, name) for name in names]
     for i, row in enumerate(board.rows):
         if not row.good:
             failed = row.records[0]
@@ -31,7 +33,8 @@ def comparison(board: Board, part: Part = "main") -> Table:
     if details and names:
         body.append(["commonest answer", "", *(_chance(board, name) for name in names)])
         italic.add(len(body) - 1)
-    return Table(header, body, frozenset(leading), frozenset(italic))
+    notes = tuple(f"`{name}` is not usable on this corpus at this n: {why}." for name, why in doubts.items())
+    return Table(header, body, frozenset(leading), frozenset(italic), notes)
 
 
 def costs(board: Board) -> Table:
