@@ -7,6 +7,7 @@ package under the registry's entry-point group.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from importlib.metadata import entry_points
 from typing import Any
@@ -50,5 +51,11 @@ class Registry:
             raise UserError(f"cannot load {self.kind} {name!r} from {target!r}: {error}") from error
 
     def _targets(self) -> dict[str, str]:
-        plugins = {e.name: e.value for e in entry_points(group=f"paradigm_bench.{self.kind}")}
+        plugins = _plugins(f"paradigm_bench.{self.kind}")
         return {**self._entries, **{name: value for name, value in plugins.items() if name not in self._entries}}
+
+
+@functools.cache
+def _plugins(group: str) -> dict[str, str]:
+    """Name -> target of what installed packages register; read once, since all of them have to be looked through."""
+    return {entry.name: entry.value for entry in entry_points(group=group)}

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from common.registry import Registry
 
-AXES = Registry("axis", {"fidelity": "benchmarks.axes.fidelity:Fidelity"})
+AXES = Registry("axis", {"fidelity": "benchmarks.axes.fidelity:Fidelity", "latency": "benchmarks.axes.latency:Latency"})

@@ -7,7 +7,7 @@ can be that of one stretch of work.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 STATUS = Path("/proc/self/status")
@@ -20,6 +20,10 @@ class Peak:
     process: int | None
     allocated: int | None = None
     reserved: int | None = None
+
+    def less(self, other: Peak) -> Peak:
+        """This without the other's share."""
+        return Peak(*(None if a is None else a - (b or 0) for a, b in zip(astuple(self), astuple(other))))
 
 
 def reset_peak(device: str = "cpu") -> None:

@@ -1,0 +1,49 @@
+"""Latency and throughput: how long a paradigm takes to make clips, and how far that is from what the device allows.
+
+The model has the real shape and random weights; nothing is trained and no data is read. A cell is one model, sampler
+and setting (batch, duration, text, number format, decoder in the clock or not) on one device, in a process of its own.
+Only a peer, another library doing the same work, shares the process, so that the two are timed in turns. How samples
+are taken is told in benchmarks/speed, what is in the clock in ``latency_model``, what a record holds in
+``latency_metrics``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.axes.base import Context, Estimate
+from benchmarks.cells import Cell
+from benchmarks.study import Study
+
+if TYPE_CHECKING:
+    from benchmarks.axes.latency_group import LatencyGroup
+
+
+class Latency:
+    """The axis; see the module's docstring."""
+
+    default_study = "latency"
+    exclusive = True
+
+    def expand(self, study: Study) -> list[Cell]:
+        """Every arm and seed, each followed by its peer where peers are wanted."""
+        from benchmarks.axes.latency_cells import expand
+
+        return expand(study)
+
+    def estimate(self, cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate], str]:
+        """From the bound at this device's rates, and how near earlier records came to theirs."""
+        from benchmarks.axes.latency_estimate import estimate
+
+        return estimate(cells, results)
+
+    def prepare(self, cells: Sequence[Cell], context: Context) -> None:
+        """Nothing is shared."""
+
+    def open(self, cells: Sequence[Cell], context: Context) -> LatencyGroup:
+        """Make ready to time one model, and its peer."""
+        from benchmarks.axes.latency_group import LatencyGroup
+
+        return LatencyGroup(cells, context)

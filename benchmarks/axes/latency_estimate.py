@@ -1,0 +1,119 @@
+"""How long a latency cell will take and what memory it needs, before anything is run.
+
+Time: the bound of its config at rates measured now, over the share of the bound that earlier records of the same
+paradigm on the same hardware reached. Memory: weights, caches and the largest activations, which is too little rather
+than too much; a cell that needs clearly more than there is is not even tried.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from backbones.cost import bound_seconds
+from benchmarks.axes.base import Estimate, Measurement
+from benchmarks.axes.latency_model import DTYPES, build
+from benchmarks.cells import Cell
+from benchmarks.records import load_records
+from benchmarks.speed.memory import total_memory
+from benchmarks.speed.rates import Rates, measure_rates
+from benchmarks.speed.stopping import StopRule
+from common.config import from_dict
+
+REACHED = {False: 0.5, True: 0.2}  # share of the bound without an earlier record: ours, a peer
+CLEARLY = 1.5  # what needs this many times the memory there is will not fit, however rough the estimate
+PROCESS = 5e8  # bytes of Python and torch themselves
+LOADING = 2e-8  # seconds per parameter of initialising at random
+
+
+def estimate(cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate], str]:
+    """Each cell's time and memory."""
+    shares = _shares(results)
+    rates: dict[tuple[str, str, int], Rates] = {}
+    found = {}
+    for cell in cells:
+        model, setting = _on_paper(cell.config), cell.config["setting"]
+        size = DTYPES[setting["dtype"]].itemsize
+        working_set = _parameters(model) * size
+        key = (setting["device"], setting["dtype"], round(working_set / 1e7))
+        if key not in rates:
+            rates[key] = measure_rates(working_set, DTYPES[setting["dtype"]], setting["device"])
+        sampler = model.sampler(cell.config["sampler"])
+        phases = model.cost(setting["batch"], setting["frames"], sampler, setting["text_tokens"], size)
+        least = bound_seconds(phases, rates[key].flops_per_s, rates[key].copy_bytes_per_s)
+        sample_s = least / shares.get(_kin(cell.config), REACHED[cell.config["peer"] is not None])
+        found[cell.id] = Estimate(_cell_seconds(cell.config, sample_s, _parameters(model)), needed_bytes(cell.config))
+    return found, (
+        "Times: the bound at rates measured just now, over the share of it that earlier records of the same paradigm "
+        f"on this hardware reached (without one {REACHED[False]:.0%}, a peer {REACHED[True]:.0%}). "
+        "Memory: weights, caches and the largest activations."
+    )
+
+
+def hopeless(config: dict[str, Any]) -> Measurement | None:
+    """An ``oom`` for a cell that clearly needs more memory than there is; None for one worth trying."""
+    needed, there = needed_bytes(config), total_memory(config["setting"]["device"])
+    if there is None or needed <= CLEARLY * there:
+        return None
+    return Measurement(status="oom", reason=f"not tried: needs about {needed / 1e9:.0f} GB of {there / 1e9:.0f} GB")
+
+
+def needed_bytes(config: dict[str, Any]) -> float:
+    """Weights (twice with a peer that has its own), KV caches and the largest activations of one pass."""
+    model, setting, shape = _on_paper(config), config["setting"], config["model"]["backbone"]
+    size = DTYPES[setting["dtype"]].itemsize
+    width, layers, tokens = shape["d_model"], shape["n_layers"], setting["text_tokens"]
+    rows = setting["batch"] * (1 + (config["sampler"].get("guidance", 1) != 1))
+    length = setting["frames"] + (tokens if shape["text"] == "prefix" else 0)
+    text = 2 * layers * setting["batch"] * tokens * width if shape["text"] == "cross" else 0
+    per_position = 2 * layers * width if shape["causal"] else 4 * width + 2 * shape["d_ff"]
+    held = rows * length * per_position
+    weights = _parameters(model) * (2 if config["peer"] == "transformers" else 1)
+    return PROCESS * (setting["device"] == "cpu") + (weights + held + text) * size + _decoder_bytes(config)
+
+
+def _decoder_bytes(config: dict[str, Any]) -> float:
+    """The waveform-rate layers of an EnCodec decoder: 64 channels, in and out."""
+    setting = config["setting"]
+    if setting["decoder"] != "encodec":
+        return 0.0
+    samples = setting["batch"] * setting["seconds"] * config["latent"]["sample_rate"]
+    return float(samples * 64 * 2 * DTYPES[setting["dtype"]].itemsize)
+
+
+def _cell_seconds(config: dict[str, Any], sample_s: float, parameters: int) -> float:
+    rule = from_dict(StopRule, config["protocol"], "protocol")
+    wanted = max(rule.samples, rule.seconds / sample_s)
+    taken = max(1, min(wanted, rule.cap_samples, rule.cap_seconds / sample_s))
+    warm_ups = 1 + (rule.warm_ups if sample_s <= rule.slow else 0)
+    return 5 + LOADING * parameters + (taken + warm_ups) * sample_s
+
+
+def _on_paper(config: dict[str, Any]) -> Any:
+    """The model without memory for its weights."""
+    with torch.device("meta"):
+        return build(config)
+
+
+def _parameters(model: torch.nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def _shares(results: Path) -> dict[tuple[Any, ...], float]:
+    """The median share of the bound that records reached, by paradigm, peer and hardware."""
+    reached: dict[tuple[Any, ...], list[float]] = {}
+    for folder in sorted(path.parent for path in results.glob("*/records")):
+        for record in load_records(folder)[0]:
+            ratio = record.metrics.get("bound_ratio")
+            if record.axis == "latency" and ratio is not None and ratio.value:
+                reached.setdefault(_kin(record.cell), []).append(ratio.value)
+    return {key: statistics.median(values) for key, values in reached.items()}
+
+
+def _kin(config: dict[str, Any]) -> tuple[Any, ...]:
+    shape, setting = config["model"]["backbone"], config["setting"]
+    return (config["model"]["paradigm"], config["peer"], shape["d_model"], setting["hardware"], setting["dtype"])
