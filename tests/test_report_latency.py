@@ -149,6 +149,14 @@ def test_no_crossover_is_said(tmp_path: Path) -> None:
     assert "measured, no crossover in the range 1 to 2: FM is ahead throughout" in said[0]
 
 
+def test_medians_without_intervals_decide_nothing(tmp_path: Path) -> None:
+    for batch in (1, 2):
+        save(tmp_path, "s", "ar", 1.0, batch=batch, n=3)
+        save(tmp_path, "s", "fm", 0.01, batch=batch)
+    said = sentences(groups(tmp_path, "s")[0].sheets[0], [])
+    assert "measured, no crossover in the range 1 to 2: AR nowhere ahead, undecided at batch 1, 2" in said[0]
+
+
 def test_papers_stand_beside_the_same_depth_and_duration_only(tmp_path: Path) -> None:
     for name, setting in {"same": {}, "short": {"seconds": 5.0}, "shallow": {"layers": 4}}.items():
         save(tmp_path, name, "ar", **setting)

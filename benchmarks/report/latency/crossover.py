@@ -1,8 +1,8 @@
 """From which batch on an autoregressive arm makes more clips per second than flow matching: measured, and by the bound.
 
-One is ahead at a batch where the 95% intervals of the two medians are apart; where they overlap nobody is. The
-crossover is the smallest batch from which AR is ahead at every larger batch that both have. By the bound, throughput is
-batch over bound.
+One is ahead at a batch where the 95% intervals of the two medians are apart; where they overlap, or samples are too few
+for one, it is undecided. The crossover is the smallest batch from which AR is ahead at every larger batch that both
+have. By the bound, throughput is batch over bound.
 """
 
 from __future__ import annotations
@@ -102,10 +102,10 @@ def _told(lead: Lead) -> str:
     ahead = [units.knob(batch) for batch in sorted(lead) if lead[batch] == 1]
     if ahead:
         return f"no crossover in the range {first} to {last}: AR is ahead at batch {', '.join(ahead)} only"
-    behind = all(sign == -1 for sign in lead.values())
-    return f"no crossover in the range {first} to {last}: " + (
-        "FM is ahead throughout" if behind else "AR never is ahead"
-    )
+    open_ = [units.knob(batch) for batch in sorted(lead) if lead[batch] == 0]
+    if not open_:
+        return f"no crossover in the range {first} to {last}: FM is ahead throughout"
+    return f"no crossover in the range {first} to {last}: AR nowhere ahead, undecided at batch {', '.join(open_)}"
 
 
 def _alike(ar: Point, fm: Point) -> bool:
@@ -120,11 +120,9 @@ def _guided(point: Point) -> bool:
 
 def _ahead(ar: Point, fm: Point) -> int:
     a, b = ar.metric("latency_s"), fm.metric("latency_s")
-    if a.value is None or b.value is None:
+    if a.low is None or a.high is None or b.low is None or b.high is None:
         return 0
-    if (a.high or a.value) < (b.low or b.value):
-        return 1
-    return -1 if (b.high or b.value) < (a.low or a.value) else 0
+    return 1 if a.high < b.low else -1 if b.high < a.low else 0
 
 
 def _by_bound(ar: Point, fm: Point) -> int:
