@@ -149,12 +149,20 @@ def test_no_crossover_is_said(tmp_path: Path) -> None:
     assert "measured, no crossover in the range 1 to 2: FM is ahead throughout" in said[0]
 
 
+def test_where_nobody_stays_ahead_every_batch_is_told(tmp_path: Path) -> None:
+    for batch, share in {1: 0.9, 2: 1.0, 4: 0.3}.items():  # 0.1 / share s against 0.05, 0.1 and 0.2 s
+        save(tmp_path, "s", "ar", share, batch=batch)
+        save(tmp_path, "s", "fm", 1.0, batch=batch)
+    said = sentences(groups(tmp_path, "s")[0].sheets[0], [])
+    assert "measured, no crossover in the range 1 to 4: undecided at batch 2, FM is ahead at batch 1, 4;" in said[0]
+
+
 def test_medians_without_intervals_decide_nothing(tmp_path: Path) -> None:
     for batch in (1, 2):
         save(tmp_path, "s", "ar", 1.0, batch=batch, n=3)
         save(tmp_path, "s", "fm", 0.01, batch=batch)
     said = sentences(groups(tmp_path, "s")[0].sheets[0], [])
-    assert "measured, no crossover in the range 1 to 2: AR nowhere ahead, undecided at batch 1, 2" in said[0]
+    assert "measured, no crossover in the range 1 to 2: undecided throughout" in said[0]
 
 
 def test_papers_stand_beside_the_same_depth_and_duration_only(tmp_path: Path) -> None:

@@ -99,13 +99,14 @@ def _told(lead: Lead) -> str:
         return f"no crossover in the range {first} to {last}: AR is ahead throughout"
     if since is not None:
         return f"AR is ahead from batch {units.knob(since)} on (range {first} to {last})"
-    ahead = [units.knob(batch) for batch in sorted(lead) if lead[batch] == 1]
-    if ahead:
-        return f"no crossover in the range {first} to {last}: AR is ahead at batch {', '.join(ahead)} only"
-    open_ = [units.knob(batch) for batch in sorted(lead) if lead[batch] == 0]
-    if not open_:
-        return f"no crossover in the range {first} to {last}: FM is ahead throughout"
-    return f"no crossover in the range {first} to {last}: AR nowhere ahead, undecided at batch {', '.join(open_)}"
+    where = {1: "AR is ahead", 0: "undecided", -1: "FM is ahead"}
+    held = {
+        words: [units.knob(batch) for batch in sorted(lead) if lead[batch] == sign] for sign, words in where.items()
+    }
+    told = [f"{words} at batch {', '.join(batches)}" for words, batches in held.items() if batches]
+    if len(told) == 1:
+        told = [next(words for words, batches in held.items() if batches) + " throughout"]
+    return f"no crossover in the range {first} to {last}: {', '.join(told)}"
 
 
 def _alike(ar: Point, fm: Point) -> bool:
