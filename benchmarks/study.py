@@ -19,6 +19,7 @@ from common.config import from_dict
 from common.errors import UserError, did_you_mean
 from training.spec import TrainSpec
 
+ARMLESS = ("samplesize",)  # axes that measure no arm, only metrics
 STUDIES = Path(__file__).parent / "studies"
 
 
@@ -240,7 +241,7 @@ def _check(study: Study, where: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", study.name):
         raise UserError(f"{where}: name {study.name!r} must be letters, digits, '_', '-' and '.': it names a folder")
     for values, key in ((study.arms, "arms"), (study.seeds, "seeds")):
-        if not values:
+        if not values and not (key == "arms" and study.axis in ARMLESS):
             raise UserError(f"{where}: {key} is empty; name at least one")
     if study.evaluation.prompts < 2:
         raise UserError(

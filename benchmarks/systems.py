@@ -47,7 +47,12 @@ def shuffled_captions(audio_BN: np.ndarray, representation: Representation, seed
 
 def noise(audio_BN: np.ndarray, representation: Representation, seed: int) -> np.ndarray:
     """White noise as loud as the real clip (same root mean square)."""
-    rng = np.random.default_rng(seed_for(seed, "noise"))
+    return as_loud_noise(audio_BN, seed_for(seed, "noise"))
+
+
+def as_loud_noise(audio_BN: np.ndarray, seed: int) -> np.ndarray:
+    """White noise with the root mean square of each clip."""
+    rng = np.random.default_rng(seed)
     rms_B1 = np.sqrt(np.mean(np.square(audio_BN), axis=1, keepdims=True))
     return np.clip(rng.standard_normal(audio_BN.shape) * rms_B1, -1, 1).astype(np.float32)
 

@@ -4,4 +4,11 @@ from __future__ import annotations
 
 from common.registry import Registry
 
-AXES = Registry("axis", {"fidelity": "benchmarks.axes.fidelity:Fidelity", "latency": "benchmarks.axes.latency:Latency"})
+AXES = Registry(
+    "axis",
+    {
+        "fidelity": "benchmarks.axes.fidelity:Fidelity",
+        "latency": "benchmarks.axes.latency:Latency",
+        "samplesize": "benchmarks.axes.samplesize:SampleSize",
+    },
+)

@@ -17,7 +17,11 @@ from common.registry import Registry
 
 CHAPTERS = Registry(
     "chapter",
-    {"fidelity": "benchmarks.report.fidelity:chapter", "latency": "benchmarks.report.latency:chapter"},
+    {
+        "fidelity": "benchmarks.report.fidelity:chapter",
+        "latency": "benchmarks.report.latency:chapter",
+        "samplesize": "benchmarks.report.samplesize:chapter",
+    },
 )
 
 
