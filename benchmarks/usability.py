@@ -16,6 +16,7 @@ from benchmarks.systems import CEILINGS, FLOORS
 
 READ_CAPTIONS = ("adherence", "kl", "clap")  # to all others, audio of another caption is as good as real audio
 DEAF_FLOORS = ("noise", "silence")
+SAME = 0.05
 
 
 def unusable(name: str, scores: Mapping[str, Metric]) -> str:
@@ -25,9 +26,8 @@ def unusable(name: str, scores: Mapping[str, Metric]) -> str:
         scores: system -> figure with its interval, of ceilings and floors at least; others are not looked at.
     """
     sign = 1.0 if about(name).better == "higher" else -1.0
-    floors = FLOORS if family(name) in READ_CAPTIONS else DEAF_FLOORS
     good = {system: scores[system] for system in CEILINGS if _known(scores.get(system))}
-    bad = {system: scores[system] for system in floors if _known(scores.get(system))}
+    bad = {system: scores[system] for system in _floors(name) if _known(scores.get(system))}
     for ceiling, high in good.items():
         for floor, low in bad.items():
             if _worst(high, sign) <= _best(low, sign):
@@ -37,6 +37,19 @@ def unusable(name: str, scores: Mapping[str, Metric]) -> str:
         if real is not None and _worst(coded, sign) > _best(real, sign):
             return f"{codec} ({_figure(coded)}) seems better than real ({_figure(real)})"
     return ""
+
+
+def same_within(name: str, scores: Mapping[str, Metric]) -> float | None:
+    """Differences up to this are the same: 5% of the way from real audio to its nearest floor; ``None``: not known."""
+    real = scores.get("real", Metric(None)).value
+    floors = [value for floor in _floors(name) if (value := scores.get(floor, Metric(None)).value) is not None]
+    if real is None or not floors:
+        return None
+    return SAME * min(abs(value - real) for value in floors) or None
+
+
+def _floors(name: str) -> tuple[str, ...]:
+    return FLOORS if family(name) in READ_CAPTIONS else DEAF_FLOORS
 
 
 def _known(metric: Metric | None) -> bool:

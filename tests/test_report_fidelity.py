@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from benchmarks.audio import read_audio, write_audio
-from benchmarks.records import Metric, Record, Training, load_records, metric, save_record
+from benchmarks.records import Metric, Record, Training, load_records, metric, read_items, save_record
 from benchmarks.report import write_report
 from benchmarks.report.fidelity.board import Board, make_board
 from benchmarks.report.fidelity.figures import log_spectrogram
 from benchmarks.report.fidelity.scores import best, differences, pooled
-from benchmarks.report.fidelity.tables import comparison, figure
+from benchmarks.report.fidelity.tables import comparison, figure, verdicts
+from benchmarks.report.fidelity.words import conclusion
 from common.config import config_hash
 from common.errors import UserError
 
@@ -236,3 +237,20 @@ def test_a_metric_that_cannot_tell_noise_from_music_is_marked_and_gives_no_verdi
     assert table.notes == ("`fad_b` is not usable on this corpus at this n: noise (12) is not told from real (11).",)
     assert not table.leading
     assert not [d for d in differences(board) if d.metric == "fad_b"]
+
+
+def test_arms_that_hardly_differ_are_the_same_within_a_margin(tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "s"
+    for system in ("real", "noise"):
+        save(folder, system)
+    save(folder, "ar", at=100)
+    twin = a_cell("ar", 0, 100, 100) | {"model": {**a_cell("ar", 0, 100, 100)["model"], "paradigm": "fm"}}
+    held = next(r for r in load_records(folder)[0] if r.system == "ar")
+    items = read_items(folder, held)
+    fields = {**vars(held), "system": "fm", "cell": twin, "id": config_hash(twin), "artefacts": {}}
+    save_record(folder, Record(**fields), items)
+    board = board_of(tmp_path / "results")
+    (found,) = [d for d in differences(board) if {d.a, d.b} == {"ar", "fm"}]
+    assert found.judgement.verdict == "same"
+    assert "same within 0.04" in verdicts([found]).plain()
+    assert "the same within 0.04" in conclusion([found])

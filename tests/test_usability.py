@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.records import Metric
-from benchmarks.usability import unusable
+from benchmarks.usability import same_within, unusable
 
 
 def between(low: float, high: float) -> Metric:
@@ -45,3 +45,11 @@ def test_a_codec_clearly_better_than_the_real_thing_is_suspect() -> None:
 def test_nothing_to_compare_is_no_verdict() -> None:
     assert unusable("fad_builtin", {"real": between(1, 2)}) == ""
     assert unusable("fad_builtin", {"real": Metric(None), "noise": between(0, 1)}) == ""
+
+
+def test_sameness_is_a_share_of_the_way_to_the_nearest_floor() -> None:
+    assert same_within("fad_builtin", FAD) == pytest.approx(0.05 * (97 - 15.5))
+    scores = {"real": Metric(1.0), "shuffled_captions": Metric(0.2), "noise": Metric(0.0)}
+    assert same_within("adherence_builtin", scores) == pytest.approx(0.04)
+    assert same_within("fad_builtin", {"real": Metric(1.0)}) is None
+    assert same_within("fad_builtin", {"real": Metric(1.0), "noise": Metric(1.0)}) is None

@@ -11,6 +11,7 @@ once and held for all draws.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from benchmarks.evaluators.base import Hearing
 from benchmarks.metrics.arrays import by_content
 from benchmarks.metrics.frechet import FrechetReference, frechet_distance
-from benchmarks.metrics.frechet_infinity import MIN_CLIPS, frechet_infinity
+from benchmarks.metrics.frechet_infinity import MIN_CLIPS, FrechetInfinity, frechet_infinity
 from benchmarks.metrics.inception import joint_inception_score
 from benchmarks.metrics.kad import KernelTable
 from benchmarks.metrics.manifold import NEIGHBOURS, manifold
@@ -59,7 +60,7 @@ class SetLevel:
     def _metrics(self) -> dict[str, SetMetric]:
         made = {"fad": self._fad(), "kad": self._kad(), "mad": self._mad()}
         if self._enough(MIN_CLIPS, "fad_inf"):
-            made["fad_inf"] = lambda index: frechet_infinity(self._reference, self._generated[index]).value
+            made["fad_inf"] = self._fad_inf
         if self._enough(NEIGHBOURS + 1, *MANIFOLD):
             made |= self._manifold()
         if self._posteriors:
@@ -72,7 +73,7 @@ class SetLevel:
         """What the scores rest on, JSON-ready: clipped eigenvalues, FAD-infinity's fit, what is missing and why."""
         told: dict[str, Any] = {"frechet_clipped": self.frechet.clipped, "not_scored": dict(self.missing)}
         if "fad_inf" in self.functions:
-            fit = frechet_infinity(self._reference, self._generated)
+            fit = self._whole_fit
             told["fad_inf_fit"] = {"r_squared": fit.r_squared, "sizes": fit.sizes, "distances": fit.distances}
         return told
 
@@ -88,6 +89,15 @@ class SetLevel:
     def _fad(self) -> SetMetric:
         fixed = FrechetReference.of(self._reference)
         return lambda index: fixed.distance(self._generated[index])[0]
+
+    def _fad_inf(self, index: Index) -> float:
+        if np.array_equal(index, np.arange(len(self._generated))):
+            return self._whole_fit.value
+        return frechet_infinity(self._reference, self._generated[index]).value
+
+    @functools.cached_property
+    def _whole_fit(self) -> FrechetInfinity:
+        return frechet_infinity(self._reference, self._generated)
 
     def _kad(self) -> SetMetric:
         table, n = KernelTable.of(self._reference, self._generated), len(self._generated)

@@ -113,9 +113,9 @@ def _cluster(items: Float, clusters: int, rng: np.random.Generator) -> Labels:
 
 def _plus_plus(items: Float, clusters: int, rng: np.random.Generator) -> Float:
     """k-means++ (Arthur and Vassilvitskii, 2007): each centre drawn with weight of its squared distance to the last."""
-    centres = [items[rng.integers(len(items))]]
+    centres, nearest = [items[rng.integers(len(items))]], np.full(len(items), np.inf)
     for _ in range(clusters - 1):
-        nearest = _squared(items, np.stack(centres)).min(axis=1)
+        nearest = np.minimum(nearest, _squared(items, centres[-1][None])[:, 0])
         total = nearest.sum()
         weights = nearest / total if total > 0 else np.full(len(items), 1.0 / len(items))
         centres.append(items[rng.choice(len(items), p=weights)])

@@ -11,7 +11,7 @@ from benchmarks.metrics.catalogue import family
 from benchmarks.records import Metric, metric
 from benchmarks.report.fidelity.board import Board, Row
 from benchmarks.statistics import Comparison, Judgement, compare, interval, judge
-from benchmarks.usability import unusable
+from benchmarks.usability import same_within, unusable
 
 ORDER = ("adherence", "fad", "kad", "kl", "clap")
 FURTHER = ("fad_inf", "mad", "precision", "recall", "density", "coverage", "is")  # a table of their own
@@ -72,7 +72,11 @@ def pooled(board: Board, row: Row, name: str) -> Metric:
 
 def not_usable(board: Board, name: str) -> str:
     """Why a metric cannot be used on the board's corpus; empty where it can."""
-    return unusable(name, {row.system: pooled(board, row, name) for row in board.rows if row.kind == "reference"})
+    return unusable(name, _references(board, name))
+
+
+def _references(board: Board, name: str) -> dict[str, Metric]:
+    return {row.system: pooled(board, row, name) for row in board.rows if row.kind == "reference"}
 
 
 def best(board: Board, name: str) -> set[str]:
@@ -94,8 +98,9 @@ def differences(board: Board) -> list[Difference]:
     arms = [row for row in board.arms if row.good]
     pairs = [*itertools.combinations(arms, 2), *((arm, floor) for arm in arms if floor is not None and floor.good)]
     for name in metric_names(board):
+        margin = same_within(name, _references(board, name))
         for a, b in pairs if family(name) in PAIRED and not not_usable(board, name) else []:
-            compared = compare_rows(board, a, b, name)
+            compared = compare_rows(board, a, b, name, margin)
             if compared is not None:
                 key = f"{name}/{a.system}/{b.system}"
                 comparisons[key], asked[key] = compared, (name, a.system, b.system)

@@ -64,8 +64,11 @@ def verdicts(found: list[Difference]) -> Table:
         gap, kind = d.comparison.difference, d.judgement.verdict
         estimate = f"{gap.estimate:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
         says = f"{d.a} {kind}" if kind in ("better", "worse") else kind
-        body.append([d.metric, f"{d.a} − {d.b}", estimate, f"{d.judgement.p_adjusted:.3f}", says])
-    return Table(["metric", "difference", "estimate [95%]", "p (Holm)", "verdict"], body)
+        if kind == "same":
+            says += f" within {d.comparison.margin:.2g}"
+        effect = "–" if d.comparison.effect_size is None else f"{d.comparison.effect_size:+.2f}"
+        body.append([d.metric, f"{d.a} − {d.b}", estimate, effect, f"{d.judgement.p_adjusted:.3f}", says])
+    return Table(["metric", "difference", "estimate [95%]", "d_z", "p (Holm)", "verdict"], body)
 
 
 def as_csv(board: Board) -> str:

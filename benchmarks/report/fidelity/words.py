@@ -127,8 +127,11 @@ def conclusion(found: Sequence[Difference]) -> str:
         own = [d for d in found if d.metric == metric]
         between = [d for d in own if d.b != "shuffled_captions"]
         decided = [_sentence(d) for d in between if d.judgement.verdict in ("better", "worse")]
-        open_ = [f"{d.a}–{d.b}" for d in between if d.judgement.verdict not in ("better", "worse")]
+        same = [f"{d.a}–{d.b}" for d in between if d.judgement.verdict == "same"]
+        open_ = [f"{d.a}–{d.b}" for d in between if d.judgement.verdict == "undecided"]
         said = [", ".join(decided)] if decided else []
+        if same:
+            said.append(f"the same within {own[0].comparison.margin:.2g}: {', '.join(same)}")
         if open_:
             said.append(
                 "no pair of arms is decided" if len(open_) == len(between) else f"undecided: {', '.join(open_)}"
@@ -139,7 +142,11 @@ def conclusion(found: Sequence[Difference]) -> str:
             named = [f"{', '.join(d.a for d in floors if d.judgement.verdict == kind)} {kind}" for kind in kinds]
             said.append(f"against shuffled captions: {', '.join(named)}")
         lines.append(f"- `{metric}`: {'; '.join(said)}.")
-    return "Paired on prompts and seeds, Holm's correction over all (α = .05):\n\n" + "\n".join(lines)
+    basis = (
+        "Paired on prompts and seeds, Holm's correction over all (α = .05); the same: within 5% of the way from real "
+        "audio to its nearest floor:"
+    )
+    return f"{basis}\n\n" + "\n".join(lines)
 
 
 def summary(one: Findings) -> str:
