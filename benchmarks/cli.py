@@ -13,7 +13,20 @@ from types import FrameType
 
 import typer
 
-from benchmarks.commands import codec, compare, doctor, evaluator, listing, models, report, run, sample, score, train
+from benchmarks.commands import (
+    codec,
+    compare,
+    doctor,
+    evaluator,
+    evaluators,
+    listing,
+    models,
+    report,
+    run,
+    sample,
+    score,
+    train,
+)
 from common.errors import UserError
 
 HELP = """A controlled comparison of generative paradigms for text-to-music: one backbone, one loop, one referee.
@@ -46,6 +59,7 @@ app.command("list")(listing.list_)
 app.command("doctor")(doctor.doctor)
 app.add_typer(codec.app, name="codec")
 app.add_typer(evaluator.app, name="evaluator")
+app.add_typer(evaluators.app, name="evaluators")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -30,6 +30,7 @@ def _kinds() -> dict[str, list[str]]:
     import paradigms
     from backbones.config import PRESETS
     from benchmarks.axes import AXES
+    from benchmarks.evaluators.base import EVALUATORS
     from benchmarks.study import study_names
     from benchmarks.systems import REFERENCES
     from corpora import CORPORA
@@ -48,5 +49,9 @@ def _kinds() -> dict[str, list[str]]:
             "oobleck:<folder or hub id>",
         ],
         "text": ["builtin", "t5:<folder or hub id>", "clap:<folder or hub id>", "joined by +"],
-        "evaluators": ["builtin", "<folder of bench evaluator train>"],
+        "evaluators": [
+            "builtin",
+            "<folder of bench evaluator train>",
+            *(n for n in EVALUATORS.names() if n != "builtin"),
+        ],
     }

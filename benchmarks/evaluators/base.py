@@ -77,12 +77,14 @@ class Evaluator(ABC):
         return np.full(len(audio), np.nan) if similarity is None else similarity
 
 
+OWN_ENVIRONMENTS = ("audiobox", "fadtk", "laion_clap", "panns", "passt")
 EVALUATORS = Registry(
     "evaluator",
     {
         "builtin": "benchmarks.evaluators.builtin.provider:builtin_evaluator",
         "clap": "benchmarks.evaluators.pretrained:load_clap",
         "encodec": "benchmarks.evaluators.pretrained:load_encodec_embedding",
+        **{name: f"benchmarks.evaluators.environments.evaluator:{name}" for name in OWN_ENVIRONMENTS},
     },
 )
 
@@ -92,7 +94,7 @@ def get_evaluator(name: str = "builtin", **options: Any) -> Evaluator:
 
     Args:
         name: a registered name, with the checkpoint after a colon: ``"builtin"``, ``"clap:music"``,
-            ``"encodec:FOLDER"``, ``"builtin:FOLDER"``; or ``package.module:attribute`` of a plugin.
+            ``"encodec:FOLDER"``, ``"panns:FILE"``, ``"builtin:FOLDER"``; or ``package.module:attribute`` of a plugin.
         options: its own, and what is judged: ``corpus`` and ``representation`` (the built-in one trains on them).
 
     Raises:

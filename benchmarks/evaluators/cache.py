@@ -7,14 +7,14 @@ A clip's result does not depend on its neighbours (``base.py``), so a set of cli
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.evaluators import audio as policy
-from benchmarks.evaluators.base import Audio, Evaluator, Hearing
+from benchmarks.evaluators.base import Audio, Evaluator, Float, Hearing
 from common.config import config_hash
 from common.files import atomic_path, cache_dir
 
@@ -63,7 +63,11 @@ def row_of(heard: Hearing, i: int) -> Row:
 
 def hearing_of(rows: Sequence[Row], silent: int) -> Hearing:
     """The hearing whose clips are ``rows``."""
-    table = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    return hearing_from({name: np.stack([row[name] for row in rows]) for name in rows[0]}, silent)
+
+
+def hearing_from(table: Mapping[str, Float], silent: int) -> Hearing:
+    """The hearing of n clips whose rows are stacked in ``table``: each array (n, ...)."""
     return Hearing(
         embeddings=table["embedding"],
         posteriors={name.partition("/")[2]: v for name, v in table.items() if name.startswith("posterior/")},

@@ -33,3 +33,31 @@ def frechet_arrays(case: dict[str, Any]) -> tuple[NDArray[np.float64], NDArray[n
     first = rng.standard_normal((case["n"], d)) @ mixing
     second = case["shift"] + case["scale"] * rng.standard_normal((case["m"], d)) @ mixing
     return first, second
+
+
+SHARES = (1.0, 0.7, 0.4, 0.0)
+CHROMA = [
+    {"name": f"{rate} Hz, {share:.0%} alike", "seed": seed, "sample_rate": rate, "seconds": seconds, "share": share}
+    for seed, (rate, seconds, share) in enumerate(
+        [(rate, seconds, share) for rate, seconds in ((16000, 8.0), (32000, 5.0), (44100, 10.0)) for share in SHARES]
+    )
+]
+
+
+def chroma_pair(case: dict[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Two melodies (N,) of half-second notes with four harmonics, of which a ``share`` is alike, in a little noise."""
+    rng = np.random.default_rng(case["seed"])
+    rate, beats = case["sample_rate"], int(2 * case["seconds"])
+    notes = 48 + np.floor(24 * rng.random(beats))
+    others = 48 + np.floor(24 * rng.random(beats))
+    pair = notes, np.where(rng.random(beats) < case["share"], notes, others)
+    first, second = (_melody(line, rate) + 0.01 * rng.standard_normal(beats * (rate // 2)) for line in pair)
+    return first.astype(np.float32), second.astype(np.float32)
+
+
+def _melody(notes: NDArray[np.float64], sample_rate: int) -> NDArray[np.float64]:
+    """MIDI notes, half a second each, as (N,)."""
+    t = np.arange(sample_rate // 2) / sample_rate
+    fade = np.minimum(1.0, 200 * np.minimum(t, t[-1] - t))
+    tones = [sum(np.sin(2 * np.pi * k * 440 * 2 ** ((note - 69) / 12) * t) / k for k in range(1, 5)) for note in notes]
+    return 0.2 * np.concatenate([tone * fade for tone in tones])

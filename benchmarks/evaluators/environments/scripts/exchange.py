@@ -1,0 +1,161 @@
+"""Files in, files out: the protocol between the suite and a script that runs in an environment of its own.
+
+A script is started with one folder as its argument, which holds
+
+    request.json          format, task, weights, model, captions, sample_rate, options, random, folder
+    request.safetensors   arrays; the clips are "audio/000000", "audio/000001", ..., float32 (N,)
+
+and leaves there ``reply.json`` (versions, digest of the weights, facts; or one line under "error") and
+``reply.safetensors``. It imports nothing of the suite, only this file beside it, numpy and safetensors, so it can be
+run by hand with any Python that has its dependencies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import types
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+FORMAT = 1
+
+
+class ScriptError(Exception):
+    """What the user can mend: one line."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked.
+
+    Attributes:
+        task: one of the script's tasks.
+        arrays: the named arrays.
+        sample_rate: of the clips, Hz.
+        captions: texts to embed; may be empty.
+        weights: a local file or folder, or ``None`` for the package's own.
+        model: which of several networks, where a package has several.
+        random: use random weights instead (a check of the machinery, never a score).
+        folder: where downloads are kept and local files looked for.
+        options: what else the task takes.
+    """
+
+    task: str
+    arrays: dict[str, np.ndarray]
+    sample_rate: int
+    captions: list[str]
+    weights: Path | None
+    model: str
+    random: bool
+    folder: Path
+    options: dict[str, Any]
+
+    @property
+    def clips(self) -> list[np.ndarray]:
+        """The clips (N,), in order."""
+        return [self.arrays[name] for name in sorted(self.arrays) if name.startswith("audio/")]
+
+    def file(self, url: str) -> Path:
+        """The weights file: the one given, else the one in ``folder``, else downloaded to it from ``url``."""
+        if self.weights is not None:
+            if not self.weights.is_file():
+                raise ScriptError(
+                    f"no weights file {self.weights.name}; give the path of a downloaded {Path(url).name}"
+                )
+            return self.weights
+        target = self.folder / url.split("?")[0].rsplit("/", 1)[-1]
+        if not target.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            part = target.with_suffix(".part")
+            try:
+                urllib.request.urlretrieve(url, part)
+            except OSError as error:
+                raise ScriptError(f"cannot download {url} ({error}); put the file at {target}") from error
+            part.rename(target)
+        return target
+
+
+@dataclass
+class Reply:
+    """What comes back: arrays, the digest of the weights in use (``None``: there were none), JSON-ready facts."""
+
+    arrays: dict[str, np.ndarray]
+    weights: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def serve(tasks: Mapping[str, Callable[[Request], Reply]], packages: Sequence[str]) -> None:
+    """Read the request, do it, write the reply; ``packages`` are those whose versions decide the result."""
+    folder = Path(sys.argv[1])
+    data = json.loads((folder / "request.json").read_text())
+    try:
+        if data.pop("format") != FORMAT or data["task"] not in tasks:
+            raise ScriptError(f"format {FORMAT} with the tasks {', '.join(tasks)} is what this script knows")
+        arrays = load_file(folder / "request.safetensors")
+        weights, store = data.pop("weights"), Path(data.pop("folder"))
+        request = Request(arrays=arrays, weights=Path(weights) if weights else None, folder=store, **data)
+        reply = tasks[request.task](request)
+    except ScriptError as problem:
+        (folder / "reply.json").write_text(json.dumps({"format": FORMAT, "error": str(problem)}))
+        return
+    save_file({name: np.ascontiguousarray(a) for name, a in reply.arrays.items()}, folder / "reply.safetensors")
+    versions = {name: version(name) for name in packages}
+    facts = {"format": FORMAT, "versions": versions, "weights": reply.weights, "facts": reply.facts}
+    (folder / "reply.json").write_text(json.dumps(facts))
+
+
+def digest(module: Any) -> str:
+    """Hex digest (16 digits) of a torch module's parameters and buffers."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        total.update(name.encode() + tensor.detach().cpu().contiguous().float().numpy().tobytes())
+    return total.hexdigest()[:16]
+
+
+def checkpoint(path: Path) -> Any:
+    """A torch checkpoint, read without unpickling code."""
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ScriptError(f"{path.name} is no readable checkpoint; download it anew") from error
+
+
+def fill(module: Any, state: Mapping[str, Any], name: str) -> None:
+    """Load weights, with one line when they are another network's."""
+    try:
+        module.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise ScriptError(f"{name} holds another network's weights: {' '.join(str(error).split())[:160]}") from error
+
+
+def import_torchaudio() -> None:
+    """Import torchaudio; beside a CPU build of torch, whose wheels lack it, with its compiled part left out.
+
+    Resampling, mels and filters are written in Python and work without. Loading and saving files do not; scripts get
+    arrays.
+    """
+    try:
+        import torchaudio
+    except (ImportError, OSError, RuntimeError):
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchaudio"]:
+            del sys.modules[name]
+        empty = types.ModuleType("torchaudio._extension")
+        empty.__dict__.update(
+            _IS_TORCHAUDIO_EXT_AVAILABLE=False,
+            _IS_ALIGN_AVAILABLE=False,
+            _check_cuda_version=lambda *arguments: None,
+            fail_if_no_align=lambda function: function,
+        )
+        sys.modules["torchaudio._extension"] = empty
+        import torchaudio  # noqa: F401
