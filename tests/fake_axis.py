@@ -69,6 +69,8 @@ def _behave(does: str, work: Path) -> None:
         raise MemoryError("too much")
     if does == "segfault":
         os.kill(os.getpid(), signal.SIGSEGV)
+    if does == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
     if does == "exit":
         os._exit(7)
     if does == "sleep":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -75,6 +76,16 @@ def test_a_worker_that_takes_too_long_is_stopped_and_recorded(tmp_path: Path) ->
     record = run_arms(tmp_path, "sleep", timeout_s=4.0)["sleep"]
     assert (record.status, record.reason) == ("timeout", "stopped after 4 s")
     assert not _alive(int((tmp_path / "runs" / "asleep").read_text()))
+
+
+def test_a_worker_that_the_kernel_kills_for_memory_is_recorded_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kills = itertools.count()  # the kernel's own counter, which grows with every such kill
+    monkeypatch.setattr("benchmarks.runner.oom_kills", lambda: next(kills))
+    records = run_arms(tmp_path, "killed", "work")
+    assert (records["killed"].status, records["work"].status) == ("oom", "ok")
+    assert records["killed"].reason == "the kernel killed the worker for memory"
 
 
 def test_changing_a_default_makes_a_new_cell(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ than too much; a cell that needs clearly more than there is is not even tried.
 
 from __future__ import annotations
 
+import functools
+import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,7 +65,7 @@ def hopeless(config: dict[str, Any]) -> Measurement | None:
 
 
 def needed_bytes(config: dict[str, Any]) -> float:
-    """Weights (twice with a peer that has its own), KV caches and the largest activations of one pass."""
+    """Weights (once more for a peer that has its own), KV caches and the largest activations of one pass."""
     model, setting, shape = _on_paper(config), config["setting"], config["model"]["backbone"]
     size = DTYPES[setting["dtype"]].itemsize
     width, layers, tokens = shape["d_model"], shape["n_layers"], setting["text_tokens"]
@@ -72,7 +74,9 @@ def needed_bytes(config: dict[str, Any]) -> float:
     text = 2 * layers * setting["batch"] * tokens * width if shape["text"] == "cross" else 0
     per_position = 2 * layers * width if shape["causal"] else 4 * width + 2 * shape["d_ff"]
     held = rows * length * per_position
-    weights = _parameters(model) * (2 if config["peer"] == "transformers" else 1)
+    weights = _parameters(model) * (1 + (config["peer"] == "transformers"))
+    if setting["device"] == "cpu" and setting["dtype"] == "fp32":
+        weights += _parameters(model)  # the packed copies of backbones/linear.py
     return PROCESS * (setting["device"] == "cpu") + (weights + held + text) * size + _decoder_bytes(config)
 
 
@@ -95,8 +99,16 @@ def _cell_seconds(config: dict[str, Any], sample_s: float, parameters: int) -> f
 
 def _on_paper(config: dict[str, Any]) -> Any:
     """The model without memory for its weights."""
+    tokens = config["setting"]["text_tokens"]
+    return _built(
+        json.dumps({"model": config["model"], "latent": config["latent"], "setting": {"text_tokens": tokens}})
+    )
+
+
+@functools.lru_cache(maxsize=32)
+def _built(config: str) -> Any:
     with torch.device("meta"):
-        return build(config)
+        return build(json.loads(config))
 
 
 def _parameters(model: torch.nn.Module) -> int:

@@ -49,8 +49,10 @@ class Subject:
         self.frames, self.batch = setting["frames"], setting["batch"]
         self.conditions = self._conditions()
         self.decoder = decoder_of(config, self.model.latent)
+        # The built-in codec works on complex spectra, which have no half precision.
+        self.decoder_dtype = torch.float32 if self.setting["decoder"] == "builtin" else self.dtype
         if self.decoder is not None:
-            self.decoder.to(self.device, self.dtype)
+            self.decoder.to(self.device, self.decoder_dtype)
 
     def work(self, generate: Generate) -> Work:
         """One sample's work by ``generate``: the model's own, or a peer's."""
@@ -92,7 +94,7 @@ class Subject:
         assert self.decoder is not None
         discrete = self.model.view == "codes"
         z_BTD = self.decoder.dequantise(made) if discrete else self.model.latent.denormalise(made)
-        return self.decoder.decode(z_BTD.to(self.dtype))
+        return self.decoder.decode(z_BTD.to(self.decoder_dtype))
 
     def rng(self) -> ItemRNG:
         """The clips' random streams, the same for every sample; on a GPU drawn there."""

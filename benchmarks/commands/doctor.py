@@ -16,6 +16,7 @@ OPTIONAL_PACKAGES = {
     "torchdiffeq": "the dopri5 solver of flow matching",
     "matplotlib": "figures in the report",
     "submitit": "bench submit (SLURM)",
+    "nvidia-ml-py": "clocks and energy of a GPU with every sample of a latency study (nvidia-smi tells less)",
 }
 OPTIONAL_PROGRAMS = {
     "ffmpeg": "formats that soundfile cannot read",

@@ -8,7 +8,7 @@ import typer
 
 
 def list_(kind: Annotated[str, typer.Argument(help="Only this kind, e.g. paradigms.")] = "") -> None:
-    """List paradigms, axes, studies, sizes, corpora, representations, text encoders, evaluators and references.
+    """List paradigms, axes, studies, sizes, corpora, representations, text encoders, evaluators, references and peers.
 
     \b
     Examples:
@@ -31,6 +31,7 @@ def _kinds() -> dict[str, list[str]]:
     from backbones.config import PRESETS
     from benchmarks.axes import AXES
     from benchmarks.evaluators.base import EVALUATORS
+    from benchmarks.peers import PEERS
     from benchmarks.study import study_names
     from benchmarks.systems import REFERENCES
     from corpora import CORPORA
@@ -40,6 +41,7 @@ def _kinds() -> dict[str, list[str]]:
         "axes": AXES.names(),
         "studies": study_names(),
         "presets": list(PRESETS),
+        "peers": PEERS.names(),
         "references": list(REFERENCES),
         "corpora": [*(n for n in CORPORA.names() if n != "folder"), "<folder with manifest.csv or manifest.jsonl>"],
         "representations": [
