@@ -160,6 +160,22 @@ def test_a_peer_that_fails_leaves_our_record_whole(
         both.measure(peer)
 
 
+def test_what_breaks_for_all_is_every_cells_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: list[str] = []
+
+    def load(config: dict[str, Any]) -> None:
+        loads.append(config["model"]["paradigm"])
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("benchmarks.axes.latency_group.Subject", load)
+    ours, peer = cells_of("latency.peers=true", paradigm="fm")
+    both = group([ours, peer], tmp_path)
+    for cell in (ours, peer):
+        with pytest.raises(torch.OutOfMemoryError):
+            both.measure(cell)
+    assert loads == ["fm"]
+
+
 def test_a_cell_that_clearly_does_not_fit_is_recorded_without_being_tried(tmp_path: Path) -> None:
     (cell,) = cells_of("latency.batch=100000000", paradigm="ar", scale="400m")
     found = group([cell], tmp_path).measure(cell)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 import time
@@ -37,11 +38,19 @@ class LatencyGroup:
     def __init__(self, cells: Sequence[Cell], context: Context) -> None:
         self.cells, self.context = cells, context
         self._outcomes: dict[str, Measurement | Exception] = {}
+        if cells[0].config["setting"]["compile"]:
+            # A cold cache, or the time to compile would be that of reading it.
+            self._cold = tempfile.TemporaryDirectory(prefix="inductor-")
+            os.environ["TORCHINDUCTOR_CACHE_DIR"] = self._cold.name
 
     def measure(self, cell: Cell) -> Measurement:
         """The cell's measurement; raises what its system raised."""
-        if not self._outcomes:
-            self._measure_all()
+        if cell.id not in self._outcomes:
+            try:
+                self._measure_all()
+            except Exception as error:  # what all need is missing, or a round broke off
+                for each in self.cells:
+                    self._outcomes.setdefault(each.id, error)
         outcome = self._outcomes[cell.id]
         if isinstance(outcome, Exception):
             raise outcome
@@ -66,6 +75,8 @@ class LatencyGroup:
             [one.series for one in timed.values()], rule, subject.device, board,
             lambda share: self._report(0.3 + 0.6 * share, "sampling"),
         )  # fmt: skip
+        for one in timed.values():
+            one.recompiled = one.compiles is not None and one.compiles.some()
         self._report(0.95, "timing parts")
         decoder = _time(subject.decoding(), subject.device)
         for cell in hopeful:
@@ -88,10 +99,13 @@ class LatencyGroup:
             compiles = Compilations() if cell.config["setting"]["compile"] and cell.config["peer"] is None else None
             if compiles is not None:
                 subject.compile()
-            series = warm_up(subject.work(generate), rule, device)
+            series = warm_up(subject.work(generate), rule, device, compiles is not None)
+            if compiles is not None:
+                compiles.restart()
             peak = memory.peak(device)
         except Exception as error:  # the others of the group go on, and the record says what it was
             self._outcomes[cell.id] = _explained(error)
+            _free(error, device)
             return None
         others = held.less(empty) if own_weights else memory.Peak(0, 0, 0)
         return Timed(series, peak.less(others), overhead_s(device), load_s, compiles)
@@ -102,9 +116,6 @@ class LatencyGroup:
 
 def _load(config: dict[str, Any]) -> tuple[Subject, float]:
     start = time.perf_counter()
-    if config["setting"]["compile"]:
-        # A cold cache, or the time to compile would be that of reading it.
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.mkdtemp(prefix="inductor-")
     subject = Subject(config)
     return subject, time.perf_counter() - start
 
@@ -122,6 +133,15 @@ def _held(device: str) -> memory.Peak:
     if device == "cpu":
         return memory.Peak(memory.resident())
     return memory.Peak(memory.resident(), torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device))
+
+
+def _free(error: Exception, device: str) -> None:
+    """Give back what a system held that ran out of memory; its traceback would keep it."""
+    if type(error).__name__ == "OutOfMemoryError":
+        error.__traceback__ = None
+        gc.collect()
+        if device == "cuda":
+            torch.cuda.empty_cache()
 
 
 def _time(work: Work | None, device: str) -> Series | None:

@@ -46,6 +46,7 @@ class Timed:
     overhead_s: float
     load_s: float
     compiles: Compilations | None = None
+    recompiled: bool = False
     first_audio: Series | None = None
     decoder: Series | None = None
 
@@ -53,8 +54,7 @@ class Timed:
 def measurement(cell: Cell, timed: Timed, subject: Subject, rates: Rates, states: dict[str, Any]) -> Measurement:
     """The record's middle."""
     series = timed.series
-    recompiled = timed.compiles is not None and timed.compiles.since() > 0 and series.samples
-    unmet = [*series.unmet, *(["compiled code: compiled again while sampling"] if recompiled else [])]
+    unmet = [*series.unmet, *(["compiled code: compiled again while sampling"] if timed.recompiled else [])]
     environment = {
         "device": cell.config["setting"]["hardware"] if subject.device == "cuda" else "cpu",
         "threads": cell.config["setting"]["threads"],

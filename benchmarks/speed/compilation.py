@@ -4,15 +4,18 @@ from __future__ import annotations
 
 
 class Compilations:
-    """Counts what torch.compile has compiled since this was made, or since the last question."""
+    """Counts what torch.compile compiles."""
 
     def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Count from here."""
         self._start = self._count()
 
-    def since(self) -> int:
-        """Graphs compiled since the last call."""
-        start, self._start = self._start, self._count()
-        return self._start - start
+    def some(self) -> bool:
+        """Whether anything was compiled since."""
+        return self._count() > self._start
 
     def _count(self) -> int:
         from torch._dynamo.utils import counters

@@ -36,6 +36,16 @@ def measure_rates(working_set: int, dtype: Any, device: str = "cpu") -> Rates:
     import torch
 
     half = max(4096, min(working_set, LARGEST) // 2)
+    rates = Rates(_copy_rate(half, device), _matrix_rate(dtype, device), 2 * half)
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()  # or the allocator would hold it, and a peak would count it
+    return rates
+
+
+def _copy_rate(half: int, device: str) -> float:
+    """Bytes per second, read plus written, of copying ``half`` bytes."""
+    import torch
+
     source, target = (torch.zeros(half, dtype=torch.uint8, device=device) for _ in range(2))
     repeats = max(1, (4 << 20) // half)  # a copy of kilobytes would time the call and not the copy
 
@@ -43,10 +53,16 @@ def measure_rates(working_set: int, dtype: Any, device: str = "cpu") -> Rates:
         for _ in range(repeats):
             target.copy_(source)
 
-    copied = 2 * half * repeats / _best(copy, device)
+    return 2 * half * repeats / _best(copy, device)
+
+
+def _matrix_rate(dtype: Any, device: str) -> float:
+    """Operations per second of a square matrix product."""
+    import torch
+
     side = MATRIX["cuda" if device.startswith("cuda") else "cpu"]
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    return Rates(copied, 2 * side**3 / _best(lambda: a @ b, device), 2 * half)
+    return 2 * side**3 / _best(lambda: a @ b, device)
 
 
 def _best(work: Work, device: str) -> float:

@@ -44,13 +44,14 @@ class Series:
         return [sample.wall_s for sample in self.samples]
 
 
-def warm_up(work: Work, rule: StopRule, device: str = "cpu") -> Series:
+def warm_up(work: Work, rule: StopRule, device: str = "cpu", compiles: bool = False) -> Series:
     """Run ``work`` for the first time, and again until it is warm.
 
-    A run slower than ``rule.slow`` is not repeated: it has no caches to fill that matter at its length.
+    A run slower than ``rule.slow`` is not repeated: it has no caches to fill that matter at its length. A first call
+    that ``compiles`` says nothing about that.
     """
     series = Series(work, take_sample(work, device).wall_s)
-    slowest = series.first_call_s
+    slowest = 0.0 if compiles else series.first_call_s
     while len(series.warm_ups) < rule.warm_ups and slowest <= rule.slow:
         series.warm_ups.append(take_sample(work, device).wall_s)
         slowest = series.warm_ups[-1]
