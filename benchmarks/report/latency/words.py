@@ -35,7 +35,7 @@ CLOCKED = {
     "encodec": "sampler and EnCodec decoder",
     "builtin": "sampler and built-in decoder",
 }
-COMMON = ("batch", "seconds", "frame_rate_hz", "layers", "text_tokens", "text")
+COMMON = ("batch", "seconds", "frame_rate_hz", "layers", "text_tokens", "text", "guidance")
 KNOB_TITLES = {
     "seconds": "duration", "layers": "depth", "frame_rate_hz": "frame rate", "text_tokens": "length of the text",
 }  # fmt: skip
@@ -113,14 +113,15 @@ def _held(sheet: Sheet, name: str) -> str:
     values = {units.knob(p.knobs[name]): p for p in sheet.points if p.knobs.get(name) is not None}
     if len(values) != 1:
         return ""
-    frames = {p.record.cell.get("setting", {}).get("frames") for p in sheet.points}
-    counted = f" ({frames.pop()} frames)" if name == "seconds" and len(frames) == 1 else ""
+    frames = sorted({int(p.record.cell["setting"]["frames"]) for p in sheet.points}) if name == "seconds" else []
+    counted = f" ({' or '.join(map(str, frames))} frames)" if frames else ""
     return units.named(name, next(iter(values))) + counted
 
 
 def _sampler(sheet: Sheet, point: Point) -> str:
     sampler = point.record.cell.get("sampler") or {}
-    told = [f"{key} {units.knob(value)}" for key, value in sampler.items() if key not in sheet.swept]
+    shared = ["guidance"] if _held(sheet, "guidance") else []
+    told = [f"{key} {units.knob(value)}" for key, value in sampler.items() if key not in (*sheet.swept, *shared)]
     return ", ".join([*told, *(["compiled"] if point.knobs.get("compile") and "compile" not in sheet.swept else [])])
 
 
@@ -157,6 +158,4 @@ def _caption(sheet: Sheet, name: str, published: Sequence[Stated]) -> str:
         "batch": f"Throughput and latency against batch. {key}{grey}",
         "heat": "Latency over decoding iterations and diffusion steps.",
     }.get(name, f"Latency against {KNOB_TITLES.get(name, name)}. {key}")
-    guidance = {units.knob(p.knobs.get("guidance")) for p in sheet.points}
-    guided = f", guidance {guidance.pop()}" if len(guidance) == 1 else ""
-    return f"{what} {sheet.place.title}; {held(sheet)}{guided}."
+    return f"{what} {sheet.place.title}; {held(sheet)}."
