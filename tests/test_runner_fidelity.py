@@ -16,7 +16,7 @@ from benchmarks.axes.judging import eligible, load_exam
 from benchmarks.cells import Cell, check_distinct
 from benchmarks.cli import status
 from benchmarks.pipeline import generate, load_model
-from benchmarks.records import load_records
+from benchmarks.records import load_records, read_items
 from benchmarks.study import Study, load_study
 from benchmarks.systems import REFERENCES
 from common.errors import UserError
@@ -74,6 +74,12 @@ def test_the_whole_job_by_the_command_line(home: Path, capsys: pytest.CaptureFix
     assert not problems
     assert {record.status for record in records} == {"ok"}
     assert len(records) == len(REFERENCES) + 2 * 2
+    arm = next(record for record in records if record.system == "fm")
+    scoring, shares = arm.environment["scoring"], read_items(home / "results" / "smoke", arm)
+    assert (scoring["seconds"], scoring["n_reference"], scoring["policy"]["peak_dbfs"]) == (SECONDS, 4, -1.0)
+    assert scoring["not_scored"]["coverage"] == "4 clips, it needs 6"
+    for name in ("fad_builtin", "kad_builtin", "mad_builtin", "is_builtin"):
+        assert np.mean([share[name] for share in shares]) == pytest.approx(arm.metrics[name].value, rel=1e-4, abs=1e-4)
     text = (home / "REPORT.md").read_text()
     assert str(home) not in json.dumps([record.cell for record in records])
     assert "| fm | 4 |" in text

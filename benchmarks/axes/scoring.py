@@ -36,4 +36,4 @@ def score(audio_BN: np.ndarray, exam: Exam) -> tuple[dict[str, Metric], list[Ite
         for i, clip in enumerate(prompts)
     ]
     chance = {name: dataclasses.asdict(level) for name, level in scores.chance.items()}
-    return metrics, items, {**scores.details, "chance": chance}
+    return metrics, items, {**scores.details, "seconds": audio_BN.shape[1] / exam.sample_rate, "chance": chance}

@@ -15,6 +15,7 @@ OPTIONAL_PACKAGES = {
     "transformers": "EnCodec, T5 and CLAP adapters",
     "torchdiffeq": "the dopri5 solver of flow matching",
     "matplotlib": "figures in the report",
+    "visqol-python": "ViSQOL among the reconstruction metrics",
     "submitit": "bench submit (SLURM)",
     "nvidia-ml-py": "clocks and energy of a GPU with every sample of a latency study (nvidia-smi tells less)",
 }

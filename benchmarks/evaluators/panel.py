@@ -153,6 +153,7 @@ def panel(
         "n_reference": len(reference.embeddings),
         "n_generated": len(generated.embeddings),
         "silent_clips": generated.silent,
+        "silent_reference_clips": reference.silent,
         "policy": policy.POLICY,
         **sets.details(),
     }
