@@ -49,7 +49,7 @@ def train_system(
     folder = work / training_folder(config)
     model = build_model(config["model"]["paradigm"], config["model"]["options"], backbone, data, spec.seed)
     assert data.store is not None, "training needs encoded clips"
-    stream = BatchStream.for_spec(spec, data.store.split("train"), data.latent, data.text)
+    stream = BatchStream(data.store.split("train"), data.latent, data.text, spec)
 
     def save(model: Any, target: Path) -> None:
         save_model(model, target, data, config["sampler"], spec.seconds)

@@ -1,7 +1,9 @@
 """Strict dataclass configs: from plain mappings (YAML, JSON) with clear errors, and back, whole.
 
 Identity rule: a config's hash covers EVERY field, defaults included, so that editing a default changes the identity
-(hashing only what differs from the defaults is a known trap).
+(hashing only what differs from the defaults is a known trap). One exception: a field that came ``later`` than the first
+records, and whose default means what was done before it existed. At its default it is left out, so that old records
+keep their identity; its default may therefore never be edited.
 """
 
 from __future__ import annotations
@@ -40,9 +42,23 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str) -> T:
     return cls(**{key: _convert(hints[key], value, f"{where}.{key}") for key, value in data.items()})
 
 
+def later(default: Any) -> Any:
+    """A dataclass field added after records were made; see the identity rule above."""
+    return dataclasses.field(default=default, metadata={"later": True})
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """The whole config as plain JSON-ready data, defaults included."""
-    return typing.cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(config))))
+    return typing.cast(dict[str, Any], json.loads(json.dumps(_plain(config))))
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        held = {f: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return {f.name: _plain(v) for f, v in held.items() if not (f.metadata.get("later") and v == f.default)}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def config_hash(data: Any, length: int = 12) -> str:

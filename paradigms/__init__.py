@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from backbones import BackboneConfig
     from paradigms.base import Paradigm
     from representations.base import LatentSpec
+    from representations.controls import ControlSpec
     from representations.text import TextSpec
 
 REGISTRY = Registry(
@@ -40,7 +41,12 @@ def names() -> list[str]:
 
 
 def build(
-    name: str, options: Mapping[str, Any], backbone: BackboneConfig, latent: LatentSpec, text: TextSpec
+    name: str,
+    options: Mapping[str, Any],
+    backbone: BackboneConfig,
+    latent: LatentSpec,
+    text: TextSpec,
+    controls: Sequence[ControlSpec] = (),
 ) -> Paradigm:
     """Make the paradigm called ``name``, randomly initialised.
 
@@ -48,7 +54,7 @@ def build(
         UserError: an unknown name or option, or a latent that the paradigm cannot model.
     """
     cls = REGISTRY.load(name)
-    return cls(from_dict(cls.options_class, options, f"{name} options"), backbone, latent, text)
+    return cls(from_dict(cls.options_class, options, f"{name} options"), backbone, latent, text, controls)
 
 
 def save(model: Paradigm, folder: Path | str) -> None:
@@ -63,6 +69,7 @@ def save(model: Paradigm, folder: Path | str) -> None:
             "backbone": to_dict(model.backbone_config),
             "latent": to_dict(model.latent),
             "text": to_dict(model.text_stem.spec),
+            "controls": [to_dict(spec) for spec in model.control_stem.specs] if model.control_stem else [],
         },
     )
 
@@ -75,6 +82,7 @@ def load(folder: Path | str) -> Paradigm:
     """
     from backbones import BackboneConfig
     from representations.base import LatentSpec
+    from representations.controls import ControlSpec
     from representations.text import TextSpec
 
     folder = Path(folder)
@@ -89,6 +97,7 @@ def load(folder: Path | str) -> Paradigm:
         from_dict(BackboneConfig, config["backbone"], where),
         from_dict(LatentSpec, config["latent"], where),
         from_dict(TextSpec, config["text"], where),
+        tuple(from_dict(ControlSpec, spec, where) for spec in config.get("controls", [])),
     )
     try:
         model.load_state_dict(_weights(folder / "model.safetensors", model.name))

@@ -9,8 +9,8 @@ a static KV cache, and one uniform number per token drawn beforehand, so that a 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,30 +20,43 @@ from backbones import BackboneConfig, KVCache, TextMemory
 from backbones.cost import Phase, linear
 from backbones.linear import Linear
 from backbones.transformer import truncated_normal_
+from common.config import later
 from common.errors import UserError
 from common.seeds import ItemRNG
+from paradigms import infill
 from paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
+from paradigms.controls import WITHHELD
 from paradigms.delay import columns, delay, pattern_mask, undelay
-from paradigms.guidance import guide
+from paradigms.guidance import Guided, guide
 from paradigms.session import Session
 from representations.base import LatentSpec
+from representations.controls import ControlSpec
 from representations.text import TextSpec
 
 
 @dataclass(frozen=True)
-class ARSampler:
+class AROptions(ParadigmOptions):
+    """Options of autoregression.
+
+    Attributes:
+        fill_middle: three more special tokens, with which a clip can be put as A, C, B (inpainting; see ``infill``).
+    """
+
+    fill_middle: bool = later(False)
+
+
+@dataclass(frozen=True)
+class ARSampler(Guided):
     """Settings of sampling.
 
     Attributes:
         temperature: divides the logits; 0 takes the most likely code (greedy).
         top_k: keep the k most likely codes, 0 for all. top_p: keep the smallest set of codes with this mass, 1 for all.
-        guidance: scale of classifier-free guidance, 1 for none.
     """
 
     temperature: float = 1.0
     top_k: int = 250
     top_p: float = 1.0
-    guidance: float = 3.0
 
     def __post_init__(self) -> None:
         if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1:
@@ -55,45 +68,80 @@ class AR(Paradigm):
 
     name = "ar"
     view = "codes"
+    options_class = AROptions
     sampler_class = ARSampler
     backbone_needs = {"causal": True, "time": "none"}  # noqa: RUF012
     streams = True
+    inpaints = True
+    options: AROptions
 
-    def __init__(self, options: ParadigmOptions, backbone: BackboneConfig, latent: LatentSpec, text: TextSpec) -> None:
-        super().__init__(options, backbone, latent, text)
+    def __init__(
+        self,
+        options: AROptions,
+        backbone: BackboneConfig,
+        latent: LatentSpec,
+        text: TextSpec,
+        controls: Sequence[ControlSpec] = (),
+    ) -> None:
+        super().__init__(options, backbone, latent, text, controls)
         self.codebooks, self.special = latent.codebooks, latent.cardinality
-        width = self.backbone_config.d_model
-        self.embeddings = nn.ModuleList(nn.Embedding(latent.cardinality + 1, width) for _ in range(self.codebooks))
+        width, rows = self.backbone_config.d_model, latent.cardinality + 1 + len(infill.SEGMENTS) * options.fill_middle
+        self.embeddings = nn.ModuleList(nn.Embedding(rows, width) for _ in range(self.codebooks))
         self.head = Linear(width, self.codebooks * latent.cardinality, bias=False)
         for weight in [self.head.weight, *self.embeddings.parameters()]:
             truncated_normal_(weight, 1 / math.sqrt(width))
 
-    def logits(self, delayed_BKS: Tensor, text: TextMemory, cache: KVCache | None = None) -> Tensor:
+    def logits(
+        self,
+        delayed_BKS: Tensor,
+        text: TextMemory,
+        cache: KVCache | None = None,
+        controls_BSC: Tensor | None = None,
+    ) -> Tensor:
         """Logits (B, S, K, card) of the column after each given column."""
         x_BSC = sum(table(delayed_BKS[:, k]) for k, table in enumerate(self.embeddings))
+        x_BSC = x_BSC if controls_BSC is None else x_BSC + controls_BSC
         h_BSC = self.backbone(x_BSC, text, cache=cache)
         return self.head(h_BSC).unflatten(-1, (self.codebooks, -1))
 
     def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
-        """Mean over codebooks of cross-entropy in nats; nothing here is random."""
+        """Mean over codebooks of cross-entropy in nats; nothing here is random. Inpainting: clips put as A, C, B."""
         if batch.codes_BKT is None:
             raise UserError("paradigm 'ar' needs codes, and this batch has none; use a codec with a quantiser")
-        delayed_BKS = delay(batch.codes_BKT, self.special)
-        logits = self.logits(delayed_BKS[..., :-1], self.read_text(batch.conditions))
-        real_KS = pattern_mask(batch.codes_BKT.shape[2], self.codebooks, logits.device)[:, 1:]
-        # The special token is never a target: its cells are masked, so any valid class may stand in for it.
+        codes, conditions = batch.codes_BKT, batch.conditions
+        if batch.known_BT is not None:
+            self._check_fill_middle()
+            order = infill.arrangement(batch.known_BT)
+            codes = infill.arrange(codes, order, self.special + 1)
+            conditions = infill.arrange_controls(conditions, order)
+        delayed_BKS = delay(codes, self.special)
+        controls = self.column_controls(conditions, codes.shape[2])
+        inputs = None if controls is None else controls[:, :-1]
+        logits = self.logits(delayed_BKS[..., :-1], self.read_text(conditions), controls_BSC=inputs)
+        real_BKS = delayed_BKS[..., 1:] < self.special
+        # No special token is ever a target: those cells are masked, so any valid class may stand in for them.
         targets = delayed_BKS[..., 1:].clamp(max=self.special - 1)
         errors_BKS = nn.functional.cross_entropy(logits.permute(0, 3, 2, 1), targets, reduction="none")
-        per_codebook_BK = (errors_BKS * real_KS).sum(dim=-1) / real_KS.sum(dim=-1)
+        per_codebook_BK = (errors_BKS * real_BKS).sum(dim=-1) / real_BKS.sum(dim=-1)
         return Loss.from_items(per_codebook_BK.mean(dim=1))
+
+    def column_controls(self, conditions: Conditions, frames: int, branches: int = 1) -> Tensor | None:
+        """Controls at the columns of the delayed sequence, (n B, T + K, C).
+
+        Frame t's stands at column t, one step before its first code does; the last columns have none.
+        """
+        padded = {k: nn.functional.pad(v, (0, self.codebooks), value=WITHHELD) for k, v in conditions.controls.items()}
+        whole = replace(conditions, controls=padded)
+        return self.read_controls(whole, columns(frames, self.codebooks), branches)
 
     @torch.no_grad()
     def stream(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG, chunk: int) -> Iterator[Tensor]:
         """Codes (B, K, chunk), column by column; frame t stands once column t + K of the delayed sequence does."""
-        text = self.read_text(conditions, guided=sampler.guidance != 1)
-        shape = ("ar", len(conditions), frames, sampler, text.shape())
-        decoding = self.session(shape, lambda: Decoding(self, text, len(conditions), frames, sampler))
-        decoding.start(text, rng)
+        device = self.head.weight.device
+        start = torch.full(
+            (len(conditions), self.codebooks, columns(frames, self.codebooks)), self.special, device=device
+        )
+        decoding = self._decoding(conditions, start, frames, 0, sampler, rng)
         sent = 0
         for step in range(1, columns(frames, self.codebooks)):
             decoding.advance()
@@ -102,48 +150,82 @@ class AR(Paradigm):
                 yield undelay(decoding.delayed[:, :, sent : ready + self.codebooks])
                 sent = ready
 
+    @torch.no_grad()
+    def inpaint(self, target: Tensor, known_BT: Tensor, conditions: Conditions, sampler: Any, rng: ItemRNG) -> Tensor:
+        """Codes (B, K, T) that equal ``target`` where known: A and C are read at once, then B is decoded."""
+        self._check_fill_middle()
+        order = infill.arrangement(known_BT)
+        frames, hidden = order.shape[1], int((~known_BT[0]).sum())
+        sequence = infill.arrange(target, order, self.special + 1)
+        sequence[:, :, frames - hidden :] = self.special
+        arranged = infill.arrange_controls(conditions, order)
+        decoding = self._decoding(arranged, delay(sequence, self.special), frames, frames - hidden, sampler, rng)
+        for _ in range(decoding.first, decoding.length - 1):
+            decoding.advance()
+        drawn = undelay(decoding.delayed)[:, :, frames - hidden :]
+        index = order[:, None, frames - hidden :].expand(-1, self.codebooks, -1)
+        return target.scatter(2, index, drawn)
+
+    def _decoding(
+        self, conditions: Conditions, delayed: Tensor, frames: int, known: int, sampler: ARSampler, rng: ItemRNG
+    ) -> Decoding:
+        text = self.read_text(conditions, sampler.branches)
+        controls = self.column_controls(conditions, frames, sampler.branches)
+        shape = ("ar", delayed.shape, known, sampler, text.shape(), controls is None)
+        decoding: Decoding = self.session(shape, lambda: Decoding(self, text, delayed.shape, frames, known, sampler))
+        decoding.condition(text, controls)
+        decoding.start(delayed, rng)
+        return decoding
+
+    def _check_fill_middle(self) -> None:
+        if not self.options.fill_middle:
+            raise UserError("ar: this model has no tokens to fill the middle; train it with options.fill_middle: true")
+
     def cost(self, batch: int, frames: int, sampler: Any, text_tokens: int, element_size: int = 4) -> list[Phase]:
         """Reading the text, then one pass per column over a growing cache, the codebooks' heads included."""
-        count, rows, width = (
-            self.backbone_cost(element_size),
-            batch * (1 + (sampler.guidance != 1)),
-            self.head.in_features,
-        )
+        count, rows, width = self.backbone_cost(element_size), batch * sampler.branches, self.head.in_features
         prefix = text_tokens if self.backbone_config.text == "prefix" else 0
-        phases = [self.text_cost(batch if not prefix else rows, text_tokens, element_size)]
+        read = batch * max(1, sampler.branches - 1)
+        phases = [self.text_cost(rows if prefix else read, text_tokens, element_size)]
         if prefix:
-            phases.append(Phase("prefix", 1, *count.run(rows, prefix, prefix, batch, prefix, cached=True)))
+            phases.append(Phase("prefix", 1, *count.run(rows, prefix, prefix, read, prefix, cached=True)))
         head_flops = linear(rows, width, self.head.out_features)
         head_bytes = element_size * width * (self.head.out_features + rows * self.codebooks)  # weights, embeddings read
         for step in range(1, columns(frames, self.codebooks)):
-            flops, moved = count.run(rows, 1, prefix + step, batch, text_tokens, cached=True)
+            flops, moved = count.run(rows, 1, prefix + step, read, text_tokens, cached=True)
             phases.append(Phase("step", 1, flops + head_flops, moved + head_bytes))
         return phases
 
 
 class Decoding(Session):
-    """Buffers of column-by-column decoding: the delayed sequence, its uniform numbers, the KV cache and the text."""
+    """Buffers of column-by-column decoding: the delayed sequence, uniform numbers for its cells, the KV cache.
 
-    def __init__(self, model: AR, text: TextMemory, batch: int, frames: int, sampler: ARSampler) -> None:
-        weight, codebooks = model.head.weight, model.codebooks
-        self.model, self.text, self.sampler, self.guided = model, text, sampler, sampler.guidance != 1
-        self.length = columns(frames, codebooks)
-        rows = batch * (1 + self.guided)
+    Args:
+        shape: of the delayed sequence, (B, K, T + K).
+        known: frames at the beginning that are given; their columns are read at once.
+    """
+
+    def __init__(
+        self, model: AR, text: TextMemory, shape: Sequence[int], frames: int, known: int, sampler: ARSampler
+    ) -> None:
+        weight, (batch, codebooks, self.length) = model.head.weight, shape
+        self.model, self.sampler, self.first = model, sampler, known
         capacity = self.length - 1 + text.prefix_length
-        self.cache = KVCache(model.backbone_config, rows, capacity, weight.device, weight.dtype)
+        self.cache = KVCache(model.backbone_config, batch * sampler.branches, capacity, weight.device, weight.dtype)
         super().__init__(weight.device, self.cache.cursor)
-        self.delayed = torch.full((batch, codebooks, self.length), model.special, device=weight.device)
-        self.uniforms_BSK = torch.zeros(batch, self.length - 1, codebooks, device=weight.device)
-        self.real_KS = pattern_mask(frames, codebooks, weight.device)
+        self.delayed = torch.zeros(batch, codebooks, self.length, dtype=torch.int64, device=weight.device)
+        self.uniforms_BSK = torch.zeros(batch, self.length - 1 - known, codebooks, device=weight.device)
+        self.open_KS = pattern_mask(frames, codebooks, weight.device, first=known)
 
-    def start(self, text: TextMemory, rng: ItemRNG) -> None:
-        """Make ready for new clips."""
-        if text is not self.text:
-            self.text.copy_(text)
+    def start(self, delayed: Tensor, rng: ItemRNG) -> None:
+        """Make ready for new clips, of which ``delayed`` holds what is given."""
         self.uniforms_BSK.copy_(rng.uniform(*self.uniforms_BSK.shape[1:]))
-        self.delayed.fill_(self.model.special)
+        self.delayed.copy_(delayed)
         self.cache.reset()
         self.model.backbone.prefill(self.text, self.cache)
+        if self.first:
+            self._logits(self.delayed[:, :, : self.first], slice(0, self.first))
+            self.cache.advance(self.first)
 
     def advance(self) -> None:
         """Decide the next column."""
@@ -151,15 +233,21 @@ class Decoding(Session):
         self.cache.live += 1
 
     def _step(self) -> None:
-        cursor = self.cache.cursor
-        at = cursor - self.text.prefix_length
-        column = self.delayed.index_select(2, at)
-        logits = self.model.logits(column.repeat(1 + self.guided, 1, 1), self.text, self.cache)[:, 0]
-        logits = guide(logits, self.sampler.guidance) if self.guided else logits
-        codes = draw(logits, self.uniforms_BSK.index_select(1, at)[:, 0], self.sampler)
-        real_K = self.real_KS.index_select(1, at + 1)[:, 0]
-        self.delayed.index_copy_(2, at + 1, torch.where(real_K, codes, self.model.special)[..., None])
-        cursor.add_(1)
+        at = self.cache.cursor - self.text.prefix_length
+        logits = guide(self._logits(self.delayed.index_select(2, at), at)[:, 0], self.sampler)
+        codes = draw(logits, self.uniforms_BSK.index_select(1, at - self.first)[:, 0], self.sampler)
+        given = self.delayed.index_select(2, at + 1)[..., 0]
+        codes = torch.where(self.open_KS.index_select(1, at + 1)[:, 0], codes, given)
+        self.delayed.index_copy_(2, at + 1, codes[..., None])
+        self.cache.cursor.add_(1)
+
+    def _logits(self, columns_BKS: Tensor, at: Tensor | slice) -> Tensor:
+        """Logits of all branches after some columns."""
+        controls = None
+        if self.controls is not None:
+            controls = self.controls[:, at] if isinstance(at, slice) else self.controls.index_select(1, at)
+        rows = columns_BKS.repeat(self.sampler.branches, 1, 1)
+        return self.model.logits(rows, self.text, self.cache, controls)
 
 
 def draw(logits: Tensor, uniforms: Tensor, sampler: ARSampler) -> Tensor:

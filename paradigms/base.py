@@ -9,8 +9,8 @@ To write a new one, subclass ``Paradigm``, and register it or name it as ``packa
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -21,8 +21,10 @@ from backbones.cost import BackboneCost, Phase, linear
 from common.config import from_dict
 from common.errors import UserError
 from common.seeds import ItemRNG
+from paradigms.controls import WITHHELD, ControlStem
 from paradigms.session import Session
 from representations.base import LatentSpec
+from representations.controls import ControlSpec
 from representations.text import TextSpec
 
 
@@ -33,33 +35,53 @@ class Conditions:
     Attributes:
         text: token ids (B, L) int64, or embeddings of a frozen encoder (B, L, D_text) float.
         text_mask_BL: True at real tokens; a row that is all False is the null condition of guidance.
+        controls: name -> one token per frame (B, T) int64, -1 where withheld; a control that is absent is withheld.
     """
 
     text: Tensor
     text_mask_BL: Tensor
+    controls: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.text.shape[0]
 
     def __getitem__(self, items: slice | Tensor) -> Conditions:
-        return Conditions(self.text[items], self.text_mask_BL[items])
+        return Conditions(self.text[items], self.text_mask_BL[items], {k: v[items] for k, v in self.controls.items()})
 
     def to(self, device: torch.device | str) -> Conditions:
         """The same conditions on another device."""
-        return Conditions(self.text.to(device), self.text_mask_BL.to(device))
+        return Conditions(
+            self.text.to(device), self.text_mask_BL.to(device), {k: v.to(device) for k, v in self.controls.items()}
+        )
 
-    def drop(self, keep_B: Tensor) -> Conditions:
-        """Replace by the null condition where ``keep_B`` is False (condition dropout, one coin per sample)."""
-        return Conditions(self.text, self.text_mask_BL & keep_B[:, None])
+    def drop(self, keep_B: Tensor, keep_controls: Mapping[str, Tensor] | None = None) -> Conditions:
+        """Withhold the text where ``keep_B`` is False, and each control where its own (B,) is (condition dropout)."""
+        kept = keep_controls or {}
+        controls = {
+            name: torch.where(kept[name][:, None], tokens, WITHHELD) if name in kept else tokens
+            for name, tokens in self.controls.items()
+        }
+        return Conditions(self.text, self.text_mask_BL & keep_B[:, None], controls)
+
+    def text_alone(self) -> Conditions:
+        """The same text with every control withheld."""
+        return Conditions(self.text, self.text_mask_BL)
 
     def null(self) -> Conditions:
         """The null condition for every row."""
         return Conditions(self.text, torch.zeros_like(self.text_mask_BL))
 
-    def with_null(self) -> Conditions:
-        """Both branches of guidance in one batch: the rows, then their null conditions, (2B, ...)."""
-        null = self.null()
-        return Conditions(torch.cat([self.text, null.text]), torch.cat([self.text_mask_BL, null.text_mask_BL]))
+    def branches(self, n: int) -> Conditions:
+        """The branches of guidance in one batch (n B, ...): everything; for three the text alone; for more than one
+        nothing.
+        """
+        parts = [self, *([self.text_alone()] if n == 3 else []), *([self.null()] if n > 1 else [])]
+        withheld = {name: torch.full_like(tokens, WITHHELD) for name, tokens in self.controls.items()}
+        return Conditions(
+            torch.cat([part.text for part in parts]),
+            torch.cat([part.text_mask_BL for part in parts]),
+            {name: torch.cat([part.controls.get(name, withheld[name]) for part in parts]) for name in self.controls},
+        )
 
 
 @dataclass(frozen=True)
@@ -69,12 +91,14 @@ class Batch:
     Attributes:
         latents_BTD: normalised continuous latents.
         codes_BKT: the same clips' discrete codes, None where the representation has no discrete view.
-        conditions: text, with condition dropout already applied.
+        conditions: text and controls, with condition dropout already applied.
+        known_BT: for an update that trains inpainting: False on one span of equal length in every row, else None.
     """
 
     latents_BTD: Tensor
     codes_BKT: Tensor | None
     conditions: Conditions
+    known_BT: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -147,6 +171,7 @@ class Paradigm(nn.Module):
         options_class, sampler_class: frozen dataclasses of its options and of its sampler's settings.
         backbone_needs: backbone fields that it needs by nature, e.g. ``{"causal": True}``; they override the study's.
         streams: whether the beginning of a clip can be heard before its end is decided.
+        inpaints: whether ``inpaint`` is there.
     """
 
     name: ClassVar[str]
@@ -155,8 +180,16 @@ class Paradigm(nn.Module):
     sampler_class: ClassVar[type[Any]]
     backbone_needs: ClassVar[Mapping[str, Any]] = {}
     streams: ClassVar[bool] = False
+    inpaints: ClassVar[bool] = False
 
-    def __init__(self, options: ParadigmOptions, backbone: BackboneConfig, latent: LatentSpec, text: TextSpec) -> None:
+    def __init__(
+        self,
+        options: ParadigmOptions,
+        backbone: BackboneConfig,
+        latent: LatentSpec,
+        text: TextSpec,
+        controls: Sequence[ControlSpec] = (),
+    ) -> None:
         super().__init__()
         if self.view == "codes" and not latent.codebooks:
             raise UserError(
@@ -166,6 +199,7 @@ class Paradigm(nn.Module):
         self.backbone_config = dataclasses.replace(backbone, **self.backbone_needs)
         self.text_stem = TextStem(text, backbone.d_model, backbone.n_heads, options.text_layers)
         self.backbone = Backbone(self.backbone_config)
+        self.control_stem = ControlStem(controls, backbone.d_model) if controls else None
         self._held: tuple[Any, Session] | None = None
 
     def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
@@ -188,6 +222,15 @@ class Paradigm(nn.Module):
         """
         raise NotImplementedError
 
+    def inpaint(self, target: Tensor, known_BT: Tensor, conditions: Conditions, sampler: Any, rng: ItemRNG) -> Tensor:
+        """Fill one span of each clip; what is known comes back untouched.
+
+        Args:
+            target: clips as ``generate`` gives them; what they hold in the span does not matter.
+            known_BT: False on the span, one per row, of equal length in all rows.
+        """
+        raise NotImplementedError
+
     def cost(self, batch: int, frames: int, sampler: Any, text_tokens: int, element_size: int = 4) -> list[Phase]:
         """What ``generate`` costs at least: its steps in order, with operations and bytes (``backbones.cost``).
 
@@ -206,11 +249,19 @@ class Paradigm(nn.Module):
         """
         return from_dict(cls.sampler_class, settings or {}, f"{cls.name} sampler")
 
-    def read_text(self, conditions: Conditions, guided: bool = False) -> TextMemory:
-        """The text as the backbone reads it; ``guided``: for a batch whose second half is the null branch."""
-        if guided and self.backbone_config.text == "prefix":
-            conditions = conditions.with_null()
+    def read_text(self, conditions: Conditions, branches: int = 1) -> TextMemory:
+        """The text as the backbone reads it, for a batch of guidance's branches, of which the null branch is last."""
+        if self.backbone_config.text == "prefix" or branches == 3:
+            conditions = conditions.branches(branches)
+            if self.backbone_config.text != "prefix":  # cross-attention of the null branch is skipped
+                conditions = conditions[: len(conditions) // branches * (branches - 1)]
         return self.backbone.read(self.text_stem(conditions.text, conditions.text_mask_BL), conditions.text_mask_BL)
+
+    def read_controls(self, conditions: Conditions, frames: int, branches: int = 1) -> Tensor | None:
+        """What controls add to the backbone's input at each frame, (n B, T, C); None for a model without controls."""
+        if self.control_stem is None:
+            return None
+        return self.control_stem(conditions.branches(branches).controls, branches * len(conditions), frames)
 
     def backbone_cost(self, element_size: int) -> BackboneCost:
         """The backbone's part of ``cost``."""

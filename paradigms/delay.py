@@ -33,8 +33,8 @@ def undelay(delayed_BKS: Tensor) -> Tensor:
     return torch.stack([delayed_BKS[:, k, 1 + k : 1 + k + frames] for k in range(codebooks)], dim=1)
 
 
-def pattern_mask(frames: int, codebooks: int, device: torch.device | str = "cpu") -> Tensor:
-    """True where the delayed sequence holds a real token, (K, T + K)."""
+def pattern_mask(frames: int, codebooks: int, device: torch.device | str = "cpu", first: int = 0) -> Tensor:
+    """True where the delayed sequence holds a real token of frame ``first`` or later, (K, T + K)."""
     column = torch.arange(columns(frames, codebooks), device=device)[None]
-    first = 1 + torch.arange(codebooks, device=device)[:, None]
-    return (column >= first) & (column < first + frames)
+    begin = 1 + torch.arange(codebooks, device=device)[:, None]
+    return (column >= begin + first) & (column < begin + frames)

@@ -8,8 +8,10 @@ bidirectional, takes t as input, and may have U-Net skips. Sampling integrates t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -17,12 +19,15 @@ from torch import Tensor
 from backbones import BackboneConfig, TextMemory
 from backbones.cost import Phase, linear
 from backbones.linear import Linear
+from common.config import later
+from common.errors import UserError
 from common.seeds import ItemRNG
 from paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
-from paradigms.guidance import guide
+from paradigms.guidance import Guided, guide
 from paradigms.ode import EVALUATIONS_PER_STEP, ODESettings, integrate
 from paradigms.session import Session
 from representations.base import LatentSpec
+from representations.controls import ControlSpec
 from representations.text import TextSpec
 
 FEWEST_EVALUATIONS = 8
@@ -43,10 +48,23 @@ class FMOptions(ParadigmOptions):
 
 
 @dataclass(frozen=True)
-class FMSampler(ODESettings):
-    """Solver settings and the guidance scale, 1 for none."""
+class FMSampler(ODESettings, Guided):
+    """Solver settings and guidance.
 
-    guidance: float = 3.0
+    Attributes:
+        inpainting: ``supervised`` puts the known frames, clean, into every evaluation, which a model should be trained
+            for (papers/002 algorithm 2); ``zero_shot`` puts in what the inversion of the clip passed there at that time
+            (algorithm 1), which any model can do.
+    """
+
+    inpainting: Literal["supervised", "zero_shot"] = later("supervised")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.inpainting == "zero_shot" and self.solver != "euler":
+            raise UserError(
+                f"fm sampler: zero_shot inpainting inverts Euler's steps; solver is {self.solver}, set euler"
+            )
 
 
 class FM(Paradigm):
@@ -55,47 +73,75 @@ class FM(Paradigm):
     name = "fm"
     view = "latents"
     options_class = FMOptions
+    inpaints = True
     sampler_class = FMSampler
     backbone_needs = {"causal": False, "time": "add"}  # noqa: RUF012
     options: FMOptions
 
-    def __init__(self, options: FMOptions, backbone: BackboneConfig, latent: LatentSpec, text: TextSpec) -> None:
-        super().__init__(options, backbone, latent, text)
+    def __init__(
+        self,
+        options: FMOptions,
+        backbone: BackboneConfig,
+        latent: LatentSpec,
+        text: TextSpec,
+        controls: Sequence[ControlSpec] = (),
+    ) -> None:
+        super().__init__(options, backbone, latent, text, controls)
         width = self.backbone_config.d_model
         self.inputs = Linear(latent.dim, width)
         self.head = Linear(width, latent.dim)
         self.adaptive_evaluations = FEWEST_EVALUATIONS
 
-    def velocity(self, x_BTD: Tensor, time_B: Tensor, text: TextMemory) -> Tensor:
+    def velocity(self, x_BTD: Tensor, time_B: Tensor, text: TextMemory, controls_BTC: Tensor | None = None) -> Tensor:
         """The network's field at ``x_BTD`` and times in [0, 1], one per row or one for all; (B, T, D)."""
-        return self.head(self.backbone(self.inputs(x_BTD), text, time_B=time_B))
+        h = self.inputs(x_BTD)
+        return self.head(self.backbone(h if controls_BTC is None else h + controls_BTC, text, time_B=time_B))
 
     def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
-        """(1 + t) times the mean squared error of the velocity (papers/002 eq. 4)."""
+        """(1 + t) times the mean squared error of the velocity (papers/002 eq. 4); inpainting: on the hidden span."""
         data = batch.latents_BTD
         time_B = rng.uniform(1)[:, 0]
         noise = rng.normal(*data.shape[1:])
         t, shrink = time_B[:, None, None], 1 - self.options.sigma
         x_t = (1 - shrink * t) * noise + t * data
-        v_hat = self.velocity(x_t, time_B, self.read_text(batch.conditions))
-        error_B = (v_hat - (data - shrink * noise)).square().mean(dim=(1, 2))
+        if batch.known_BT is not None:
+            x_t = torch.where(batch.known_BT[..., None], data, x_t)
+        controls = self.read_controls(batch.conditions, data.shape[1])
+        v_hat = self.velocity(x_t, time_B, self.read_text(batch.conditions), controls)
+        error_BT = (v_hat - (data - shrink * noise)).square().mean(dim=2)
+        if batch.known_BT is not None:
+            error_BT = error_BT[~batch.known_BT].view(len(data), -1)
+        error_B = error_BT.mean(dim=1)
         return Loss.from_items(error_B * (1 + time_B) if self.options.time_weight else error_B)
 
     @torch.no_grad()
     def generate(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG) -> Tensor:
         """Latents (B, T, D). dopri5 runs item by item, so that its step sizes do not depend on batch-mates."""
-        noise = rng.normal(frames, self.latent.dim)
-        if sampler.solver != "dopri5":
-            return self._integrate(conditions, noise, sampler)
-        self.adaptive_evaluations = 0
-        items = [slice(i, i + 1) for i in range(len(conditions))]
-        return torch.cat([self._integrate(conditions[item], noise[item], sampler) for item in items])
+        return self._solve(conditions, rng.normal(frames, self.latent.dim), None, None, sampler)
 
-    def _integrate(self, conditions: Conditions, noise: Tensor, sampler: FMSampler) -> Tensor:
-        text = self.read_text(conditions, guided=sampler.guidance != 1)
-        shape = ("fm", noise.shape, sampler, text.shape())
-        integration = self.session(shape, lambda: Integration(self, text, noise, sampler))
-        return integration.solve(text, noise)
+    @torch.no_grad()
+    def inpaint(self, target: Tensor, known_BT: Tensor, conditions: Conditions, sampler: Any, rng: ItemRNG) -> Tensor:
+        """Latents (B, T, D) that equal ``target`` where known."""
+        filled = self._solve(conditions, rng.normal(*target.shape[1:]), target, known_BT, sampler)
+        return torch.where(known_BT[..., None], target, filled)
+
+    def _solve(
+        self, conditions: Conditions, noise: Tensor, target: Tensor | None, known_BT: Tensor | None, sampler: FMSampler
+    ) -> Tensor:
+        self.adaptive_evaluations = 0
+        whole = slice(None)
+        items = [slice(i, i + 1) for i in range(len(noise))] if sampler.solver == "dopri5" else [whole]
+        solved = []
+        for item in items:
+            known = None if target is None or known_BT is None else (target[item], known_BT[item])
+            text = self.read_text(conditions[item], sampler.branches)
+            controls = self.read_controls(conditions[item], noise.shape[1], sampler.branches)
+            shape = ("fm", noise[item].shape, sampler, text.shape(), controls is None, known is None)
+            make = partial(Integration, self, noise[item], sampler, known is not None)
+            integration: Integration = self.session(shape, make)
+            integration.condition(text, controls)
+            solved.append(integration.solve(noise[item], known))
+        return torch.cat(solved)
 
     def cost(self, batch: int, frames: int, sampler: Any, text_tokens: int, element_size: int = 4) -> list[Phase]:
         """Reading the text, then one pass per evaluation of the field.
@@ -105,29 +151,31 @@ class FM(Paradigm):
         adaptive = sampler.solver == "dopri5"
         evaluations = self.adaptive_evaluations if adaptive else sampler.steps * EVALUATIONS_PER_STEP[sampler.solver]
         batched = 1 if adaptive else batch  # dopri5 takes one item at a time
-        rows, prefix = batched * (1 + (sampler.guidance != 1)), self.backbone_config.text == "prefix"
-        queries = frames + (text_tokens if prefix else 0)
-        flops, moved = self.backbone_cost(element_size).run(rows, queries, queries, batched, text_tokens)
+        rows, prefix = batched * sampler.branches, self.backbone_config.text == "prefix"
+        queries, read = frames + (text_tokens if prefix else 0), batched * max(1, sampler.branches - 1)
+        flops, moved = self.backbone_cost(element_size).run(rows, queries, queries, read, text_tokens)
         flops += 2 * linear(rows * frames, self.latent.dim, self.head.in_features)  # the layers before and after
         moved += element_size * sum(p.numel() for layer in (self.inputs, self.head) for p in layer.parameters())
-        text = self.text_cost(rows if prefix else batched, text_tokens, element_size)
+        text = self.text_cost(rows if prefix else read, text_tokens, element_size)
         readings = batch if adaptive else 1
         return [Phase("text", readings, text.flops, text.bytes), Phase("evaluation", evaluations, flops, moved)]
 
 
 class Integration(Session):
-    """Buffers of one integration: noise in, data out, text beside."""
+    """Buffers of one integration: noise in, data out; for inpainting also the clips and what of them is known."""
 
-    def __init__(self, model: FM, text: TextMemory, noise: Tensor, sampler: FMSampler) -> None:
+    def __init__(self, model: FM, noise: Tensor, sampler: FMSampler, inpainting: bool) -> None:
         super().__init__(noise.device)
-        self.model, self.text, self.sampler, self.guided = model, text, sampler, sampler.guidance != 1
-        self.noise, self.data = torch.empty_like(noise), torch.empty_like(noise)
+        self.model, self.sampler, self.inpainting = model, sampler, inpainting
+        self.noise, self.data, self.target = (torch.empty_like(noise) for _ in range(3))
+        self.known_BT1 = torch.zeros(*noise.shape[:2], 1, dtype=torch.bool, device=noise.device)
 
-    def solve(self, text: TextMemory, noise: Tensor) -> Tensor:
-        """Integrate from ``noise`` (B, T, D)."""
-        if text is not self.text:
-            self.text.copy_(text)
+    def solve(self, noise: Tensor, known: tuple[Tensor, Tensor] | None) -> Tensor:
+        """Integrate from ``noise`` (B, T, D), with what is ``known`` (clips, mask) put in."""
         self.noise.copy_(noise)
+        if known is not None:
+            self.target.copy_(known[0])
+            self.known_BT1.copy_(known[1][..., None])
         if self.sampler.solver == "dopri5":  # its number of steps depends on the field, so that no graph can hold it
             self._solve()
         else:
@@ -135,10 +183,31 @@ class Integration(Session):
         return self.data.clone()
 
     def _solve(self) -> None:
-        self.data.copy_(integrate(self._field, self.noise, self.sampler))
+        if not self.inpainting:
+            self.data.copy_(integrate(self._field, self.noise, self.sampler))
+        elif self.sampler.inpainting == "supervised":
+            self.data.copy_(integrate(self._supervised, self.noise, self.sampler))
+        else:
+            self.data.copy_(self._zero_shot())
+
+    def _supervised(self, x_BTD: Tensor, t: float) -> Tensor:
+        return self._field(torch.where(self.known_BT1, self.target, x_BTD), t)
+
+    def _zero_shot(self) -> Tensor:
+        """Algorithm 1: from data to noise by Euler's steps, then back with the known frames of the way there."""
+        steps = self.sampler.steps
+        passed, x = [], self.target
+        for i in range(steps, 0, -1):
+            x = x - self._field(x, i / steps) / steps
+            passed.append(x)
+        x = self.noise
+        for i, there in enumerate(reversed(passed)):
+            x = torch.where(self.known_BT1, there, x)
+            x = x + self._field(x, i / steps) / steps
+        return x
 
     def _field(self, x_BTD: Tensor, t: float) -> Tensor:
         self.model.adaptive_evaluations += self.sampler.solver == "dopri5"
-        rows = x_BTD.to(self.model.inputs.weight.dtype).repeat(1 + self.guided, 1, 1)
-        v = self.model.velocity(rows, torch.full((1,), t, device=rows.device), self.text).float()
-        return guide(v, self.sampler.guidance) if self.guided else v
+        rows = x_BTD.to(self.model.inputs.weight.dtype).repeat(self.sampler.branches, 1, 1)
+        v = self.model.velocity(rows, torch.full((1,), t, device=rows.device), self.text, self.controls)
+        return guide(v.float(), self.sampler)

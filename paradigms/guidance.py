@@ -2,16 +2,43 @@
 
 The standard form is used everywhere: guided = null + w (conditional - null); w = 1 is no guidance. papers/003 eq. 4
 writes conditional + w (conditional - null), which is the standard form at w + 1 (published inconsistency X54).
+
+With temporal controls there may be a third branch, which has the text alone (JASCO, Tal et al. 2024):
+guided = null + w (all - null) + w_text (text - null). All branches of a step run in one batch, the null branch last.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
+from common.config import later
+
 Schedule = Literal["constant", "linear", "cosine", "annealed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guided:
+    """What every sampler has.
+
+    Attributes:
+        guidance: scale w of all conditions against none; 1 for none.
+        guidance_text: scale of the text alone against none, beside the former; 0 for none.
+    """
+
+    guidance: float = 3.0
+    guidance_text: float = later(0.0)
+
+    @property
+    def branches(self) -> int:
+        """Rows per clip: all conditions; the text alone where it has a scale; no condition."""
+        if self.guidance_text:
+            return 3
+        return 1 if self.guidance == 1 else 2
 
 
 def scale_at(schedule: Schedule, scale: float, progress: float) -> float:
@@ -29,7 +56,14 @@ def scale_at(schedule: Schedule, scale: float, progress: float) -> float:
     return 1 + (scale - 1) * (1 - progress)
 
 
-def guide(both: Tensor, scale: float) -> Tensor:
-    """Combine stacked branches (2B, ...), conditional rows first, into (B, ...)."""
-    conditional, null = both.chunk(2)
-    return null + scale * (conditional - null)
+def guide(rows: Tensor, settings: Guided, scale: Tensor | float | None = None) -> Tensor:
+    """Combine the stacked branches (n B, ...) of ``settings`` into (B, ...).
+
+    Args:
+        scale: in place of ``settings.guidance``, where a schedule moves it; a tensor of one number, or a number.
+    """
+    if settings.branches == 1:
+        return rows
+    everything, *text, null = rows.chunk(settings.branches)
+    guided = torch.lerp(null, everything, settings.guidance if scale is None else scale)
+    return guided + settings.guidance_text * (text[0] - null) if text else guided

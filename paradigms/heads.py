@@ -28,7 +28,7 @@ from backbones.positions import TimeEmbedding
 from common.errors import UserError
 from common.seeds import ItemRNG
 from paradigms.diffusion import STEPS, Diffusion
-from paradigms.guidance import Schedule
+from paradigms.guidance import Guided, Schedule, guide
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,11 @@ class HeadOptions:
 
 
 @dataclass(frozen=True)
-class HeadSampler:
-    """How a token is drawn: denoising steps, temperature, guidance scale and its schedule over the clip."""
+class HeadSampler(Guided):
+    """How a token is drawn: denoising steps, temperature, guidance and its schedule over the clip."""
 
     diffusion_steps: int = 100
     temperature: float = 1.0
-    guidance: float = 3.0
     guidance_schedule: Schedule = "constant"
 
     def __post_init__(self) -> None:
@@ -146,7 +145,7 @@ class DiffusionHead(nn.Module):
         """Draw one token per row, (R, D) float32.
 
         Args:
-            z_RC: conditions (R, C); under guidance (2R, C), those of the null branch last.
+            z_RC: conditions (n R, C) of guidance's n branches, the null branch last.
             noise_SRD: standard normal draws (S + 1, R, D): the starting point, then what each step adds.
             scale: guidance scale, a tensor of one number.
         """
@@ -162,21 +161,19 @@ class DiffusionHead(nn.Module):
             shift_out, scale_out = self.modulation_out(y_SRW).chunk(2, dim=-1)
             for i, update in enumerate(updates[start : start + part]):
                 h = self.inputs(x.to(z_RC.dtype))
-                h = h if rows == len(x) else torch.cat([h, h])
+                h = h if settings.branches == 1 else h.repeat(settings.branches, 1)
                 for block, (a, b, gate) in zip(self._residual(), folded):
                     h = block.modulated(h, a[i], b[i], gate[i])
-                v = self._out(h, shift_out[i], scale_out[i]).float()
-                if rows != len(x):
-                    conditional, null = v.chunk(2)
-                    v = torch.lerp(null, conditional, scale)
+                v = guide(self._out(h, shift_out[i], scale_out[i]).float(), settings, scale)
                 x = torch.sub(update.keep * x, v, alpha=update.turn)
                 if update.spread:
                     x = torch.add(x, noise_SRD[start + i + 1], alpha=update.spread * settings.temperature)
         return x
 
-    def cost(self, tokens: int, repetitions: int, guided: bool, steps: int, element_size: int) -> list[Phase]:
+    def cost(self, tokens: int, repetitions: int, settings: HeadSampler, element_size: int) -> list[Phase]:
         """What drawing ``tokens`` tokens at once costs, ``repetitions`` times."""
-        rows, width, depth = tokens * (1 + guided), self.condition.out_features, len(self.blocks)
+        rows, steps = tokens * settings.branches, settings.diffusion_steps
+        width, depth = self.condition.out_features, len(self.blocks)
         modulations, d_model = (3 * depth + 2) * width, self.condition.in_features
         ahead = linear(steps, TIME_CODE, width) + linear(steps, width, width)
         ahead += linear(rows, d_model, width) + linear(steps * rows, width, modulations)

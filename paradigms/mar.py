@@ -9,6 +9,7 @@ and the second half sees everything, mask embeddings filled in; without it all b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,7 @@ from paradigms.heads import DiffusionHead, HeadOptions, HeadSampler
 from paradigms.masks import MAR_RATIO, TruncatedNormal, cosine_counts
 from paradigms.session import Session
 from representations.base import LatentSpec
+from representations.controls import ControlSpec
 from representations.text import TextSpec
 
 
@@ -71,10 +73,18 @@ class MAR(Paradigm):
     options_class = MAROptions
     sampler_class = MARSampler
     backbone_needs = {"causal": False, "time": "none"}  # noqa: RUF012
+    inpaints = True
     options: MAROptions
 
-    def __init__(self, options: MAROptions, backbone: BackboneConfig, latent: LatentSpec, text: TextSpec) -> None:
-        super().__init__(options, backbone, latent, text)
+    def __init__(
+        self,
+        options: MAROptions,
+        backbone: BackboneConfig,
+        latent: LatentSpec,
+        text: TextSpec,
+        controls: Sequence[ControlSpec] = (),
+    ) -> None:
+        super().__init__(options, backbone, latent, text, controls)
         if options.mae and backbone.skips:
             raise UserError("mar: U-Net skips need blocks that all see the whole sequence; set mae or skips to false")
         width = self.backbone_config.d_model
@@ -85,66 +95,95 @@ class MAR(Paradigm):
         truncated_normal_(self.mask_embedding, 0.02)
         self.head = DiffusionHead(options.head, latent.dim, width)
 
-    def context(self, latents_BTD: Tensor, order_BT: Tensor, masked: int, text: TextMemory) -> Tensor:
+    def context(
+        self,
+        latents_BTD: Tensor,
+        order_BT: Tensor,
+        masked: int,
+        text: TextMemory,
+        controls_BTC: Tensor | None = None,
+    ) -> Tensor:
         """The backbone's output at every position, (B, T, C).
 
         Args:
             order_BT: a permutation of the positions per row; the first ``masked`` of them are masked.
         """
         x_BTC = self.inputs(latents_BTD)
+        x_BTC = x_BTC if controls_BTC is None else x_BTC + controls_BTC
         hidden, kept = order_BT[:, :masked], order_BT[:, masked:]
         layers, half = self.backbone_config.n_layers, self.backbone_config.n_layers // 2
         if not self.options.mae:
-            return self._blocks(self._fill(x_BTC, hidden), None, 0, layers, text)
+            return self._blocks(self._fill(x_BTC, hidden, controls_BTC), None, 0, layers, text)
         encoded = self._blocks(_gather(x_BTC, kept), kept, 0, half, text, keep_buffer=True)
         buffer, tokens = encoded[:, : len(self.buffer)], encoded[:, len(self.buffer) :]
         whole = torch.zeros_like(x_BTC).scatter(1, _index(kept, x_BTC), tokens)
-        return self._blocks(self._fill(whole, hidden), None, half, layers, text, buffer)
+        return self._blocks(self._fill(whole, hidden, controls_BTC), None, half, layers, text, buffer)
 
     def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
-        """Noise-prediction error of the diffusion head on the masked tokens (papers/004 eq. 2, averaged)."""
+        """Noise-prediction error of the diffusion head on the masked tokens (papers/004 eq. 2, averaged).
+
+        Inpainting: only tokens of the hidden span are masked, by the same ratios.
+        """
         frames = batch.latents_BTD.shape[1]
-        masked = max(round(self.options.ratio.draw(shared) * frames), 1)
-        order_BT = rng.permutation(frames)
-        z_BTC = self.context(batch.latents_BTD, order_BT, masked, self.read_text(batch.conditions))
+        hidden_frames = frames if batch.known_BT is None else int((~batch.known_BT[0]).sum())
+        masked = max(round(self.options.ratio.draw(shared) * hidden_frames), 1)
+        order_BT = hidden_first(rng.permutation(frames), batch.known_BT)
+        text, controls = self.read_text(batch.conditions), self.read_controls(batch.conditions, frames)
+        z_BTC = self.context(batch.latents_BTD, order_BT, masked, text, controls)
         hidden = order_BT[:, :masked]
         return Loss.from_items(self.head.loss(_gather(batch.latents_BTD, hidden), _gather(z_BTC, hidden), rng))
 
     @torch.no_grad()
     def generate(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG) -> Tensor:
         """Latents (B, T, D), every position drawn exactly once."""
-        text = self.read_text(conditions, guided=sampler.guidance != 1)
-        shape = ("mar", len(conditions), frames, sampler, text.shape())
-        unmasking = self.session(shape, lambda: Unmasking(self, text, len(conditions), frames, sampler))
-        unmasking.start(text, rng)
+        nothing = torch.zeros(len(conditions), frames, self.latent.dim, device=self.buffer.device)
+        return self._unmask(nothing, None, conditions, sampler, rng)
+
+    @torch.no_grad()
+    def inpaint(self, target: Tensor, known_BT: Tensor, conditions: Conditions, sampler: Any, rng: ItemRNG) -> Tensor:
+        """Latents (B, T, D) that equal ``target`` where known: sampling that starts with those tokens revealed."""
+        return self._unmask(target, known_BT, conditions, sampler, rng)
+
+    def _unmask(
+        self, latents: Tensor, known_BT: Tensor | None, conditions: Conditions, sampler: MARSampler, rng: ItemRNG
+    ) -> Tensor:
+        batch, frames, _ = latents.shape
+        hidden = frames if known_BT is None else int((~known_BT[0]).sum())
+        text = self.read_text(conditions, sampler.branches)
+        controls = self.read_controls(conditions, frames, sampler.branches)
+        shape = ("mar", latents.shape, hidden, sampler, text.shape(), controls is None)
+        unmasking: Unmasking = self.session(shape, lambda: Unmasking(self, batch, frames, hidden, sampler))
+        unmasking.condition(text, controls)
+        unmasking.start(latents, hidden_first(rng.permutation(frames), known_BT))
         for iteration in range(len(unmasking.counts)):
             unmasking.reveal(iteration, rng)
         return unmasking.latents.clone()
 
     def cost(self, batch: int, frames: int, sampler: Any, text_tokens: int, element_size: int = 4) -> list[Phase]:
         """Reading the text, then per iteration a pass over what is kept, one over everything, and the head's loop."""
-        guided, prefix = sampler.guidance != 1, self.backbone_config.text == "prefix"
-        count, rows, layers = self.backbone_cost(element_size), batch * (1 + guided), self.backbone_config.n_layers
+        read, prefix = batch * max(1, sampler.branches - 1), self.backbone_config.text == "prefix"
+        count, rows, layers = self.backbone_cost(element_size), batch * sampler.branches, self.backbone_config.n_layers
         before = len(self.buffer) + (text_tokens if prefix else 0)
         encoder = layers // 2 if self.options.mae else 0
-        inputs = linear(batch * frames, self.latent.dim, self.inputs.out_features)
+        inputs = linear(rows * frames, self.latent.dim, self.inputs.out_features)
         weights = element_size * (self.latent.dim + 1) * self.inputs.out_features
-        phases = [self.text_cost(rows if prefix else batch, text_tokens, element_size)]
+        phases = [self.text_cost(rows if prefix else read, text_tokens, element_size)]
         masked = frames
         for remaining in cosine_counts(frames, sampler.iterations):
             kept, whole = before + frames - masked, before + frames
-            first = count.run(rows, kept, kept, batch, text_tokens, layers=encoder)
-            second = count.run(rows, whole, whole, batch, text_tokens, layers=layers - encoder)
+            first = count.run(rows, kept, kept, read, text_tokens, layers=encoder)
+            second = count.run(rows, whole, whole, read, text_tokens, layers=layers - encoder)
             phases.append(Phase("step", 1, first[0] + second[0] + inputs, first[1] + second[1] + weights))
             drawn = batch * (masked - remaining)
-            phases += self.head.cost(drawn, 1, guided, sampler.diffusion_steps, element_size)
+            phases += self.head.cost(drawn, 1, sampler, element_size)
             masked = remaining
         return phases
 
-    def _fill(self, x_BTC: Tensor, hidden: Tensor) -> Tensor:
-        """Put the mask embedding at the hidden positions."""
+    def _fill(self, x_BTC: Tensor, hidden: Tensor, controls_BTC: Tensor | None) -> Tensor:
+        """Put the mask embedding at the hidden positions, with their controls."""
         index = _index(hidden, x_BTC)
-        return x_BTC.scatter(1, index, self.mask_embedding.expand(index.shape))
+        masks = self.mask_embedding.expand(index.shape)
+        return x_BTC.scatter(1, index, masks if controls_BTC is None else masks + controls_BTC.gather(1, index))
 
     def _blocks(
         self,
@@ -168,15 +207,22 @@ class MAR(Paradigm):
         return h if keep_buffer else self.backbone.norm_out(h)[:, n_buffer:]
 
 
+def hidden_first(order_BT: Tensor, known_BT: Tensor | None) -> Tensor:
+    """The same order with the known positions moved behind the others."""
+    if known_BT is None:
+        return order_BT
+    return order_BT.gather(1, known_BT.gather(1, order_BT).to(torch.int8).argsort(dim=1, stable=True))
+
+
 class Unmasking(Session):
     """Buffers of the unmasking iterations. How many tokens each reveals is known beforehand, so its shapes are too."""
 
-    def __init__(self, model: MAR, text: TextMemory, batch: int, frames: int, sampler: MARSampler) -> None:
+    def __init__(self, model: MAR, batch: int, frames: int, hidden: int, sampler: MARSampler) -> None:
         device = model.buffer.device
         super().__init__(device)
-        self.model, self.text, self.sampler, self.guided = model, text, sampler, sampler.guidance != 1
-        self.counts = cosine_counts(frames, sampler.iterations)
-        self.before = [frames, *self.counts[:-1]]
+        self.model, self.sampler = model, sampler
+        self.counts = cosine_counts(hidden, sampler.iterations)
+        self.before = [hidden, *self.counts[:-1]]
         self.order_BT = torch.zeros(batch, frames, dtype=torch.int64, device=device)
         self.latents = torch.zeros(batch, frames, model.latent.dim, device=device)
         progress = [1 - remaining / frames for remaining in self.counts]
@@ -185,12 +231,10 @@ class Unmasking(Session):
         most = max(before - after for before, after in zip(self.before, self.counts))
         self.noise = torch.zeros((sampler.diffusion_steps + 1) * batch * most * model.latent.dim, device=device)
 
-    def start(self, text: TextMemory, rng: ItemRNG) -> None:
+    def start(self, latents: Tensor, order_BT: Tensor) -> None:
         """Make ready for new clips."""
-        if text is not self.text:
-            self.text.copy_(text)
-        self.order_BT.copy_(rng.permutation(self.order_BT.shape[1]))
-        self.latents.zero_()
+        self.order_BT.copy_(order_BT)
+        self.latents.copy_(latents)
 
     def reveal(self, iteration: int, rng: ItemRNG) -> None:
         """Draw this iteration's tokens."""
@@ -202,10 +246,10 @@ class Unmasking(Session):
 
     def _reveal(self, iteration: int, noise_SBnD: Tensor) -> None:
         masked, remaining = self.before[iteration], self.counts[iteration]
-        copies = 1 + self.guided
-        latents = self.latents.to(self.model.buffer.dtype).repeat(copies, 1, 1)
-        order = self.order_BT.repeat(copies, 1)
-        z_BTC = self.model.context(latents, order, masked, self.text)
+        branches = self.sampler.branches
+        latents = self.latents.to(self.model.buffer.dtype).repeat(branches, 1, 1)
+        order = self.order_BT.repeat(branches, 1)
+        z_BTC = self.model.context(latents, order, masked, self.text, self.controls)
         z_RC = _gather(z_BTC, order[:, remaining:masked]).flatten(0, 1)
         tokens = self.model.head.sample(z_RC, noise_SBnD.flatten(1, 2), self.sampler, self.scales[iteration])
         reveal = self.order_BT[:, remaining:masked]

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from backbones import BackboneConfig
 from common.errors import UserError
-from paradigms.ar import AR
-from paradigms.base import ParadigmOptions
+from paradigms.ar import AR, AROptions
 from representations.base import LatentSpec
 from representations.text import TextSpec
 
@@ -51,7 +50,7 @@ def from_musicgen(source: Path | str, latent: LatentSpec, text: TextSpec) -> AR:
             f"{source} reads text embeddings of width {width}, not {text.kind} of width {text.dim}; "
             "give the text encoder that it was trained with"
         )
-    model = AR(ParadigmOptions(), backbone_config(config), latent, text)
+    model = AR(AROptions(), backbone_config(config), latent, text)
     state = from_their_names(decoder.state_dict(), config.num_hidden_layers, config.num_codebooks)
     model.load_state_dict({**state, **{f"text_stem.projection.{name}": tensor for name, tensor in projection.items()}})
     return model.eval()

@@ -15,14 +15,34 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from backbones import TextMemory
+
 
 class Session:
-    """Base of the paradigms' sessions; subclasses add buffers, ``start`` and steps."""
+    """Base of the paradigms' sessions; subclasses add buffers, ``start`` and steps.
+
+    Attributes:
+        text, controls: what the clips are asked to be, as the model reads it; set by ``condition``.
+    """
+
+    text: TextMemory
+    controls: Tensor | None
 
     def __init__(self, device: torch.device, cursor: Tensor | None = None) -> None:
         self.device, self._cursor = device, cursor
         self._graphs: dict[Hashable, torch.cuda.CUDAGraph] = {}
         self._pool: Any = None
+
+        self._conditioned = False
+
+    def condition(self, text: TextMemory, controls: Tensor | None) -> None:
+        """Take the next clips' conditions; into the tensors held already, which captured steps read."""
+        if not self._conditioned:
+            self.text, self.controls, self._conditioned = text, controls, True
+            return
+        self.text.copy_(text)
+        if self.controls is not None and controls is not None:
+            self.controls.copy_(controls)
 
     def run(self, kind: Hashable, step: Callable[[], None]) -> None:
         """Do one step. All steps of one ``kind`` read and write the same tensors in the same shapes."""

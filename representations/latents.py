@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,11 +42,13 @@ class EncodedSplit:
         clips: the clips, in the corpus's order.
         z: raw (un-normalised) latents per clip, (T, D) float32.
         codes: codes per clip, (K, T) int16, or None when the representation has no codebooks.
+        controls: temporal controls that were asked for, name -> tokens per clip, (T,).
     """
 
     clips: list[Clip]
     z: list[Tensor]
     codes: list[Tensor] | None
+    controls: Mapping[str, list[Tensor]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.clips)

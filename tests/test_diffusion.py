@@ -153,6 +153,6 @@ def test_sampling_equals_the_plain_loop(monkeypatch: pytest.MonkeyPatch, held: i
 
     z_RC = conditional if guidance is None else torch.cat([conditional, null])
     with torch.no_grad():
-        settings = HeadSampler(diffusion_steps=10, temperature=0.9)
+        settings = HeadSampler(diffusion_steps=10, temperature=0.9, guidance=guidance or 1.0)
         ours = head.sample(z_RC, noise, settings, torch.tensor([guidance or 1.0]))
     assert_close(ours, denoise(velocity, noise, 0.9), rtol=1e-4, atol=1e-4)

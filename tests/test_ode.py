@@ -33,7 +33,7 @@ def test_loss_by_hand(monkeypatch: pytest.MonkeyPatch, weighted: bool) -> None:
     model, batch = flow_matching(sigma=sigma, time_weight=weighted), some_batch(some_conditions([2, 4, 1]))
     seen = {}
 
-    def velocity(x_BTD: Tensor, time_B: Tensor, text: tuple[Tensor, Tensor]) -> Tensor:
+    def velocity(x_BTD: Tensor, time_B: Tensor, text: object, controls: None) -> Tensor:
         seen.update(x=x_BTD, t=time_B)
         return torch.full_like(x_BTD, answer)
 
@@ -94,7 +94,7 @@ def test_gaussian_data_is_reached_exactly(monkeypatch: pytest.MonkeyPatch, setti
     """For data N(m, s^2) the marginal field is known, and its flow maps noise x to m + s x (independent coupling)."""
     model, mean, std = flow_matching(), 1.5, 0.4
 
-    def velocity(x: Tensor, time_B: Tensor, text: tuple[Tensor, Tensor]) -> Tensor:
+    def velocity(x: Tensor, time_B: Tensor, text: object, controls: None) -> Tensor:
         t = time_B[:, None, None]
         return mean + (t * std**2 - (1 - t)) / ((1 - t) ** 2 + (t * std) ** 2) * (x - t * mean)
 

@@ -14,7 +14,7 @@ from backbones import BackboneConfig
 from common.errors import UserError
 from common.seeds import ItemRNG
 from paradigms.base import Conditions, Paradigm
-from paradigms.guidance import guide, scale_at
+from paradigms.guidance import Guided, guide, scale_at
 from tests.helpers import BACKBONE, LATENT, OPTIONS, TEXT, make, sample, some_batch, some_conditions
 
 every_paradigm = pytest.mark.parametrize("name", paradigms.names())
@@ -208,7 +208,7 @@ def test_conditions() -> None:
     dropped = conditions.drop(torch.tensor([True, False, True]))
     assert dropped.text_mask_BL.sum(dim=1).tolist() == [3, 0, 2]
     assert conditions.null().text_mask_BL.sum() == 0
-    both = conditions.with_null()
+    both = conditions.branches(2)
     assert both.text_mask_BL.sum(dim=1).tolist() == [3, 1, 2, 0, 0, 0]
     assert torch.equal(both.text, torch.cat([conditions.text, conditions.text]))
     assert (len(both), len(both[1:3])) == (6, 2)
@@ -217,6 +217,9 @@ def test_conditions() -> None:
 
 def test_guidance_by_hand() -> None:
     both = torch.tensor([[2.0], [5.0], [1.0], [4.0]])  # two conditional rows, then their null rows
-    assert guide(both, 3.0).tolist() == [[4.0], [7.0]]
-    assert guide(both, 1.0).tolist() == [[2.0], [5.0]]
-    assert guide(both, 0.0).tolist() == [[1.0], [4.0]]
+    assert guide(both, Guided(guidance=3.0)).tolist() == [[4.0], [7.0]]
+    assert guide(both, Guided(guidance=3.0), torch.tensor([2.0])).tolist() == [[3.0], [6.0]]
+    assert guide(both, Guided(guidance=0.0)).tolist() == [[1.0], [4.0]]
+    assert guide(both, Guided(guidance=1.0)) is both  # one branch: nothing to combine
+    three = torch.tensor([[2.0], [1.5], [1.0]])  # everything, the text alone, nothing
+    assert guide(three, Guided(guidance=3.0, guidance_text=2.0)).tolist() == [[1 + 3 * 1 + 2 * 0.5]]

@@ -83,7 +83,7 @@ def test_ar_sampling_follows_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make("ar")
     wanted = torch.full((11,), -math.inf)
     wanted[:5] = P.log()
-    monkeypatch.setattr(model, "logits", lambda column, text, cache=None: wanted.expand(len(column), 1, 3, 11))
+    monkeypatch.setattr(model, "logits", lambda column, text, cache, controls: wanted.expand(len(column), 1, 3, 11))
     codes = sample(model, some_conditions([1] * 20), 50, list(range(20)), top_k=0, guidance=1.0)
     observed, expected = torch.bincount(codes.flatten(), minlength=5), P * codes.numel()
     assert ((observed - expected) ** 2 / expected).sum() < 18.5  # chi-square, 4 degrees of freedom, 0.1%
@@ -94,7 +94,7 @@ def test_ar_sampling_follows_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_mntp_cached_sampling_equals_full_passes(name: str, backbone: BackboneConfig) -> None:
     model, conditions, frames = make(name, backbone=backbone, std=0.08), some_conditions([4, 2]), 6
     assert isinstance(model, MNTP)
-    settings, noise_BTSD = HeadSampler(diffusion_steps=8), ItemRNG([1, 2]).normal(frames, 9, 6)
+    settings, noise_BTSD = HeadSampler(diffusion_steps=8, guidance=2.0), ItemRNG([1, 2]).normal(frames, 9, 6)
     text, null = model.read_text(conditions), model.read_text(conditions.null())
     x = model.start.expand(2, 1, -1)
     tokens = []
@@ -114,7 +114,7 @@ def test_ntp_trains_on_what_it_samples() -> None:
     assert isinstance(model, MNTP)
     context = model.context
 
-    def spy(x: Tensor, content: Tensor, target: Tensor, text: TextMemory) -> Tensor:
+    def spy(x: Tensor, content: Tensor, target: Tensor, text: TextMemory, controls_BTC: None) -> Tensor:
         seen.update(x=x, content=content, target=target)
         return context(x, content, target, text)
 
@@ -134,7 +134,7 @@ def test_mntp_trains_on_the_next_kept_token(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(model, "_ratio", lambda shared: 0.6)
     context, head_loss = model.context, model.head.loss
 
-    def spy(x: Tensor, content: Tensor, target: Tensor, text: TextMemory) -> Tensor:
+    def spy(x: Tensor, content: Tensor, target: Tensor, text: TextMemory, controls_BTC: None) -> Tensor:
         seen.update(x=x, content=content, target=target)
         return context(x, content, target, text)
 
@@ -163,7 +163,7 @@ def test_mar_draws_every_token_once_and_keeps_it(monkeypatch: pytest.MonkeyPatch
     assert isinstance(model, MAR)
     context = model.context
 
-    def spy_context(latents: Tensor, order: Tensor, masked: int, text: TextMemory) -> Tensor:
+    def spy_context(latents: Tensor, order: Tensor, masked: int, text: TextMemory, controls: None) -> Tensor:
         for row in range(2):
             kept = sorted(latents[row, order[row, masked:], 0].tolist())
             assert kept == list(range(1, sum(drawn) + 1))
@@ -202,7 +202,7 @@ def test_mar_sampling_equals_plain_passes(backbone: BackboneConfig, mae: bool) -
         z = torch.cat([model.context(latents, order, masked, words).gather(1, wide) for words in (text, null)])
         noise = rng.normal(9, masked - remaining, 6).transpose(0, 1).flatten(1, 2)
         scale = torch.tensor([1 + (2.0 - 1) * (1 - remaining / frames)])
-        tokens = model.head.sample(z.flatten(0, 1), noise, HeadSampler(diffusion_steps=8), scale)
+        tokens = model.head.sample(z.flatten(0, 1), noise, HeadSampler(diffusion_steps=8, guidance=2.0), scale)
         latents, masked = latents.scatter(1, reveal, tokens.view(2, -1, 6)), remaining
     assert_close(sample(model, conditions, frames, [1, 2]), latents, rtol=1e-4, atol=1e-4)
 
@@ -231,7 +231,7 @@ def test_mar_loss_is_on_the_masked_tokens(monkeypatch: pytest.MonkeyPatch) -> No
     batch = some_batch(some_conditions([2, 3]))
     context = model.context
 
-    def spy(latents: Tensor, order: Tensor, masked: int, text: TextMemory) -> Tensor:
+    def spy(latents: Tensor, order: Tensor, masked: int, text: TextMemory, controls: None) -> Tensor:
         seen.update(order=order, masked=masked)
         return context(latents, order, masked, text)
 

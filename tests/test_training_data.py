@@ -7,10 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from training_toys import LATENT, SPEC, ToySplit, ToyText, toy_stream
+from training_toys import LATENT, SPEC, ToySplit, toy_stream
 
 from common.errors import UserError
-from training import BatchStream
 
 
 def test_an_epoch_has_every_clip_once_and_the_next_another_order() -> None:
@@ -60,8 +59,43 @@ def test_seed_changes_everything_and_shared_stream_is_the_updates() -> None:
 
 
 def test_short_clips_are_left_out_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    stream = BatchStream(ToySplit(), LATENT, ToyText(), frames=12, batch=3, seed=0)  # type: ignore[arg-type]
+    stream = toy_stream(dataclasses.replace(SPEC, seconds=1.2, batch=3))
     assert "7 of 10 clips are shorter than 1.2 s" in capsys.readouterr().err
     assert sorted(item.clip_id for item in stream.plan(1)) == ["clip4", "clip5", "clip6"]
     with pytest.raises(UserError, match=r"crop of 1.5 s \(the longest of 10 has 1.4 s\)"):
-        BatchStream(ToySplit(), LATENT, ToyText(), frames=15, batch=3, seed=0)  # type: ignore[arg-type]
+        toy_stream(dataclasses.replace(SPEC, seconds=1.5))
+
+
+def test_controls_follow_their_frames_and_coins() -> None:
+    """Each control is withheld alone as often as asked, all of them together too, and wherever the text is."""
+    stream, clips = toy_stream(dataclasses.replace(SPEC, batch=60), controlled=True), ToySplit(10, True)
+    ids, withheld = {clip.id: i for i, clip in enumerate(clips.clips)}, []
+    for update in range(1, 31):
+        batch, _ = stream.batch(update)
+        for row, item in enumerate(stream.plan(update)):
+            withheld.append((item.keep_text, item.withheld))
+            for name, tokens_BT in batch.conditions.controls.items():
+                crop = clips.controls[name][ids[item.clip_id]][item.start_frame : item.start_frame + 8]
+                assert torch.equal(tokens_BT[row], torch.full_like(crop, -1) if name in item.withheld else crop)
+    assert all(gone == {"chords", "melody"} for keep, gone in withheld if not keep)
+    shown = [gone for keep, gone in withheld if keep]
+    both = np.mean([len(gone) == 2 for gone in shown])
+    alone = np.mean([gone == {"chords"} for gone in shown])
+    assert both == pytest.approx(0.2 + 0.8 * 0.25, abs=4 * np.sqrt(0.24 / len(shown)))
+    assert alone == pytest.approx(0.8 * 0.25, abs=4 * np.sqrt(0.16 / len(shown)))
+
+
+def test_inpainting_hides_one_span_inside_the_margins() -> None:
+    spec = dataclasses.replace(SPEC, inpainting=0.4, hidden=0.5, margin=0.125, batch=40)
+    stream = toy_stream(spec)
+    hides, starts = [stream.batch(update)[0].known_BT for update in range(1, 101)], set()
+    share = np.mean([known is not None for known in hides])
+    assert share == pytest.approx(0.4, abs=4 * np.sqrt(0.24 / 100))
+    for known_BT in (known for known in hides if known is not None):
+        assert known_BT.shape == (40, 8)
+        assert ((~known_BT).sum(dim=1) == 4).all()
+        starts |= set((~known_BT).int().argmax(dim=1).tolist())
+    assert starts == {1, 2, 3}  # 8 frames, 4 hidden, 1 known on both sides
+    assert toy_stream(dataclasses.replace(spec, inpainting=0.0)).batch(1)[0].known_BT is None
+    with pytest.raises(UserError, match="leaves no margin"):
+        dataclasses.replace(spec, hidden=0.9)

@@ -112,9 +112,11 @@ class ToySplit:
     """Clips of 8 to 14 frames whose latents say which clip and frame they are."""
 
     count: int = 10
+    controlled: bool = False
     clips: list[ToyClip] = field(init=False)
     z: list[Tensor] = field(init=False)
     codes: list[Tensor] = field(init=False)
+    controls: dict[str, list[Tensor]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.clips = [ToyClip(f"clip{i}", f"{i} " * (1 + i % 3)) for i in range(self.count)]
@@ -122,6 +124,9 @@ class ToySplit:
         frames = [torch.arange(n) for n in lengths]
         self.z = [torch.stack([torch.full_like(t, i), t, t.sin()], dim=1).float() for i, t in enumerate(frames)]
         self.codes = [torch.stack([t % 7, torch.full_like(t, i % 7)]).to(torch.int16) for i, t in enumerate(frames)]
+        self.controls = (
+            {"chords": [t % 5 for t in frames], "melody": [t % 3 for t in frames]} if self.controlled else {}
+        )
 
 
 class ToyText:
@@ -136,8 +141,8 @@ class ToyText:
         return ids, ids > 0
 
 
-def toy_stream(spec: TrainSpec = SPEC, count: int = 10) -> BatchStream:
-    return BatchStream.for_spec(spec, ToySplit(count), LATENT, ToyText())
+def toy_stream(spec: TrainSpec = SPEC, count: int = 10, controlled: bool = False) -> BatchStream:
+    return BatchStream(ToySplit(count, controlled), LATENT, ToyText(), spec)  # type: ignore[arg-type]
 
 
 def save_toy(model: nn.Module, folder: Path) -> None:

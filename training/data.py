@@ -30,60 +30,56 @@ if TYPE_CHECKING:
     from representations.text import TextEncoder
 
 ENCODE_AT_ONCE = 256  # captions per call of the text encoder
+# What of a training spec decides the data.
+DATA = (
+    "batch", "seconds", "seed", "condition_dropout", "control_dropout", "joint_control_dropout", "inpainting", "hidden",
+    "margin",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Item:
-    """One training sample: a crop of ``clip_id`` from latent frame ``start_frame``, with or without its text."""
+    """One training sample: a crop of ``clip_id`` from latent frame ``start_frame``, with or without its conditions.
+
+    Attributes:
+        withheld: controls that the model is not shown.
+        hidden: first frame of the span that an inpainting update hides.
+    """
 
     clip_id: str
     start_frame: int
     keep_text: bool
     seed: int
+    withheld: frozenset[str] = frozenset()
+    hidden: int = 0
 
 
 class BatchStream:
-    """Batches of normalised latents, codes and text, by update number.
+    """Batches of normalised latents, codes and conditions, by update number, as a training run of ``spec`` reads them.
 
     Args:
-        split: the encoded training clips.
-        spec: normalisation of the latents.
+        split: the encoded training clips; those shorter than a crop are left out, and counted in a note on stderr.
+        latent: normalisation of the latents.
         text: encoder of the captions; each caption is encoded once, here.
-        frames: latent frames per crop; shorter clips are left out, and counted in a note on stderr.
-        batch: clips per update, over all processes.
-        seed: of order, crops, coins and noise.
-        condition_dropout: probability that a sample's text is withheld.
 
     Raises:
         UserError: no clip is as long as a crop.
     """
 
-    def __init__(
-        self,
-        split: EncodedSplit,
-        spec: LatentSpec,
-        text: TextEncoder,
-        frames: int,
-        batch: int,
-        seed: int,
-        condition_dropout: float = 0.1,
-    ) -> None:
+    def __init__(self, split: EncodedSplit, latent: LatentSpec, text: TextEncoder, spec: TrainSpec) -> None:
         lengths = [len(z) for z in split.z]
-        self._split, self._lengths, self._latent = split, lengths, spec
-        self._kept = [i for i, length in enumerate(lengths) if length >= frames]
-        self.frames, self.batch_size, self.seed, self.condition_dropout = frames, batch, seed, condition_dropout
+        self._split, self._lengths, self._latent, self.spec = split, lengths, latent, spec
+        self.frames = latent.frames(spec.seconds)
+        self._kept = [i for i, length in enumerate(lengths) if length >= self.frames]
         if not self._kept:
-            longest = f"the longest of {len(lengths)} has {spec.seconds(max(lengths, default=0)):g} s"
-            raise UserError(f"no clip fills a crop of {spec.seconds(frames):g} s ({longest}); lower train.seconds")
+            longest = f"the longest of {len(lengths)} has {latent.seconds(max(lengths, default=0)):g} s"
+            raise UserError(
+                f"no clip fills a crop of {latent.seconds(self.frames):g} s ({longest}); lower train.seconds"
+            )
         if len(self._kept) < len(lengths):
             few = f"{len(lengths) - len(self._kept)} of {len(lengths)}"
-            print(f"note: {few} clips are shorter than {spec.seconds(frames):g} s and left out", file=sys.stderr)
+            print(f"note: {few} clips are shorter than {latent.seconds(self.frames):g} s and left out", file=sys.stderr)
         self._text = _encode_captions([split.clips[i].caption for i in self._kept], text)
-
-    @classmethod
-    def for_spec(cls, spec: TrainSpec, split: EncodedSplit, latent: LatentSpec, text: TextEncoder) -> BatchStream:
-        """The stream that a training run of ``spec`` reads."""
-        return cls(split, latent, text, latent.frames(spec.seconds), spec.batch, spec.seed, spec.condition_dropout)
 
     def __len__(self) -> int:
         """Clips in one epoch."""
@@ -93,43 +89,82 @@ class BatchStream:
     def fingerprint(self) -> str:
         """Hex digest that changes with the clips, their latents' normalisation, or any setting of the stream."""
         clips = [[self._split.clips[i].id, self._split.clips[i].caption, self._lengths[i]] for i in self._kept]
-        settings = [self.frames, self.batch_size, self.seed, self.condition_dropout]
+        spec, tasks = self.spec, []
+        if self._split.controls:
+            tasks.append([sorted(self._split.controls), spec.control_dropout, spec.joint_control_dropout])
+        if spec.inpainting:
+            tasks.append([spec.inpainting, spec.hidden, spec.margin])
+        settings = [self.frames, spec.batch, spec.seed, spec.condition_dropout, *tasks]
         return config_hash([clips, settings, self._latent.name, self._latent.mean, self._latent.std])
 
     def plan(self, update: int) -> list[Item]:
         """The samples of ``update`` (from 1), over the whole global batch, without loading them."""
-        return [item for _, item in self._draw(update, range(self.batch_size))]
+        return [item for _, item in self._draw(update, range(self.spec.batch))]
+
+    def inpaints(self, update: int) -> bool:
+        """Whether ``update`` trains inpainting."""
+        return seed_for(self.spec.seed, "inpainting", update) / 2**63 < self.spec.inpainting
 
     def batch(
         self, update: int, positions: slice = slice(None), device: torch.device | str = "cpu"
     ) -> tuple[Batch, ItemRNG]:
         """Data and per-sample noise streams of some ``positions`` of the global batch of ``update``."""
-        drawn = self._draw(update, range(self.batch_size)[positions])
+        drawn = self._draw(update, range(self.spec.batch)[positions])
         crops = [(self._kept[row], slice(item.start_frame, item.start_frame + self.frames)) for row, item in drawn]
         z_BTD = torch.stack([self._split.z[clip][crop] for clip, crop in crops]).float()
-        codes_BKT = None
+        codes_BKT = known_BT = None
         if self._split.codes is not None:
             codes_BKT = torch.stack([self._split.codes[clip][:, crop] for clip, crop in crops]).long().to(device)
-        texts, masks = (pad_sequence([self._text[row][part] for row, _ in drawn], batch_first=True) for part in (0, 1))
-        conditions = Conditions(texts, masks).drop(torch.tensor([item.keep_text for _, item in drawn])).to(device)
-        batch = Batch(self._latent.normalise(z_BTD).to(device), codes_BKT, conditions)
+        if self.inpaints(update):
+            known_BT = self._known(torch.tensor([item.hidden for _, item in drawn])).to(device)
+        conditions = self._conditions(drawn, crops).to(device)
+        batch = Batch(self._latent.normalise(z_BTD).to(device), codes_BKT, conditions, known_BT)
         return batch, ItemRNG([item.seed for _, item in drawn], device)
+
+    def _conditions(self, drawn: list[tuple[int, Item]], crops: list[tuple[int, slice]]) -> Conditions:
+        texts, masks = (pad_sequence([self._text[row][part] for row, _ in drawn], batch_first=True) for part in (0, 1))
+        controls = {
+            name: torch.stack([tokens[clip][crop] for clip, crop in crops]).long()
+            for name, tokens in self._split.controls.items()
+        }
+        kept = {name: torch.tensor([name not in item.withheld for _, item in drawn]) for name in controls}
+        return Conditions(texts, masks, controls).drop(torch.tensor([item.keep_text for _, item in drawn]), kept)
+
+    def _known(self, hidden_B: Tensor) -> Tensor:
+        """(B, T), False on the hidden spans that begin at ``hidden_B``."""
+        frame = torch.arange(self.frames)
+        return (frame < hidden_B[:, None]) | (frame >= hidden_B[:, None] + self._span)
+
+    @property
+    def _span(self) -> int:
+        return max(round(self.spec.hidden * self.frames), 1)
 
     def shared(self, update: int, device: torch.device | str = "cpu") -> ItemRNG:
         """A fresh stream for what the global batch of ``update`` shares; equal in every process and micro-batch."""
-        return ItemRNG([seed_for(self.seed, "shared", update)], device)
+        return ItemRNG([seed_for(self.spec.seed, "shared", update)], device)
 
     def _draw(self, update: int, positions: range) -> list[tuple[int, Item]]:
         """(row among the kept clips, sample) at ``positions`` of ``update``."""
-        return [self._sample((update - 1) * self.batch_size + position) for position in positions]
+        return [self._sample((update - 1) * self.spec.batch + position) for position in positions]
 
     def _sample(self, g: int) -> tuple[int, Item]:
+        seed = self.spec.seed
         epoch, entry = divmod(g, len(self._kept))
-        row = int(_permutation(self.seed, epoch, len(self._kept))[entry])
+        row = int(_permutation(seed, epoch, len(self._kept))[entry])
         clip = self._kept[row]
-        start = seed_for(self.seed, "crop", g) % (self._lengths[clip] - self.frames + 1)
-        keep = seed_for(self.seed, "text", g) / 2**63 >= self.condition_dropout
-        return row, Item(self._split.clips[clip].id, start, keep, seed_for(self.seed, "noise", g))
+        start = seed_for(seed, "crop", g) % (self._lengths[clip] - self.frames + 1)
+        keep = seed_for(seed, "text", g) / 2**63 >= self.spec.condition_dropout
+        margin = round(self.spec.margin * self.frames)
+        hidden = margin + seed_for(seed, "hidden", g) % max(self.frames - self._span - 2 * margin + 1, 1)
+        name = self._split.clips[clip].id
+        return row, Item(name, start, keep, seed_for(seed, "noise", g), self._withheld(g, keep), hidden)
+
+    def _withheld(self, g: int, keep_text: bool) -> frozenset[str]:
+        """The controls that sample ``g`` does without: all where its text is, so that the null branch is learnt."""
+        spec, names = self.spec, self._split.controls
+        if not keep_text or seed_for(spec.seed, "controls", g) / 2**63 < spec.joint_control_dropout:
+            return frozenset(names)
+        return frozenset(n for n in names if seed_for(spec.seed, "control", n, g) / 2**63 < spec.control_dropout)
 
 
 @lru_cache(maxsize=4)

@@ -34,7 +34,7 @@ from common.files import write_json, write_text
 from common.seeds import ItemRNG, seed_for
 from paradigms.base import Batch, Paradigm
 from training.checkpoints import State, atomic_folder, restore_latest, write_checkpoint
-from training.data import BatchStream
+from training.data import DATA, BatchStream
 from training.interrupts import Interrupts
 from training.optimiser import EMA, adamw
 from training.progress import Progress
@@ -266,13 +266,10 @@ def _share(spec: TrainSpec, index: int, processes: int) -> list[slice]:
 
 
 def _check(spec: TrainSpec, stream: BatchStream, processes: int) -> None:
-    for key, there, here in (
-        ("batch", stream.batch_size, spec.batch),
-        ("seed", stream.seed, spec.seed),
-        ("condition_dropout", stream.condition_dropout, spec.condition_dropout),
-    ):
+    for key in DATA:
+        there, here = getattr(stream.spec, key), getattr(spec, key)
         if there != here:
-            raise UserError(f"train.{key} is {here}, but the stream has {there}; make it with BatchStream.for_spec")
+            raise UserError(f"train.{key} is {here}, but the stream has {there}; make it with this spec")
     if processes * spec.accumulate > spec.batch:
         sharers = f"{processes} processes x {spec.accumulate} micro-batches"
         raise UserError(f"train.batch of {spec.batch} cannot be shared by {sharers}; raise it")

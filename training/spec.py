@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from common.config import later
 from common.errors import UserError
 
 
@@ -32,6 +33,11 @@ class TrainSpec:
         clip_norm: gradients are scaled down to this global norm.
         ema_decay: decay of the moving average of the weights; ramped up as min(decay, (1 + n) / (10 + n)).
         condition_dropout: probability, per sample, that the text is withheld (for classifier-free guidance).
+        control_dropout: probability, per sample, that a temporal control is withheld, for each control alone.
+        joint_control_dropout: probability, per sample, that all controls are. They are too where the text is withheld.
+        inpainting: share of the updates that train inpainting: one span of each crop is hidden, at a place of its own.
+        hidden: length of that span as a share of the crop (papers/002 section 5.3: 5 of 10 seconds).
+        margin: what stays known on both sides at least, as a share of the crop (there 1 of 10 seconds).
         accumulate: micro-batches per update and process; more of them need less memory for the same result.
         precision: ``fp32``, or ``bf16`` for autocast over fp32 weights.
         checkpoint_every: updates between checkpoints to resume from.
@@ -52,6 +58,11 @@ class TrainSpec:
     clip_norm: float = 1.0
     ema_decay: float = 0.99
     condition_dropout: float = 0.1
+    control_dropout: float = later(0.5)
+    joint_control_dropout: float = later(0.2)
+    inpainting: float = later(0.0)
+    hidden: float = later(0.5)
+    margin: float = later(0.1)
     accumulate: int = 1
     precision: Literal["fp32", "bf16"] = "fp32"
     checkpoint_every: int = 500
@@ -63,13 +74,16 @@ class TrainSpec:
         for field in ("updates", "batch", "accumulate", "checkpoint_every", "log_every", "seconds", "lr", "clip_norm"):
             if not getattr(self, field) > 0:
                 raise UserError(f"train.{field} is {getattr(self, field)}; give a positive number")
-        for field in ("condition_dropout", "ema_decay", "final_fraction", "weight_decay"):
+        shares = ("control_dropout", "joint_control_dropout", "inpainting", "hidden", "margin")
+        for field in ("condition_dropout", "ema_decay", "final_fraction", "weight_decay", *shares):
             if not 0 <= getattr(self, field) <= 1:
                 raise UserError(f"train.{field} is {getattr(self, field)}; give a number from 0 to 1")
         if not 0 <= self.warmup <= self.updates:
             raise UserError(f"train.warmup is {self.warmup}; give 0 to train.updates ({self.updates})")
         if self.accumulate > self.batch:
             raise UserError(f"train.accumulate is {self.accumulate}, more than the batch of {self.batch}; lower it")
+        if self.inpainting and self.hidden + 2 * self.margin > 1:
+            raise UserError(f"train.hidden {self.hidden} leaves no margin of {self.margin} on both sides; lower one")
         beyond = [update for update in self.snapshots if not 1 <= update <= self.updates]
         if beyond:
             raise UserError(f"train.snapshots has {beyond[0]}; give updates from 1 to {self.updates}")

@@ -48,7 +48,7 @@ class TransformersMusicgen:
             )  # fmt: skip
             past = out.past_key_values
             logits = out.logits[:, -1].unflatten(0, (-1, codebooks))
-            codes = draw(guide(logits, sampler.guidance) if guided else logits, uniforms_BSK[:, step], sampler)
+            codes = draw(guide(logits, sampler), uniforms_BSK[:, step], sampler)
             delayed[:, :, step + 1] = torch.where(real_KS[:, step + 1], codes, self.model.special)
         return undelay(delayed)
 

@@ -34,14 +34,12 @@ class TorchdiffeqIntegration:
         """Latents (B, T, D)."""
         if sampler.solver not in METHODS:
             raise UserError(f"torchdiffeq has no solver {sampler.solver!r}; known: {', '.join(METHODS)}")
-        guided = sampler.guidance != 1
-        text = self.model.read_text(conditions, guided=guided)
+        text = self.model.read_text(conditions, sampler.branches)
         start = rng.normal(frames, self.model.latent.dim)
 
         def field(t: Tensor, x_BTD: Tensor) -> Tensor:
-            rows = x_BTD.to(self.model.inputs.weight.dtype).repeat(1 + guided, 1, 1)
-            v = self.model.velocity(rows, t.expand(1), text).float()
-            return guide(v, sampler.guidance) if guided else v
+            rows = x_BTD.to(self.model.inputs.weight.dtype).repeat(sampler.branches, 1, 1)
+            return guide(self.model.velocity(rows, t.expand(1), text).float(), sampler)
 
         adaptive = sampler.solver == "dopri5"
         times = torch.linspace(0, 1, 2 if adaptive else sampler.steps + 1, device=start.device)

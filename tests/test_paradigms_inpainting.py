@@ -1,0 +1,167 @@
+"""Inpainting: what is known stays bit for bit, the rest follows it, and each method is what its source says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+import paradigms
+from common.errors import UserError
+from common.seeds import ItemRNG
+from paradigms import infill
+from paradigms.base import Batch, Conditions, Paradigm
+from paradigms.delay import delay
+from paradigms.fm import FM
+from tests.helpers import BACKBONE, LATENT, OPTIONS, SAMPLERS, TEXT, make, perturb, some_batch, some_conditions
+from tests.test_paradigms_controls import CONTROLS, asked
+
+FRAMES, STARTS, HIDDEN = 8, (2, 4), 3
+KNOWN_BT = torch.tensor([[not start <= t < start + HIDDEN for t in range(FRAMES)] for start in STARTS])
+METHODS = [("ar", {}), ("fm", {}), ("fm", {"inpainting": "zero_shot"}), ("mar", {}), ("mntp", {})]
+MIDDLE = {"ar": {"fill_middle": True}}
+
+
+def filling(name: str, controls: bool = False, std: float = 0.1) -> Paradigm:
+    options = {**OPTIONS.get(name, {}), **MIDDLE.get(name, {})}
+    torch.manual_seed(0)
+    model = paradigms.build(name, options, BACKBONE, LATENT, TEXT, CONTROLS if controls else ())
+    return perturb(model, std).eval()
+
+
+def clips(model: Paradigm, conditions: Conditions) -> Tensor:
+    batch = some_batch(conditions, FRAMES)
+    return batch.codes_BKT if model.view == "codes" else batch.latents_BTD
+
+
+def hidden_part(model: Paradigm, filled: Tensor) -> Tensor:
+    return filled.transpose(1, 2)[~KNOWN_BT] if model.view == "codes" else filled[~KNOWN_BT]
+
+
+def fill(model: Paradigm, target: Tensor, conditions: Conditions, settings: dict, known: Tensor = KNOWN_BT) -> Tensor:
+    sampler = model.sampler({**SAMPLERS[model.name], **settings})
+    return model.inpaint(target, known, conditions, sampler, ItemRNG([1, 2][: len(target)]))
+
+
+@pytest.mark.parametrize("controls", [False, True])
+@pytest.mark.parametrize(("name", "settings"), METHODS)
+def test_known_frames_come_back_untouched(name: str, settings: dict, controls: bool) -> None:
+    model, conditions = filling(name, controls), asked() if controls else some_conditions([4, 2])
+    target = clips(model, conditions)
+    before = target.clone()
+    filled = fill(model, target, conditions, settings)
+    known = KNOWN_BT[:, None].expand_as(target) if model.view == "codes" else KNOWN_BT[..., None].expand_as(target)
+    assert torch.equal(filled[known], target[known])
+    assert torch.equal(target, before)
+    assert not torch.equal(hidden_part(model, filled), hidden_part(model, target))
+
+
+@pytest.mark.parametrize(("name", "settings"), METHODS)
+def test_the_span_follows_what_is_known_on_both_sides_and_not_what_was_there(name: str, settings: dict) -> None:
+    model, conditions = filling(name, std=0.2 if name == "ar" else 0.1), some_conditions([4, 2])
+    target = clips(model, conditions)
+    base = hidden_part(model, fill(model, target, conditions, settings))
+    axis = 2 if model.view == "codes" else 1
+
+    def changed(frame: int) -> Tensor:
+        other = target.clone()
+        picked = other.select(axis, frame)
+        picked.copy_((picked + 1) % LATENT.cardinality if model.view == "codes" else picked + 3.0)
+        return hidden_part(model, fill(model, other, conditions, settings))
+
+    for outside in (1, 7):  # before both spans, after both
+        assert not torch.equal(changed(outside), base)
+    if settings.get("inpainting") != "zero_shot":  # whose inversion passes through the whole clip
+        assert torch.equal(changed(4), base)  # inside both spans
+
+
+@pytest.mark.parametrize(("name", "settings"), METHODS)
+def test_a_span_is_filled_alone_as_in_a_batch(name: str, settings: dict) -> None:
+    model, conditions = filling(name, std=0.08), some_conditions([4, 2])
+    target = clips(model, conditions)
+    both = fill(model, target, conditions, settings)
+    alone = fill(model, target[:1], conditions[:1], settings, KNOWN_BT[:1])
+    assert_close(alone, both[:1], rtol=1e-4, atol=1e-4)
+
+
+def test_fill_in_the_middle_by_hand() -> None:
+    """<a> A <c> C <b> B, with tokens 11 + 1, 2, 3, before the delay."""
+    order = infill.arrangement(KNOWN_BT)
+    assert order[0].tolist() == [-1, 0, 1, -2, 5, 6, 7, -3, 2, 3, 4]
+    codes = torch.arange(FRAMES).expand(2, 3, -1)
+    put = infill.arrange(codes, order, 12)
+    assert put[0, 0].tolist() == [12, 0, 1, 13, 5, 6, 7, 14, 2, 3, 4]
+    assert put[1, 2].tolist() == [12, 0, 1, 2, 3, 13, 7, 14, 4, 5, 6]
+    assert infill.context_first(KNOWN_BT)[1].tolist() == [0, 1, 2, 3, 7, 4, 5, 6]
+    with pytest.raises(ValueError, match="exactly one span"):
+        infill.arrangement(torch.tensor([[True, False, True, False]]))
+
+
+@torch.no_grad()
+def test_ar_filling_equals_uncached_argmax() -> None:
+    """Column by column over the whole rearranged sequence, with no cache and nothing read at once."""
+    model, conditions = filling("ar"), some_conditions([4, 2])
+    target, text = clips(model, conditions), model.read_text(conditions)
+    null, order = model.read_text(conditions.null()), infill.arrangement(KNOWN_BT)
+    column = delay(infill.arrange(target, order, 12), 11)
+    first, frames = FRAMES, FRAMES + 3  # of the rearranged frames, the first 8 are known
+    for step in range(1, column.shape[2]):
+        free = model.logits(column[..., :step], null)[:, -1]
+        codes = (free + 2.0 * (model.logits(column[..., :step], text)[:, -1] - free)).argmax(dim=-1)
+        for k in range(3):
+            if first <= step - 1 - k < frames:
+                column[:, k, step] = codes[:, k]
+    filled = fill(model, target, conditions, {"temperature": 0.0})
+    for row, start in enumerate(STARTS):
+        for k in range(3):
+            expected = column[row, k, 1 + k + first : 1 + k + frames]
+            assert torch.equal(filled[row, k, start : start + HIDDEN], expected)
+
+
+@torch.no_grad()
+def test_zero_shot_by_hand() -> None:
+    """Algorithm 1, one clip, with the noises list as printed and its indices mended."""
+    model, conditions = filling("fm"), some_conditions([4])
+    assert isinstance(model, FM)
+    source, text, steps, known = clips(model, conditions), model.read_text(conditions), 4, KNOWN_BT[:1, :, None]
+
+    def v(z: Tensor, t: float) -> Tensor:
+        return model.velocity(z, torch.tensor([t]), text)
+
+    z, noises = source, []
+    for i in range(steps):
+        z = z - v(z, 1 - i / steps) / steps
+        noises.append(z)
+    z = ItemRNG([1]).normal(FRAMES, 6)
+    for i, n in enumerate(noises[::-1]):
+        z = torch.where(known, n, z)
+        z = z + v(z, i / steps) / steps
+    expected = torch.where(known, source, z)
+    ours = fill(model, source, conditions, {"guidance": 1.0, "inpainting": "zero_shot"}, KNOWN_BT[:1])
+    assert_close(ours, expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(UserError, match="zero_shot inpainting inverts Euler"):
+        model.sampler({"inpainting": "zero_shot", "solver": "heun"})
+
+
+@pytest.mark.parametrize("name", ["ar", "fm", "mar", "mntp"])
+def test_training_on_spans_learns_from_the_hidden_frames(name: str) -> None:
+    """Gradients flow; for what is learnt on the span alone, targets outside it do not matter."""
+    model, conditions = filling(name), some_conditions([4, 2])
+    batch = some_batch(conditions, FRAMES)
+    spans = Batch(batch.latents_BTD, batch.codes_BKT, conditions, KNOWN_BT)
+    loss = model.loss(spans, ItemRNG([1, 2]), ItemRNG([3]))
+    loss.mean.backward()
+    assert all(p.grad is None or bool(torch.isfinite(p.grad).all()) for p in model.parameters())
+    whole = model.loss(batch, ItemRNG([1, 2]), ItemRNG([3]))
+    assert not torch.allclose(loss.per_item_B, whole.per_item_B)
+
+
+def test_who_cannot_fill_says_so() -> None:
+    conditions = some_conditions([4, 2])
+    plain, ntp = make("ar"), make("ntp")
+    assert not ntp.inpaints
+    with pytest.raises(UserError, match=r"options\.fill_middle: true"):
+        fill(plain, clips(plain, conditions), conditions, {})
+    with pytest.raises(UserError, match="target_positions: true"):
+        fill(ntp, clips(ntp, conditions), conditions, {})
