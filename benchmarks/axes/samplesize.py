@@ -168,8 +168,9 @@ def _noise(audio_N: np.ndarray, clip: str) -> np.ndarray:
 def _spread(values: Sequence[float], name: str, n: int, shrunk: float) -> Metric:
     from benchmarks.metrics.catalogue import about
 
-    mean, half = float(np.mean(values)), 1.96 * float(np.std(values, ddof=1)) / shrunk
-    return metric(mean, low=mean - half, high=mean + half, n=n, better=about(name).better)
+    kind, mean, half = about(name), float(np.mean(values)), 1.96 * float(np.std(values, ddof=1)) / shrunk
+    low, high = max(mean - half, kind.least), min(mean + half, kind.most)
+    return metric(mean, low=low, high=high, n=n, better=kind.better)
 
 
 def _take(heard: Hearing, index: np.ndarray) -> Hearing:
