@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
+import sys
 import tomllib
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.cli import status
 from benchmarks.evaluators import score_set
@@ -183,3 +186,30 @@ def test_every_script_declares_what_is_true() -> None:
         assert f"| {name} |" in docs, name
     assert set(OWN_ENVIRONMENTS) == {name for name, env in environments().items() if env.hears or name == "fadtk"}
     assert int(re.search(r"FORMAT = (\d+)", (SCRIPTS / "exchange.py").read_text())[1]) == running.FORMAT  # type: ignore[index]
+
+
+class Malice:
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
+        return print, ("unpickled",)
+
+
+def test_checkpoints_are_read_without_unpickling_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = importlib.util.spec_from_file_location("exchange_of_scripts", SCRIPTS / "exchange.py")
+    assert spec is not None
+    assert spec.loader is not None
+    exchange = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = exchange  # its dataclasses look themselves up there
+    spec.loader.exec_module(exchange)
+    sampler = {
+        "indexes": np.arange(3),
+        "pointer": np.int64(3),
+        "name": "uneven",
+    }  # as published ones carry beside weights
+    torch.save({"model": {"w": torch.ones(2)}, "sampler": sampler}, tmp_path / "good.pth")
+    read_back = exchange.checkpoint(tmp_path / "good.pth")
+    assert read_back["model"]["w"].tolist() == [1.0, 1.0]
+    assert read_back["sampler"]["indexes"].tolist() == [0, 1, 2]
+    torch.save({"model": Malice()}, tmp_path / "bad.pth")
+    with pytest.raises(exchange.ScriptError, match=r"bad\.pth is no readable checkpoint"):
+        exchange.checkpoint(tmp_path / "bad.pth")
+    assert "unpickled" not in capsys.readouterr().out

@@ -141,9 +141,15 @@ def test_fadtk_without_a_network_says_where_to_put_it(
         ExternalEvaluator(environment("fadtk"), "encodec-emb", str(tmp_path))
 
 
-@pytest.mark.parametrize("name", ["audiobox", "audiocraft", "encodec", "fadtk", "panns", "passt"])
+@pytest.mark.parametrize("name", ["audiobox", "audiocraft", "encodec", "fadtk", "laion_clap", "panns", "passt"])
 def test_the_environment_runs_from_end_to_end(environment: Callable[[str], Environment], name: str) -> None:
-    assert re.search(r"embeddings of \d+|differ by|came back|itself: 1\.000", check(environment(name)))
+    try:
+        found = check(environment(name))
+    except UserError as error:
+        if name == "laion_clap" and "set HF_HOME" in str(error):
+            pytest.skip(str(error))
+        raise
+    assert re.search(r"embeddings of \d+|differ by|came back|itself: 1\.000", found)
 
 
 def test_audiocraft_gives_its_golden_numbers(environment: Callable[[str], Environment]) -> None:

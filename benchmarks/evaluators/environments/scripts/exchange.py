@@ -27,6 +27,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 FORMAT = 1
+CORES = ("core", "_core")  # numpy's inner module, before and since version 2
 
 
 class ScriptError(Exception):
@@ -122,11 +123,16 @@ def digest(module: Any) -> str:
 
 
 def checkpoint(path: Path) -> Any:
-    """A torch checkpoint, read without unpickling code."""
+    """A torch checkpoint, read without unpickling code; plain numpy arrays and numbers in it are allowed."""
     import torch
+    from numpy._core import multiarray
 
+    rebuild = [multiarray._reconstruct, multiarray.scalar]  # type: ignore[attr-defined]
+    plain: list[Any] = [np.ndarray, np.dtype, *{type(np.dtype(kind)) for kind in "?bhilqBHILQefd"}]
+    plain += [(function, f"numpy.{core}.multiarray.{function.__name__}") for function in rebuild for core in CORES]
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(plain):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ScriptError(f"{path.name} is no readable checkpoint; download it anew") from error
 
