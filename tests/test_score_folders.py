@@ -116,7 +116,7 @@ def test_bad_files_are_left_out_with_their_partners_and_named(folders: tuple[Pat
     assert f"generated: 1 of {N - 3} clips are silent" in text
     assert found.policy["silent_clips_generated"] == 1
     assert found.metrics["fad_builtin"].n == found.policy["n_reference"] == N - 3
-    with pytest.raises(UserError, match=r"clip0\d.wav: .*--strict \(3 such files\)"):
+    with pytest.raises(UserError, match=r"clip0\d.wav: .*--strict"):
         score_folders(Request(real, made, strict=True))
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.folders.files import BadAudioError, Read, read
+from common.errors import UserError
 
 if TYPE_CHECKING:
     from benchmarks.evaluators.base import Evaluator, Hearing
@@ -63,16 +64,27 @@ def open_evaluator(name: str) -> Evaluator:
 
 
 def hear_files(
-    tasks: Sequence[Task], evaluator: str, jobs: int, report: Callable[[int], None], at_once: int = AT_ONCE
+    tasks: Sequence[Task],
+    evaluator: str,
+    jobs: int,
+    report: Callable[[int], None],
+    at_once: int = AT_ONCE,
+    strict: bool = False,
 ) -> list[Heard]:
     """Hear all files, in the order given.
 
     Args:
         jobs: processes at most; ``report`` is called with the number of files done.
+
+    Raises:
+        UserError: no such evaluator; or, with ``strict``, the first file that cannot be scored.
     """
     parts = [list(tasks[start : start + at_once]) for start in range(0, len(tasks), at_once)]
     found: list[Heard] = []
     for heard in _all_parts(parts, evaluator, min(jobs, len(tasks) // WORTH_A_PROCESS)):
+        for task, one in zip(tasks[len(found) :], heard):
+            if strict and one.problem:
+                raise UserError(f"{task.path}: {one.problem}; mend or remove it, or leave out --strict")
         found += heard
         report(len(found))
     return found

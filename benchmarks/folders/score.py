@@ -7,6 +7,7 @@ its partner and named. The same audio gives the same digits under any names, in 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.folders.files import find_audio
-from benchmarks.folders.hearing import AT_ONCE, Heard, Task, hear_files, hearing, open_evaluator
+from benchmarks.folders.hearing import AT_ONCE, Task, hear_files, hearing, open_evaluator
 from benchmarks.folders.pairing import Clip, are_paired, match, pair, partners
 from benchmarks.records import Metric, metric
 from common.errors import UserError
@@ -55,9 +56,9 @@ class Score:
 
 
 def score_folders(
-    request: Request, report: Callable[[int, int], None] = lambda done, total: None, at_once: int = AT_ONCE
+    request: Request, report: Callable[..., None] = lambda done, total: None, at_once: int = AT_ONCE
 ) -> Score:
-    """Score ``request``; ``report`` is called with files done and in all.
+    """Score ``request``; ``report(done, total=...)`` hears how many files are done.
 
     Raises:
         UserError: a folder without audio, no such evaluator, unequal sets, missing captions, fewer than two good clips,
@@ -70,10 +71,11 @@ def score_folders(
         real, made, notes = partners(real, made)
     captions = {name: _caption(request, name) for name in made}
     tasks = [*map(Task, real.values()), *(Task(path, captions[name]) for name, path in made.items())]
-    heard = hear_files(tasks, request.evaluator, request.jobs, lambda done: report(done, len(tasks)), at_once)
+    told = functools.partial(report, total=len(tasks))
+    heard = hear_files(tasks, request.evaluator, request.jobs, told, at_once, request.strict)
     reference = [Clip(name, one) for name, one in zip(real, heard)]
     generated = [Clip(name, one, captions[name] or "") for name, one in zip(made, heard[len(real) :])]
-    notes += _problems([task.path for task in tasks], heard, request.strict)
+    notes += [f"left out: {task.path}: {one.problem}" for task, one in zip(tasks, heard) if one.problem]
     reference, generated = (pair if paired else match)(reference, generated, request.n)
     if len(generated) < min(len(real), len(made)):
         notes.append(f"{len(generated):,} of {min(len(real), len(made)):,} clips of each set are scored")
@@ -85,15 +87,6 @@ def _caption(request: Request, name: str) -> str | None:
     if request.captions and name not in request.captions:
         raise UserError(f"no caption for {name} of {request.generated}; add a row with that path to the captions")
     return request.captions.get(name)
-
-
-def _problems(paths: Sequence[Path], heard: Sequence[Heard], strict: bool) -> list[str]:
-    """One line per file that cannot be scored."""
-    bad = [f"{path}: {one.problem}" for path, one in zip(paths, heard) if one.problem]
-    if bad and strict:
-        more = f" ({len(bad)} such files)" if len(bad) > 1 else ""
-        raise UserError(f"{bad[0]}; mend or remove it, or leave out --strict{more}")
-    return [f"left out: {line}" for line in bad]
 
 
 def _panel(reference: Sequence[Clip], generated: Sequence[Clip], listener: Evaluator, paired: bool) -> PanelScores:
