@@ -7,7 +7,8 @@
     drums           entries of the codec's first codebook               2
 
 "None" is a value like any other: silence is asked for, too. What guidance drops is another thing, the learned null
-token; its index is ``cardinality`` and it belongs to the model, not to the data. papers/002 gives the range of the
+token; its index is ``cardinality`` and it belongs to the model, not to the data, where ``ABSENT`` stands for a control
+that a clip has not. papers/002 gives the range of the
 melody as G2 to B7 but its size as 53, which is G2 to B6; sizes of embeddings are those of JASCO's release.
 
 Labels that a vocabulary lacks go to the nearest that it has, on the same root: the one with the fewest tones in excess
@@ -27,6 +28,7 @@ from representations.base import LatentSpec
 
 LOWEST_NOTE, HIGHEST_NOTE = 43, 95  # G2 and B6
 NO_NOTE = HIGHEST_NOTE - LOWEST_NOTE + 1
+ABSENT = -1  # at every frame of a control that nobody knows; the model sees its null token there
 NAMES = ("chords", "chords_majmin", "melody", "drums")
 
 # The chord dictionary inside Chordino (nnls-chroma 1.1), in Harte's spelling; plainer kinds first, since ties go there.

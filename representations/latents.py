@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +28,7 @@ from common.errors import UserError
 from common.files import cache_dir, read_json, write_json, write_tensors
 from corpora import Clip, Corpus
 from representations.base import LatentSpec, Representation, fit_length
+from representations.controls import control_specs
 
 Normalisation = Literal["paper", "global"]
 BATCH_SECONDS = 40.0  # of audio encoded at once
@@ -42,7 +43,7 @@ class EncodedSplit:
         clips: the clips, in the corpus's order.
         z: raw (un-normalised) latents per clip, (T, D) float32.
         codes: codes per clip, (K, T) int16, or None when the representation has no codebooks.
-        controls: temporal controls that were asked for, name -> tokens per clip, (T,).
+        controls: temporal controls that were asked for, name -> tokens per clip, (T,); -1 where a clip has none.
     """
 
     clips: list[Clip]
@@ -104,22 +105,27 @@ def encode_corpus(
     progress: bool = True,
     max_clips: Mapping[str, int] | None = None,
     normalisation: Normalisation = "paper",
+    controls: Sequence[str] = (),
 ) -> LatentStore:
     """Encode ``splits`` (and train, which the normalisation needs), or read them from the cache.
 
     Args:
         progress: show a bar with the time left, on stderr.
         max_clips: at most this many clips of a split, the first ones.
+        controls: names of temporal controls to have beside the latents (controls.py); they are kept in files of their
+            own, so asking for one more encodes no latent again.
 
     Raises:
-        UserError: the corpus has no train clips, or the cache cannot be written.
+        UserError: the corpus has no train clips, a control is unknown, or the cache cannot be written.
     """
+    control_specs(controls, representation.spec)
     key = config_hash([FORMAT, corpus.fingerprint, representation.fingerprint])
     folder = cache_dir("latents", f"{corpus.name}-{key}")
     encoded = {}
     for split in dict.fromkeys(("train", *splits)):
         clips = corpus.clips(split)[: (max_clips or {}).get(split)]
-        encoded[split] = _load(folder, split, clips) or _encode(folder, split, clips, representation, progress)
+        found = _load(folder, split, clips) or _encode(folder, split, clips, representation, progress)
+        encoded[split] = _with_controls(found, controls, representation, folder, split, progress)
     if not encoded["train"].z:
         raise UserError(
             f"corpus {corpus.name} has no train clips to measure latents on; see its manifest's split column"
@@ -146,6 +152,24 @@ def _encode(
     if clips:
         _save(folder, split, encoded)
     return encoded
+
+
+def _with_controls(
+    encoded: EncodedSplit,
+    names: Sequence[str],
+    representation: Representation,
+    folder: Path,
+    split: str,
+    progress: bool,
+) -> EncodedSplit:
+    from representations.control_cache import cached_tokens
+
+    frames = [len(z_TD) for z_TD in encoded.z]
+    stem = _files(folder, split, encoded.clips)[0].stem
+    tokens = cached_tokens(
+        names, encoded.clips, frames, representation, folder, stem, lambda label, total: _bar(label, total, progress)
+    )
+    return replace(encoded, controls=tokens)
 
 
 def _batches(clips: Sequence[Clip], spec: LatentSpec) -> Iterator[Tensor]:

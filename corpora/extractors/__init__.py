@@ -1,0 +1,70 @@
+"""Extractors: from audio to what an annotation would say, where there is none, and to judge what a model has made.
+
+    from corpora.extractors import load_extractor
+
+    hear = load_extractor("chords", "templates")     # also "chordino"
+    hear(audio_N, sample_rate)                       # ((0.0, 2.0, "C:maj"), ...), as in corpora.clip.Annotation
+    hear.name                                        # "templates 1": what it is and its version, for records
+
+Every extractor is a callable of samples (N,) and their rate in Hz. ``chords`` gives (start, end, Harte label),
+``melody`` (start, end, MIDI note), ``beats`` the times of beats and of down-beats; times in seconds. The first of each
+kind is built in; chordino and basic-pitch are other people's, optional, and loaded when asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from common.errors import UserError, did_you_mean
+from common.registry import Registry
+
+__all__ = ["BUILT_IN", "EXTRACTORS", "Extractor", "load_extractor"]
+
+
+class Extractor(Protocol):
+    """Audio in, annotation out.
+
+    Attributes:
+        name: with version, for records and cache keys.
+    """
+
+    name: str
+
+    def __call__(self, audio_N: np.ndarray, sample_rate: int) -> Any:
+        """What the extractor hears in mono samples at ``sample_rate`` Hz."""
+        ...
+
+
+EXTRACTORS = {
+    "chords": Registry(
+        "chord extractor",
+        {
+            "templates": "corpora.extractors.chords:TemplateChords",
+            "chordino": "corpora.extractors.chordino:Chordino",
+        },
+    ),
+    "melody": Registry(
+        "melody extractor",
+        {
+            "salience": "corpora.extractors.melody:SalienceMelody",
+            "basic-pitch": "corpora.extractors.basic_pitch:BasicPitch",
+        },
+    ),
+    "beats": Registry("beat extractor", {"librosa": "corpora.extractors.beats:LibrosaBeats"}),
+}
+BUILT_IN = {"chords": "templates", "melody": "salience", "beats": "librosa"}
+
+
+def load_extractor(kind: str, name: str | None = None) -> Extractor:
+    """The extractor of ``kind`` called ``name``; without a name, the built-in one.
+
+    Raises:
+        UserError: an unknown kind or name, or a package that it needs is not installed.
+    """
+    if kind not in EXTRACTORS:
+        hint = did_you_mean(kind, list(EXTRACTORS))
+        raise UserError(f"unknown kind of extractor {kind!r}{hint}; known: {', '.join(EXTRACTORS)}")
+    extractor: Extractor = EXTRACTORS[kind].load(name or BUILT_IN[kind])()
+    return extractor

@@ -1,0 +1,90 @@
+"""Extractors against exact annotation of built-in music, far above chance, and on bad audio."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from common.errors import UserError
+from corpora import Clip, load_corpus
+from corpora.extractors import load_extractor
+from corpora.extractors.spectrum import best_path
+from corpora.pitch import frequency
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[Clip]:
+    return load_corpus("builtin", clips=12, seconds=6.0).clips("train")
+
+
+def frames(spans: tuple, seconds: float) -> list[object]:
+    """The label at every 50 ms, None outside all spans."""
+    times = np.arange(0.025, seconds, 0.05)
+    return [next((label for start, end, label in spans if start <= t < end), None) for t in times]
+
+
+def agreement(kind: str, clips: list[Clip], shift: int) -> float:
+    """Share of frames at which a clip's extraction says what the annotation of the clip ``shift`` further on says."""
+    extract = load_extractor(kind)
+    right = []
+    for i, clip in enumerate(clips):
+        annotation = clips[(i + shift) % len(clips)].annotation()
+        wanted = frames(getattr(annotation, kind), clip.seconds)
+        heard = frames(extract(clip.audio(RATE), RATE), clip.seconds)
+        right += [a == b for a, b in zip(wanted, heard) if a is not None]
+    return float(np.mean(right))
+
+
+def test_chords_and_melody_are_heard_far_above_chance(clips: list[Clip]) -> None:
+    assert agreement("chords", clips, 0) > 0.75  # sevenths told from triads, too
+    assert agreement("chords", clips, 1) < 0.15
+    assert agreement("melody", clips, 0) > 0.7
+    assert agreement("melody", clips, 1) < 0.15
+
+
+def test_beats_are_heard_where_there_are_drums(clips: list[Clip]) -> None:
+    from mir_eval.beat import f_measure
+
+    extract = load_extractor("beats")
+    rock = [clip for clip in clips if clip.attributes["drums"] in ("rock", "half_time")]
+    scores = []
+    for clip in rock:
+        annotation = clip.annotation()
+        assert annotation is not None
+        beats, downbeats = extract(clip.audio(RATE), RATE)
+        assert set(downbeats) <= set(beats)
+        scores.append(f_measure(np.array(annotation.beats), np.array(beats), 0.05))
+    assert len(rock) >= 3
+    assert np.mean(scores) > 0.8
+
+
+def test_a_tone_is_its_note() -> None:
+    tone = 0.3 * np.sin(2 * np.pi * frequency(64) * np.arange(RATE) / RATE).astype(np.float32)
+    notes = load_extractor("melody")(tone, RATE)
+    assert {note for _, _, note in notes} == {64}
+    assert notes == load_extractor("melody")(np.float32(0.1) * tone, RATE)  # loudness does not matter
+
+
+@pytest.mark.parametrize("samples", [0, 10, RATE])
+def test_silence_and_scraps_hold_nothing(samples: int) -> None:
+    silence = np.zeros(samples, dtype=np.float32)
+    assert {label for *_, label in load_extractor("chords")(silence, RATE)} <= {"N"}
+    assert load_extractor("melody")(silence, RATE) == ()
+    assert load_extractor("beats")(silence, RATE) == ((), ())
+
+
+def test_the_best_path_is_the_best_of_all_paths() -> None:
+    """Against every path there is, for 5 frames of 3 states."""
+    score = np.random.default_rng(0).standard_normal((5, 3))
+    everything = np.stack(np.meshgrid(*[range(3)] * 5, indexing="ij"), -1).reshape(-1, 5)
+    totals = score[np.arange(5), everything].sum(1) - 0.7 * (np.diff(everything) != 0).sum(1)
+    assert np.array_equal(best_path(score, 0.7), everything[totals.argmax()])
+
+
+def test_unknown_extractors_are_named() -> None:
+    with pytest.raises(UserError, match=r"unknown chord extractor 'chordono' \(did you mean 'chordino'"):
+        load_extractor("chords", "chordono")
+    with pytest.raises(UserError, match="unknown kind of extractor"):
+        load_extractor("lyrics")
