@@ -69,7 +69,7 @@ def needed_bytes(config: dict[str, Any]) -> float:
     model, setting, shape = _on_paper(config), config["setting"], config["model"]["backbone"]
     size = DTYPES[setting["dtype"]].itemsize
     width, layers, tokens = shape["d_model"], shape["n_layers"], setting["text_tokens"]
-    rows = setting["batch"] * (1 + (config["sampler"].get("guidance", 1) != 1))
+    rows = setting["batch"] * getattr(model.sampler(config["sampler"]), "branches", 1)
     length = setting["frames"] + (tokens if shape["text"] == "prefix" else 0)
     text = 2 * layers * setting["batch"] * tokens * width if shape["text"] == "cross" else 0
     per_position = 2 * layers * width if shape["causal"] else 4 * width + 2 * shape["d_ff"]

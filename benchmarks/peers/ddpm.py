@@ -22,6 +22,7 @@ from common.errors import UserError
 from common.seeds import ItemRNG
 from paradigms.base import Conditions, Paradigm
 from paradigms.diffusion import STEPS
+from paradigms.guidance import guide
 from paradigms.heads import DiffusionHead, HeadSampler
 from paradigms.session import Session
 
@@ -62,13 +63,9 @@ class DiffusersHead:
     def sample(self, z_RC: Tensor, noise_SRD: Tensor, settings: HeadSampler, scale: Tensor) -> Tensor:
         """Draw one token per row, (R, D); arguments as of ``DiffusionHead.sample``, of whose noise only the first."""
         x_RD = noise_SRD[0]
-        guided = len(z_RC) != len(x_RD)
         for t in self.scheduler.timesteps:
-            rows = (torch.cat([x_RD, x_RD]) if guided else x_RD).to(z_RC.dtype)
-            v = self.plain.velocity(rows, t.expand(len(rows)), z_RC).float()
-            if guided:
-                conditional, null = v.chunk(2)
-                v = torch.lerp(null, conditional, scale)
+            rows = x_RD.repeat(settings.branches, 1).to(z_RC.dtype)
+            v = guide(self.plain.velocity(rows, t.expand(len(rows)), z_RC).float(), settings, scale)
             x_RD = self.scheduler.step(v, t, x_RD, return_dict=False)[0]
         return x_RD
 

@@ -32,16 +32,15 @@ class TransformersMusicgen:
     @torch.no_grad()
     def generate(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG) -> Tensor:
         """Codes (B, K, T), column by column."""
-        batch, codebooks, guided = len(conditions), self.model.codebooks, sampler.guidance != 1
+        batch, codebooks = len(conditions), self.model.codebooks
         steps = columns(frames, codebooks) - 1
-        text_RLC, mask_RL = self._text(conditions, guided)
+        text_RLC, mask_RL = self._text(conditions, sampler.branches)
         uniforms_BSK = rng.uniform(steps, codebooks)
         real_KS = pattern_mask(frames, codebooks, text_RLC.device)
         delayed = torch.full((batch, codebooks, steps + 1), self.model.special, device=text_RLC.device)
         past = None
         for step in range(steps):
-            column_BK = delayed[:, :, step]
-            ids = torch.cat([column_BK, column_BK]) if guided else column_BK
+            ids = delayed[:, :, step].repeat(sampler.branches, 1)
             out = self.decoder(
                 input_ids=ids.reshape(-1, 1), encoder_hidden_states=text_RLC, encoder_attention_mask=mask_RL,
                 past_key_values=past, use_cache=True,
@@ -52,10 +51,10 @@ class TransformersMusicgen:
             delayed[:, :, step + 1] = torch.where(real_KS[:, step + 1], codes, self.model.special)
         return undelay(delayed)
 
-    def _text(self, conditions: Conditions, guided: bool) -> tuple[Tensor, Tensor]:
+    def _text(self, conditions: Conditions, branches: int) -> tuple[Tensor, Tensor]:
         """Text at the decoder's width; the null branch's is zero, hence its cross-attention, which has no biases."""
         text_BLC = self.model.text_stem(conditions.text, conditions.text_mask_BL)
         mask_BL = conditions.text_mask_BL
-        if not guided:
+        if branches == 1:
             return text_BLC, mask_BL
-        return torch.cat([text_BLC, torch.zeros_like(text_BLC)]), torch.cat([mask_BL, mask_BL])
+        return torch.cat([*[text_BLC] * (branches - 1), torch.zeros_like(text_BLC)]), mask_BL.repeat(branches, 1)
