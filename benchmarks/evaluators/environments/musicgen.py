@@ -12,8 +12,7 @@ from backbones import BackboneConfig
 from benchmarks.evaluators.environments import get_environment
 from benchmarks.evaluators.environments.running import run
 from common.errors import UserError
-from paradigms.ar import AR
-from paradigms.base import ParadigmOptions
+from paradigms.ar import AR, AROptions
 from paradigms.musicgen import from_their_names
 from representations.base import LatentSpec
 from representations.text import TextSpec
@@ -47,7 +46,7 @@ def import_musicgen(checkpoint: str, latent: LatentSpec, text: TextSpec, random:
         )
     dim, layers = shape["dim"], shape["num_layers"]
     backbone = BackboneConfig(dim, layers, shape["num_heads"], shape["hidden_scale"] * dim)
-    model = AR(ParadigmOptions(), backbone, latent, text)
+    model = AR(AROptions(), backbone, latent, text)
     state = from_their_names(theirs, layers, shape["n_q"])
     model.load_state_dict({**state, **{f"text_stem.projection.{name}": tensor for name, tensor in projection.items()}})
     return model.eval()
