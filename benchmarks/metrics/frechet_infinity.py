@@ -11,7 +11,7 @@ fixed seed after sorting the clips by content, so that neither their order nor a
 are cut to n: reference and generated set are equally small here, and a line through one of them alone would keep the
 other's bias. The papers hold a large reference fixed: ``fixed_reference=True`` does that. R^2 says how straight the
 points lie; far below 0.9 the extrapolation means little. The value may be below zero, as an unbiased estimate of a
-small distance must be able to be.
+small distance must be able to be. With fewer clips than dimensions the bias is no longer a / n, and some of it stays.
 """
 
 from __future__ import annotations
