@@ -8,9 +8,11 @@ import pytest
 import torch
 from helpers import SAMPLERS, make, sample, some_conditions
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from backbones import BackboneConfig
-from benchmarks.peers import PEERS, peer_of
+from benchmarks.peers import PEERS, peers_of
 from common.errors import UserError
 from common.seeds import ItemRNG
 from paradigms.base import Paradigm
@@ -19,8 +21,7 @@ from paradigms.diffusion import STEPS, cosine_alphas_bar, respaced
 
 def by_peer(model: Paradigm, frames: int, seeds: list[int], lengths: list[int], **settings: object) -> Tensor:
     sampler = model.sampler({**SAMPLERS[model.name], **settings})
-    name = peer_of(model.name)
-    assert name is not None
+    name, *_ = peers_of(model.name)
     return PEERS.load(name)(model).generate(some_conditions(lengths), frames, sampler, ItemRNG(seeds))
 
 
@@ -94,3 +95,22 @@ def test_a_backbone_that_musicgen_lacks_is_refused() -> None:
     shape = BackboneConfig(d_model=32, n_layers=2, n_heads=4, d_ff=64, positions="learned", text="prefix")
     with pytest.raises(UserError, match="cannot be exported"):
         PEERS.load("transformers")(make("ar", backbone=shape))
+
+
+@pytest.mark.parametrize(("settings", "evaluations"), [({"steps": 4}, 4), ({"steps": 3, "solver": "heun"}, 6)])
+def test_gemms_alone_are_all_products_of_a_clip_but_attentions(settings: dict[str, Any], evaluations: int) -> None:
+    model, conditions = make("fm"), some_conditions([4, 2])
+    sampler = model.sampler({**settings, "guidance": 2.0})
+    floor = PEERS.load("gemms")(model)
+    floor.generate(conditions, 6, sampler, ItemRNG([1, 2]))  # finds out what there is
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        out = floor.generate(conditions, 6, sampler, ItemRNG([1, 2]))
+    assert out.shape == (4, 6, 6)
+    products = counter.get_total_flops()
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        model.generate(conditions, 6, sampler, ItemRNG([1, 2]))
+    attention = evaluations * 2 * 4 * 32 * (4 * 6 * 6 + 2 * 6 * 4)  # 2 layers; self: 4 rows, cross: 2 rows, 4 words
+    text = 2 * 2 * (2 * 4) * 32 * 64  # keys and values of 2 layers, once
+    assert counter.get_total_flops() - attention - text == products
+    with pytest.raises(UserError, match="fixed grid"):
+        floor.generate(conditions, 6, model.sampler({"solver": "dopri5"}), ItemRNG([1, 2]))

@@ -12,7 +12,7 @@ from backbones import BackboneConfig
 from backbones.config import preset
 from benchmarks.cells import Cell
 from benchmarks.environment import cpu_model, device_name
-from benchmarks.peers import peer_of
+from benchmarks.peers import peers_of
 from benchmarks.study import ArmChoice, LatencyChoice, Study
 from common.config import config_hash, from_dict, to_dict
 from common.errors import UserError
@@ -118,8 +118,7 @@ def _arm(arm: ArmChoice, seed: int, shape: BackboneConfig, shared: dict[str, Any
     }
     group = config_hash(config)
     cells = [Cell("latency", arm.name, "paradigm", seed, None, group, config)]
-    peer = peer_of(arm.paradigm)
-    if peers and peer is not None:
+    for peer in peers_of(arm.paradigm) if peers else ():
         name = f"{arm.name} ({peer})"
         cells.append(Cell("latency", name, "reference", seed, None, group, {**config, "peer": peer}))
     return cells

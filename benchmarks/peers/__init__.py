@@ -1,11 +1,12 @@
 """Peers: the same work on the same weights by other libraries, timed in turns with ours.
 
-A peer of a paradigm takes a model of ours and has its ``generate`` with the same arguments and, for the same weights
-and noise, the same result (tests/test_peers.py). What is the peer's own differs:
+A peer of a paradigm takes a model of ours and has its ``generate`` with the same arguments and (but for ``gemms``), for
+the same weights and noise, the same result (tests/test_peers.py). What is the peer's own differs:
 
     transformers   ar               MusicGen's decoder with its own KV cache; sampling is ours
     torchdiffeq    fm               the integration; the field is our network
     diffusers      mar, ntp, mntp   the head's denoising loop (DDPMScheduler) over a plain copy of our head
+    gemms          fm               no peer but a floor: the matrix products of all evaluations and nothing else
 
 @peer-dev: a class with ``own_weights`` and ``generate``, made from a model; register it here.
 """
@@ -28,9 +29,16 @@ PEERS = Registry(
         "transformers": "benchmarks.peers.musicgen:TransformersMusicgen",
         "torchdiffeq": "benchmarks.peers.odeint:TorchdiffeqIntegration",
         "diffusers": "benchmarks.peers.ddpm:DiffusersHead",
+        "gemms": "benchmarks.peers.gemms:GemmsAlone",
     },
 )
-_PEER_OF = {"ar": "transformers", "fm": "torchdiffeq", "mar": "diffusers", "ntp": "diffusers", "mntp": "diffusers"}
+_PEERS_OF = {
+    "ar": ("transformers",),
+    "fm": ("torchdiffeq", "gemms"),
+    "mar": ("diffusers",),
+    "ntp": ("diffusers",),
+    "mntp": ("diffusers",),
+}
 
 
 class Peer(Protocol):
@@ -51,6 +59,6 @@ class Peer(Protocol):
         ...
 
 
-def peer_of(paradigm: str) -> str | None:
-    """The name of the peer that a paradigm has, None where it has none."""
-    return _PEER_OF.get(paradigm)
+def peers_of(paradigm: str) -> tuple[str, ...]:
+    """The names of the peers that a paradigm has."""
+    return _PEERS_OF.get(paradigm, ())
