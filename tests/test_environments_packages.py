@@ -22,6 +22,7 @@ from benchmarks.evaluators.environments.running import install, installed, run
 from benchmarks.evaluators.pretrained import EncodecEmbedding
 from common.errors import UserError
 from common.files import read_json
+from paradigms.base import Conditions
 from representations.base import LatentSpec
 from representations.text import TextSpec
 from tests.golden import inputs
@@ -174,8 +175,8 @@ def test_an_imported_musicgen_gives_the_same_logits(environment: Callable[[str],
     model = import_musicgen("", latent, text, random=True)
     mask = torch.from_numpy(mask_BL).bool()
     with torch.no_grad():
-        words = model.text_stem(torch.from_numpy(words_BLC), mask)
-        ours = model.logits(torch.from_numpy(codes_BKS), (words, mask))
+        text_memory = model.read_text(Conditions(torch.from_numpy(words_BLC), mask))
+        ours = model.logits(torch.from_numpy(codes_BKS), text_memory)
     torch.testing.assert_close(ours.transpose(1, 2), theirs, rtol=1e-4, atol=1e-4)
     with pytest.raises(UserError, match="has 4 codebooks of 8, the latent 'encodec' 4 of 16"):
         import_musicgen("", latent.replace(cardinality=16), text, random=True)
