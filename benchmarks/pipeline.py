@@ -18,6 +18,7 @@ import torch
 
 import paradigms
 from backbones import BackboneConfig
+from common.errors import UserError
 from common.files import read_json, write_json
 from common.seeds import ItemRNG, seed_for
 from corpora import load_corpus
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from corpora import Corpus
     from paradigms.base import Paradigm
     from representations import LatentSpec, Representation
+    from representations.controls import ControlSpec
     from representations.latents import LatentStore
     from representations.text import TextEncoder
 
@@ -65,14 +67,19 @@ def open_corpus(choice: CorpusChoice) -> Corpus:
     return load_corpus(choice.spec, clips=choice.clips, seconds=choice.seconds, seed=choice.seed)
 
 
-def load_data(sources: Sources, latents: bool = True) -> Data:
-    """Load everything but the model; ``latents``: encode the training clips too, or take them from the cache."""
+def load_data(sources: Sources, latents: bool = True, controls: Sequence[str] = ()) -> Data:
+    """Load everything but the model.
+
+    Args:
+        latents: encode the training clips too, or take them from the cache.
+        controls: names of the temporal controls to have with them.
+    """
     from representations.latents import encode_corpus
 
     corpus = open_corpus(sources.corpus)
     representation = load_representation(sources.representation)
     text = load_text_encoder(sources.text, [clip.caption for clip in corpus.clips("train")])
-    store = encode_corpus(corpus, representation, splits=("train",)) if latents else None
+    store = encode_corpus(corpus, representation, splits=("train",), controls=controls) if latents else None
     return Data(sources, corpus, representation, text, store)
 
 
@@ -93,10 +100,13 @@ def text_name(spec: str) -> str:
     )
 
 
-def build_model(name: str, options: Mapping[str, Any], backbone: BackboneConfig, data: Data, seed: int) -> Paradigm:
+def build_model(
+    name: str, options: Mapping[str, Any], backbone: BackboneConfig, data: Data, seed: int,
+    controls: Sequence[ControlSpec] = (),
+) -> Paradigm:  # fmt: skip
     """A randomly initialised model for ``data``; equal seeds give equal weights."""
     torch.manual_seed(seed_for(seed, "initialisation"))
-    return paradigms.build(name, options, backbone, data.latent, data.text.spec)
+    return paradigms.build(name, options, backbone, data.latent, data.text.spec, controls)
 
 
 @dataclass(frozen=True)
@@ -107,21 +117,39 @@ class Generated:
     sampling_seconds: float
     decoding_seconds: float
 
+    @property
+    def timing(self) -> dict[str, float]:
+        """The same as a record has it."""
+        parts = {
+            "sampling_seconds_per_clip": self.sampling_seconds,
+            "decoding_seconds_per_clip": self.decoding_seconds,
+        }
+        return {"seconds_per_clip": self.sampling_seconds + self.decoding_seconds, **parts}
+
 
 def generate(
     model: Paradigm, representation: Representation, text: TextEncoder, captions: Sequence[str], seeds: Sequence[int],
-    sampler: Any, seconds: float, batch: int = 16,
+    sampler: Any, seconds: float, batch: int = 16, controls: Mapping[str, torch.Tensor] | None = None,
 ) -> Generated:  # fmt: skip
-    """One clip of ``seconds`` per caption; ``batch`` at a time, on which no clip depends."""
+    """One clip of ``seconds`` per caption; ``batch`` at a time, on which no clip depends.
+
+    Args:
+        controls: name -> one token per frame of each clip (n, T); those left out are withheld.
+
+    Raises:
+        UserError: a control that the model was not trained with, or of another length.
+    """
     device = next(model.parameters()).device
     frames = model.latent.frames(seconds)
     samples = round(seconds * representation.spec.sample_rate)
+    check_controls(model, controls or {}, len(captions), frames)
     clips, sampling, decoding = [], 0.0, 0.0
     for start in range(0, len(captions), batch):
         part = slice(start, start + batch)
         begun = time.perf_counter()
         encoded, mask_BL = text.encode(list(captions[part]))
-        conditions = Conditions(encoded, mask_BL).to(device)
+        asked = {name: tokens_BT[part] for name, tokens_BT in (controls or {}).items()}
+        conditions = Conditions(encoded, mask_BL, asked).to(device)
         drawn = model.generate(conditions, frames, sampler, ItemRNG(seeds[part], device)).cpu()
         drawn_at = time.perf_counter()
         clips.append(to_audio(drawn, model, representation, samples))
@@ -129,6 +157,24 @@ def generate(
         decoding += time.perf_counter() - drawn_at
     n = max(1, len(captions))
     return Generated(np.concatenate(clips), sampling / n, decoding / n)
+
+
+def check_controls(model: Paradigm, controls: Mapping[str, torch.Tensor], clips: int, frames: int) -> None:
+    """Refuse controls that the model cannot read.
+
+    Raises:
+        UserError: naming the control and what is expected.
+    """
+    specs = {spec.name: spec for spec in model.control_stem.specs} if model.control_stem else {}
+    for name, tokens_BT in controls.items():
+        if name not in specs:
+            known = f"; it has {', '.join(specs)}" if specs else "; train it with controls.names"
+            raise UserError(f"control {name!r}: this {model.name} model was not trained with it{known}")
+        if tuple(tokens_BT.shape) != (clips, frames):
+            given = " x ".join(map(str, tokens_BT.shape))
+            raise UserError(f"control {name!r}: tokens of shape {given}; expected {clips} clips x {frames} frames")
+        if int(tokens_BT.max()) >= specs[name].cardinality:
+            raise UserError(f"control {name!r}: token {int(tokens_BT.max())}; it has {specs[name].cardinality} values")
 
 
 @torch.no_grad()
@@ -170,7 +216,6 @@ def load_model(folder: Path) -> Loaded:
     Raises:
         UserError: no model there, or its representation is not the one it was trained on.
     """
-    from common.errors import UserError
     from representations.text import WordTokeniser
 
     about = read_json(folder / "pipeline.json")

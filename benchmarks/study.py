@@ -118,6 +118,32 @@ class LatencyChoice:
 
 
 @dataclass(frozen=True)
+class ControlsChoice:
+    """Temporal controls that arms are trained with (representations/controls.py), and how they are judged.
+
+    Attributes:
+        names: of the controls; none: arms have no such input.
+        scenarios: what arms are given, each a cell: ``all`` controls, each alone (``single``), ``none``, or all of
+            another clip (``wrong``).
+        chords, melody, beats: the extractors that listen to the arms' clips.
+    """
+
+    names: tuple[str, ...] = ()
+    scenarios: tuple[Literal["all", "single", "none", "wrong"], ...] = ("all", "single", "none", "wrong")
+    chords: str = "templates"
+    melody: str = "salience"
+    beats: str = "librosa"
+
+
+@dataclass(frozen=True)
+class InpaintingChoice:
+    """The span to fill: its length and what stays known on both sides, in seconds; None: as ``train`` has it."""
+
+    seconds: float | None = None
+    margin: float | None = None
+
+
+@dataclass(frozen=True)
 class Study:
     """A whole study. ``train`` is the same for every arm, its seed excepted, which is the cell's; its ``snapshots`` are
     measured too. ``sweep``: dotted keys and the values that each takes in turn (sweep.py). ``timeout``: minutes that
@@ -136,6 +162,8 @@ class Study:
     train: TrainSpec = field(default_factory=TrainSpec)
     evaluation: EvaluationChoice = EvaluationChoice()
     latency: LatencyChoice = LatencyChoice()
+    controls: ControlsChoice = ControlsChoice()
+    inpainting: InpaintingChoice = InpaintingChoice()
     sweep: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     jobs: int = 1
     timeout: float = 0.0

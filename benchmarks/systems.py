@@ -38,11 +38,15 @@ def codec_quantised(audio_BN: np.ndarray, representation: Representation, seed: 
 
 def shuffled_captions(audio_BN: np.ndarray, representation: Representation, seed: int) -> np.ndarray:
     """Real audio of another prompt: perfect sound that ignores the caption, the floor of adherence."""
-    n = len(audio_BN)
+    return audio_BN[another(len(audio_BN), seed)]
+
+
+def another(n: int, seed: int) -> np.ndarray:
+    """For each of n >= 2 prompts another one, (n,): one cycle through all, so none keeps its own."""
     order = np.random.default_rng(seed_for(seed, "shuffled_captions")).permutation(n)
     other = np.empty(n, dtype=int)
-    other[order] = np.roll(order, 1)  # one cycle through all prompts, so none keeps its own
-    return audio_BN[other]
+    other[order] = np.roll(order, 1)
+    return other
 
 
 def noise(audio_BN: np.ndarray, representation: Representation, seed: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from backbones import BackboneConfig
 from benchmarks.pipeline import Data, build_model, save_model
 from benchmarks.records import Training
 from common.config import config_hash, from_dict
+from representations.controls import ControlSpec
 from training import BatchStream, TrainSpec, train
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ def train_system(
     spec = from_dict(TrainSpec, config["train"], "train")
     backbone = from_dict(BackboneConfig, config["model"]["backbone"], "backbone")
     folder = work / training_folder(config)
-    model = build_model(config["model"]["paradigm"], config["model"]["options"], backbone, data, spec.seed)
+    named = config["model"]
+    controls = [from_dict(ControlSpec, about, "controls") for about in named.get("controls", [])]
+    model = build_model(named["paradigm"], named["options"], backbone, data, spec.seed, controls)
     assert data.store is not None, "training needs encoded clips"
     stream = BatchStream(data.store.split("train"), data.latent, data.text, spec)
 

@@ -8,6 +8,8 @@ AXES = Registry(
     "axis",
     {
         "fidelity": "benchmarks.axes.fidelity:Fidelity",
+        "control": "benchmarks.axes.control:Control",
+        "inpainting": "benchmarks.axes.inpainting:Inpainting",
         "latency": "benchmarks.axes.latency:Latency",
         "samplesize": "benchmarks.axes.samplesize:SampleSize",
     },

@@ -21,9 +21,12 @@ from common.seeds import seed_for
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
+    from benchmarks.axes.scoring import Scored
     from benchmarks.pipeline import Data
     from benchmarks.records import Training
+    from paradigms.base import Paradigm
 
 
 class Fidelity:
@@ -61,7 +64,9 @@ def data_of(cell: Cell) -> Data:
 
     sources = cell.how["sources"]
     corpus = from_dict(CorpusChoice, sources["corpus"], "corpus")
-    return load_data(Sources(corpus, sources["representation"], sources["text"]), latents=cell.kind == "paradigm")
+    controls = [spec["name"] for spec in cell.config.get("model", {}).get("controls", [])]
+    chosen = Sources(corpus, sources["representation"], sources["text"])
+    return load_data(chosen, latents=cell.kind == "paradigm", controls=controls)
 
 
 class FidelityGroup:
@@ -79,11 +84,9 @@ class FidelityGroup:
 
     def measure(self, cell: Cell) -> Measurement:
         """Make one clip per prompt and score them."""
-        from benchmarks.axes.scoring import score
-
         begun = time.perf_counter()
-        audio_BN, timing = self._reference(cell) if cell.kind == "reference" else self._generate(cell)
-        metrics, items, basis = score(audio_BN, self.exam)
+        audio_BN, timing = self.reference(cell) if cell.kind == "reference" else self.generate(cell)
+        metrics, items, basis = self.score(audio_BN)
         timing["measuring_seconds"] = time.perf_counter() - begun
         return Measurement(
             metrics=metrics,
@@ -94,32 +97,44 @@ class FidelityGroup:
             environment={"scoring": basis},
         )
 
-    def _reference(self, cell: Cell) -> tuple[np.ndarray, dict[str, float]]:
+    def score(self, audio_BN: np.ndarray) -> Scored:
+        """Metrics, per-clip rows and what they rest on, of one clip per prompt."""
+        from benchmarks.axes.scoring import score
+
+        return score(audio_BN, self.exam)
+
+    def reference(self, cell: Cell) -> tuple[np.ndarray, dict[str, float]]:
+        """The clips of a floor or ceiling, and no timing."""
         from benchmarks.systems import REFERENCES
 
         make = REFERENCES[cell.config["reference"]]
         return make(self.exam.prompt_audio_BN, self.data.representation, cell.seed), {}
 
-    def _generate(self, cell: Cell) -> tuple[np.ndarray, dict[str, float]]:
+    def model(self, cell: Cell) -> Paradigm:
+        """The trained model that a cell measures, on the device it runs on."""
         import torch
 
         import paradigms
-        from benchmarks.pipeline import generate
 
         final = cell.at_updates == self.training.updates
         model = paradigms.load(self.result.final if final else self.result.snapshots[cell.at_updates or 0])
-        model.to("cuda" if torch.cuda.is_available() else "cpu")
-        prompts = self.exam.prompts
+        return model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+    def generate(self, cell: Cell) -> tuple[np.ndarray, dict[str, float]]:
+        """One clip per prompt, and what they took."""
+        from benchmarks.pipeline import generate
+
+        model, prompts = self.model(cell), self.exam.prompts
         made = generate(
             model, self.data.representation, self.data.text, [clip.caption for clip in prompts],
             [seed_for(cell.seed, clip.id, 0) for clip in prompts], model.sampler(cell.config["sampler"]),
-            cell.config["evaluation"]["seconds"], cell.how["batch"],
+            cell.config["evaluation"]["seconds"], cell.how["batch"], self.controls(cell),
         )  # fmt: skip
-        timing = {
-            "sampling_seconds_per_clip": made.sampling_seconds,
-            "decoding_seconds_per_clip": made.decoding_seconds,
-        }
-        return made.audio_BN, {"seconds_per_clip": made.sampling_seconds + made.decoding_seconds, **timing}
+        return made.audio_BN, made.timing
+
+    def controls(self, cell: Cell) -> dict[str, Tensor]:
+        """Tokens (n, T) of the temporal controls that a cell is given, by name: none on this axis."""
+        return {}
 
     def _keep(self, cell: Cell, audio_BN: np.ndarray) -> dict[str, str]:
         """Write the clips of the first prompts; names hold the cell, so that no later measurement replaces them."""

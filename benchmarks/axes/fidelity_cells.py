@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import paradigms
@@ -17,9 +18,13 @@ from benchmarks.systems import REFERENCES
 from benchmarks.trained import training_folder
 from common.config import from_dict, to_dict
 from common.errors import UserError, did_you_mean
+from corpora.extractors import load_extractor
+from representations.control_tokens import VERSION as VERSION_OF_TOKENS
+from representations.controls import control_specs
 
 if TYPE_CHECKING:
     from benchmarks.pipeline import Data
+    from representations.base import LatentSpec
 
 VERSION = 1  # to be raised when the protocol or the meaning of a metric changes, which makes all cells new
 
@@ -31,16 +36,16 @@ def expand(study: Study) -> list[Cell]:
         UserError: an unknown paradigm, option, sampler setting, preset or reference; too few test clips.
     """
     data = load_data(Sources(study.corpus, study.representation, study.text), latents=False)
-    evaluation, how = _evaluation(study, data)
+    evaluation, how = evaluation_of(study, data)
     shared = {"axis": "fidelity", "version": VERSION, "data": identity(data), "evaluation": evaluation}
-    cells = [_reference(name, shared, how) for name in study.evaluation.references]
+    cells = [reference_cell("fidelity", name, REFERENCES, shared, how) for name in study.evaluation.references]
     for seed in study.seeds:
         for arm in study.arms:
-            cells += _arm(arm, seed, study, shared, how)
+            cells += _arm(arm, seed, study, data.representation.spec, shared, how)
     return cells
 
 
-def _evaluation(study: Study, data: Data) -> tuple[dict[str, Any], dict[str, Any]]:
+def evaluation_of(study: Study, data: Data) -> tuple[dict[str, Any], dict[str, Any]]:
     """What decides the scores, and what a worker needs beside."""
     chosen, seconds = study.evaluation, study.train.seconds
     fit = len(eligible(data.corpus, chosen.split, seconds))
@@ -65,29 +70,53 @@ def _evaluation(study: Study, data: Data) -> tuple[dict[str, Any], dict[str, Any
     return evaluation, how
 
 
-def _reference(name: str, shared: dict[str, Any], how: dict[str, Any]) -> Cell:
-    if name not in REFERENCES:
-        hint = did_you_mean(name, list(REFERENCES))
-        raise UserError(f"evaluation.references: unknown {name!r}{hint}; known: {', '.join(REFERENCES)}")
-    return Cell("fidelity", name, "reference", 0, None, "references", {**shared, "reference": name, "seed": 0}, how)
+def reference_cell(axis: str, name: str, known: Collection[str], shared: dict[str, Any], how: dict[str, Any]) -> Cell:
+    """The cell of a floor or ceiling.
+
+    Raises:
+        UserError: it is not among those ``known``.
+    """
+    if name not in known:
+        hint = did_you_mean(name, list(known))
+        raise UserError(f"evaluation.references: unknown {name!r}{hint}; known: {', '.join(known)}")
+    return Cell(axis, name, "reference", 0, None, "references", {**shared, "reference": name, "seed": 0}, how)
 
 
-def _arm(arm: ArmChoice, seed: int, study: Study, shared: dict[str, Any], how: dict[str, Any]) -> list[Cell]:
+def trained_config(
+    arm: ArmChoice, seed: int, study: Study, latent: LatentSpec, shared: dict[str, Any]
+) -> dict[str, Any]:
+    """What decides an arm's weights and clips; the same on every axis, so that one training run serves them all."""
     paradigm = paradigms.REGISTRY.load(arm.paradigm)
     train = dataclasses.replace(study.train, seed=seed)
     backbone = {**to_dict(preset(study.backbone.preset)), **study.backbone.overrides}
     resolved = dataclasses.replace(from_dict(BackboneConfig, backbone, "backbone"), **paradigm.backbone_needs)
-    config = {
+    return {
         **shared,
         "model": {
             "paradigm": arm.paradigm,
             "options": to_dict(from_dict(paradigm.options_class, arm.options, f"{arm.name} options")),
             "backbone": to_dict(resolved),
+            **_controls(study, latent),
         },
         "train": to_dict(train),
         "sampler": to_dict(paradigm.sampler(arm.sampler)),
         "seed": seed,
     }
+
+
+def _controls(study: Study, latent: LatentSpec) -> dict[str, Any]:
+    """The model's controls, and what their tokens rest on; nothing where there are none."""
+    if not study.controls.names:
+        return {}
+    specs = control_specs(study.controls.names, latent)
+    heard_by = {kind: load_extractor(kind).name for kind in ("chords", "melody")}
+    return {"controls": [to_dict(spec) for spec in specs], "control_tokens": {"version": VERSION_OF_TOKENS, **heard_by}}
+
+
+def _arm(
+    arm: ArmChoice, seed: int, study: Study, latent: LatentSpec, shared: dict[str, Any], how: dict[str, Any]
+) -> list[Cell]:
+    config, train = trained_config(arm, seed, study, latent, shared), study.train
     if seed != study.seeds[0]:
         how = {**how, "keep_audio": 0}  # one training run of each arm to listen to is enough
     updates = sorted({*train.snapshots, train.updates})

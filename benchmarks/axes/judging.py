@@ -47,10 +47,17 @@ def load_exam(evaluation: dict[str, Any], evaluator: str, data: Data) -> Exam:
         prompts=clips[:n],
         prompt_audio_BN=prompt_audio_BN,
         heard_prompts=listener.hear(list(prompt_audio_BN), rate),
-        heard_reference=listener.hear(list(_audio(clips[n : 2 * n], rate, samples)), rate),
+        heard_reference=listener.hear(list(reference_audio(evaluation, data)), rate),
         sample_rate=rate,
         evaluator=listener,
     )
+
+
+def reference_audio(evaluation: dict[str, Any], data: Data) -> np.ndarray:
+    """The audio (n, N) of the reference set of the exam that ``evaluation`` describes."""
+    clips = eligible(data.corpus, evaluation["split"], evaluation["seconds"])
+    n, rate = evaluation["prompts"], evaluation["sample_rate"]
+    return _audio(clips[n : 2 * n], rate, round(evaluation["seconds"] * rate))
 
 
 def eligible(corpus: Corpus, split: str, seconds: float) -> list[Clip]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +11,17 @@ import numpy as np
 from benchmarks.evaluators import score_set
 from benchmarks.metrics.catalogue import about
 from benchmarks.records import ItemRow, Metric, metric
+from benchmarks.statistics import interval
 
 if TYPE_CHECKING:
     from benchmarks.axes.judging import Exam
+    from corpora import Clip
 
 
-def score(audio_BN: np.ndarray, exam: Exam) -> tuple[dict[str, Metric], list[ItemRow], dict[str, Any]]:
+Scored = tuple[dict[str, Metric], list[ItemRow], dict[str, Any]]
+
+
+def score(audio_BN: np.ndarray, exam: Exam) -> Scored:
     """Metrics, per-clip rows, and what the scores rest on (evaluator, audio policy, chance levels).
 
     Args:
@@ -37,3 +43,28 @@ def score(audio_BN: np.ndarray, exam: Exam) -> tuple[dict[str, Metric], list[Ite
     ]
     chance = {name: dataclasses.asdict(level) for name, level in scores.chance.items()}
     return metrics, items, {**scores.details, "seconds": audio_BN.shape[1] / exam.sample_rate, "chance": chance}
+
+
+def item_scores(columns: Mapping[str, np.ndarray], prompts: Sequence[Clip], basis: dict[str, Any]) -> Scored:
+    """Per-clip scores (n,) by name as metrics with intervals over prompts; NaN: does not apply to that clip.
+
+    A metric that applies to no clip is left out.
+    """
+    kept = {name: values for name, values in columns.items() if np.isfinite(values).any()}
+    metrics = {}
+    for name, values in kept.items():
+        found = interval(values, [clip.id for clip in prompts])
+        metrics[name] = metric(
+            found.estimate, low=found.low, high=found.high, n=found.n_items, better=about(name).better
+        )
+    rows: list[ItemRow] = [
+        {"item": clip.id, "caption": clip.caption, **{name: float(values[i]) for name, values in kept.items()}}
+        for i, clip in enumerate(prompts)
+    ]
+    return metrics, rows, basis
+
+
+def joined(first: Scored, second: Scored) -> Scored:
+    """Two sets of scores of the same clips as one."""
+    rows: list[ItemRow] = [{**a, **b} for a, b in zip(first[1], second[1])]
+    return {**first[0], **second[0]}, rows, {**first[2], **second[2]}

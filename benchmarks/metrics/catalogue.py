@@ -40,6 +40,13 @@ CATALOGUE = {
     "is": About("higher", "set", 1.0),
     "kl": About("lower", "item"),
     "clap": About("higher", "item"),
+    "chord_iou": About("higher", "item", 0.0, 1.0),
+    "beat_f1": About("higher", "item", 0.0, 1.0),
+    "downbeat_f1": About("higher", "item", 0.0, 1.0),
+    "melody_chroma": About("higher", "item", 0.0, 1.0),
+    "pitch_accuracy": About("higher", "item", 0.0, 1.0),
+    "seam": About("lower", "item"),
+    "context_similarity": About("higher", "item", -1.0, 1.0),
 }
 
 

@@ -1,0 +1,140 @@
+"""Inpainting: fill a span of a real clip, given its caption and what lies on both sides (papers/002, section 5.3).
+
+The protocol is that of the fidelity axis. Every prompt's own audio loses one span, the same for every system; a system
+gives back the clip with the span filled. Judged are the whole clip, the span alone (``_span`` behind a metric's name,
+against spans of the reference clips), both seams (metrics/seam.py), and how like span and surroundings are for the
+evaluator. ``real`` is the ceiling and ``codec_*`` its resynthesis; ``splice`` puts in a piece of another prompt's
+audio, ``silence`` nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from benchmarks.axes.base import Context
+from benchmarks.axes.fidelity import Fidelity, FidelityGroup
+from benchmarks.cells import Cell
+from benchmarks.study import Study
+from common.seeds import seed_for
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from benchmarks.axes.scoring import Scored
+    from benchmarks.inpainting import Span
+
+VERSION = 1  # to be raised when the protocol or the meaning of a metric changes, which makes all cells new
+CEILINGS = ("real", "codec_continuous", "codec_quantised")
+
+
+class Inpainting(Fidelity):
+    """The axis; see the module's docstring."""
+
+    default_study = "inpainting"
+
+    def expand(self, study: Study) -> list[Cell]:
+        """References first, then every arm for every seed, trained to the end."""
+        return expand(study)
+
+    def open(self, cells: Sequence[Cell], context: Context) -> InpaintingGroup:
+        """Load data and evaluator; train the arm that the cells measure."""
+        return InpaintingGroup(cells, context)
+
+
+def expand(study: Study) -> list[Cell]:
+    """The cells of an inpainting study.
+
+    Raises:
+        UserError: an arm that cannot fill spans, a span that does not fit; and what the fidelity axis raises.
+    """
+    from benchmarks.axes.fidelity_cells import evaluation_of, reference_cell, trained_config
+    from benchmarks.inpainting import drawn_spans
+    from benchmarks.pipeline import Sources, identity, load_data
+    from benchmarks.trained import training_folder
+
+    data = load_data(Sources(study.corpus, study.representation, study.text), latents=False)
+    latent, seconds, train = data.representation.spec, study.train.seconds, study.train
+    evaluation, how = evaluation_of(study, data)
+    hidden, margin = study.inpainting.seconds, study.inpainting.margin
+    span = {
+        "seconds": train.hidden * seconds if hidden is None else hidden,
+        "margin": train.margin * seconds if margin is None else margin,
+    }
+    drawn_spans(["any"], seconds, span["seconds"], span["margin"], latent, f"study {study.name}: inpainting")
+    shared = {
+        "axis": "inpainting",
+        "version": VERSION,
+        "data": identity(data),
+        "evaluation": {**evaluation, "span": span},
+    }
+    known = [*CEILINGS, *EDITS]
+    cells = [reference_cell("inpainting", name, known, shared, how) for name in study.evaluation.references]
+    for seed in study.seeds:
+        for arm in study.arms:
+            config = {**trained_config(arm, seed, study, latent, shared), "at_updates": train.updates}
+            kept = how if seed == study.seeds[0] else {**how, "keep_audio": 0}
+            at, folder = train.updates, training_folder(config)
+            cells.append(Cell("inpainting", arm.name, "paradigm", seed, at, folder, config, kept, at))
+    return cells
+
+
+def splice(audio_BN: np.ndarray, spans: Sequence[Span], sample_rate: int, seed: int) -> np.ndarray:
+    """Another prompt's audio in the span, cut hard: the floor of seams and of likeness."""
+    from benchmarks.systems import another
+
+    edited_BN = audio_BN.copy()
+    for row, (other, span) in enumerate(zip(another(len(audio_BN), seed), spans)):
+        edited_BN[row, span.samples(sample_rate)] = audio_BN[other, span.samples(sample_rate)]
+    return edited_BN
+
+
+def silence(audio_BN: np.ndarray, spans: Sequence[Span], sample_rate: int, seed: int) -> np.ndarray:
+    """Nothing in the span."""
+    edited_BN = audio_BN.copy()
+    for row, span in enumerate(spans):
+        edited_BN[row, span.samples(sample_rate)] = 0.0
+    return edited_BN
+
+
+EDITS: dict[str, Callable[..., np.ndarray]] = {f.__name__: f for f in (splice, silence)}
+
+
+class InpaintingGroup(FidelityGroup):
+    """One trained arm, or all references."""
+
+    def __init__(self, cells: Sequence[Cell], context: Context) -> None:
+        from benchmarks.axes.inpainting_scoring import SpanExam
+        from benchmarks.inpainting import drawn_spans
+
+        super().__init__(cells, context)
+        evaluation = cells[0].config["evaluation"]
+        latent, span = self.data.representation.spec, evaluation["span"]
+        names = [clip.id for clip in self.exam.prompts]
+        self.spans = drawn_spans(names, evaluation["seconds"], span["seconds"], span["margin"], latent, "inpainting")
+        self.span_exam = SpanExam(self.exam, self.spans, evaluation, self.data)
+
+    def reference(self, cell: Cell) -> tuple[np.ndarray, dict[str, float]]:
+        """The clips of a floor or ceiling, and no timing."""
+        edit = EDITS.get(cell.config["reference"])
+        if edit is None:
+            return super().reference(cell)
+        return edit(self.exam.prompt_audio_BN, self.spans, self.exam.sample_rate, cell.seed), {}
+
+    def generate(self, cell: Cell) -> tuple[np.ndarray, dict[str, float]]:
+        """Every prompt's own clip with its span filled by the model, given the caption and no temporal control."""
+        from benchmarks.inpainting import inpaint
+
+        model, prompts = self.model(cell), self.exam.prompts
+        made = inpaint(
+            model, self.data.representation, self.data.text, [clip.caption for clip in prompts],
+            [seed_for(cell.seed, clip.id, 0) for clip in prompts], model.sampler(cell.config["sampler"]),
+            self.exam.prompt_audio_BN, self.spans, cell.how["batch"],
+        )  # fmt: skip
+        return made.audio_BN, made.timing
+
+    def score(self, audio_BN: np.ndarray) -> Scored:
+        """Scores of the whole, of the span alone, of the seams and of span and surroundings."""
+        from benchmarks.axes.scoring import joined, score
+
+        return joined(score(audio_BN, self.exam), self.span_exam.score(audio_BN))

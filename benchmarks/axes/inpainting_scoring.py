@@ -1,0 +1,66 @@
+"""Filled spans, judged: by themselves, at their seams, and against what surrounds them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.metrics.seam import RealSeams
+from benchmarks.metrics.similarity import cosine_similarity
+
+if TYPE_CHECKING:
+    from benchmarks.axes.judging import Exam
+    from benchmarks.axes.scoring import Scored
+    from benchmarks.inpainting import Span
+    from benchmarks.pipeline import Data
+
+
+class SpanExam:
+    """What spans are judged against: the same spans of prompts and of reference clips, and real audio's abruptness.
+
+    The reference clips lose the spans of the prompts, in the same order, so that spans of both lie at like places.
+    """
+
+    def __init__(self, exam: Exam, spans: Sequence[Span], evaluation: dict[str, Any], data: Data) -> None:
+        from benchmarks.axes.judging import reference_audio
+
+        self.rate, self.spans, self.prompts = exam.sample_rate, spans, exam.prompts
+        reference_BN = reference_audio(evaluation, data)
+        self.real = RealSeams(reference_BN, self.rate)
+        listener, own_BN = exam.evaluator, self._inside(exam.prompt_audio_BN)
+        self.inside = dataclasses.replace(
+            exam,
+            prompt_audio_BN=own_BN,
+            heard_prompts=listener.hear(list(own_BN), self.rate),
+            heard_reference=listener.hear(list(self._inside(reference_BN)), self.rate),
+        )
+
+    def score(self, audio_BN: np.ndarray) -> Scored:
+        """Fidelity's scores of the spans alone (names end in ``_span``), seams, likeness of span and surroundings."""
+        from benchmarks.axes.scoring import item_scores, joined, score
+
+        inside_BN = self._inside(audio_BN)
+        metrics, rows, basis = score(inside_BN, self.inside)
+        skipped = ("item", "caption")
+        alone: Scored = (
+            {f"{name}_span": value for name, value in metrics.items()},
+            [{k if k in skipped else f"{k}_span": v for k, v in row.items()} for row in rows],
+            {"span": basis},
+        )
+        own = {"seam": self._seams(audio_BN), "context_similarity": self._likeness(audio_BN, inside_BN)}
+        return joined(alone, item_scores(own, self.prompts, {}))
+
+    def _seams(self, audio_BN: np.ndarray) -> np.ndarray:
+        return np.array([self.real.score(audio_N, span.boundaries) for audio_N, span in zip(audio_BN, self.spans)])
+
+    def _likeness(self, audio_BN: np.ndarray, inside_BN: np.ndarray) -> np.ndarray:
+        """Cosine between the evaluator's embeddings of the span and of the rest of the clip, put together."""
+        listener = self.inside.evaluator
+        around = [np.delete(audio_N, span.samples(self.rate)) for audio_N, span in zip(audio_BN, self.spans)]
+        return cosine_similarity(listener.embed(list(inside_BN), self.rate), listener.embed(around, self.rate))
+
+    def _inside(self, audio_BN: np.ndarray) -> np.ndarray:
+        return np.stack([audio_N[span.samples(self.rate)] for audio_N, span in zip(audio_BN, self.spans)])

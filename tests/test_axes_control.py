@@ -1,0 +1,183 @@
+"""The axes "control" and "inpainting" end to end at the smallest size, with the training that they share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.axes.base import Context
+from benchmarks.axes.control import Control, ControlGroup
+from benchmarks.axes.fidelity import Fidelity, data_of
+from benchmarks.axes.inpainting import EDITS, Inpainting, InpaintingGroup
+from benchmarks.inpainting import Span, drawn_spans, encode, fill, span_between
+from benchmarks.pipeline import check_controls, load_model
+from benchmarks.study import Study, load_study
+from common.errors import UserError
+from representations.base import LatentSpec
+from tests.test_runner_fidelity import _own_cache, home, settings
+
+__all__ = ["_own_cache", "home"]  # fixtures
+LATENT = LatentSpec("toy", 16_000, 25.0, 4)
+
+
+def study(name: str, home: Path, *extra: str, paradigms: tuple[str, ...] = ()) -> Study:
+    small = [*settings(home), "train.snapshots=[]", "controls.names=[chords_majmin, melody, drums]"]
+    return load_study(name, [*small, *extra], paradigms)
+
+
+@pytest.fixture(scope="module")
+def measured(home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
+    """Both axes measured for one arm, the references beside it; trained once."""
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setenv("PARADIGM_BENCH_CACHE", str(home / "cache"))
+    context = Context("s", tmp_path_factory.mktemp("results"), home / "runs")
+    found: dict[str, dict] = {}
+    for axis, name in ((Control(), "control"), (Inpainting(), "inpainting")):
+        cells = axis.expand(study(name, home, paradigms=("fm",)))
+        axis.prepare(cells, context)
+        for group in dict.fromkeys(cell.group for cell in cells):
+            chosen = [cell for cell in cells if cell.group == group]
+            opened = axis.open(chosen, context)
+            found[f"{name} {group}"] = {
+                "group": opened,
+                "cells": chosen,
+                "measured": {cell.title: opened.measure(cell) for cell in chosen},
+            }
+    monkeypatch.undo()
+    return found
+
+
+def of(measured: dict[str, dict], axis: str, kind: str) -> dict:
+    return next(v for k, v in measured.items() if k.startswith(f"{axis} ") and v["cells"][0].kind == kind)
+
+
+def test_scenarios_and_references_are_scored_by_the_same_code(measured: dict[str, dict]) -> None:
+    arm, references = of(measured, "control", "paradigm"), of(measured, "control", "reference")
+    labels = [cell.label for cell in arm["cells"]]
+    assert labels == ["all", "chords_majmin only", "melody only", "drums only", "none", "wrong"]
+    assert len({cell.id for cell in arm["cells"]}) == len(labels)
+    wanted = {"chord_iou", "melody_chroma", "pitch_accuracy", "fad_builtin"}
+    for part in (arm, references):
+        for title, made in part["measured"].items():
+            assert wanted <= set(made.metrics), title
+            assert all(0 <= made.metrics[name].value <= 1 for name in wanted - {"fad_builtin"})
+            rows = [row["chord_iou"] for row in made.items]
+            assert np.nanmean(rows) == pytest.approx(made.metrics["chord_iou"].value)
+    real, chance = (references["measured"][f"{name} seed 0"].metrics for name in ("real", "shuffled_captions"))
+    assert real["chord_iou"].value > chance["chord_iou"].value + 0.3
+    assert real["melody_chroma"].value == 1.0
+
+
+def test_wrong_controls_are_another_prompts(measured: dict[str, dict]) -> None:
+    part = of(measured, "control", "paradigm")
+    group: ControlGroup = part["group"]
+    given = {cell.label: group.controls(cell) for cell in part["cells"]}
+    assert given["none"] == {}
+    assert list(given["melody only"]) == ["melody"]
+    right, wrong = given["all"]["melody"], given["wrong"]["melody"]
+    rows = [next(j for j in range(len(right)) if torch.equal(row, right[j])) for row in wrong]
+    assert sorted(rows) == list(range(len(right)))
+    assert all(i != j for i, j in enumerate(rows))
+
+
+def test_what_is_known_comes_back_bit_for_bit(measured: dict[str, dict]) -> None:
+    group: InpaintingGroup = of(measured, "inpainting", "paradigm")["group"]
+    model = load_model(group.result.final).model
+    target = encode(group.exam.prompt_audio_BN, model, group.data.representation, group.spans[0].frames)
+    captions, seeds = [clip.caption for clip in group.exam.prompts], [1, 2, 3, 4]
+    made = fill(model, group.data.text, captions, seeds, model.sampler({"steps": 2}), target, group.spans)
+    for row, span in enumerate(group.spans):
+        assert torch.equal(made[row][span.known], target[row][span.known])
+        assert not torch.equal(made[row][~span.known], target[row][~span.known])
+
+
+def test_inpainting_is_scored_in_whole_in_span_and_at_the_seams(measured: dict[str, dict]) -> None:
+    references = of(measured, "inpainting", "reference")
+    scores = {title.split()[0]: made.metrics for title, made in references["measured"].items()}
+    arm = next(iter(of(measured, "inpainting", "paradigm")["measured"].values())).metrics
+    wanted = {"fad_builtin", "fad_builtin_span", "seam", "context_similarity"}
+    assert all(wanted <= set(metrics) for metrics in (*scores.values(), arm))
+    assert scores["silence"]["seam"].value > scores["real"]["seam"].value
+    assert scores["real"]["fad_builtin_span"].better == "lower"
+    assert len(references["measured"]["real seed 0"].items) == 4
+
+
+def test_edits_touch_the_span_alone() -> None:
+    audio = np.random.default_rng(0).uniform(-0.5, 0.5, (4, 16_000)).astype(np.float32)
+    spans = drawn_spans(list("abcd"), 1.0, 0.5, 0.1, LATENT, "test")
+    for name, edit in EDITS.items():
+        edited = edit(audio, spans, 16_000, 0)
+        for row, span in enumerate(spans):
+            inside = np.zeros(16_000, bool)
+            inside[span.samples(16_000)] = True
+            assert np.array_equal(edited[row][~inside], audio[row][~inside]), name
+            assert not np.array_equal(edited[row][inside], audio[row][inside]), name
+
+
+def test_one_training_run_serves_both_axes(home: Path, measured: dict[str, dict]) -> None:
+    groups = {of(measured, axis, "paradigm")["cells"][0].group for axis in ("control", "inpainting")}
+    assert len(groups) == 1
+    plain = Fidelity().expand(load_study("smoke", settings(home), ("fm",)))
+    assert "controls" not in plain[-1].config["model"]  # cells of other studies keep their identity
+
+
+def test_spans_lie_inside_and_keep_their_margins() -> None:
+    spans = drawn_spans([f"clip{i}" for i in range(300)], 10.0, 5.0, 1.0, LATENT, "test")
+    assert {span.end - span.start for span in spans} == {125}
+    assert min(span.start for span in spans) == 25
+    assert max(span.end for span in spans) == 225
+    assert np.std([span.start for span in spans]) > 0.9 * 75 / np.sqrt(12)  # uniform over 25..100
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "problem"),
+    [(3, 11, "no span of a clip of 10 s"), (-1, 2, "no span"), (4, 4, "no span"), (4, 4.01, "holds no frame"),
+     (0, 10, "the whole clip")],
+)  # fmt: skip
+def test_a_mask_outside_the_clip_is_refused(start: float, end: float, problem: str) -> None:
+    with pytest.raises(UserError, match=problem):
+        span_between(start, end, 10.0, LATENT, "in.wav")
+    assert span_between(3, 8, 10.0, LATENT, "in.wav") == Span(75, 200, 250, 25.0)
+
+
+def test_a_span_that_does_not_fit_names_the_study(home: Path) -> None:
+    with pytest.raises(UserError, match=r"study inpainting: inpainting: a span of 0.9 s and 0.1 s on both sides"):
+        Inpainting().expand(study("inpainting", home, "inpainting.seconds=0.9", paradigms=("fm",)))
+
+
+def test_controls_that_a_model_cannot_read_are_named(measured: dict[str, dict]) -> None:
+    group: ControlGroup = of(measured, "control", "paradigm")["group"]
+    model = load_model(group.result.final).model
+    good = torch.zeros(2, 25, dtype=torch.int64)
+    check_controls(model, {"melody": good}, 2, 25)
+    with pytest.raises(
+        UserError, match=r"control 'chords': this fm model was not trained with it; it has chords_majmin"
+    ):
+        check_controls(model, {"chords": good}, 2, 25)
+    with pytest.raises(UserError, match=r"control 'melody': tokens of shape 2 x 25; expected 2 clips x 24 frames"):
+        check_controls(model, {"melody": good}, 2, 24)
+    with pytest.raises(UserError, match="it has 54 values"):
+        check_controls(model, {"melody": good + 54}, 2, 25)
+
+
+def test_bad_control_studies_are_refused(home: Path) -> None:
+    with pytest.raises(UserError, match=r"controls.names is empty"):
+        Control().expand(study("control", home, "controls.names=[]"))
+    with pytest.raises(UserError, match=r"unknown control 'melodie' \(did you mean 'melody'"):
+        Control().expand(study("control", home, "controls.names=[melodie]"))
+    with pytest.raises(UserError, match="'singel' is not one of"):
+        study("control", home, "controls.scenarios=[singel]")
+    with pytest.raises(UserError, match=r"unknown chord extractor 'template'"):
+        Control().expand(study("control", home, "controls.chords=template"))
+
+
+def test_latents_are_encoded_with_the_controls(home: Path) -> None:
+    cell = next(c for c in Control().expand(study("control", home, paradigms=("fm",))) if c.kind == "paradigm")
+    data = data_of(cell)
+    assert data.store is not None
+    split = data.store.split("train")
+    assert set(split.controls) == {"chords_majmin", "melody", "drums"}
+    assert [len(row) for row in split.controls["drums"]] == [len(z) for z in split.z]
