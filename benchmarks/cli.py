@@ -19,6 +19,7 @@ from benchmarks.commands import (
     doctor,
     evaluator,
     evaluators,
+    inpaint,
     listing,
     models,
     report,
@@ -52,6 +53,7 @@ app.command("run")(run.run)
 app.command("report")(report.report)
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
+app.command("inpaint")(inpaint.inpaint)
 app.command("score")(score.score)
 app.command("compare")(compare.compare)
 app.command("models")(models.models)

@@ -177,6 +177,23 @@ def check_controls(model: Paradigm, controls: Mapping[str, torch.Tensor], clips:
             raise UserError(f"control {name!r}: token {int(tokens_BT.max())}; it has {specs[name].cardinality} values")
 
 
+def chord_control(model: Paradigm, text: str, seconds: float, tempo: float = 0.0) -> dict[str, torch.Tensor]:
+    """A progression such as ``"C:4 Am:4"`` (``representations.controls.parse_chords``) as ``generate`` takes it.
+
+    Raises:
+        UserError: a bad progression, or the model was not trained with chords.
+    """
+    from representations.control_tokens import span_tokens
+    from representations.controls import parse_chords
+
+    specs = model.control_stem.specs if model.control_stem else ()
+    name = next((spec.name for spec in specs if spec.name.startswith("chords")), None)
+    if name is None:
+        raise UserError(f"this {model.name} model was not trained with chords; train one by the study 'control'")
+    spans = parse_chords(text, seconds, tempo or None)
+    return {name: span_tokens(spans, name, model.latent, model.latent.frames(seconds))[None]}
+
+
 @torch.no_grad()
 def to_audio(drawn: torch.Tensor, model: Paradigm, representation: Representation, samples: int) -> np.ndarray:
     """What a model drew, codes or normalised latents, as waveforms (B, samples), clipped to [-1, 1]."""

@@ -181,3 +181,39 @@ def test_latents_are_encoded_with_the_controls(home: Path) -> None:
     split = data.store.split("train")
     assert set(split.controls) == {"chords_majmin", "melody", "drums"}
     assert [len(row) for row in split.controls["drums"]] == [len(z) for z in split.z]
+
+
+def test_one_file_is_filled_and_chords_are_asked_for_by_the_command_line(
+    home: Path, measured: dict[str, dict], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import soundfile
+
+    from benchmarks.cli import status
+
+    group: ControlGroup = of(measured, "control", "paradigm")["group"]
+    source, out, final = tmp_path / "in.wav", tmp_path / "out.wav", str(group.result.final)
+    stereo = np.stack([group.exam.prompt_audio_BN[0]] * 2, axis=1).repeat(2, axis=0)  # 32 kHz, two channels
+    soundfile.write(source, stereo, 32_000)
+    command = ["inpaint", str(source), "--prompt", "a calm tune", "--checkpoint", final, "-o", str(out)]
+    command += ["--set", "steps=2"]
+    assert status([*command, "--from", "0.2", "--to", "0.6"]) == 0
+    assert "0.2 to 0.6 s of 1 s filled" in capsys.readouterr().out
+    assert soundfile.info(out).frames == 16_000
+    out.unlink()
+    assert status([*command, "--from", "0.2", "--to", "1.6"]) == 2
+    assert f"{source}: 0.2 to 1.6 s is no span of a clip of 1 s" in capsys.readouterr().err
+    for samples, problem in ((0, "holds no samples"), (32_000, "silent throughout")):
+        soundfile.write(source, np.zeros((samples, 1)), 32_000)
+        assert status([*command, "--from", "0.2", "--to", "0.6"]) == 2
+        error = capsys.readouterr().err
+        assert str(source) in error
+        assert problem in error or "give" in error
+    assert not out.exists()
+
+    sample = ["sample", "--prompt", "a calm tune", "--checkpoint", final, "-o", str(out), "--set", "steps=2"]
+    assert status([*sample, "--chords", "C:2 Am:2"]) == 0
+    assert soundfile.info(out).frames == 16_000
+    out.unlink()
+    assert status([*sample, "--chords", "C:2 Hm:2"]) == 2
+    assert "unknown chord label 'Hm'" in capsys.readouterr().err
+    assert not out.exists()

@@ -17,6 +17,10 @@ def sample(
     seconds: Annotated[float, typer.Option(help="Length; 0: that of the training clips.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Another seed, another clip.")] = 0,
     guidance: Annotated[float | None, typer.Option(help="Guidance scale, 1 for none; default: the study's.")] = None,
+    chords: Annotated[
+        str, typer.Option(help="Progression to follow: CHORD:LENGTH ..., e.g. 'C:4 Am:4 F:4 G7:4'.")
+    ] = "",
+    tempo: Annotated[float, typer.Option(help="Beats a minute: lengths of chords are beats; 0: shares.")] = 0.0,
     settings: Annotated[list[str], typer.Option("--set", help="Any sampler setting, e.g. steps=50; repeatable.")] = [],  # noqa: B006
 ) -> None:
     """Make one clip.
@@ -25,9 +29,10 @@ def sample(
     Examples:
       bench sample --prompt "a calm piece in C major, 90 BPM" --checkpoint runs/fm-.../final -o calm.wav
       bench sample --prompt "..." --checkpoint ... --guidance 3 --set steps=50 --seed 7
+      bench sample --prompt "..." --checkpoint ... --chords "C:4 Am:4 F:4 G:4"   # a model of the study "control"
     """
     from benchmarks.audio import write_audio
-    from benchmarks.pipeline import generate, load_model
+    from benchmarks.pipeline import chord_control, generate, load_model
     from benchmarks.study import parse_setting
     from common.errors import UserError
     from common.seeds import seed_for
@@ -36,13 +41,17 @@ def sample(
         raise UserError("--prompt is empty; say what to make")
     if seconds < 0:
         raise UserError(f"--seconds {seconds:g}: give a positive length")
+    if tempo < 0:
+        raise UserError(f"--tempo {tempo:g}: give a positive number of beats a minute")
     loaded = load_model(checkpoint)
     chosen = {**loaded.sampler, **dict(parse_setting(setting) for setting in settings)}
     if guidance is not None:
         chosen["guidance"] = guidance
+    length = seconds or loaded.seconds
+    asked = chord_control(loaded.model, chords, length, tempo) if chords.strip() else {}
     made = generate(
         loaded.model, loaded.representation, loaded.text, [prompt], [seed_for(seed, prompt, 0)],
-        loaded.model.sampler(chosen), seconds or loaded.seconds,
+        loaded.model.sampler(chosen), length, controls=asked,
     )  # fmt: skip
     write_audio(out, made.audio_BN[0], loaded.representation.spec.sample_rate)
     print(

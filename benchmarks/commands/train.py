@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+TRAINED = ("fidelity", "control", "inpainting")  # axes whose arms are trained
+
 
 def train(
     study: Annotated[str, typer.Argument(help="A packaged study (see `bench list`) or a YAML file.")] = "quickstart",
@@ -31,8 +33,8 @@ def train(
     from common.errors import UserError
 
     chosen = chosen_study(study, "", corpus, seed, updates, settings, paradigm)
-    if chosen.axis != "fidelity":
-        raise UserError(f"study {chosen.name!r} measures {chosen.axis} and trains nothing; choose a fidelity study")
+    if chosen.axis not in TRAINED:
+        raise UserError(f"study {chosen.name!r} measures {chosen.axis} and trains nothing; choose one of fidelity")
     groups = {cell.group: cell for cell in expand(chosen) if cell.kind == "paradigm"}
     for cell in groups.values():
         result, training = train_system(cell.config, data_of(cell), work)

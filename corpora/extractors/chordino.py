@@ -21,7 +21,7 @@ class Chordino:
             from chord_extractor.extractors import Chordino as Plugin
         except ImportError as error:
             raise UserError(
-                "chord extractor 'chordino' needs chord-extractor and vamp; install them as README says, "
+                "chord extractor 'chordino' needs chord-extractor and vamp; install them as docs/control.md says, "
                 "or use 'templates'"
             ) from error
         self._plugin = Plugin()
