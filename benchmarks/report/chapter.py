@@ -19,6 +19,8 @@ CHAPTERS = Registry(
     "chapter",
     {
         "fidelity": "benchmarks.report.fidelity:chapter",
+        "control": "benchmarks.report.controlled:control",
+        "inpainting": "benchmarks.report.controlled:inpainting",
         "latency": "benchmarks.report.latency:chapter",
         "samplesize": "benchmarks.report.samplesize:chapter",
     },

@@ -1,0 +1,132 @@
+"""The chapters on control and on inpainting: systems x metrics, what the controls change, published figures beside.
+
+Rows of one table share data, evaluation and training: those of the study's newest record. Seeds of a row are pooled as
+in the chapter on fidelity.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.metrics.catalogue import CATALOGUE, family
+from benchmarks.records import Record, latest
+from common.config import config_hash
+
+if TYPE_CHECKING:
+    from benchmarks.report.chapter import Chapter, StudyRecords
+    from benchmarks.report.fidelity.board import Board
+    from benchmarks.report.table import Table
+
+SHOWN = {
+    "control": ("chord_iou", "beat_f1", "downbeat_f1", "melody_chroma", "pitch_accuracy", "fad", "kad", "clap"),
+    "inpainting": ("fad", "kad", "clap", "seam", "context_similarity"),
+}
+SCENARIOS = ("all", "none", "wrong")
+
+
+def control(studies: Sequence[StudyRecords], home: Path) -> Chapter:
+    """Does a clip follow chords, melody and drums given in time?"""
+    return _chapter("Control", "control", studies)
+
+
+def inpainting(studies: Sequence[StudyRecords], home: Path) -> Chapter:
+    """Are spans of real clips filled so that nobody hears where?"""
+    return _chapter("Inpainting", "inpainting", studies)
+
+
+def _chapter(title: str, axis: str, studies: Sequence[StudyRecords]) -> Chapter:
+    from benchmarks.report.chapter import Chapter
+    from common.files import write_text
+
+    parts, summaries = [f"## {title}", "How it is measured: `docs/control.md`."], {}
+    for study in studies:
+        board = make_board(study.name, study.folder, study.records)
+        sheet, said = table(board, axis), verdicts(board) if axis == "control" else ""
+        write_text(study.folder / "table.csv", sheet.csv())
+        parts += [f"### {study.name}", f"Command: `{study.records[-1].command}`.", sheet.markdown(), said]
+        summaries[study.name] = "\n\n".join(part for part in (sheet.plain(), said) if part)
+    if studies:
+        parts.append(published(axis, studies[0].folder.parent))
+    return Chapter(title, parts, summaries)
+
+
+def make_board(study: str, folder: Path, records: Sequence[Record]) -> Board:
+    """Ceilings and floors, then every arm, a row for each scenario; of the newest record's setting alone."""
+    from benchmarks.report.fidelity.board import Board, Row
+
+    held = list(latest(records).values())
+    newest = max(held, key=lambda r: (r.kind == "paradigm", r.created))
+    kept = [r for r in held if _exam(r) == _exam(newest) and (r.kind != "paradigm" or _train(r) == _train(newest))]
+    rows: dict[str, list[Record]] = {}
+    for record in sorted(kept, key=lambda r: r.kind == "paradigm"):
+        scenario = record.cell.get("scenario")
+        rows.setdefault(f"{record.system}, {scenario}" if scenario else record.system, []).append(record)
+    made = [Row(name, found[0].kind, found, []) for name, found in rows.items()]
+    return Board(study, folder, made, {"another setting": len(held) - len(kept)})
+
+
+def table(board: Board, axis: str) -> Table:
+    """Rows x metrics, with intervals; a metric's name keeps its evaluator."""
+    from benchmarks.report.fidelity.scores import pooled
+    from benchmarks.report.fidelity.tables import ARROWS, figure
+    from benchmarks.report.table import Table
+
+    held = {name: m.better for row in board.rows for record in row.good for name, m in record.metrics.items()}
+    names = [name for wanted in SHOWN[axis] for name in sorted(held) if family(name) == wanted]
+    body = []
+    for row in board.rows:
+        cells = [figure(pooled(board, row, name)) for name in names]
+        failed = next((f"{r.status}: {r.reason}" for r in row.records if r.status != "ok"), "")
+        body.append([row.system, *(cells if row.good else [failed, *[""] * (len(names) - 1)])])
+    italic = frozenset(i for i, row in enumerate(board.rows) if row.kind == "reference")
+    return Table(["system", *(name + ARROWS[held[name]] for name in names)], body, italic=italic)
+
+
+def verdicts(board: Board) -> str:
+    """Of each arm: is its chord accuracy with controls above that with wrong ones, their intervals apart?"""
+    from benchmarks.report.fidelity.scores import pooled
+    from benchmarks.report.fidelity.tables import figure
+
+    lines = []
+    for arm in dict.fromkeys(row.records[0].system for row in board.arms):
+        rows = {scenario: board.row(f"{arm}, {scenario}") for scenario in SCENARIOS}
+        given, wrong = (pooled(board, row, "chord_iou") if row else None for row in (rows["all"], rows["wrong"]))
+        if given is None or wrong is None or given.low is None or wrong.high is None:
+            continue
+        follows = "follows its chords" if given.low > wrong.high else "**fails to follow its chords**"
+        lines.append(f"- {arm} {follows}: {figure(given)} with all controls, {figure(wrong)} with another clip's.")
+    return "\n".join(lines)
+
+
+def published(axis: str, results: Path) -> str:
+    """What papers state, from ``results/published/control.csv``: other music, codec and size, so for the order only."""
+    from benchmarks.report.markup import folded
+    from benchmarks.report.table import Table
+
+    path = results / "published" / "control.csv"
+    if not path.is_file():
+        return ""
+    with open(path, newline="", encoding="utf-8") as file:
+        lines = [line for line in csv.DictReader(file) if line["axis"] == axis]
+    names = [name for name in CATALOGUE if any(line["metric"] == name for line in lines)]
+    stated: dict[tuple[str, str, str], dict[str, str]] = {}
+    for line in lines:
+        stated.setdefault((line["source"], line["system"], line["setting"]), {})[line["metric"]] = line["value"]
+    body = [
+        [f"{system}, {setting}" if setting else system, source, *(values.get(name, "–") for name in names)]
+        for (source, system, setting), values in stated.items()
+    ]
+    return folded("Published figures", Table(["system", "source", *names], body).markdown())
+
+
+def _exam(record: Record) -> str:
+    return config_hash([record.cell.get(key) for key in ("version", "data", "evaluation")])
+
+
+def _train(record: Record) -> str:
+    model, train = record.cell.get("model", {}), record.cell.get("train", {})
+    shared = {key: value for key, value in train.items() if key != "seed"}
+    return config_hash([shared, model.get("controls"), model.get("backbone", {}).get("d_model")])
