@@ -6,7 +6,7 @@ import scipy.linalg
 import torch
 
 from benchmarks.metrics.adherence import agreement, chance
-from benchmarks.metrics.frechet import frechet_distance, gaussian_distance
+from benchmarks.metrics.frechet import covariance, frechet_distance, gaussian_distance
 from benchmarks.metrics.inception import inception_score
 from benchmarks.metrics.kad import SCALE, kernel_distance, median_bandwidth
 from benchmarks.metrics.kl import EPSILON, joint_kl, paired_kl
@@ -147,3 +147,12 @@ def test_bad_embeddings_are_named(metric):
         metric(good, good[:, :2])
     with pytest.raises(UserError, match="at least 2"):
         metric(good[:1], good)
+
+
+@pytest.mark.parametrize(("n", "m"), [(5, 5), (5, 60), (60, 5), (60, 60)])
+def test_frechet_is_the_same_by_factors_and_by_covariances(n, m):
+    """A set of fewer items than dimensions is its own factor; the distance of the two Gaussians stays this one."""
+    rng = np.random.default_rng(n + m)
+    first, second = rng.normal(size=(n, 20)), 0.5 + 2 * rng.normal(size=(m, 20))
+    by_covariance, _ = gaussian_distance(first.mean(0), covariance(first), second.mean(0), covariance(second))
+    assert frechet_distance(first, second).value == pytest.approx(by_covariance, rel=1e-6)

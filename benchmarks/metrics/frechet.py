@@ -5,10 +5,12 @@ Each set is summarised by its mean and covariance, and the distance is that betw
 
     d^2 = |m_1 - m_2|^2 + tr(S_1 + S_2 - 2 (S_1 S_2)^{1/2})
 
-The trace of the square root needs no general matrix square root. S_1 S_2 has the eigenvalues of the symmetric
-S_1^{1/2} S_2 S_1^{1/2}, so two symmetric eigenvalue problems give it exactly, with no complex part to throw away
-(pytorch-fid #117, fadtk #38). Rounding leaves eigenvalues a little under zero where a covariance is singular; they are
-clipped, and how much was clipped is part of the result, so that a broken input cannot hide.
+The trace of the square root needs no general matrix square root. With S_1 = F^T F, S_1 S_2 has the eigenvalues of the
+symmetric F S_2 F^T, so symmetric eigenvalue problems give it exactly, with no complex part to throw away (pytorch-fid
+#117, fadtk #38). Rounding leaves eigenvalues a little under zero where a covariance is singular; they are clipped, and
+how much was clipped is part of the result, so that a broken input cannot hide. A set of fewer items than dimensions is
+its own factor, S_2 = G^T G with G the centred items over sqrt(n - 1), and the trace is then the sum of the singular
+values of F G^T: as exact, without any matrix of d x d, which for 2048 dimensions and 64 clips is a thousand times less.
 
 Conventions: covariances with n - 1; the value is the SQUARED distance, as in every published table; embeddings are
 never whitened (a nearly dead dimension would dominate). The estimate is biased upwards for small n, so only values at
@@ -63,40 +65,56 @@ class FrechetReference:
 
     Attributes:
         mean: (d,).
-        root: symmetric square root of the covariance, (d, d).
+        factor: F with covariance F^T F, (n, d) or (d, d).
         trace: of the covariance.
         clipped: sum of its negative eigenvalues.
     """
 
     mean: Float
-    root: Float
+    factor: Float
     trace: float
     clipped: float
 
     @classmethod
     def of(cls, items: Float) -> FrechetReference:
         """From embeddings (n, d)."""
-        return cls.of_gaussian(items.mean(0), covariance(items))
+        if len(items) > items.shape[1]:
+            return cls.of_gaussian(items.mean(0), covariance(items))
+        factor = own_factor(items)
+        return cls(items.mean(0), factor, float(np.square(factor).sum()), 0.0)
 
     @classmethod
     def of_gaussian(cls, mean: Float, cov: Float) -> FrechetReference:
         """From a mean (d,) and a covariance (d, d)."""
         values, vectors = np.linalg.eigh(cov)
-        root = (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T
-        return cls(mean, root, float(np.trace(cov)), float(np.clip(values, None, 0.0).sum()))
+        factor = (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T
+        return cls(mean, factor, float(np.trace(cov)), float(np.clip(values, None, 0.0).sum()))
 
     def distance(self, items: Float) -> tuple[float, float]:
         """Squared distance to embeddings (m, d), and the sum of clipped eigenvalues."""
-        return self.to_gaussian(items.mean(0), covariance(items))
+        if len(items) > items.shape[1]:
+            return self.to_gaussian(items.mean(0), covariance(items))
+        factor = own_factor(items)
+        trace_root = float(np.linalg.svd(self.factor @ factor.T, compute_uv=False).sum())
+        return self._sum(items.mean(0), float(np.square(factor).sum()), trace_root), self.clipped
 
     def to_gaussian(self, mean: Float, cov: Float) -> tuple[float, float]:
         """Squared distance to N(mean, cov), and the sum of clipped eigenvalues."""
-        inner = self.root @ cov @ self.root
+        inner = self.factor @ cov @ self.factor.T
         products = np.linalg.eigvalsh((inner + inner.T) / 2)
-        trace_root = np.sqrt(np.clip(products, 0.0, None)).sum()
+        trace_root = float(np.sqrt(np.clip(products, 0.0, None)).sum())
         clipped = self.clipped + float(np.clip(products, None, 0.0).sum())
+        return self._sum(mean, float(np.trace(cov)), trace_root), clipped
+
+    def _sum(self, mean: Float, trace: float, trace_root: float) -> float:
         shift = self.mean - mean
-        return float(shift @ shift + self.trace + np.trace(cov) - 2.0 * trace_root), clipped
+        return float(shift @ shift) + self.trace + trace - 2.0 * trace_root
+
+
+def own_factor(items: Float) -> Float:
+    """The centred items (n, d) over sqrt(n - 1): a factor of their covariance."""
+    factor: Float = (items - items.mean(0)) / np.sqrt(len(items) - 1)
+    return factor
 
 
 def covariance(items: Float) -> Float:
