@@ -125,7 +125,8 @@ def test_the_decoders_time_is_not_the_samplers(tmp_path: Path) -> None:
     (cell,) = cells_of("latency.decoder=true", paradigm="fm")
     metrics = group([cell], tmp_path).measure(cell).metrics
     seconds = {name: metrics[name].value or 0.0 for name in ("latency_s", "decoder_s", "bound_s", "bound_ratio")}
-    assert seconds["bound_ratio"] == pytest.approx(seconds["bound_s"] / (seconds["latency_s"] - seconds["decoder_s"]))
+    sampler = seconds["latency_s"] - seconds["decoder_s"]  # of other samples each: on a busy machine not even positive
+    assert seconds["bound_ratio"] == pytest.approx(seconds["bound_s"] / sampler if sampler > 0 else 0.0)
 
 
 def test_samples_repeat_the_same_clips() -> None:
