@@ -49,7 +49,7 @@ def group(cells: list[Cell], folder: Path) -> LatencyGroup:
 def test_a_cell_says_everything_that_decides_its_time() -> None:
     cells = expand(load_study("latency", ["latency.device=cpu", "latency.peers=true", "latency.decoder=true"]))
     assert [cell.system for cell in cells] == [
-        "ar", "ar (transformers)", "fm", "fm (torchdiffeq)", "mar", "mar (diffusers)",
+        "ar", "ar (transformers)", "fm", "fm (torchdiffeq)", "fm (gemms)", "mar", "mar (diffusers)",
         "ntp", "ntp (diffusers)", "mntp", "mntp (diffusers)",
     ]  # fmt: skip
     for ours, peer in itertools.pairwise(cells[:2]):
@@ -100,7 +100,7 @@ def test_the_random_encodec_decodes_at_the_latents_rate(rate: int) -> None:
 
 @pytest.mark.parametrize("paradigm", ["ar", "fm", "mar", "mntp"])
 def test_a_record_holds_times_bound_and_raw_samples(paradigm: str, tmp_path: Path) -> None:
-    ours, peer = cells_of("latency.peers=true", "latency.batch=2", paradigm=paradigm)
+    ours, peer, *_ = cells_of("latency.peers=true", "latency.batch=2", paradigm=paradigm)
     both = group([ours, peer], tmp_path)
     made, theirs = both.measure(ours), both.measure(peer)
     value = {name: metric.value for name, metric in made.metrics.items()}
@@ -154,7 +154,7 @@ def test_a_peer_that_fails_leaves_our_record_whole(
 ) -> None:
     monkeypatch.setattr(Broken, "error", error)
     monkeypatch.setattr("benchmarks.axes.latency_group.PEERS.load", lambda name: Broken)
-    ours, peer = cells_of("latency.peers=true", paradigm="fm")
+    ours, peer, *_ = cells_of("latency.peers=true", paradigm="fm")
     both = group([ours, peer], tmp_path)
     assert both.measure(ours).status == "ok"
     with pytest.raises(kind, match=str(error).split()[0]):
@@ -169,7 +169,7 @@ def test_what_breaks_for_all_is_every_cells_outcome(tmp_path: Path, monkeypatch:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr("benchmarks.axes.latency_group.Subject", load)
-    ours, peer = cells_of("latency.peers=true", paradigm="fm")
+    ours, peer, *_ = cells_of("latency.peers=true", paradigm="fm")
     both = group([ours, peer], tmp_path)
     for cell in (ours, peer):
         with pytest.raises(torch.OutOfMemoryError):
