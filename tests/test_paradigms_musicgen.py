@@ -77,6 +77,28 @@ def test_decoder_alone(tmp_path: Path) -> None:
     assert all(torch.equal(back[name], tensor) for name, tensor in decoder.state_dict().items())
 
 
+def test_full_size_with_padding_in_both_directions(tmp_path: Path) -> None:
+    """MusicGen-small's decoder, 24 layers of width 1024 with 4 x 2048 codes: published weights have this shape."""
+    torch.manual_seed(0)
+    config = transformers.MusicgenDecoderConfig(dropout=0.0)
+    assert (config.num_hidden_layers, config.hidden_size, config.vocab_size) == (24, 1024, 2048)
+    decoder = transformers.MusicgenForCausalLM(config).eval()
+    decoder.save_pretrained(tmp_path)
+    codes = delay(torch.randint(0, 2048, (3, 4, 9), generator=torch.Generator().manual_seed(0)), special=2048)
+    model = from_musicgen(tmp_path, LATENT.replace(cardinality=2048), text(1024))
+    with torch.no_grad():
+        theirs = decoder(
+            input_ids=codes.flatten(0, 1),
+            encoder_hidden_states=words(1024) * MASK_BL[..., None],
+            encoder_attention_mask=MASK_BL.long(),
+        ).logits.view(3, 4, -1, 2048)
+        ours = model.logits(codes, model.read_text(Conditions(words(1024), MASK_BL)))
+    assert theirs.std() > 0.1
+    assert_close(ours, theirs.transpose(1, 2), rtol=1e-4, atol=1e-4)
+    back = to_musicgen(model).state_dict()
+    assert all(torch.equal(back[name], tensor) for name, tensor in decoder.state_dict().items())
+
+
 def test_whole_model_with_its_projection(tmp_path: Path) -> None:
     torch.manual_seed(0)
     encoder = transformers.T5Config(vocab_size=20, d_model=12, d_kv=4, d_ff=16, num_layers=1, num_heads=2)
