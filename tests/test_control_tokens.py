@@ -63,10 +63,15 @@ def test_frames_take_what_sounds_in_their_middle() -> None:
     assert melody.tolist() == [NO_NOTE, melody_token(60), melody_token(60), melody_token(61), NO_NOTE, NO_NOTE]
 
 
-def test_blurring_averages_runs_of_five() -> None:
-    z = torch.randn(1, 12, 3, generator=torch.Generator().manual_seed(0))
-    for run in (slice(0, 5), slice(5, 10), slice(10, 12)):
-        assert torch.allclose(blur(z)[:, run], z[:, run].mean(dim=1, keepdim=True).expand(-1, z[:, run].shape[1], -1))
+def test_blurring_averages_runs_of_100_ms() -> None:
+    """Five frames at the 50 Hz of the paper, two at 25 Hz; the last run takes what is left."""
+    z = torch.randn(1, 13, 3, generator=torch.Generator().manual_seed(0))
+    runs = {50: [slice(0, 5), slice(5, 10), slice(10, 13)], 25: [slice(i, i + 2) for i in range(0, 13, 2)]}
+    for frame_rate, slices in runs.items():
+        blurred = blur(z, frame_rate)
+        for run in slices:
+            mean = z[:, run].mean(dim=1, keepdim=True)
+            assert torch.allclose(blurred[:, run], mean.expand(-1, z[:, run].shape[1], -1))
 
 
 def test_the_drum_stem_is_the_one_in_the_mix() -> None:
