@@ -177,8 +177,8 @@ def test_papers_stand_beside_the_same_depth_and_duration_only(tmp_path: Path) ->
 
 def test_a_broken_file_of_stated_figures_is_named(tmp_path: Path) -> None:
     (tmp_path / "published").mkdir()
-    (tmp_path / "published" / "speed.csv").write_text("paper,value\nx,1\n")
-    with pytest.raises(UserError, match=r"speed\.csv"):
+    (tmp_path / "published" / "results.csv").write_text("paper,value\nx,1\n")
+    with pytest.raises(UserError, match=r"results\.csv, line 2"):
         stated(tmp_path)
 
 
