@@ -141,11 +141,13 @@ class AR(Paradigm):
         start = torch.full(
             (len(conditions), self.codebooks, columns(frames, self.codebooks)), self.special, device=device
         )
-        decoding = self._decoding(conditions, start, frames, 0, sampler, rng)
+        decoding = self._decoding(conditions, start, frames, 0, sampler, rng, watched=self.entropies is not None)
         sent = 0
         for step in range(1, columns(frames, self.codebooks)):
             decoding.advance()
             ready = step - self.codebooks + 1
+            if ready == frames and self.entropies is not None:
+                self.entropies.append(decoding.entropy_BS2[:, :frames].clone())
             if ready == frames or ready - sent == chunk:
                 yield undelay(decoding.delayed[:, :, sent : ready + self.codebooks])
                 sent = ready
@@ -167,12 +169,15 @@ class AR(Paradigm):
         return target.scatter(2, index, drawn)
 
     def _decoding(
-        self, conditions: Conditions, delayed: Tensor, frames: int, known: int, sampler: ARSampler, rng: ItemRNG
-    ) -> Decoding:
+        self, conditions: Conditions, delayed: Tensor, frames: int, known: int, sampler: ARSampler, rng: ItemRNG,
+        watched: bool = False,
+    ) -> Decoding:  # fmt: skip
         text = self.read_text(conditions, sampler.branches)
         controls = self.column_controls(conditions, frames, sampler.branches)
-        shape = ("ar", delayed.shape, known, sampler, text.shape(), controls is None)
-        decoding: Decoding = self.session(shape, lambda: Decoding(self, text, delayed.shape, frames, known, sampler))
+        shape = ("ar", delayed.shape, known, sampler, text.shape(), controls is None, watched)
+        decoding: Decoding = self.session(
+            shape, lambda: Decoding(self, text, delayed.shape, frames, known, sampler, watched)
+        )
         decoding.condition(text, controls)
         decoding.start(delayed, rng)
         return decoding
@@ -203,18 +208,21 @@ class Decoding(Session):
     Args:
         shape: of the delayed sequence, (B, K, T + K).
         known: frames at the beginning that are given; their columns are read at once.
+        watched: keep the entropies of the first codebook's code at every step, in ``entropy_BS2`` (``entropies``).
     """
 
     def __init__(
-        self, model: AR, text: TextMemory, shape: Sequence[int], frames: int, known: int, sampler: ARSampler
-    ) -> None:
+        self, model: AR, text: TextMemory, shape: Sequence[int], frames: int, known: int, sampler: ARSampler,
+        watched: bool = False,
+    ) -> None:  # fmt: skip
         weight, (batch, codebooks, self.length) = model.head.weight, shape
-        self.model, self.sampler, self.first = model, sampler, known
+        self.model, self.sampler, self.first, self.watched = model, sampler, known, watched
         capacity = self.length - 1 + text.prefix_length
         self.cache = KVCache(model.backbone_config, batch * sampler.branches, capacity, weight.device, weight.dtype)
         super().__init__(weight.device, self.cache.cursor)
         self.delayed = torch.zeros(batch, codebooks, self.length, dtype=torch.int64, device=weight.device)
         self.uniforms_BSK = torch.zeros(batch, self.length - 1 - known, codebooks, device=weight.device)
+        self.entropy_BS2 = torch.zeros(batch, (self.length - 1 - known) * watched, 2, device=weight.device)
         self.open_KS = pattern_mask(frames, codebooks, weight.device, first=known)
 
     def start(self, delayed: Tensor, rng: ItemRNG) -> None:
@@ -236,6 +244,8 @@ class Decoding(Session):
         at = self.cache.cursor - self.text.prefix_length
         logits = guide(self._logits(self.delayed.index_select(2, at), at)[:, 0], self.sampler)
         codes = draw(logits, self.uniforms_BSK.index_select(1, at - self.first)[:, 0], self.sampler)
+        if self.watched:
+            self.entropy_BS2.index_copy_(1, at - self.first, entropies(logits[:, 0], self.sampler)[:, None])
         given = self.delayed.index_select(2, at + 1)[..., 0]
         codes = torch.where(self.open_KS.index_select(1, at + 1)[:, 0], codes, given)
         self.delayed.index_copy_(2, at + 1, codes[..., None])
@@ -254,15 +264,34 @@ def draw(logits: Tensor, uniforms: Tensor, sampler: ARSampler) -> Tensor:
     """One code per row of ``logits`` (..., card), by the inverse CDF at ``uniforms`` (...)."""
     if sampler.temperature == 0:
         return logits.argmax(dim=-1)
-    probabilities = torch.softmax(logits.float() / sampler.temperature, dim=-1)
-    ordered, codes = probabilities.sort(dim=-1, descending=True, stable=True)
-    keep = torch.ones_like(ordered, dtype=torch.bool)
-    if sampler.top_k:
-        keep[..., sampler.top_k :] = False
-    if sampler.top_p < 1:
-        keep &= ordered.cumsum(dim=-1) - ordered < sampler.top_p
+    ordered, codes, keep = ranked(logits, sampler)
     cdf = (ordered * keep).cumsum(dim=-1)
     rank = (cdf <= uniforms[..., None] * cdf[..., -1:]).sum(dim=-1).clamp(max=logits.shape[-1] - 1)
     # Rounding may point past the last kept code; the last one kept is then meant.
     rank = torch.minimum(rank, keep.sum(dim=-1) - 1)
     return codes.gather(-1, rank[..., None])[..., 0]
+
+
+def ranked(logits: Tensor, sampler: ARSampler) -> tuple[Tensor, Tensor, Tensor]:
+    """Probabilities at the temperature, the greatest first; their codes; and which of them top-k and top-p keep."""
+    ordered, codes = torch.softmax(logits.float() / sampler.temperature, dim=-1).sort(
+        dim=-1, descending=True, stable=True
+    )
+    keep = torch.ones_like(ordered, dtype=torch.bool)
+    if sampler.top_k:
+        keep[..., sampler.top_k :] = False
+    if sampler.top_p < 1:
+        keep &= ordered.cumsum(dim=-1) - ordered < sampler.top_p
+    return ordered, codes, keep
+
+
+def entropies(logits: Tensor, sampler: ARSampler) -> Tensor:
+    """Entropies in nats (..., 2) of guided ``logits`` (..., card) at the temperature: of what top-k and top-p keep,
+    which is what ``draw`` draws from, and of all codes. Nothing is uncertain at temperature 0.
+    """
+    if sampler.temperature == 0:
+        return logits.new_zeros(*logits.shape[:-1], 2)
+    ordered, _, keep = ranked(logits, sampler)
+    kept = ordered * keep
+    kept = kept / kept.sum(dim=-1, keepdim=True)
+    return torch.stack([torch.special.entr(p).sum(dim=-1) for p in (kept, ordered)], dim=-1)

@@ -172,6 +172,11 @@ class Paradigm(nn.Module):
         backbone_needs: backbone fields that it needs by nature, e.g. ``{"causal": True}``; they override the study's.
         streams: whether the beginning of a clip can be heard before its end is decided.
         inpaints: whether ``inpaint`` is there.
+
+    Attributes:
+        entropies: None, or a list to which every clip batch that is drawn adds how uncertain the choice of its first
+            codes was: (B, T, 2) nats per frame, of what was drawn from and of all codes (``ar.entropies``). Paradigms
+            over latents add nothing.
     """
 
     name: ClassVar[str]
@@ -200,6 +205,7 @@ class Paradigm(nn.Module):
         self.text_stem = TextStem(text, backbone.d_model, backbone.n_heads, options.text_layers)
         self.backbone = Backbone(self.backbone_config)
         self.control_stem = ControlStem(controls, backbone.d_model) if controls else None
+        self.entropies: list[Tensor] | None = None
         self._held: tuple[Any, Session] | None = None
 
     def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:

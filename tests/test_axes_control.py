@@ -16,6 +16,7 @@ from benchmarks.inpainting import Span, drawn_spans, encode, fill, span_between
 from benchmarks.pipeline import check_controls, load_model
 from benchmarks.study import Study, load_study
 from common.errors import UserError
+from common.files import read_json
 from representations.base import LatentSpec
 from tests.test_runner_fidelity import _own_cache, home, settings
 
@@ -69,6 +70,37 @@ def test_scenarios_and_references_are_scored_by_the_same_code(measured: dict[str
     real, chance = (references["measured"][f"{name} seed 0"].metrics for name in ("real", "shuffled_captions"))
     assert real["chord_iou"].value > chance["chord_iou"].value + 0.3
     assert real["melody_chroma"].value == 1.0
+
+
+def test_what_the_pictures_need_is_kept(measured: dict[str, dict]) -> None:
+    arm = of(measured, "control", "paradigm")
+    prompts, folder = [clip.id for clip in arm["group"].exam.prompts], arm["group"].context.results
+    told = {
+        cell.label: read_json(folder / arm["measured"][cell.title].artefacts["chords"])[prompts[0]]
+        for cell in arm["cells"]
+    }
+    asked = told["all"]["prompt"]
+    assert asked[-1][1] == pytest.approx(1.0)
+    assert told["all"]["given"] == told["chords_majmin only"]["given"] == asked
+    assert told["none"]["given"] is told["melody only"]["given"] is None
+    others = [list(map(list, request.chords)) for request in arm["group"].listener.requests[1:]]
+    assert told["wrong"]["given"] in others
+    assert told["wrong"]["prompt"] == asked
+    spans = next(iter(of(measured, "inpainting", "paradigm")["measured"].values())).artefacts["spans"]
+    group: InpaintingGroup = of(measured, "inpainting", "paradigm")["group"]
+    assert read_json(folder / spans)[prompts[0]] == list(group.spans[0].boundaries)
+
+
+def test_ar_tells_how_uncertain_it_is(home: Path, tmp_path: Path) -> None:
+    cells = [c for c in Control().expand(study("control", home, paradigms=("ar",))) if c.kind == "paradigm"]
+    group = Control().open(cells, Context("s", tmp_path, home / "runs"))
+    made = group.measure(next(cell for cell in cells if cell.label == "none"))
+    steps = (tmp_path / made.artefacts["entropy"]).read_text().splitlines()
+    assert len(steps) == 1 + 25
+    assert steps[0].startswith("step,n,sampled,")
+    assert 0 < made.metrics["entropy_early"].value <= made.metrics["entropy_early_whole"].value <= np.log(16)
+    assert len(made.items) == made.metrics["entropy_early"].n == 4
+    assert "entropy_late" not in made.metrics  # a second has but 25 steps
 
 
 def test_wrong_controls_are_another_prompts(measured: dict[str, dict]) -> None:

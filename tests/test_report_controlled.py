@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from benchmarks.audio import write_audio
+from benchmarks.metrics.entropy import curve_csv, per_clip
 from benchmarks.records import Record, metric
 from benchmarks.report.chapter import StudyRecords
 from benchmarks.report.controlled import control, inpainting
+from benchmarks.report.controlled.lanes import chord_colour, chord_name
 from common.config import config_hash
+from common.files import write_json, write_text
 
 
 def record(system: str, scenario: str | None, value: float, lr: float = 1e-3, created: int = 1) -> Record:
@@ -42,3 +48,66 @@ def test_published_figures_stand_beside(chapter: object, line: str) -> None:
     from benchmarks.report.controlled import published
 
     assert line in published("control" if chapter is control else "inpainting", results)
+
+
+def kept(one: Record, folder: Path, **beside: object) -> Record:
+    """``one`` with a second of noise as the clip of prompt ``p``, and artefacts beside it."""
+    artefacts = {"audio/p": f"audio/{one.id}.wav"}
+    write_audio(folder / artefacts["audio/p"], np.random.default_rng(0).uniform(-0.5, 0.5, 16_000), 16_000)
+    for name, about in beside.items():
+        artefacts[name] = f"{name}/{one.id}.json"
+        write_json(folder / artefacts[name], {"p": about})
+    return dataclasses.replace(one, artefacts=artefacts)
+
+
+def test_chords_are_drawn_where_clips_and_chords_are_kept(tmp_path: Path) -> None:
+    asked, other = [(0.0, 0.5, "C:maj"), (0.5, 1.0, "A:min")], [(0.0, 1.0, "N")]
+    records = [kept(record("real", None, 0.9), tmp_path / "s", chords={"prompt": asked, "given": None, "heard": asked})]
+    for scenario, given in (("all", asked), ("wrong", other)):
+        about = {"prompt": asked, "given": given, "heard": other}
+        records.append(kept(record("ar", scenario, 0.5), tmp_path / "s", chords=about))
+    told = control([StudyRecords("s", tmp_path / "s", records)], tmp_path)
+    assert "(s/figures/lanes.png)" in "".join(told.parts)
+    assert (tmp_path / "s" / "figures" / "lanes.png").stat().st_size > 5_000
+    (tmp_path / "s" / records[0].artefacts["audio/p"]).unlink()  # deleted to save space: no figure, and no error
+    assert "lanes" not in "".join(control([StudyRecords("s", tmp_path / "s", records)], tmp_path).parts)
+
+
+def test_chords_are_named_and_coloured_as_musicians_do() -> None:
+    assert [chord_name(label) for label in ("C:maj", "A:min", "G:7", "Bb:min7", "N")] == ["C", "Am", "G7", "Bbm7", "–"]
+    assert chord_colour("C:maj") != chord_colour("C:min")
+    assert len({chord_colour(f"{root}:maj") for root in "CDEFGAB"}) == 7
+
+
+def test_entropies_are_drawn_and_compared_on_the_same_prompts(tmp_path: Path) -> None:
+    folder, records = tmp_path / "results" / "s", []
+    rng = np.random.default_rng(0)
+    clip_level = rng.normal(0, 1, (8, 1, 1))  # far greater than what the controls change, so that pairing must show
+    for scenario, early in (("all", -0.1), ("none", 0.0)):
+        entropy_BT2 = 5 + clip_level + rng.normal(0, 0.01, (8, 80, 2))
+        entropy_BT2[:, :50] += early
+        one, scores = record("ar", scenario, 0.5), per_clip(entropy_BT2)
+        found = {name: metric(float(values.mean()), n=8) for name, values in scores.items()}
+        artefacts = {"entropy": f"entropy/{one.id}.csv", "items": f"records/{one.id}.csv"}
+        write_text(folder / artefacts["entropy"], curve_csv(entropy_BT2))
+        rows = [
+            ",".join(["item", *scores]),
+            *(f"p{i}," + ",".join(str(v[i]) for v in scores.values()) for i in range(8)),
+        ]
+        write_text(folder / artefacts["items"], "\n".join(rows) + "\n")
+        records.append(dataclasses.replace(one, artefacts=artefacts, metrics={**one.metrics, **found}))
+    published = "paper,source,axis,system,setting,metric,value\nT,figure 9,entropy,AR,all,entropy_late,higher\n"
+    write_text(tmp_path / "results" / "published" / "control.csv", published)
+    text = "\n".join(control([StudyRecords("s", folder, records)], tmp_path).parts)
+    assert "(results/s/figures/entropy.png)" in text
+    assert "- ar, steps 1 to 50:" in text
+    assert "-0.10 [-0.1" in text
+    assert "**lower**." in text
+    assert "**undecided**; published: higher." in text
+
+
+def test_spans_are_marked(tmp_path: Path) -> None:
+    records = [kept(record(name, None, 0.9), tmp_path / "s", spans=(0.25, 0.75)) for name in ("real", "splice")]
+    records.append(kept(record("ar", "x", 0.9), tmp_path / "s", spans=(0.25, 0.75)))
+    text = "".join(inpainting([StudyRecords("s", tmp_path / "s", records)], tmp_path).parts)
+    assert "(s/figures/spans.png)" in text

@@ -4,15 +4,16 @@ The protocol is that of the fidelity axis (prompts, reference set, floors and ce
 papers/002, table 3: a trained arm is given all of a prompt's controls, each alone, none, or, as the floor, all of
 another prompt's (``wrong``). What is asked for is always the prompt's own; what is heard in the clip is compared with
 it (metrics/control.py). ``real`` is what the extractors make of the prompts' own audio, ``codec_*`` of its resynthesis,
-``shuffled_captions`` is chance: the audio of another prompt.
+``shuffled_captions`` is chance: the audio of another prompt. Of paradigms over codes it is also measured how uncertain
+the first code is at every step (metrics/entropy.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from benchmarks.axes.base import Context
+from benchmarks.axes.base import Context, Measurement
 from benchmarks.axes.fidelity import Fidelity, FidelityGroup
 from benchmarks.cells import Cell
 from benchmarks.study import Study
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmarks.axes.scoring import Scored
+    from paradigms.base import Paradigm
 
 VERSION = 1  # to be raised when the protocol or the meaning of a metric changes, which makes all cells new
 
@@ -100,22 +102,75 @@ class ControlGroup(FidelityGroup):
         super().__init__(cells, context)
         self.listener = Listener(self.exam, cells[0].how["extractors"], cells[0].config["evaluation"]["controls"])
         self._tokens: dict[str, Tensor] | None = None
+        self._entropies: list[Tensor] = []
+
+    def measure(self, cell: Cell) -> Measurement:
+        """Make one clip per prompt and score them."""
+        self._entropies = []
+        return super().measure(cell)
+
+    def model(self, cell: Cell) -> Paradigm:
+        """The trained model, which is to tell how uncertain it is."""
+        model = super().model(cell)
+        model.entropies = self._entropies
+        return model
 
     def controls(self, cell: Cell) -> dict[str, Tensor]:
         """The prompts' controls that the cell's scenario gives, or another prompt's."""
-        from benchmarks.systems import another
-
-        order: Any = slice(None)
-        if cell.config["scenario"] == "wrong":
-            order = another(len(self.exam.prompts), cell.seed)
-        tokens = self._all_tokens(cell)
+        tokens, order = self._all_tokens(cell), self._given_by(cell)
         return {name: tokens[name][order] for name in cell.config["given"]}
 
     def score(self, audio_BN: np.ndarray) -> Scored:
-        """Fidelity's scores, and those of the controls."""
-        from benchmarks.axes.scoring import joined, score
+        """Fidelity's scores, those of the controls, and the entropies of what has just been drawn."""
+        from benchmarks.axes.scoring import item_scores, joined, score
+        from benchmarks.metrics.entropy import per_clip
 
-        return joined(score(audio_BN, self.exam), self.listener.score(audio_BN))
+        scored = joined(score(audio_BN, self.exam), self.listener.score(audio_BN))
+        if not self._entropies:
+            return scored
+        return joined(scored, item_scores(per_clip(self._entropy()), self.exam.prompts, {}))
+
+    def beside(self, cell: Cell, audio_BN: np.ndarray) -> dict[str, str]:
+        """The chords of the clips that are kept: of the prompt, given to the model, heard; and entropies by step."""
+        from benchmarks.metrics.entropy import curve_csv
+        from common.files import write_json, write_text
+
+        made, prompts, asked = {}, self.kept(cell), [list(request.chords) for request in self.listener.requests]
+        if prompts:
+            given_by = (
+                self._given_by(cell)
+                if any(name.startswith("chords") for name in cell.config.get("given", ()))
+                else None
+            )
+            told = {
+                prompt: {
+                    "prompt": asked[i],
+                    "given": None if given_by is None else asked[given_by[i]],
+                    "heard": self.listener.chords(audio_BN[i]),
+                }
+                for i, prompt in enumerate(prompts)
+            }
+            made["chords"] = f"chords/{cell.id}.json"
+            write_json(self.context.results / made["chords"], told)
+        if self._entropies:
+            made["entropy"] = f"entropy/{cell.id}.csv"
+            write_text(self.context.results / made["entropy"], curve_csv(self._entropy()))
+        return made
+
+    def _entropy(self) -> np.ndarray:
+        """Of the clips just drawn, (n, T, 2) in nats."""
+        import torch
+
+        return torch.cat(self._entropies).cpu().double().numpy()
+
+    def _given_by(self, cell: Cell) -> np.ndarray:
+        """For each prompt the one whose controls are given, (n,)."""
+        import numpy as np
+
+        from benchmarks.systems import another
+
+        n = len(self.exam.prompts)
+        return another(n, cell.seed) if cell.config["scenario"] == "wrong" else np.arange(n)
 
     def _all_tokens(self, cell: Cell) -> dict[str, Tensor]:
         """(n, T) of every control of the model, over the beginnings of the prompts that are judged."""

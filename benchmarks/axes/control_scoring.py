@@ -56,6 +56,11 @@ class Listener:
         about: dict[str, Any] = {"heard_by": {kind: extract.name for kind, extract in self.hear.items()}}
         return item_scores(columns, self.exam.prompts, about)
 
+    def chords(self, audio_N: np.ndarray) -> control.ChordSpans:
+        """The chords heard in one clip."""
+        heard: control.ChordSpans = self.hear["chords"](audio_N, self.rate)
+        return heard
+
     def _clip(self, i: int, audio_N: np.ndarray) -> dict[str, float]:
         asked, own_N = self.requests[i], self.exam.prompt_audio_BN[i]
         chords, melody = (self.hear[kind](audio_N, self.rate) for kind in ("chords", "melody"))

@@ -93,7 +93,7 @@ class FidelityGroup:
             items=items,
             timing={name: round(value, 4) for name, value in timing.items()},
             training=None if cell.at_updates is None else at_update(self.training, cell.at_updates),
-            artefacts=self._keep(cell, audio_BN),
+            artefacts=self._keep(cell, audio_BN) | self.beside(cell, audio_BN),
             environment={"scoring": basis},
         )
 
@@ -136,6 +136,14 @@ class FidelityGroup:
         """Tokens (n, T) of the temporal controls that a cell is given, by name: none on this axis."""
         return {}
 
+    def beside(self, cell: Cell, audio_BN: np.ndarray) -> dict[str, str]:
+        """Write what the report tells of a cell beside scores and clips; name -> path. On this axis nothing."""
+        return {}
+
+    def kept(self, cell: Cell) -> list[str]:
+        """Names in artefacts of the prompts whose clips a cell keeps, the first of all."""
+        return [clip.id.replace("/", "_") for clip in self.exam.prompts[: cell.how["keep_audio"]]]
+
     def _keep(self, cell: Cell, audio_BN: np.ndarray) -> dict[str, str]:
         """Write the clips of the first prompts; names hold the cell, so that no later measurement replaces them."""
         from benchmarks.audio import kept_format, write_audio
@@ -145,8 +153,7 @@ class FidelityGroup:
         if unheard:
             return {}
         kept: dict[str, str] = {}
-        for clip, audio_N in zip(self.exam.prompts[: cell.how["keep_audio"]], audio_BN):
-            prompt = clip.id.replace("/", "_")
+        for prompt, audio_N in zip(self.kept(cell), audio_BN):
             name = f"audio/{cell.system}-s{cell.seed}-{prompt}-{cell.id[:6]}{kept_format()}"
             write_audio(self.context.results / name, audio_N, self.exam.sample_rate)
             kept[f"audio/{prompt}"] = name

@@ -138,3 +138,14 @@ class InpaintingGroup(FidelityGroup):
         from benchmarks.axes.scoring import joined, score
 
         return joined(score(audio_BN, self.exam), self.span_exam.score(audio_BN))
+
+    def beside(self, cell: Cell, audio_BN: np.ndarray) -> dict[str, str]:
+        """Where the spans of the clips that are kept lie, in seconds."""
+        from common.files import write_json
+
+        prompts = self.kept(cell)
+        if not prompts:
+            return {}
+        name = f"spans/{cell.id}.json"
+        write_json(self.context.results / name, {p: span.boundaries for p, span in zip(prompts, self.spans)})
+        return {"spans": name}

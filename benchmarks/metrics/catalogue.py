@@ -16,12 +16,12 @@ class About:
     """Direction and scope of a family.
 
     Attributes:
-        better: the better end.
+        better: the better end, where there is one.
         scope: ``item``: one score per clip, averaged; ``set``: one score per set, from all its clips together.
         least, most: ends of its range; an interval goes no further.
     """
 
-    better: Literal["higher", "lower"]
+    better: Literal["higher", "lower", "neither"]
     scope: Literal["item", "set"]
     least: float = -math.inf
     most: float = math.inf
@@ -45,6 +45,7 @@ CATALOGUE = {
     "downbeat_f1": About("higher", "item", 0.0, 1.0),
     "melody_chroma": About("higher", "item", 0.0, 1.0),
     "pitch_accuracy": About("higher", "item", 0.0, 1.0),
+    "entropy": About("neither", "item", 0.0),
     "seam": About("lower", "item"),
     "context_similarity": About("higher", "item", -1.0, 1.0),
 }

@@ -29,13 +29,18 @@ class TemplateChords:
     def __call__(self, audio_N: np.ndarray, sample_rate: int) -> tuple[tuple[float, float, str], ...]:
         """Chords as (start, end, Harte label), from 0 to the end of the audio."""
         magnitude_TF = spectrum.magnitudes(audio_N, sample_rate)
-        chroma_TP, bass_TP = (_unit(magnitude_TF @ weights_FP) for weights_FP in _pitch_class_weights())
+        chroma_TP, bass_TP = chroma(magnitude_TF), _unit(magnitude_TF @ _pitch_class_weights()[1])
         chords = len(LABELS) - 1
         alike_TS = chroma_TP @ _templates().T + BASS_WEIGHT * bass_TP[:, np.arange(chords) % 12]
         alike_TS[magnitude_TF.mean(axis=1) < SILENCE] = 0.0
         score_TS = np.pad(alike_TS, ((0, 0), (0, 1)), constant_values=NO_CHORD_SCORE)
         path_T = spectrum.best_path(score_TS, SWITCH_COST)
         return tuple((a, b, LABELS[state]) for a, b, state in spectrum.spans(path_T, len(audio_N) / sample_rate))
+
+
+def chroma(magnitude_TF: np.ndarray) -> np.ndarray:
+    """How strong each pitch class is in ``spectrum.magnitudes``, (T, 12), rows of length 1."""
+    return _unit(magnitude_TF @ _pitch_class_weights()[0])
 
 
 def _unit(x_TP: np.ndarray) -> np.ndarray:

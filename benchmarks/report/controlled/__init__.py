@@ -1,7 +1,8 @@
 """The chapters on control and on inpainting: systems x metrics, what the controls change, published figures beside.
 
 Rows of one table share data, evaluation and training: those of the study's newest record. Seeds of a row are pooled as
-in the chapter on fidelity.
+in the chapter on fidelity. ``lanes`` shows chords over chroma, ``entropy`` how uncertain the first code is, ``spans``
+filled spans.
 """
 
 from __future__ import annotations
@@ -25,19 +26,27 @@ SHOWN = {
     "inpainting": ("fad", "kad", "clap", "seam", "context_similarity"),
 }
 SCENARIOS = ("all", "none", "wrong")
+CAPTIONS = {
+    "lanes": "Chords of one prompt. Above the lanes the chroma of what is heard; lanes: chords of the prompt (what is "
+    "asked for), of the other clip whose controls are given (where they are wrong ones), heard in the prompt's own "
+    "audio, heard in the output.",
+    "entropy": "Entropy of the first codebook's code at each sampling step, after guidance and temperature; mean over "
+    "prompts, for all, none and wrong controls with 95% intervals.",
+    "spans": "Filled spans, between the marks; outside them a system gives back the original, arms through the codec.",
+}
 
 
 def control(studies: Sequence[StudyRecords], home: Path) -> Chapter:
     """Does a clip follow chords, melody and drums given in time?"""
-    return _chapter("Control", "control", studies)
+    return _chapter("Control", "control", studies, home)
 
 
 def inpainting(studies: Sequence[StudyRecords], home: Path) -> Chapter:
     """Are spans of real clips filled so that nobody hears where?"""
-    return _chapter("Inpainting", "inpainting", studies)
+    return _chapter("Inpainting", "inpainting", studies, home)
 
 
-def _chapter(title: str, axis: str, studies: Sequence[StudyRecords]) -> Chapter:
+def _chapter(title: str, axis: str, studies: Sequence[StudyRecords], home: Path) -> Chapter:
     from benchmarks.report.chapter import Chapter
     from common.files import write_text
 
@@ -47,10 +56,31 @@ def _chapter(title: str, axis: str, studies: Sequence[StudyRecords]) -> Chapter:
         sheet, said = table(board, axis), verdicts(board) if axis == "control" else ""
         write_text(study.folder / "table.csv", sheet.csv())
         parts += [f"### {study.name}", f"Command: `{study.records[-1].command}`.", sheet.markdown(), said]
+        parts += shown(board, axis, home)
         summaries[study.name] = "\n\n".join(part for part in (sheet.plain(), said) if part)
     if studies:
         parts.append(published(axis, studies[0].folder.parent))
     return Chapter(title, parts, summaries)
+
+
+def shown(board: Board, axis: str, home: Path) -> list[str]:
+    """Figures of what the records hold, with their captions, and what follows from the entropies."""
+    from benchmarks.report.controlled.entropy import entropy, findings
+    from benchmarks.report.controlled.lanes import lanes
+    from benchmarks.report.controlled.spans import spans
+    from benchmarks.report.drawing import save
+    from benchmarks.report.markup import image
+
+    figures = {}
+    for name, draw in ({"lanes": lanes, "entropy": entropy} if axis == "control" else {"spans": spans}).items():
+        drawn = draw(board)
+        if drawn is not None:
+            figures[name] = save(drawn, board.folder / "figures" / f"{name}.png")
+    parts = [image(figures, name, home, CAPTIONS[name]) for name in figures]
+    if "entropy" in figures:
+        stated = {s["metric"]: s["value"] for s in statements("entropy", board.folder.parent)}
+        parts += [findings(board, stated)]
+    return parts
 
 
 def make_board(study: str, folder: Path, records: Sequence[Record]) -> Board:
@@ -106,11 +136,9 @@ def published(axis: str, results: Path) -> str:
     from benchmarks.report.markup import folded
     from benchmarks.report.table import Table
 
-    path = results / "published" / "control.csv"
-    if not path.is_file():
+    lines = statements(axis, results)
+    if not lines:
         return ""
-    with open(path, newline="", encoding="utf-8") as file:
-        lines = [line for line in csv.DictReader(file) if line["axis"] == axis]
     names = [name for name in CATALOGUE if any(line["metric"] == name for line in lines)]
     stated: dict[tuple[str, str, str], dict[str, str]] = {}
     for line in lines:
@@ -120,6 +148,15 @@ def published(axis: str, results: Path) -> str:
         for (source, system, setting), values in stated.items()
     ]
     return folded("Published figures", Table(["system", "source", *names], body).markdown())
+
+
+def statements(axis: str, results: Path) -> list[dict[str, str]]:
+    """The lines of ``results/published/control.csv`` about ``axis``."""
+    path = results / "published" / "control.csv"
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return [line for line in csv.DictReader(file) if line["axis"] == axis]
 
 
 def _exam(record: Record) -> str:

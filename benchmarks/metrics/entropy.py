@@ -1,0 +1,43 @@
+"""How uncertain an autoregressive model is of its first code, sampling step by sampling step (papers/002 appendix I).
+
+Measured while sampling: the context at each step is what the model itself has drawn. Two distributions are looked at,
+both after guidance and at the temperature: ``sampled`` is what the code is drawn from, after top-k and top-p; ``whole``
+is before them, over all codes. The paper records "the token probability over the first EnCodec codebook stream at every
+sampling step" and does not say which it means.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+
+from benchmarks.statistics import interval
+
+DISTRIBUTIONS = ("sampled", "whole")
+EARLY_STEPS = 50  # papers/002, figure 9: below the baseline in the first 50 steps or so, above it later
+
+
+def per_clip(entropy_BT2: np.ndarray) -> dict[str, np.ndarray]:
+    """Means (B,) in nats over the first ``EARLY_STEPS`` steps and over the rest, NaN where there are none."""
+    early, late = entropy_BT2[:, :EARLY_STEPS], entropy_BT2[:, EARLY_STEPS:]
+    found = {}
+    for i, name in enumerate(DISTRIBUTIONS):
+        suffix = "" if name == "sampled" else f"_{name}"
+        found[f"entropy_early{suffix}"] = early[..., i].mean(axis=1)
+        found[f"entropy_late{suffix}"] = late[..., i].mean(axis=1) if late.shape[1] else np.full(len(late), np.nan)
+    return found
+
+
+def curve_csv(entropy_BT2: np.ndarray) -> str:
+    """CSV with a line per step, counted from 1: n, and the mean over clips with its 95% interval, for both, in nats."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    ends = [f"{name}{end}" for name in DISTRIBUTIONS for end in ("", "_low", "_high")]
+    writer.writerow(["step", "n", *ends])
+    for step, entropy_B2 in enumerate(entropy_BT2.swapaxes(0, 1), start=1):
+        found = [interval(entropy_B2[:, i]) for i in range(len(DISTRIBUTIONS))]
+        numbers = [f"{number:.5g}" for one in found for number in (one.estimate, one.low, one.high)]
+        writer.writerow([step, len(entropy_B2), *numbers])
+    return buffer.getvalue()

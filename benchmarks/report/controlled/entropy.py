@@ -1,0 +1,90 @@
+"""How uncertain the first code is, step by step, with and without controls (papers/002 appendix I, figure 9)."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.metrics.entropy import DISTRIBUTIONS, EARLY_STEPS
+from benchmarks.report.drawing import GREY, canvas
+from benchmarks.report.fidelity.scores import compare_rows, pooled
+from benchmarks.report.fidelity.tables import figure as figure_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+    from benchmarks.records import Record
+    from benchmarks.report.fidelity.board import Board
+
+DRAWN = {"sampled": "what is drawn from (after top-k, top-p)", "whole": "all codes (before top-k, top-p)"}
+MAIN = {"all": "C0", "none": "black", "wrong": "C3"}  # scenarios drawn with their intervals
+
+
+def entropy(board: Board) -> Figure | None:
+    """A row per arm that has codes, a column per distribution; a line per scenario with the interval over prompts."""
+    curves = {row.system: curve for row in board.arms if (curve := _curve(board.folder, row.good))}
+    arms = list(dict.fromkeys(system.partition(", ")[0] for system in curves))
+    if not arms:
+        return None
+    figure, axes = canvas(len(arms), 2, 9, 3 * len(arms))
+    for row, arm in zip(axes, arms):
+        for axis, name in zip(row, DISTRIBUTIONS):
+            for system, curve in curves.items():
+                if system.partition(", ")[0] == arm:
+                    _draw(axis, curve, name, system.partition(", ")[2])
+            axis.axvline(EARLY_STEPS, color=GREY, linewidth=0.8, linestyle=":")
+            axis.set_title(f"{arm}: {DRAWN[name]}", fontsize=9)
+            axis.set_xlabel("sampling step", fontsize=8)
+            axis.grid(alpha=0.3)
+        row[0].set_ylabel("entropy of the first code, nats", fontsize=8)
+        row[0].legend(fontsize=7, frameon=False)
+    return figure
+
+
+def findings(board: Board, stated: dict[str, str]) -> str:
+    """All controls against none, paired on prompts, early and late, beside what is published.
+
+    Args:
+        stated: metric -> ``lower`` or ``higher``, as the paper has it for all controls against none.
+    """
+    lines = []
+    for arm in dict.fromkeys(row.records[0].system for row in board.arms):
+        given, without = board.row(f"{arm}, all"), board.row(f"{arm}, none")
+        for name, when in {"entropy_early": f"steps 1 to {EARLY_STEPS}", "entropy_late": "later steps"}.items():
+            if given is None or without is None or not pooled(board, given, name).n:
+                continue
+            compared = compare_rows(board, given, without, name)
+            if compared is None:
+                continue
+            gap = compared.difference
+            found = "lower" if gap.high < 0 else "higher" if gap.low > 0 else "undecided"
+            published = f"; published: {stated[name]}" if name in stated else ""
+            both = [figure_of(pooled(board, row, name)) for row in (given, without)]
+            change = f"{gap.estimate:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}], **{found}**{published}"
+            lines.append(f"- {arm}, {when}: {both[0]} nats with all controls, {both[1]} without; {change}.")
+    return "\n".join(lines)
+
+
+def _curve(folder: Path, records: list[Record]) -> dict[str, np.ndarray]:
+    """Columns of the curve of the first record that has one."""
+    for record in records:
+        path = folder / record.artefacts.get("entropy", "")
+        if path.is_file():
+            with open(path, newline="", encoding="utf-8") as file:
+                lines = list(csv.DictReader(file))
+            return {name: np.array([float(line[name]) for line in lines]) for name in lines[0]}
+    return {}
+
+
+def _draw(axis: Any, curve: dict[str, np.ndarray], name: str, scenario: str) -> None:
+    steps = curve["step"]
+    main = scenario in MAIN
+    axis.plot(steps, curve[name], color=MAIN.get(scenario), linewidth=1.5 if main else 0.7, label=scenario)
+    if main:
+        axis.fill_between(
+            steps, curve[f"{name}_low"], curve[f"{name}_high"], color=MAIN[scenario], alpha=0.15, linewidth=0
+        )
