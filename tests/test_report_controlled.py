@@ -96,14 +96,15 @@ def test_entropies_are_drawn_and_compared_on_the_same_prompts(tmp_path: Path) ->
         ]
         write_text(folder / artefacts["items"], "\n".join(rows) + "\n")
         records.append(dataclasses.replace(one, artefacts=artefacts, metrics={**one.metrics, **found}))
-    published = "paper,source,axis,system,setting,metric,value\nT,figure 9,entropy,AR,all,entropy_late,higher\n"
-    write_text(tmp_path / "results" / "published" / "control.csv", published)
+    claim = "- {id: T14, paper: tal2025, source: Fig. 9, statement: Conditioning lowers it}\n"
+    write_text(tmp_path / "results" / "published" / "claims.yaml", claim)
     text = "\n".join(control([StudyRecords("s", folder, records)], tmp_path).parts)
     assert "(results/s/figures/entropy.png)" in text
     assert "- ar, steps 1 to 50:" in text
     assert "-0.10 [-0.1" in text
     assert "**lower**." in text
-    assert "**undecided**; published: higher." in text
+    assert "**undecided**." in text
+    assert "- Tal et al. 2025, Fig. 9: conditioning lowers it." in text
 
 
 def test_spans_are_marked(tmp_path: Path) -> None:

@@ -78,8 +78,7 @@ def shown(board: Board, axis: str, home: Path) -> list[str]:
             figures[name] = save(drawn, board.folder / "figures" / f"{name}.png")
     parts = [image(figures, name, home, CAPTIONS[name]) for name in figures]
     if "entropy" in figures:
-        stated = {s["metric"]: s["value"] for s in statements("entropy", board.folder.parent)}
-        parts += [findings(board, stated)]
+        parts.append(findings(board))
     return parts
 
 
@@ -136,9 +135,11 @@ def published(axis: str, results: Path) -> str:
     from benchmarks.report.markup import folded
     from benchmarks.report.table import Table
 
-    lines = statements(axis, results)
-    if not lines:
+    path = results / "published" / "control.csv"
+    if not path.is_file():
         return ""
+    with open(path, newline="", encoding="utf-8") as file:
+        lines = [line for line in csv.DictReader(file) if line["axis"] == axis]
     names = [name for name in CATALOGUE if any(line["metric"] == name for line in lines)]
     stated: dict[tuple[str, str, str], dict[str, str]] = {}
     for line in lines:
@@ -148,15 +149,6 @@ def published(axis: str, results: Path) -> str:
         for (source, system, setting), values in stated.items()
     ]
     return folded("Published figures", Table(["system", "source", *names], body).markdown())
-
-
-def statements(axis: str, results: Path) -> list[dict[str, str]]:
-    """The lines of ``results/published/control.csv`` about ``axis``."""
-    path = results / "published" / "control.csv"
-    if not path.is_file():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return [line for line in csv.DictReader(file) if line["axis"] == axis]
 
 
 def _exam(record: Record) -> str:

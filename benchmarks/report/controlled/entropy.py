@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.metrics.entropy import DISTRIBUTIONS, EARLY_STEPS
+from benchmarks.papers import published
 from benchmarks.report.drawing import GREY, canvas
 from benchmarks.report.fidelity.scores import compare_rows, pooled
 from benchmarks.report.fidelity.tables import figure as figure_of
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from benchmarks.records import Record
     from benchmarks.report.fidelity.board import Board
 
+CLAIM = "T14"  # in results/published/claims.yaml
 DRAWN = {"sampled": "what is drawn from (after top-k, top-p)", "whole": "all codes (before top-k, top-p)"}
 MAIN = {"all": "C0", "none": "black", "wrong": "C3"}  # scenarios drawn with their intervals
 
@@ -45,12 +47,8 @@ def entropy(board: Board) -> Figure | None:
     return figure
 
 
-def findings(board: Board, stated: dict[str, str]) -> str:
-    """All controls against none, paired on prompts, early and late, beside what is published.
-
-    Args:
-        stated: metric -> ``lower`` or ``higher``, as the paper has it for all controls against none.
-    """
+def findings(board: Board) -> str:
+    """All controls against none, paired on prompts, early and late, and what the paper says of it."""
     lines = []
     for arm in dict.fromkeys(row.records[0].system for row in board.arms):
         given, without = board.row(f"{arm}, all"), board.row(f"{arm}, none")
@@ -62,10 +60,14 @@ def findings(board: Board, stated: dict[str, str]) -> str:
                 continue
             gap = compared.difference
             found = "lower" if gap.high < 0 else "higher" if gap.low > 0 else "undecided"
-            published = f"; published: {stated[name]}" if name in stated else ""
             both = [figure_of(pooled(board, row, name)) for row in (given, without)]
-            change = f"{gap.estimate:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}], **{found}**{published}"
+            change = f"{gap.estimate:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}], **{found}**"
             lines.append(f"- {arm}, {when}: {both[0]} nats with all controls, {both[1]} without; {change}.")
+    claim = next((one for one in published.claims(board.folder.parent) if one.id == CLAIM), None)
+    if lines and claim is not None:
+        lines.append(
+            f"- {published.NAMES[claim.paper]}, {claim.source}: {claim.statement[0].lower()}{claim.statement[1:]}."
+        )
     return "\n".join(lines)
 
 
