@@ -12,16 +12,14 @@ import csv
 import dataclasses
 import io
 import itertools
-import os
-import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from common.config import config_hash, from_dict, to_dict
+from common.config import config_hash, from_dict, later, to_dict
 from common.errors import UserError
-from common.files import read_json, write_json, write_text
+from common.files import json_text, read_json, write_new
 
 SCHEMA_VERSION = 1
 Status = Literal["ok", "oom", "timeout", "unsupported", "failed", "throttled"]
@@ -77,6 +75,7 @@ class Record:
     artefacts: dict[str, str] = field(default_factory=dict)
     command: str = ""
     schema_version: int = SCHEMA_VERSION
+    origin: str = later("")
 
     @property
     def stem(self) -> str:
@@ -95,27 +94,43 @@ def save_record(folder: Path, record: Record, items: Sequence[ItemRow] = ()) -> 
     records = folder / "records"
     for attempt in itertools.count(_last_attempt(records, record.id) + 1):
         numbered = dataclasses.replace(record, attempt=attempt)
-        items_path = records / f"{numbered.stem}.items.csv"
-        if items:
-            if not _publish_text(items_path, _csv_text(items)):
+        items_path = records / f"{numbered.stem}.items.csv" if items else None
+        if items_path is not None:
+            if not write_new(items_path, _csv_text(items)):
                 continue
             artefacts = {**record.artefacts, "items": f"records/{items_path.name}"}
             numbered = dataclasses.replace(numbered, artefacts=artefacts)
-        if _publish_json(records / f"{numbered.stem}.json", to_dict(numbered)):
+        published = False
+        try:
+            published = write_new(records / f"{numbered.stem}.json", json_text(to_dict(numbered)))
+        finally:
+            if items_path is not None and not published:
+                items_path.unlink()
+        if published:
             return numbered
     raise AssertionError("unreachable: attempts are endless")
 
 
-def load_records(folder: Path) -> tuple[list[Record], list[str]]:
-    """All records of one study's folder, oldest first, and one line for every file that is not a good record."""
+def load_records(folder: Path, ids: Collection[str] | None = None) -> tuple[list[Record], list[str]]:
+    """Records of one study's folder, oldest first, and one line for every file that is not a good record.
+
+    Args:
+        ids: of the cells whose files to read; None: all.
+    """
     records: list[Record] = []
     problems: list[str] = []
-    for path in sorted((folder / "records").glob("[!.]*.json")):
+    for path in record_paths(folder, ids):
         try:
             records.append(read_record(path))
         except UserError as error:
             problems.append(str(error))
     return sorted(records, key=lambda r: (r.created, r.attempt)), problems
+
+
+def record_paths(folder: Path, ids: Collection[str] | None = None) -> list[Path]:
+    """The files of one study that should be records, of all cells or of those in ``ids``; none is opened."""
+    paths = sorted((folder / "records").glob("[!.]*.json"))
+    return paths if ids is None else [path for path in paths if path.stem.rpartition("-")[0] in ids]
 
 
 def read_record(path: Path) -> Record:
@@ -173,31 +188,6 @@ def metric(value: float | None, **fields: Any) -> Metric:
 def _last_attempt(records: Path, cell_id: str) -> int:
     attempts = [path.name.removeprefix(f"{cell_id}-").split(".")[0] for path in records.glob(f"{cell_id}-*")]
     return max((int(a) for a in attempts if a.isdigit()), default=0)
-
-
-def _publish_json(target: Path, data: Any) -> bool:
-    temporary = target.with_name(f".{uuid.uuid4().hex}.json")
-    write_json(temporary, data)
-    return _publish(temporary, target)
-
-
-def _publish_text(target: Path, text: str) -> bool:
-    temporary = target.with_name(f".{uuid.uuid4().hex}.csv")
-    write_text(temporary, text)
-    return _publish(temporary, target)
-
-
-def _publish(temporary: Path, target: Path) -> bool:
-    """Give a finished file its name unless the name is taken (a hard link, unlike a rename, never overwrites)."""
-    try:
-        os.link(temporary, target)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror}; choose another --results folder") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return True
 
 
 def _csv_text(items: Sequence[ItemRow]) -> str:

@@ -20,9 +20,10 @@ from benchmarks.axes import AXES
 from benchmarks.axes.base import Context, Measurement
 from benchmarks.cells import Cell
 from benchmarks.progress import Progress, say
-from benchmarks.records import GOOD, Record, latest, load_records, save_record
+from benchmarks.records import GOOD, Record, latest, load_records, record_paths, save_record
 from benchmarks.worker import Job, make_record
 from common.config import config_hash, to_dict
+from common.errors import UserError
 from common.files import write_json, write_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,10 +31,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run has to do: cells with a good record already, and the rest in groups."""
+    """What a run has to do: cells with a good record already, and the rest in groups.
+
+    ``problems`` has a line for every file of these cells that cannot be read as a record; they are measured again.
+    """
 
     done: list[Cell]
     groups: list[list[Cell]]
+    problems: list[str] = field(default_factory=list)
 
     @property
     def pending(self) -> list[Cell]:
@@ -47,22 +52,22 @@ class _Running:
     process: subprocess.Popen[bytes]
     status: Path
     log: Path
-    known: set[str]  # stems of the records that existed before
+    known: set[str]  # stems of these cells' records that existed before
     started: float = field(default_factory=time.monotonic)
     oom_kills: int = field(default_factory=lambda: oom_kills())
 
 
 def plan(cells: Sequence[Cell], results: Path) -> Plan:
     """Leave out the cells that have a good record; failed ones are tried again."""
-    held = latest(load_records(results)[0])
-    good = {cell_id for cell_id, record in held.items() if record.status in GOOD}
+    records, problems = load_records(results, {cell.id for cell in cells})
+    good = {cell_id for cell_id, record in latest(records).items() if record.status in GOOD}
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
         if cell.id not in good:
             groups.setdefault(cell.group, []).append(cell)
     # The longest first, so that the last worker does not start a long one alone.
     ordered = sorted(groups.values(), key=lambda group: -max(cell.updates for cell in group))
-    return Plan(done=[cell for cell in cells if cell.id in good], groups=ordered)
+    return Plan(done=[cell for cell in cells if cell.id in good], groups=ordered, problems=problems)
 
 
 def run(
@@ -91,7 +96,7 @@ def run(
             _check_writable(folder)
         AXES.load(axis)().prepare(todo.pending, context)
         _work(todo.groups, _Launcher(axis, context, max(1, jobs), command), progress, timeout_s)
-    held = latest(load_records(context.results)[0])
+    held = latest(load_records(context.results, {cell.id for cell in cells})[0])
     return [held[cell.id] for cell in cells if cell.id in held]
 
 
@@ -131,7 +136,7 @@ class _Launcher:
             "PYTHONPATH": os.pathsep.join(paths),
             **{key: threads for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")},
         }
-        known = {record.stem for record in load_records(self.context.results)[0]}
+        known = {path.stem for path in record_paths(self.context.results, {cell.id for cell in cells})}
         with open(log, "wb") as out:
             process = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.worker", str(folder / f"{name}.json")],
@@ -164,6 +169,9 @@ def _work(groups: list[list[Cell]], launcher: _Launcher, progress: Progress, tim
                     running.remove(worker)
                     progress.finished(worker.cells, _close(worker, launcher, timeout_s if late else None))
             progress.show([worker.status for worker in running])
+    except UserError:  # such as a full disk
+        _stop(running)
+        raise
     except KeyboardInterrupt:
         _stop(running)
         say(
@@ -174,8 +182,8 @@ def _work(groups: list[list[Cell]], launcher: _Launcher, progress: Progress, tim
 
 def _close(worker: _Running, launcher: _Launcher, timeout_s: float | None) -> list[Record]:
     """The group's new records; cells that the worker left without one get a record that says why."""
-    new = [r for r in load_records(launcher.context.results)[0] if r.stem not in worker.known]
-    written = latest(record for record in new if record.id in {cell.id for cell in worker.cells})
+    records = load_records(launcher.context.results, {cell.id for cell in worker.cells})[0]
+    written = latest(record for record in records if record.stem not in worker.known)
     for cell in worker.cells:
         if cell.id not in written:
             lost = make_record(cell, launcher.job([cell], worker.status), _post_mortem(worker, timeout_s))
@@ -190,7 +198,14 @@ def _post_mortem(worker: _Running, timeout_s: float | None) -> Measurement:
     if code == -signal.SIGKILL and oom_kills() > worker.oom_kills:
         return Measurement(status="oom", reason="the kernel killed the worker for memory")
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
-    return Measurement(status="failed", reason=f"the worker {how}; its output is in {worker.log}")
+    why = _last_line(worker.log) if code > 0 else ""
+    return Measurement(status="failed", reason=f"the worker {how}{why}; its output is in {worker.log}")
+
+
+def _last_line(log: Path) -> str:
+    """What a worker said last, as a rule the reason why it ended itself."""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.is_file() else []
+    return f": {lines[-1].strip()[:200]}" if lines else ""
 
 
 def _stop(workers: Sequence[_Running], patience_s: float = 10.0) -> None:

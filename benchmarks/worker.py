@@ -49,6 +49,9 @@ def main(path: str) -> int:
         _run(job, context)
     except KeyboardInterrupt:
         return 130
+    except UserError as error:  # a record cannot be written
+        print(error, file=sys.stderr)
+        return 2
     return 0
 
 

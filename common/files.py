@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import tempfile
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+# What a file system without hard links answers to a request for one.
+NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success fsync and rename it, on any error (Ctrl-C too) remove it.
@@ -24,6 +29,33 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         UserError: the folder cannot be written or the disk is full.
     """
     target = Path(path)
+    with _temporary(target) as temporary:
+        yield temporary
+        _settle(temporary)
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
+
+
+def write_new(path: Path | str, text: str) -> bool:
+    """Write ``text`` to ``path`` atomically, unless the name is taken: then nothing is changed, and False returned.
+
+    Of many writers on a shared folder that want the same name, exactly one gets it.
+
+    Raises:
+        UserError: the folder cannot be written or the disk is full; nothing half-written stays.
+    """
+    target = Path(path)
+    with _temporary(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+        _settle(temporary)
+        new = _name_unless_taken(temporary, target)
+        _sync_folder(target.parent)
+    return new
+
+
+@contextlib.contextmanager
+def _temporary(target: Path) -> Iterator[Path]:
+    """A file to fill, beside ``target``; gone at the end unless renamed. What the system refuses is told in a line."""
     temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -31,16 +63,62 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        os.replace(temporary, target)
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"cannot write {target}: {reason}; free space or choose another folder") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _settle(temporary: Path) -> None:
+    """Have the content on the disk before the name is: after a power cut, a file that is there is whole."""
+    with open(temporary, "rb+") as file:
+        os.fsync(file.fileno())
+    temporary.chmod(0o644)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the name on the disk too, on systems that let a folder be synced."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
+
+
+def _name_unless_taken(temporary: Path, target: Path) -> bool:
+    """Give a finished file its name; a hard link, unlike a rename, never overwrites."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        return os.path.samefile(temporary, target)  # NFS may link twice, when the answer to the first is lost
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        return _rename_unless_taken(temporary, target)
+    return True
+
+
+def _rename_unless_taken(temporary: Path, target: Path) -> bool:
+    """The same where there are no hard links: whoever makes the claim file first has the name.
+
+    The claim stays, so that a writer whose view of a shared folder is old cannot take the name again.
+    """
+    try:
+        os.close(os.open(target.with_name(f".{target.name}.claim"), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+    except FileExistsError:
+        return False
+    if target.exists():
+        return False
+    os.replace(temporary, target)
+    return True
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -51,7 +129,12 @@ def write_text(path: Path | str, text: str) -> None:
 
 def write_json(path: Path | str, data: Any) -> None:
     """Write ``data`` as indented JSON atomically; NaN and infinity are refused, since JSON has none."""
-    write_text(path, json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(path, json_text(data))
+
+
+def json_text(data: Any) -> str:
+    """``data`` as indented JSON, the way all files here are written."""
+    return json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def write_tensors(path: Path | str, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -59,6 +63,82 @@ def test_attempts_are_added_never_overwritten_even_by_racing_writers(tmp_path: P
     assert {r.reason for r in records} == {str(i) for i in range(24)}
     for record in saved:
         assert read_items(tmp_path, record) == [{"item": record.reason}]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from test_records import a_record
+from benchmarks.records import save_record
+folder, name = Path(sys.argv[1]), sys.argv[2]
+print("ready", flush=True)
+sys.stdin.readline()
+for i in range(12):
+    save_record(folder, a_record(seed=i % 3, reason=f"{name}-{i}"), [{"item": f"{name}-{i}"}])
+"""
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_processes_on_a_shared_folder_lose_and_overwrite_nothing(tmp_path: Path, links: bool) -> None:
+    without = "import os\ndef refuse(*_): raise OSError(errno.EPERM, 'no links')\nimport errno\nos.link = refuse\n"
+    code = WRITER if links else without + WRITER
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path), name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])},
+        )
+        for name in "abcd"
+    ]  # fmt: skip
+    assert [writer.stdout.readline() for writer in writers] == ["ready\n"] * 4  # type: ignore[union-attr]
+    for writer in writers:
+        writer.communicate("go\n", timeout=60)
+    assert [writer.returncode for writer in writers] == [0] * 4
+    records, problems = load_records(tmp_path)
+    assert not problems
+    assert {r.reason for r in records} == {f"{name}-{i}" for name in "abcd" for i in range(12)}
+    for seed in range(3):
+        assert sorted(r.attempt for r in records if r.seed == seed) == list(range(1, 17))
+    assert all(read_items(tmp_path, r) == [{"item": r.reason}] for r in records)
+    assert not list((tmp_path / "records").glob(".*.part*"))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of its own, of 16 pages of 4096 bytes."""
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(tmp_path)], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("only root can mount a small disk to fill")
+    yield tmp_path
+    subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize("filled", [0, 1])  # the page that is missing: the scores', or the record's
+def test_a_full_disk_loses_nothing_and_says_so(small_disk: Path, filled: int) -> None:
+    (small_disk / "filler").write_bytes(b"0" * 4096 * filled)
+    rows, saved = [{"item": "x"}], list[Record]()
+
+    def fill() -> None:
+        for seed in range(9):
+            saved.append(save_record(small_disk, a_record(seed), rows))
+
+    with pytest.raises(UserError, match=r"cannot write .*No space left on device; free space or choose another"):
+        fill()
+    records, problems = load_records(small_disk)
+    assert (records, problems) == (saved, [])
+    assert all(read_items(small_disk, record) == rows for record in records)
+    assert {p.name.split(".")[0] for p in (small_disk / "records").iterdir()} == {record.stem for record in records}
+
+
+def test_a_name_that_a_repeated_link_holds_already_is_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = os.link
+
+    def answer_lost(source: Path, target: Path) -> None:
+        link(source, target)
+        raise FileExistsError
+
+    monkeypatch.setattr(os, "link", answer_lost)
+    assert save_record(tmp_path, a_record()).attempt == 1
+    assert len(load_records(tmp_path)[0]) == 1
 
 
 def test_newest_good_record_speaks_for_its_cell(tmp_path: Path) -> None:

@@ -101,6 +101,32 @@ def test_the_whole_job_by_the_command_line(home: Path, capsys: pytest.CaptureFix
     assert "did you mean 'steps'?" in capsys.readouterr().err
 
 
+def test_a_second_study_takes_over_the_cells_it_shares(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results, out = home / "results", ["--work", str(home / "runs"), "--out", str(home / "REPORT.md")]
+    options = [part for setting in settings(home) for part in ("--set", setting)]
+    command = ["run", "smoke", *options, "--results", str(results), *out]
+    assert status([*command, "-p", "fm"]) == 0
+    arm = "arms=[{paradigm: fm, label: flow, sampler: {steps: 4}}]"
+    for setting in ("name=second", arm, "seeds=[0, 1]", "evaluation.references=[real]"):
+        command += ["--set", setting]
+    capsys.readouterr()
+    assert status([*command, "--dry-run"]) == 0
+    assert capsys.readouterr().out.count("in smoke") == 3
+    assert status(command) == 0
+    assert "5 cells, 3 have their records already (3 taken over from study smoke)" in capsys.readouterr().err
+    records = load_records(results / "second")[0]
+    assert {(r.system, r.seed, r.at_updates) for r in records if r.origin} == {
+        ("real", 0, None), ("flow", 0, 1), ("flow", 0, 2),
+    }  # fmt: skip
+    final = next(r for r in records if r.origin and r.at_updates == 2)
+    assert json.loads((results / final.origin).read_text())["system"] == "fm"
+    assert final.artefacts["items"] == f"records/{final.stem}.items.csv"
+    audio = [path for name, path in final.artefacts.items() if name.startswith("audio/")]
+    assert audio
+    assert all(path.startswith("../smoke/") and (results / "second" / path).is_file() for path in audio)
+    assert "| flow |" in (home / "REPORT.md").read_text()
+
+
 def test_a_clip_depends_on_its_seed_and_prompt_not_on_its_batch(home: Path) -> None:
     from benchmarks.trained import train_system
 

@@ -77,6 +77,7 @@ def run(
     from benchmarks.axes.base import Context
     from benchmarks.runner import plan
     from benchmarks.runner import run as run_cells
+    from benchmarks.sharing import found_elsewhere, take_over
     from benchmarks.sweep import expand
 
     shortcuts = {
@@ -87,11 +88,13 @@ def run(
     measured = AXES.load(chosen.axis)()
     cells = expand(chosen)
     context = Context(chosen.name, results / chosen.name, work)
-    todo = plan(cells, context.results)
-    _announce(chosen, todo)
     if dry_run:
-        _print_cells(cells, todo, *measured.estimate(cells, results))
+        todo, shared = plan(cells, context.results), found_elsewhere(cells, chosen.axis, context.results)
+        _announce(chosen, todo)
+        _print_cells(cells, todo, {i: study for i, (study, _) in shared.items()}, *measured.estimate(cells, results))
         return 0
+    taken = take_over(cells, chosen.axis, context.results)
+    _announce(chosen, plan(cells, context.results), taken)
     command = shlex.join(["bench", *sys.argv[1:]])
     minutes = timeout if timeout > 0 else chosen.timeout
     records = run_cells(
@@ -142,27 +145,33 @@ def chosen_study(
     return dataclasses.replace(study, jobs=max(1, study.jobs))
 
 
-def _announce(study: Study, todo: Plan) -> None:
+def _announce(study: Study, todo: Plan, taken: Mapping[str, int] = MappingProxyType({})) -> None:
     from benchmarks.progress import say
 
     total = len(todo.done) + len(todo.pending)
     held = f", {len(todo.done)} have their records already" if todo.done else ""
-    say(f"study {study.name} ({study.axis}): {total} cells{held}")
+    shared = ", ".join(f"{n} taken over from study {other}" for other, n in taken.items())
+    say(f"study {study.name} ({study.axis}): {total} cells{held}" + (f" ({shared})" if shared else ""))
+    for problem in todo.problems:
+        say(f"left out: {problem}")
 
 
-def _print_cells(cells: Sequence[Cell], todo: Plan, estimates: Mapping[str, Estimate], basis: str) -> None:
+def _print_cells(
+    cells: Sequence[Cell], todo: Plan, shared: Mapping[str, str], estimates: Mapping[str, Estimate], basis: str
+) -> None:
+    """``shared``: cell id -> the study whose record will be taken over."""
     from benchmarks.console import duration, size, table
 
-    done = {cell.id for cell in todo.done}
+    states = {cell.id: "done" for cell in todo.done} | {cell_id: f"in {study}" for cell_id, study in shared.items()}
     rows = [
         [
             c.id, c.system, c.label, c.seed, "" if c.at_updates is None else c.at_updates,
-            duration(estimates[c.id].seconds), size(estimates[c.id].bytes), "done" if c.id in done else "to do",
+            duration(estimates[c.id].seconds), size(estimates[c.id].bytes), states.get(c.id, "to do"),
         ]
         for c in cells
     ]  # fmt: skip
     print(table(["cell", "system", "setting", "seed", "updates", "time", "memory", "state"], rows))
-    left = [estimates[c.id].seconds for c in todo.pending]
+    left = [estimates[c.id].seconds for c in cells if c.id not in states]
     known = [seconds for seconds in left if seconds is not None]
     unknown = f", and {len(left) - len(known)} of unknown length" if len(known) < len(left) else ""
     print(f"\nTo do: {len(left)} cells, about {duration(sum(known))} of worker time{unknown}. {basis}")
