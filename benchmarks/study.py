@@ -61,7 +61,7 @@ class EvaluationChoice:
     """How cells are judged: the same ``prompts`` captions of ``split`` for every arm, and the reference rows.
 
     ``batch`` is how many clips are generated at once (no result depends on it); ``keep_audio`` how many fixed prompts
-    leave their audio beside the records.
+    leave their audio beside the records; ``snapshots`` whether those of the training are measured too.
     """
 
     prompts: int = 64
@@ -77,6 +77,7 @@ class EvaluationChoice:
     )
     batch: int = 16
     keep_audio: int = 4
+    snapshots: bool = True
 
 
 @dataclass(frozen=True)

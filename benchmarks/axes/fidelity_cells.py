@@ -119,7 +119,7 @@ def _arm(
     config, train = trained_config(arm, seed, study, latent, shared), study.train
     if seed != study.seeds[0]:
         how = {**how, "keep_audio": 0}  # one training run of each arm to listen to is enough
-    updates = sorted({*train.snapshots, train.updates})
+    updates = sorted({*(train.snapshots if study.evaluation.snapshots else ()), train.updates})
     return [
         Cell(
             "fidelity",

@@ -14,6 +14,10 @@ def report(
     ] = [],  # noqa: B006
     results: Annotated[Path, typer.Option(help="Where the records are.")] = Path("results"),
     out: Annotated[Path, typer.Option(help="The Markdown file to write.")] = Path("REPORT.md"),
+    paper: Annotated[
+        list[str],
+        typer.Option("--paper", help="Only the page of this paper (tal2025 ...), or of all: results/papers/."),
+    ] = [],  # noqa: B006
 ) -> None:
     """Write the report again, with its tables (CSV beside) and figures.
 
@@ -21,7 +25,15 @@ def report(
     Examples:
       bench report
       bench report quickstart small_cpu --out REPORT.md
+      bench report --paper tal2025
+      bench report --paper all
     """
+    if paper:
+        from benchmarks.papers.report import told, write_papers
+
+        for page in write_papers([] if "all" in paper else paper, results):
+            print(f"{page.file}: {told(page)}")
+        return
     from benchmarks.report import write_report
 
     print(write_report(results, list(studies), out))

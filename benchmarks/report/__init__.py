@@ -2,7 +2,8 @@
 
 Every axis has its chapter (``chapter``: what one is, and their registry), in a folder of its own: ``fidelity``,
 ``latency``. They share ``table`` (one table as Markdown, plain text, CSV and LaTeX), ``markup`` (links, images) and
-``drawing`` (the style of figures). ``readme`` keeps the tables inside README.md.
+``drawing`` (the style of figures). ``readme`` keeps the tables inside README.md. What papers state, and ours beside it,
+comes last (``benchmarks.papers``).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ def write_report(results: Path, studies: Sequence[str], out: Path) -> str:
     Raises:
         UserError: no records, or no study of that name.
     """
+    from benchmarks.papers import report as papers
     from benchmarks.report.chapter import CHAPTERS
     from benchmarks.report.readme import refresh
     from common.files import write_text
@@ -35,7 +37,7 @@ def write_report(results: Path, studies: Sequence[str], out: Path) -> str:
     chapters: list[Chapter] = [CHAPTERS.load(axis)(held[axis], home) for axis in CHAPTERS.names() if axis in held]
     if not chapters:
         return f"No chapter tells of these records; {out} is not written."
-    write_text(out, _document(chapters))
+    write_text(out, _document([*chapters, *papers.chapters(results, home)]))
     for chapter in chapters:
         for name, text in chapter.readme.items():
             refresh(home / "README.md", name, text)

@@ -1,0 +1,68 @@
+"""All papers' pages, and what REPORT.md shows of them: the main tables, folded, and links."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.papers import published
+from benchmarks.papers.chosen import Library
+from benchmarks.papers.pages import Page, make_page, section, write_page
+from benchmarks.papers.sheets import names
+from benchmarks.report.markup import folded, link
+
+if TYPE_CHECKING:
+    from benchmarks.report.chapter import Chapter
+
+TITLE = "The papers again"
+
+
+def write_papers(
+    keys: Sequence[str], results: Path, library: Library | None = None, figures: bool = True
+) -> list[Page]:
+    """Write the pages of these papers (none: all), with their tables and figures.
+
+    Raises:
+        UserError: an unknown paper, or no published data.
+    """
+    from benchmarks.progress import say
+
+    library = library or Library(results)
+    pages = [make_page(key, results, library, figures) for key in dict.fromkeys(keys or names())]
+    for page in pages:
+        write_page(page, results)
+    for problem in dict.fromkeys(library.problems):
+        say(f"left out: {problem}")
+    return pages
+
+
+def chapters(results: Path, home: Path) -> list[Chapter]:
+    """The chapter of REPORT.md on the papers; none where the results folder has no published data."""
+    from benchmarks.report.chapter import Chapter
+
+    if not published.results(results):
+        return []
+    pages = write_papers([], results)
+    return [Chapter(TITLE, _parts(pages, home), {})]
+
+
+def _parts(pages: Sequence[Page], home: Path) -> list[str]:
+    parts = [f"## {TITLE}", "Tables and figures of four papers, the published number beside ours."]
+    for page in pages:
+        name = published.NAMES[page.paper.key]
+        parts.append(f"### {name}: {page.paper.title}")
+        parts.append(f"All of it: {link(page.file.name, page.file, home)}. {told(page)}")
+        for part in page.parts:
+            if part.sheet.main:
+                title, *rest = section(page, part, home)
+                parts.append(folded(title.lstrip("# "), "\n\n".join(rest)))
+    return parts
+
+
+def told(page: Page) -> str:
+    """How much of a paper has numbers of ours."""
+    answered = [p.sheet.name for p in page.parts if p.panels or (p.filled and p.filled.records)]
+    empty = [p.sheet.name for p in page.parts if p.sheet.name not in answered]
+    text = f"With numbers of ours: {', '.join(answered) or 'none yet'}."
+    return text + (f" Without: {', '.join(empty)}." if empty else "")
