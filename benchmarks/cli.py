@@ -16,6 +16,7 @@ import typer
 from benchmarks.commands import (
     codec,
     compare,
+    data,
     doctor,
     evaluator,
     evaluators,
@@ -60,6 +61,7 @@ app.command("models")(models.models)
 app.command("list")(listing.list_)
 app.command("doctor")(doctor.doctor)
 app.add_typer(codec.app, name="codec")
+app.add_typer(data.app, name="data")
 app.add_typer(evaluator.app, name="evaluator")
 app.add_typer(evaluators.app, name="evaluators")
 

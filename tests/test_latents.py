@@ -13,9 +13,13 @@ import torch
 from torch import Tensor
 
 from common.errors import UserError
+from corpora import Corpus
 from representations.base import LatentSpec, Representation
 from representations.codec import BuiltinCodec, CodecConfig
-from representations.latents import encode_corpus, latent_stats
+from representations.latent_stats import latent_stats
+from representations.latents import encode_corpus
+
+SPLITS = ("train", "valid")
 
 
 @dataclass(frozen=True)
@@ -28,17 +32,11 @@ class NoiseClip:
         return (0.1 * rng.standard_normal(round(self.seconds * sample_rate))).astype(np.float32)
 
 
-class NoiseCorpus:
-    """Duck-typed corpus: 5 train clips of two lengths, 2 valid, no test."""
-
-    name = "noise"
-
-    def __init__(self, fingerprint: str = "f0") -> None:
-        self.fingerprint = fingerprint
-
-    def clips(self, split: str) -> list[NoiseClip]:
-        lengths = {"train": (0.4, 0.4, 0.8, 0.4, 0.41), "valid": (0.4, 0.4), "test": ()}[split]
-        return [NoiseClip(f"{split}{index}", seconds) for index, seconds in enumerate(lengths)]
+def noise_corpus(fingerprint: str = "f0") -> Corpus:
+    """5 train clips of two lengths, 2 valid, no test."""
+    lengths = {"train": (0.4, 0.4, 0.8, 0.4, 0.41), "valid": (0.4, 0.4), "test": ()}
+    clips = {split: [NoiseClip(f"{split}{i}", s) for i, s in enumerate(sizes)] for split, sizes in lengths.items()}
+    return Corpus("noise", fingerprint, clips)  # type: ignore[arg-type]
 
 
 class CountingCodec(BuiltinCodec):
@@ -72,7 +70,7 @@ def same(a: list[Tensor] | None, b: list[Tensor] | None) -> bool:
 
 
 def test_latents_are_those_of_each_clip_alone(codec: CountingCodec) -> None:
-    train = encode_corpus(NoiseCorpus(), codec, progress=False).split("train")
+    train = encode_corpus(noise_corpus(), codec, SPLITS, progress=False).split("train")
     assert [len(z_TD) for z_TD in train.z] == [10, 10, 20, 10, 10]
     for clip, z_TD, codes_KT in zip(train.clips, train.z, train.codes or []):
         alone_BTD = codec.encode(torch.from_numpy(clip.audio(16000))[None])
@@ -83,47 +81,45 @@ def test_latents_are_those_of_each_clip_alone(codec: CountingCodec) -> None:
 
 
 def test_a_second_call_reads_the_cache_and_gives_the_same(codec: CountingCodec) -> None:
-    first = encode_corpus(NoiseCorpus(), codec, progress=False)
+    first = encode_corpus(noise_corpus(), codec, SPLITS, progress=False)
     calls = codec.calls
-    second = encode_corpus(NoiseCorpus(), codec, progress=False)
+    second = encode_corpus(noise_corpus(), codec, SPLITS, progress=False)
     assert codec.calls == calls
     assert second.spec == first.spec
-    for split in ("train", "valid", "test"):
+    for split in ("train", "valid"):
         assert same(first.split(split).z, second.split(split).z)
         assert same(first.split(split).codes, second.split(split).codes)
 
 
-def test_other_content_other_weights_and_other_counts_are_encoded_anew(codec: CountingCodec) -> None:
-    def encodes(corpus: NoiseCorpus, **options: dict[str, int]) -> bool:
+def test_other_content_and_other_weights_are_encoded_anew(codec: CountingCodec) -> None:
+    def encodes(corpus: Corpus) -> bool:
         before = codec.calls
-        encode_corpus(corpus, codec, ("train",), progress=False, **options)
+        encode_corpus(corpus, codec, ("train",), progress=False)
         return codec.calls > before
 
-    assert encodes(NoiseCorpus())
-    assert not encodes(NoiseCorpus())
-    assert encodes(NoiseCorpus("f1"))
-    assert encodes(NoiseCorpus(), max_clips={"train": 3})
+    assert encodes(noise_corpus())
+    assert not encodes(noise_corpus())
+    assert encodes(noise_corpus("f1"))
     with torch.no_grad():
         codec.encoder.leave.bias += 0.5
     codec.refresh_fingerprint()
-    assert encodes(NoiseCorpus())
+    assert encodes(noise_corpus())
 
 
-@pytest.mark.parametrize("damage", ["truncate", "flip", "no manifest", "broken manifest"])
+@pytest.mark.parametrize("damage", ["truncate", "flip", "no facts", "broken facts"])
 def test_a_damaged_cache_is_made_anew(codec: CountingCodec, cache: Path, damage: str) -> None:
-    first = encode_corpus(NoiseCorpus(), codec, ("train",), progress=False)
-    (data,), (manifest,) = cache.glob("*/train-5.safetensors"), cache.glob("*/train-5.json")
+    first = encode_corpus(noise_corpus(), codec, ("train",), progress=False)
+    (data,), (facts,) = cache.glob("*/train-00000.safetensors"), cache.glob("*/train-00000.json")
     content = data.read_bytes()
-    if damage == "truncate":
-        data.write_bytes(content[:-40])
-    elif damage == "flip":
-        data.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    elif damage == "no manifest":
-        manifest.unlink()
+    if damage in ("truncate", "flip"):
+        data.unlink()  # what ``first`` has mapped stays
+        data.write_bytes(content[:-40] if damage == "truncate" else content[:-1] + bytes([content[-1] ^ 1]))
+    elif damage == "no facts":
+        facts.unlink()
     else:
-        manifest.write_text('{"clips": ')
+        facts.write_text('{"ids": ')
     calls = codec.calls
-    second = encode_corpus(NoiseCorpus(), codec, ("train",), progress=False)
+    second = encode_corpus(noise_corpus(), codec, ("train",), progress=False)
     assert codec.calls > calls
     assert same(first.split("train").z, second.split("train").z)
     assert data.read_bytes() == content
@@ -139,8 +135,8 @@ def test_normalisation_by_hand(codec: CountingCodec) -> None:
     assert stats.std_paper == pytest.approx(3 * math.sqrt(2) / 4)
     assert stats.std_global == pytest.approx(math.sqrt(sum((v - mean) ** 2 for v in values) / 7))
 
-    paper = encode_corpus(NoiseCorpus(), codec, progress=False)
-    both = encode_corpus(NoiseCorpus(), codec, progress=False, normalisation="global")
+    paper = encode_corpus(noise_corpus(), codec, SPLITS, progress=False)
+    both = encode_corpus(noise_corpus(), codec, SPLITS, progress=False, normalisation="global")
     assert (paper.spec.std, paper.spec.normalisation) == (paper.stats.std_paper, "paper")
     assert (both.spec.std, both.spec.normalisation) == (both.stats.std_global, "global")
     normalised = torch.cat([both.spec.normalise(z_TD) for z_TD in both.split("train").z])
@@ -162,7 +158,7 @@ class Averages(Representation):
 
 
 def test_without_codebooks_there_are_no_codes() -> None:
-    store = encode_corpus(NoiseCorpus(), Averages(), ("valid",), progress=False)
+    store = encode_corpus(noise_corpus(), Averages(), ("valid",), progress=False)
     assert store.split("valid").codes is None
     assert [z_TD.shape for z_TD in store.split("valid").z] == [(10, 1), (10, 1)]
     with pytest.raises(UserError, match="'test' was not encoded"):

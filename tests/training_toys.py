@@ -114,14 +114,15 @@ class ToySplit:
     count: int = 10
     controlled: bool = False
     clips: list[ToyClip] = field(init=False)
+    frames: list[int] = field(init=False)
     z: list[Tensor] = field(init=False)
     codes: list[Tensor] = field(init=False)
     controls: dict[str, list[Tensor]] = field(init=False)
 
     def __post_init__(self) -> None:
         self.clips = [ToyClip(f"clip{i}", f"{i} " * (1 + i % 3)) for i in range(self.count)]
-        lengths = [8 + i % 7 for i in range(self.count)]
-        frames = [torch.arange(n) for n in lengths]
+        self.frames = [8 + i % 7 for i in range(self.count)]
+        frames = [torch.arange(n) for n in self.frames]
         self.z = [torch.stack([torch.full_like(t, i), t, t.sin()], dim=1).float() for i, t in enumerate(frames)]
         self.codes = [torch.stack([t % 7, torch.full_like(t, i % 7)]).to(torch.int16) for i, t in enumerate(frames)]
         self.controls = (

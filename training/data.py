@@ -67,7 +67,7 @@ class BatchStream:
     """
 
     def __init__(self, split: EncodedSplit, latent: LatentSpec, text: TextEncoder, spec: TrainSpec) -> None:
-        lengths = [len(z) for z in split.z]
+        lengths = split.frames
         self._split, self._lengths, self._latent, self.spec = split, lengths, latent, spec
         self.frames = latent.frames(spec.seconds)
         self._kept = [i for i, length in enumerate(lengths) if length >= self.frames]

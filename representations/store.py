@@ -1,0 +1,114 @@
+"""Where a corpus' latents lie: one folder per corpus, representation and number format, in shards, with a manifest.
+
+    latents/<corpus>-<key>/
+        manifest.json                      of what, and every complete split (store_manifest.py)
+        train-00000.safetensors            z_MD (M frames, D channels), codes_KM (K codebooks) of 640 clips
+        train-00000.json                   facts of that file (shards.py)
+        train-00000.melody-<key>.safetensors   tokens_M of one control of the same clips, with facts of its own
+
+A shard is ``clips_per_shard`` consecutive clips of a split. The default is a multiple of what the encoder takes at
+once, so that a small corpus gives the same numbers as in one piece.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from common.config import config_hash
+from common.errors import UserError, did_you_mean
+from common.files import cache_dir
+from corpora import Clip, Corpus
+from representations.base import LatentSpec, Representation
+from representations.shards import Shard
+
+FORMAT = 2  # of the store; part of its key
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+CLIPS_PER_SHARD = 640  # whole batches of the encoder (encoding.py) and of the drums' (control_cache.py)
+SHARD_BYTES = 2**28  # longer clips come fewer to a shard
+FEWEST_CLIPS = 10
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The store of one corpus in one representation: which file holds which clips.
+
+    Attributes:
+        dtype: of the stored latents; models always compute on them in float32.
+    """
+
+    corpus: Corpus
+    spec: LatentSpec
+    fingerprint: str
+    dtype: str
+    folder: Path
+    clips_per_shard: int
+
+    @property
+    def manifest(self) -> Path:
+        """The summary."""
+        return self.folder / "manifest.json"
+
+    def clips(self, split: str) -> list[Clip]:
+        """The clips of ``split``; none where the corpus has none."""
+        return list(self.corpus.clips_by_split.get(split, ()))
+
+    def shards(self, split: str) -> list[Shard]:
+        """The shards of ``split`` in the clips' order."""
+        clips, size = self.clips(split), self.clips_per_shard
+        starts = range(0, len(clips), size)
+        return [
+            Shard(self.folder / f"{split}-{i:05d}.safetensors", clips[start : start + size])
+            for i, start in enumerate(starts)
+        ]
+
+
+def layout_of(
+    corpus: Corpus, representation: Representation, dtype: str = "float32", clips_per_shard: int | None = None
+) -> Layout:
+    """The store's layout; one that is there keeps the size of its shards.
+
+    Args:
+        clips_per_shard: None: as the store has it; a new one: by ``CLIPS_PER_SHARD`` and ``SHARD_BYTES``.
+
+    Raises:
+        UserError: an unknown ``dtype``, a manifest of something else, or shards of another size than asked for.
+    """
+    if dtype not in DTYPES:
+        raise UserError(f"latents of {dtype!r}{did_you_mean(dtype, list(DTYPES))}; known: {', '.join(DTYPES)}")
+    if clips_per_shard is not None and clips_per_shard < 1:
+        raise UserError(f"{clips_per_shard} clips per shard asked for; ask for at least 1")
+    from representations.store_manifest import decided
+
+    key = [FORMAT, corpus.fingerprint, representation.fingerprint, *([dtype] if dtype != "float32" else [])]
+    folder = cache_dir("latents", f"{corpus.name}-{config_hash(key)}")
+    spec = representation.spec
+    layout = Layout(corpus, spec, representation.fingerprint, dtype, folder, clips_per_shard or _fitting(corpus, spec))
+    kept = decided(layout)
+    if kept and clips_per_shard not in (None, kept):
+        raise UserError(
+            f"{folder}: its shards have {kept} clips, not {clips_per_shard}; leave out --clips-per-shard, "
+            "or delete the folder to encode everything again"
+        )
+    return dataclasses.replace(layout, clips_per_shard=kept or layout.clips_per_shard)
+
+
+def _fitting(corpus: Corpus, spec: LatentSpec) -> int:
+    clips = next((clips for clips in corpus.clips_by_split.values() if clips), [])
+    return clips_that_fit(spec, sum(clip.seconds for clip in clips) / max(len(clips), 1))
+
+
+def clips_that_fit(spec: LatentSpec, seconds: float) -> int:
+    """The largest halving of ``CLIPS_PER_SHARD`` whose clips of ``seconds`` stay below ``SHARD_BYTES``."""
+    count = CLIPS_PER_SHARD
+    while count > FEWEST_CLIPS and count * clip_bytes(spec, seconds) > SHARD_BYTES:
+        count //= 2
+    return count
+
+
+def clip_bytes(spec: LatentSpec, seconds: float, dtype: str = "float32") -> float:
+    """Stored bytes of a clip: latents, and codes of two bytes each."""
+    return seconds * spec.frame_rate_hz * (spec.dim * DTYPES[dtype].itemsize + 2 * spec.codebooks)
