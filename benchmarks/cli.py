@@ -14,6 +14,7 @@ from types import FrameType
 import typer
 
 from benchmarks.commands import (
+    check,
     codec,
     compare,
     data,
@@ -40,6 +41,7 @@ First steps:
   bench run --paradigm fm --axis fidelity   one paradigm only
   bench report                              write the report again, from the records alone
   bench score --reference A --generated B   judge any two folders of audio
+  bench check mypkg.mine:MyParadigm         hold a new paradigm against the conformance suite
 """
 
 app = typer.Typer(
@@ -57,6 +59,7 @@ app.command("sample")(sample.sample)
 app.command("inpaint")(inpaint.inpaint)
 app.command("score")(score.score)
 app.command("compare")(compare.compare)
+app.command("check")(check.check)
 app.command("models")(models.models)
 app.command("list")(listing.list_)
 app.command("doctor")(doctor.doctor)

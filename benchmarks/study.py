@@ -34,8 +34,8 @@ class ArmChoice:
 
     @property
     def name(self) -> str:
-        """The label in tables and file names."""
-        return self.label or self.paradigm
+        """The label in tables and file names; of ``package.module:Class`` the class."""
+        return self.label or self.paradigm.rpartition(":")[2]
 
 
 @dataclass(frozen=True)

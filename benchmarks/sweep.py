@@ -113,7 +113,7 @@ def _arm_places(study: Study, key: str) -> list[tuple[int, list[str]]]:
 def _settings_class(arm: ArmChoice, what: str) -> type[Any]:
     import paradigms
 
-    paradigm = paradigms.REGISTRY.load(arm.paradigm)
+    paradigm = paradigms.find(arm.paradigm)
     chosen: type[Any] = paradigm.sampler_class if what == "sampler" else paradigm.options_class
     return chosen
 

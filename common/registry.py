@@ -32,6 +32,10 @@ class Registry:
         """All short names, the built-in ones first, then installed plugins."""
         return list(self._targets())
 
+    def target(self, name: str) -> str | None:
+        """The ``"module:attribute"`` that a short name stands for; None for a name that nobody registered."""
+        return self._targets().get(name)
+
     def load(self, name: str) -> Any:
         """Import and return the object called ``name`` (or at ``package.module:attribute``).
 
@@ -47,8 +51,12 @@ class Registry:
         module_name, _, attribute = target.partition(":")
         try:
             return getattr(importlib.import_module(module_name), attribute)
-        except (ImportError, AttributeError) as error:
-            raise UserError(f"cannot load {self.kind} {name!r} from {target!r}: {error}") from error
+        except ModuleNotFoundError as error:
+            mend = "install its package (pip install -e FOLDER) or put its folder on PYTHONPATH"
+            raise UserError(f"cannot load {self.kind} {name!r} from {target!r}: {error}; {mend}") from error
+        except Exception as error:  # the module is somebody's own code, which may go wrong in any way
+            told = f"{type(error).__name__}: {error}"
+            raise UserError(f"cannot load {self.kind} {name!r} from {target!r}: {told}; mend that module") from error
 
     def _targets(self) -> dict[str, str]:
         plugins = _plugins(f"paradigm_bench.{self.kind}")

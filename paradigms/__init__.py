@@ -40,6 +40,20 @@ def names() -> list[str]:
     return REGISTRY.names()
 
 
+def find(name: str) -> type[Paradigm]:
+    """The class called ``name``: a short name, or ``package.module:Class``.
+
+    Raises:
+        UserError: nobody is called so, its module cannot be imported, or it is no paradigm.
+    """
+    from paradigms.base import Paradigm
+
+    cls = REGISTRY.load(name)
+    if not (isinstance(cls, type) and issubclass(cls, Paradigm) and cls is not Paradigm):
+        raise UserError(f"{name!r} is no paradigm; name a class that inherits from paradigms.base.Paradigm")
+    return cls
+
+
 def build(
     name: str,
     options: Mapping[str, Any],
@@ -53,8 +67,14 @@ def build(
     Raises:
         UserError: an unknown name or option, or a latent that the paradigm cannot model.
     """
-    cls = REGISTRY.load(name)
+    cls = find(name)
     return cls(from_dict(cls.options_class, options, f"{name} options"), backbone, latent, text, controls)
+
+
+def reference(cls: type[Paradigm]) -> str:
+    """What ``build`` and ``load`` find ``cls`` by: its name where that is registered for it, else its module."""
+    target = f"{cls.__module__}:{cls.__qualname__}"
+    return cls.name if REGISTRY.target(cls.name) == target else target
 
 
 def save(model: Paradigm, folder: Path | str) -> None:
@@ -64,7 +84,7 @@ def save(model: Paradigm, folder: Path | str) -> None:
     write_json(
         folder / "model.json",
         {
-            "paradigm": model.name,
+            "paradigm": reference(type(model)),
             "options": to_dict(model.options),
             "backbone": to_dict(model.backbone_config),
             "latent": to_dict(model.latent),

@@ -29,6 +29,7 @@ from paradigms.controls import WITHHELD
 from paradigms.delay import columns, delay, pattern_mask, undelay
 from paradigms.guidance import Guided, guide
 from paradigms.session import Session
+from paradigms.trial import ByHeart, Trial
 from representations.base import LatentSpec
 from representations.controls import ControlSpec
 from representations.text import TextSpec
@@ -73,6 +74,11 @@ class AR(Paradigm):
     backbone_needs = {"causal": True, "time": "none"}  # noqa: RUF012
     streams = True
     inpaints = True
+    trial = Trial(
+        sampler={"top_k": 0, "guidance": 2.0},
+        filling={"fill_middle": True},
+        by_heart=ByHeart(updates=80, copies=1, sampler={"temperature": 0.0}),
+    )
     options: AROptions
 
     def __init__(

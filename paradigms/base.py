@@ -23,6 +23,7 @@ from common.errors import UserError
 from common.seeds import ItemRNG
 from paradigms.controls import WITHHELD, ControlStem
 from paradigms.session import Session
+from paradigms.trial import Trial
 from representations.base import LatentSpec
 from representations.controls import ControlSpec
 from representations.text import TextSpec
@@ -172,6 +173,7 @@ class Paradigm(nn.Module):
         backbone_needs: backbone fields that it needs by nature, e.g. ``{"causal": True}``; they override the study's.
         streams: whether the beginning of a clip can be heard before its end is decided.
         inpaints: whether ``inpaint`` is there.
+        trial: small settings under which ``bench check`` tries it.
 
     Attributes:
         entropies: None, or a list to which every clip batch that is drawn adds how uncertain the choice of its first
@@ -186,6 +188,7 @@ class Paradigm(nn.Module):
     backbone_needs: ClassVar[Mapping[str, Any]] = {}
     streams: ClassVar[bool] = False
     inpaints: ClassVar[bool] = False
+    trial: ClassVar[Trial] = Trial()
 
     def __init__(
         self,
@@ -224,9 +227,10 @@ class Paradigm(nn.Module):
     def stream(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG, chunk: int) -> Iterator[Tensor]:
         """The clip that ``generate`` draws, in parts of ``chunk`` frames, each as soon as it stands.
 
-        Paradigms with ``streams`` only.
+        Raises:
+            UserError: this paradigm does not stream.
         """
-        raise NotImplementedError
+        raise UserError(f"paradigm {self.name!r} does not stream; write generate, or stream and streams = True")
 
     def inpaint(self, target: Tensor, known_BT: Tensor, conditions: Conditions, sampler: Any, rng: ItemRNG) -> Tensor:
         """Fill one span of each clip; what is known comes back untouched.
@@ -234,8 +238,11 @@ class Paradigm(nn.Module):
         Args:
             target: clips as ``generate`` gives them; what they hold in the span does not matter.
             known_BT: False on the span, one per row, of equal length in all rows.
+
+        Raises:
+            UserError: this paradigm cannot fill spans.
         """
-        raise NotImplementedError
+        raise UserError(f"paradigm {self.name!r} cannot fill spans; choose another")
 
     def cost(self, batch: int, frames: int, sampler: Any, text_tokens: int, element_size: int = 4) -> list[Phase]:
         """What ``generate`` costs at least: its steps in order, with operations and bytes (``backbones.cost``).

@@ -26,6 +26,7 @@ from paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
 from paradigms.guidance import Guided, guide
 from paradigms.ode import EVALUATIONS_PER_STEP, ODESettings, integrate
 from paradigms.session import Session
+from paradigms.trial import ByHeart, Trial
 from representations.base import LatentSpec
 from representations.controls import ControlSpec
 from representations.text import TextSpec
@@ -76,6 +77,7 @@ class FM(Paradigm):
     inpaints = True
     sampler_class = FMSampler
     backbone_needs = {"causal": False, "time": "add"}  # noqa: RUF012
+    trial = Trial(sampler={"steps": 4, "guidance": 2.0}, by_heart=ByHeart(copies=16, sampler={"steps": 30}))
     options: FMOptions
 
     def __init__(

@@ -27,6 +27,7 @@ from paradigms.guidance import Schedule, scale_at
 from paradigms.heads import DiffusionHead, HeadOptions, HeadSampler
 from paradigms.masks import MAR_RATIO, TruncatedNormal, cosine_counts
 from paradigms.session import Session
+from paradigms.trial import ByHeart, Trial
 from representations.base import LatentSpec
 from representations.controls import ControlSpec
 from representations.text import TextSpec
@@ -74,6 +75,16 @@ class MAR(Paradigm):
     sampler_class = MARSampler
     backbone_needs = {"causal": False, "time": "none"}  # noqa: RUF012
     inpaints = True
+    trial = Trial(
+        options={"buffer_tokens": 3, "head": {"width": 32, "depth": 2, "repeats": 2}},
+        sampler={"iterations": 4, "diffusion_steps": 8, "guidance": 2.0},
+        by_heart=ByHeart(
+            updates=300,
+            copies=2,
+            options={"head": {"width": 64, "depth": 2, "repeats": 16}, "buffer_tokens": 4},
+            sampler={"diffusion_steps": 25, "iterations": 8},
+        ),
+    )
     options: MAROptions
 
     def __init__(

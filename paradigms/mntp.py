@@ -8,6 +8,7 @@ target is the content position plus one. ``ntp`` is the setting that drops nothi
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from paradigms.heads import DiffusionHead, HeadOptions, HeadSampler
 from paradigms.infill import context_first
 from paradigms.masks import MAR_RATIO, mntp_ratio
 from paradigms.session import Session
+from paradigms.trial import ByHeart, Trial
 from representations.base import LatentSpec
 from representations.controls import ControlSpec
 from representations.text import TextSpec
@@ -78,6 +80,15 @@ class MNTP(Paradigm):
     backbone_needs = {"causal": True, "time": "none"}  # noqa: RUF012
     streams = True
     inpaints = True
+    trial = Trial(
+        options={"head": {"width": 32, "depth": 2, "repeats": 2}},
+        sampler={"diffusion_steps": 8, "guidance": 2.0},
+        by_heart=ByHeart(
+            options={"head": {"width": 64, "depth": 2, "repeats": 16}},
+            backbone={"positions": "learned", "max_positions": 32},
+            sampler={"diffusion_steps": 25},
+        ),
+    )
     options: MNTPOptions
 
     def __init__(
@@ -279,3 +290,6 @@ class NTP(MNTP):
     name = "ntp"
     options_class = NTPOptions
     inpaints = False  # without target positions nothing says where a span begins
+    trial = dataclasses.replace(
+        MNTP.trial, by_heart=dataclasses.replace(MNTP.trial.by_heart, updates=150, copies=2, backbone={})
+    )

@@ -86,7 +86,7 @@ def trained_config(
     arm: ArmChoice, seed: int, study: Study, latent: LatentSpec, shared: dict[str, Any]
 ) -> dict[str, Any]:
     """What decides an arm's weights and clips; the same on every axis, so that one training run serves them all."""
-    paradigm = paradigms.REGISTRY.load(arm.paradigm)
+    paradigm = paradigms.find(arm.paradigm)
     train = dataclasses.replace(study.train, seed=seed)
     backbone = {**to_dict(preset(study.backbone.preset)), **study.backbone.overrides}
     resolved = dataclasses.replace(from_dict(BackboneConfig, backbone, "backbone"), **paradigm.backbone_needs)

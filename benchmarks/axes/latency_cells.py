@@ -104,7 +104,7 @@ def _setting(choice: LatencyChoice, place: Place, latent: LatentSpec) -> dict[st
 
 
 def _arm(arm: ArmChoice, seed: int, shape: BackboneConfig, shared: dict[str, Any], peers: bool) -> list[Cell]:
-    paradigm = paradigms.REGISTRY.load(arm.paradigm)
+    paradigm = paradigms.find(arm.paradigm)
     config = {
         **shared,
         "model": {

@@ -1,0 +1,119 @@
+"""Checks of learning: losses add up over micro-batches, fall, and lead to a model that plays back what it learned."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from backbones import BackboneConfig
+from benchmarks.conformance.case import Case, demand, same
+from benchmarks.conformance.toys import part, some_batch, some_conditions
+from common.seeds import ItemRNG
+from paradigms.base import Batch, Conditions, Paradigm
+
+FRAMES = 16
+WIDER = BackboneConfig(d_model=64, n_layers=2, n_heads=4, d_ff=128)
+PEAK = 5e-3
+
+
+def weighting(case: Case) -> None:
+    """The loss is the plain mean of its items, so micro-batches weighted by their share make up the whole."""
+    model = case.model()
+    batch = some_batch(some_conditions([3, 6, 1, 5]))
+    loss, whole = _gradient(model, batch, range(4))
+    mend = "average within each clip first, then over clips: return Loss.from_items(per_item_B)"
+    demand(same(loss.mean()[None], _mean_of(model, batch)[None]), "the loss is not the mean of its items", mend)
+    summed = torch.zeros_like(whole)
+    for items in (slice(0, 1), slice(1, 4)):
+        share = (items.stop - items.start) / 4
+        summed += share * _gradient(model, part(batch, items), range(4)[items])[1]
+    demand(same(summed, whole), "gradients of micro-batches do not add up to that of the whole batch", mend)
+
+
+def _gradient(model: Paradigm, batch: Batch, seeds: range) -> tuple[Tensor, Tensor]:
+    """Per-item losses, and the gradient of their mean as one vector."""
+    model.zero_grad(set_to_none=True)
+    loss = model.loss(batch, ItemRNG(seeds), ItemRNG([5]))
+    loss.mean.backward()
+    grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
+    return loss.per_item_B.detach(), torch.cat([grad.flatten() for grad in grads])
+
+
+def _mean_of(model: Paradigm, batch: Batch) -> Tensor:
+    with torch.no_grad():
+        return model.loss(batch, ItemRNG(range(4)), ItemRNG([5])).mean
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A model that was trained on two clips, the clips, and the mean loss of the first and last updates."""
+
+    model: Paradigm
+    clips: Batch
+    before: float
+    after: float
+
+
+def learning(case: Case) -> None:
+    """The loss falls by a quarter and more on one batch of two clips."""
+    lesson = _lesson(case)
+    demand(
+        lesson.after < lesson.before - 0.25 * abs(lesson.before),
+        f"on one batch the loss goes from {lesson.before:.3g} to {lesson.after:.3g} in "
+        f"{case.trial.by_heart.updates} updates",
+        "see whether gradients point the right way and reach all layers; or give trial.by_heart more updates",
+    )
+
+
+def playback(case: Case) -> None:
+    """Asked by caption, the model plays back the clip it learned by heart: what is trained is what is sampled."""
+    lesson, known = _lesson(case), case.trial.by_heart
+    asked = lesson.clips.conditions
+    swapped = Conditions(asked.text.flip(0), asked.text_mask_BL.flip(0))
+    plain = {"guidance": 1.0} if case.has("guidance") else {}
+    played = case.sample(lesson.model, swapped, FRAMES, [1, 2], **{**known.sampler, **plain}).flip(0)
+    clips = case.clips(lesson.clips)
+    if case.discrete:
+        right = (played == clips).float().mean().item()
+        sound, told = right > 0.95, f"{right:.0%} of the codes are right"
+    else:
+        error_B = (played - clips).square().mean(dim=(1, 2)).sqrt() / clips.std(dim=(1, 2))
+        sound, told = bool((error_B < 0.2).all()), f"it is off by {float(error_B.max()):.2f} standard deviations"
+    demand(
+        sound, f"asked for a clip that it learned by heart, {told}",
+        "see whether training meets what sampling meets (a target that leaks into the input, another order or scale)",
+    )  # fmt: skip
+
+
+def _lesson(case: Case) -> Lesson:
+    """Train once per case; both checks look at it."""
+    if "lesson" not in case.held:
+        case.held["lesson"] = _teach(case)
+    lesson: Lesson = case.held["lesson"]
+    return lesson
+
+
+def _teach(case: Case) -> Lesson:
+    """AdamW under a one-cycle schedule on one batch, in which each clip stands ``copies`` times."""
+    recipe = case.trial.by_heart
+    backbone = dataclasses.replace(WIDER, **recipe.backbone)
+    model = case.model(recipe.options, backbone, std=0.0).train()
+    clips = some_batch(some_conditions([2, 2]), FRAMES)
+    rows = torch.arange(2).repeat_interleave(recipe.copies)
+    batch = part(clips, rows)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK, betas=(0.9, 0.99), weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK, total_steps=recipe.updates, pct_start=0.1)
+    losses = []
+    for step in range(recipe.updates):
+        loss = model.loss(batch, ItemRNG([100 * step + row for row in range(len(rows))]), ItemRNG([step])).mean
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        losses.append(loss.item())
+    few = max(1, min(10, recipe.updates // 8))
+    return Lesson(model.eval(), clips, sum(losses[:few]) / few, sum(losses[-few:]) / few)

@@ -1,0 +1,56 @@
+"""The conformance suite: every built-in paradigm passes every check, and the command says so in a table."""
+
+from __future__ import annotations
+
+import pytest
+
+import paradigms
+from benchmarks.cli import status
+from benchmarks.conformance import CHECKS, NEEDS, Case, Skipped
+
+CASES = {name: Case(paradigms.find(name)) for name in paradigms.names()}
+INAPPLICABLE = {
+    ("ntp", "known_frames"), ("ntp", "span_context"), ("fm", "streaming"), ("mar", "streaming"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("check", list(CHECKS))
+@pytest.mark.parametrize("name", list(CASES))
+def test_paradigm(name: str, check: str) -> None:
+    if (name, check) in INAPPLICABLE:
+        with pytest.raises(Skipped):
+            CHECKS[check](CASES[name])
+    else:
+        CHECKS[check](CASES[name])
+
+
+def test_checks_say_what_they_prove_and_rest_on_earlier_ones() -> None:
+    order = list(CHECKS)
+    for name, check in CHECKS.items():
+        assert (check.__doc__ or "").strip()
+        assert all(order.index(need) < order.index(name) for need in NEEDS.get(name, ()))
+
+
+def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status(["check", "fm", "--only", "seeds", "--only", "streaming"]) == 0
+    out = capsys.readouterr().out
+    assert "pass    seeds         " in out
+    assert "skipped streaming     does not claim to stream" in out
+    assert out.endswith("fm: 1 passed, 0 failed, 1 skipped\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("fmm", "unknown paradigm 'fmm' (did you mean 'fm'?)"),
+        ("nosuch.mine:Mine", "No module named 'nosuch'; install its package"),
+        ("paradigms.fm:FMM", "module 'paradigms.fm' has no attribute 'FMM'"),
+        ("tests.broken_module:Mine", "ZeroDivisionError: division by zero; mend that module"),
+        ("json:loads", "'json:loads' is no paradigm"),
+        ("paradigms.base:Paradigm", "'paradigms.base:Paradigm' is no paradigm"),
+        ("fm --only seed", "no check is called 'seed' (did you mean 'seeds'?)"),
+    ],
+)
+def test_bad_input(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status(["check", *line.split()]) == 2
+    assert message in capsys.readouterr().err
