@@ -60,6 +60,21 @@ def test_beats_are_heard_where_there_are_drums(clips: list[Clip]) -> None:
     assert np.mean(scores) > 0.8
 
 
+def test_downbeats_are_where_harmony_changes() -> None:
+    """Chords of four beats after a pickup of one, so that the first beat is none."""
+    from corpora.extractors.beats import _downbeats
+
+    times = np.arange(round(6.5 * RATE)) / RATE
+    bar = np.clip(np.floor((times - 0.5) / 2) + 1, 0, 3).astype(int)
+    chord_tones = np.array([(60, 64, 67, 48), (65, 69, 72, 53), (67, 71, 74, 55), (57, 60, 64, 45)])
+    hertz = 440 * 2 ** ((chord_tones[bar] - 69) / 12)
+    phase = 2 * np.pi * np.cumsum(hertz / RATE, axis=0)
+    audio = (0.1 * np.sin(phase).sum(axis=1)).astype(np.float32)
+    beats = np.arange(0, 6.5, 0.5)
+    assert _downbeats(beats, audio, RATE).tolist() == [0.5, 2.5, 4.5]
+    assert _downbeats(beats[:3], audio, RATE).tolist() == [0.0]
+
+
 def test_a_tone_is_its_note() -> None:
     tone = 0.3 * np.sin(2 * np.pi * frequency(64) * np.arange(RATE) / RATE).astype(np.float32)
     notes = load_extractor("melody")(tone, RATE)
@@ -73,6 +88,17 @@ def test_silence_and_scraps_hold_nothing(samples: int) -> None:
     assert {label for *_, label in load_extractor("chords")(silence, RATE)} <= {"N"}
     assert load_extractor("melody")(silence, RATE) == ()
     assert load_extractor("beats")(silence, RATE) == ((), ())
+
+
+def test_chordinos_late_beginning_and_late_end_are_mended() -> None:
+    from corpora.extractors.chordino import from_changes
+
+    late = [(0.3715, "N"), (0.4644, "C:maj"), (1.5, "A:min"), (4.365, "N")]
+    assert from_changes(late, 4.0) == ((0.0, 1.5, "C:maj"), (1.5, 4.0, "A:min"))
+    rest = [(0.3715, "N"), (0.9, "C:maj")]
+    assert from_changes(rest, 2.0) == ((0.0, 0.9, "N"), (0.9, 2.0, "C:maj"))
+    assert from_changes([(1.0, "G:7")], 2.0) == ((0.0, 1.0, "N"), (1.0, 2.0, "G:7"))
+    assert from_changes([], 2.0) == ((0.0, 2.0, "N"),)
 
 
 def test_the_best_path_is_the_best_of_all_paths() -> None:

@@ -1,9 +1,9 @@
 """The melody by basic-pitch (Bittner et al., ICASSP 2022): of its contour within G2..B6 the highest strong pitch.
 
 Strong is half as probable as the strongest, since a melody lies on top more often than it is the loudest.
-Only the network's ONNX file is taken from the package, which need not be imported (it asks for TensorFlow): install it
-by ``pip install --no-deps basic-pitch==0.4.0`` beside ``onnxruntime``. Its windows are 43844 samples at 22050 Hz and
-give 172 frames of 256 samples, 264 bins of a third of a semitone from 27.5 Hz.
+The package is Apache-2.0; only the network's ONNX file is taken from it, and it need not be imported (it asks for
+TensorFlow): install it by ``pip install --no-deps basic-pitch==0.4.0`` beside ``onnxruntime``. Its windows are 43844
+samples at 22050 Hz and give 172 frames of 256 samples, 264 bins of a third of a semitone from 27.5 Hz.
 """
 
 from __future__ import annotations

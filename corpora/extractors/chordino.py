@@ -1,20 +1,30 @@
-"""Chords by Chordino (Mauch and Dixon, ISMIR 2010), through the package chord-extractor, whose plugin is GPL."""
+"""Chords by Chordino (Mauch and Dixon, ISMIR 2010), through the package chord-extractor, whose plugin is GPL.
+
+It reports nothing before the end of its first window (16384 samples at 44100 Hz) and then a moment of no chord; the
+first chord after that is taken to sound from the beginning.
+"""
 
 from __future__ import annotations
 
 import tempfile
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
 from common.errors import UserError
-from corpora.chord_labels import to_harte
+from corpora.chord_labels import NO_CHORD, to_harte
+
+LATE = 0.5  # seconds; a first chord before this may have sounded from the beginning
 
 
 class Chordino:
     """The extractor of papers/002; optional."""
 
-    name = "chordino (chord-extractor)"
+    @property
+    def name(self) -> str:
+        """With the package's version, which decides the plugin's."""
+        return f"chordino (chord-extractor {metadata.version('chord-extractor')}) 2"
 
     def __init__(self) -> None:
         try:
@@ -30,12 +40,20 @@ class Chordino:
         """Chords as (start, end, Harte label), from 0 to the end of the audio."""
         import soundfile
 
-        seconds = len(audio_N) / sample_rate
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "clip.wav")
             soundfile.write(path, audio_N, sample_rate)
-            changes = [
-                (max(0.0, change.timestamp), to_harte(change.chord)) for change in self._plugin.extract(str(path))
-            ]
-        ends = [*(time for time, _ in changes[1:]), seconds]
-        return tuple((start, end, label) for (start, label), end in zip(changes, ends) if end > start)
+            changes = [(change.timestamp, to_harte(change.chord)) for change in self._plugin.extract(str(path))]
+        return from_changes(changes, len(audio_N) / sample_rate)
+
+
+def from_changes(changes: list[tuple[float, str]], seconds: float) -> tuple[tuple[float, float, str], ...]:
+    """Times at which chords begin, and their labels, as spans from 0 to ``seconds``."""
+    begun = [(time, label) for time, label in changes if time < seconds]
+    while len(begun) > 1 and begun[0][1] == NO_CHORD and begun[1][0] < LATE:
+        begun = begun[1:]
+    if not begun or begun[0][0] >= LATE:
+        begun = [(0.0, NO_CHORD), *begun]
+    starts = [0.0, *(time for time, _ in begun[1:])]
+    ends = [*starts[1:], seconds]
+    return tuple((start, end, label) for start, end, (_, label) in zip(starts, ends, begun) if end > start)

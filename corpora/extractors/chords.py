@@ -29,7 +29,7 @@ class TemplateChords:
     def __call__(self, audio_N: np.ndarray, sample_rate: int) -> tuple[tuple[float, float, str], ...]:
         """Chords as (start, end, Harte label), from 0 to the end of the audio."""
         magnitude_TF = spectrum.magnitudes(audio_N, sample_rate)
-        chroma_TP, bass_TP = chroma(magnitude_TF), _unit(magnitude_TF @ _pitch_class_weights()[1])
+        chroma_TP, bass_TP = chroma(magnitude_TF), bass_chroma(magnitude_TF)
         chords = len(LABELS) - 1
         alike_TS = chroma_TP @ _templates().T + BASS_WEIGHT * bass_TP[:, np.arange(chords) % 12]
         alike_TS[magnitude_TF.mean(axis=1) < SILENCE] = 0.0
@@ -41,6 +41,11 @@ class TemplateChords:
 def chroma(magnitude_TF: np.ndarray) -> np.ndarray:
     """How strong each pitch class is in ``spectrum.magnitudes``, (T, 12), rows of length 1."""
     return _unit(magnitude_TF @ _pitch_class_weights()[0])
+
+
+def bass_chroma(magnitude_TF: np.ndarray) -> np.ndarray:
+    """The same of the bass alone."""
+    return _unit(magnitude_TF @ _pitch_class_weights()[1])
 
 
 def _unit(x_TP: np.ndarray) -> np.ndarray:

@@ -27,9 +27,9 @@ SHOWN = {
 }
 SCENARIOS = ("all", "none", "wrong")
 CAPTIONS = {
-    "lanes": "Chords of one prompt. Above the lanes the chroma of what is heard; lanes: chords of the prompt (what is "
-    "asked for), of the other clip whose controls are given (where they are wrong ones), heard in the prompt's own "
-    "audio, heard in the output.",
+    "lanes": "Chords of one prompt, below the chroma of what is heard. Lanes: the request (the prompt's own chords), "
+    "what is given instead where controls are wrong, what is heard in the prompt's own audio (reference) and in the "
+    "output.",
     "entropy": "Entropy of the first codebook's code at each sampling step, after guidance and temperature; mean over "
     "prompts, for all, none and wrong controls with 95% intervals.",
     "spans": "Filled spans, between the marks; outside them a system gives back the original, arms through the codec.",

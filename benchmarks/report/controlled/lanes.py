@@ -39,14 +39,15 @@ def lanes(board: Board) -> Figure | None:
         return None
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 1.9 * len(kept)), layout="constrained")
+    figure = Figure(figsize=(9, 1.9 * len(kept)))
+    figure.set_layout_engine("constrained", h_pad=0.02, hspace=0.0)
     outer = figure.add_gridspec(len(kept), 2)
     for i, rows in enumerate(kept):
         for j, row in enumerate(rows):
             if row is None or not told[row.system]:
                 continue
             about, audio = told[row.system][prompt], board.folder / clips(row)[prompt]
-            shown = {"prompt": about["prompt"], "given": about["given"], "real": real[prompt]["heard"]}
+            shown = {"request": about["prompt"], "given": about["given"], "reference": real[prompt]["heard"]}
             if row.kind == "reference" or about["given"] == about["prompt"]:
                 del shown["given"]
             if row.system != CEILINGS[0]:
@@ -71,7 +72,7 @@ def chord_colour(label: str) -> Any:
     if root in ("N", "X"):
         return GREY
     minor = kind.startswith(("min", "dim", "hdim"))
-    return colorsys.hsv_to_rgb(pitch_class(root) * 7 % 12 / 12, 0.65 if minor else 0.45, 0.75 if minor else 0.95)
+    return colorsys.hsv_to_rgb(pitch_class(root) * 7 % 12 / 12, 0.55 if minor else 0.4, 0.8 if minor else 1.0)
 
 
 def _told(board: Board, row: Row) -> dict[str, Any]:
