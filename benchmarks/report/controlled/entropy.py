@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 CLAIM = "T14"  # in results/published/claims.yaml
 DRAWN = {"sampled": "what is drawn from (after top-k, top-p)", "whole": "all codes (before top-k, top-p)"}
 MAIN = {"all": "C0", "none": "black", "wrong": "C3"}  # scenarios drawn with their intervals
+OTHERS = ("C1", "C2", "C4", "C5")
 
 
 def entropy(board: Board) -> Figure | None:
@@ -35,9 +36,9 @@ def entropy(board: Board) -> Figure | None:
     figure, axes = canvas(len(arms), 2, 9, 3 * len(arms))
     for row, arm in zip(axes, arms):
         for axis, name in zip(row, DISTRIBUTIONS):
-            for system, curve in curves.items():
-                if system.partition(", ")[0] == arm:
-                    _draw(axis, curve, name, system.partition(", ")[2])
+            others = iter(OTHERS * 9)
+            for scenario, curve in ((s.partition(", ")[2], c) for s, c in curves.items() if s.startswith(f"{arm}, ")):
+                _draw(axis, curve, name, scenario, MAIN.get(scenario) or next(others))
             axis.axvline(EARLY_STEPS, color=GREY, linewidth=0.8, linestyle=":")
             axis.set_title(f"{arm}: {DRAWN[name]}", fontsize=9)
             axis.set_xlabel("sampling step", fontsize=8)
@@ -82,11 +83,10 @@ def _curve(folder: Path, records: list[Record]) -> dict[str, np.ndarray]:
     return {}
 
 
-def _draw(axis: Any, curve: dict[str, np.ndarray], name: str, scenario: str) -> None:
-    steps = curve["step"]
+def _draw(axis: Any, curve: dict[str, np.ndarray], name: str, scenario: str, colour: str) -> None:
     main = scenario in MAIN
-    axis.plot(steps, curve[name], color=MAIN.get(scenario), linewidth=1.5 if main else 0.7, label=scenario)
+    axis.plot(curve["step"], curve[name], color=colour, linewidth=1.5 if main else 0.7, label=scenario)
     if main:
         axis.fill_between(
-            steps, curve[f"{name}_low"], curve[f"{name}_high"], color=MAIN[scenario], alpha=0.15, linewidth=0
+            curve["step"], curve[f"{name}_low"], curve[f"{name}_high"], color=colour, alpha=0.15, linewidth=0
         )
