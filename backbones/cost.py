@@ -67,6 +67,7 @@ class BackboneCost:
         *,
         layers: int | None = None,
         cached: bool = False,
+        times: int | None = None,
     ) -> tuple[int, int]:
         """Operations and bytes of ``layers`` blocks on ``rows`` rows of ``queries`` positions.
 
@@ -74,6 +75,7 @@ class BackboneCost:
             keys: positions attended to, the own ones included.
             text_rows: rows that have text (the null branch of guidance is skipped); 0 without cross-attention.
             cached: keys and values of the earlier positions come from the KV cache, and the new ones go there.
+            times: rows of the time input; None: one per row.
         """
         c = self.config
         layers = c.n_layers if layers is None else layers
@@ -85,13 +87,14 @@ class BackboneCost:
             flops += linear(text_rows * queries, width, 2 * width) + 4 * text_rows * queries * text_tokens * width
             weights += 2 * width * width + 2 * width
             moved += 2 * width * text_rows * text_tokens
+        times = rows if times is None else times
         if c.time == "adaln":
-            flops += linear(rows, width, 6 * width)
+            flops += linear(times, width, 6 * width)
             weights += 6 * width * (width + 1)
         skips = layers // 2 if c.skips else 0
         flops = layers * flops + skips * linear(tokens, 2 * width, width)
         numbers = layers * (weights + moved) + skips * 2 * width * width + 2 * width
         if c.time != "none":
-            flops += linear(rows, TIME_CODE, width) + linear(rows, width, width)
+            flops += linear(times, TIME_CODE, width) + linear(times, width, width)
             numbers += (TIME_CODE + width + 2) * width
         return flops, numbers * self.element_size

@@ -60,10 +60,10 @@ class Block(nn.Module):
         cache: KVCache | None,
     ) -> Tensor:
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = modulation[:, None].chunk(6, dim=-1)
-        h = self.norm_self(x_BTC) * (1 + scale_a) + shift_a
+        h = _modulated_norm(self.norm_self, x_BTC, scale_a, shift_a)
         attended = self.self_attention.out(self.self_attention(h, layer, view, cache))
         x_BTC = self._hear(x_BTC + (1 + gate_a) * attended, layer, text)
-        h = self.norm_ff(x_BTC) * (1 + scale_f) + shift_f
+        h = _modulated_norm(self.norm_ff, x_BTC, scale_f, shift_f)
         return x_BTC + (1 + gate_f) * self.ff_out(nn.functional.gelu(self.ff_in(h)))
 
     def _hear(self, x_BTC: Tensor, layer: int, text: TextMemory | None) -> Tensor:
@@ -73,6 +73,15 @@ class Block(nn.Module):
         heard = x_BTC[: text.rows]
         heard = self.cross_attention.out.add_to(heard, self.cross_attention(self.norm_cross(heard), layer, text))
         return heard if text.rows == len(x_BTC) else torch.cat([heard, x_BTC[text.rows :]])
+
+
+def _modulated_norm(norm: nn.LayerNorm, x_BTC: Tensor, scale_B1C: Tensor, shift_B1C: Tensor) -> Tensor:
+    """norm(x) (1 + scale) + shift; with one time for all rows, as in sampling, a layer norm of other weights."""
+    if len(scale_B1C) > 1 or torch.is_grad_enabled():
+        return norm(x_BTC) * (1 + scale_B1C) + shift_B1C
+    weight = norm.weight * (1 + scale_B1C[0, 0])
+    bias = torch.addcmul(shift_B1C[0, 0], norm.bias, 1 + scale_B1C[0, 0])
+    return nn.functional.layer_norm(x_BTC, norm.normalized_shape, weight, bias, norm.eps)
 
 
 class Backbone(nn.Module):

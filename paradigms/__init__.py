@@ -31,6 +31,7 @@ REGISTRY = Registry(
         "mar": "paradigms.mar:MAR",
         "mntp": "paradigms.mntp:MNTP",
         "ntp": "paradigms.mntp:NTP",
+        "masked_fm": "paradigms.masked_fm:MaskedFM",
     },
 )
 

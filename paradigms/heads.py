@@ -1,13 +1,18 @@
-"""The per-token diffusion head of MAR (Li et al. 2024), shared by mar, ntp and mntp.
+"""The per-token head of MAR (Li et al. 2024), shared by mar, ntp, mntp and masked_fm: one network, two objectives.
+
+``DiffusionHead`` is the papers'; ``FlowHead`` is the same network learnt by flow matching, so that the two can be
+compared on the same backbone and the same masks (``head: {objective: flow}``).
 
 Block: x + gate * MLP(modulate(LayerNorm(x))), modulated by y = step embedding + condition; modulations and the output
 layer start at zero. Width 1024 and depth 3 in the papers.
 
-The network's output v is read as the noise eps_hat = sqrt(1 - abar_t) x_t + sqrt(abar_t) v (v of Salimans and Ho 2022),
-and the loss is the papers', on eps_hat. At the first denoising steps, where x_t is all noise, eps_hat is thus right
-from the start. Were the output eps_hat itself, its error there would be multiplied by 1 / sqrt(alpha), several
-hundred, and a head not trained to that precision would explode (two clips learned to a loss of 0.01 came out 1000 times
-too loud).
+Diffusion. The network's output v is read as the noise eps_hat = sqrt(1 - abar_t) x_t + sqrt(abar_t) v (v of Salimans
+and Ho 2022), and the loss is the papers', on eps_hat. At the first denoising steps, where x_t is all noise, eps_hat is
+thus right from the start. Were the output eps_hat itself, its error there would be multiplied by 1 / sqrt(alpha),
+several hundred, and a head not trained to that precision would explode (two clips learned to a loss of 0.01 came out
+1000 times too loud).
+
+Flow. As in ``fm``: x_t = (1 - t) noise + t data, v = data - noise, integrated from noise at t = 0 to data at t = 1.
 
 Sampling does outside the denoising loop all that does not depend on the token's state: the modulations of all steps
 come from one product per layer, and each is folded into the layer norm before it, gamma (1 + scale) and beta (1 +
@@ -16,19 +21,23 @@ scale) + shift. Inside remain the small products, whose weights are a third of t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from backbones.cost import TIME_CODE, Phase, linear
 from backbones.linear import Linear
-from backbones.positions import TimeEmbedding
+from backbones.positions import TIME_SCALE, TimeEmbedding
+from common.config import later
 from common.errors import UserError
 from common.seeds import ItemRNG
 from paradigms.diffusion import STEPS, Diffusion
 from paradigms.guidance import Guided, Schedule, guide
+from paradigms.ode import ODESettings, evaluations, grid, integrate
 
 
 @dataclass(frozen=True)
@@ -40,18 +49,39 @@ class HeadOptions:
         depth: residual blocks.
         repeats: noise levels drawn per token and step (MAR's ``diffusion_batch_mul``).
         weighting: the error that is minimised: of the ``noise`` (the papers), or of the ``velocity`` v, which is the
-            former over abar_t, so that high noise levels, where a token's content is decided, count as much as low.
+            former over abar_t, so that high noise levels, where a token's content is decided, count as much as low. A
+            flow has none.
+        objective: what the network learns, ``diffusion`` (the papers) or ``flow``.
     """
 
     width: int | None = None
     depth: int = 3
     repeats: int = 4
     weighting: Literal["noise", "velocity"] = "noise"
+    objective: Literal["diffusion", "flow"] = later("diffusion")
+
+
+class FlowSampler(Guided):
+    """What sampling by a flow has to be told beside guidance.
+
+    Attributes:
+        temperature: scale of the noise that it starts from.
+    """
+
+    temperature: float
+
+    @property
+    def ode(self) -> ODESettings:
+        """How it is integrated."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class HeadSampler(Guided):
-    """How a token is drawn: denoising steps, temperature, guidance and its schedule over the clip."""
+class HeadSampler(FlowSampler):
+    """How a token is drawn: denoising steps, temperature, guidance and its schedule over the clip.
+
+    Of a flow, ``diffusion_steps`` are Euler's, and the temperature scales the noise that they start from.
+    """
 
     diffusion_steps: int = 100
     temperature: float = 1.0
@@ -62,6 +92,11 @@ class HeadSampler(Guided):
             raise UserError(f"sampler: diffusion_steps must be 2 to {STEPS}, not {self.diffusion_steps}")
         if self.temperature < 0:
             raise UserError(f"sampler: temperature must be 0 or more, not {self.temperature}")
+
+    @property
+    def ode(self) -> ODESettings:
+        """How a flow is integrated."""
+        return ODESettings(steps=self.diffusion_steps)
 
 
 MODULATIONS_HELD = 2**26
@@ -92,18 +127,17 @@ class ResidualBlock(nn.Module):
         return torch.addcmul(x, gate, self.mlp(h))
 
 
-class DiffusionHead(nn.Module):
-    """Predicts the noise in one token's latent from the backbone's output at its position."""
+class TokenHead(nn.Module):
+    """The network between a token's noisy state and its velocity, under the backbone's output at its position."""
 
     blocks: nn.ModuleList
 
-    def __init__(self, options: HeadOptions, token_dim: int, d_model: int) -> None:
+    def __init__(self, options: HeadOptions, token_dim: int, d_model: int, time_scale: float) -> None:
         super().__init__()
         width = options.width or (1024 if d_model >= 768 else d_model)
-        self.repeats, self.weighting, self.token_dim = options.repeats, options.weighting, token_dim
-        self.diffusion = Diffusion()
+        self.repeats, self.token_dim = options.repeats, token_dim
         self.inputs = Linear(token_dim, width)
-        self.step_embedding = TimeEmbedding(width, scale=1.0)
+        self.step_embedding = TimeEmbedding(width, scale=time_scale)
         self.condition = Linear(d_model, width)
         self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(options.depth))
         self.norm_out = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
@@ -114,13 +148,8 @@ class DiffusionHead(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, x_RD: Tensor, t_R: Tensor, z_RC: Tensor) -> Tensor:
-        """Noise in tokens ``x_RD`` at integer steps ``t_R`` under conditions ``z_RC``; (R, D)."""
-        signal_level, noise_level = self.diffusion.levels(t_R)
-        return noise_level * x_RD + signal_level * self.velocity(x_RD, t_R, z_RC)
-
     def velocity(self, x_RD: Tensor, t_R: Tensor, z_RC: Tensor) -> Tensor:
-        """The network's own output, v = sqrt(abar_t) eps - sqrt(1 - abar_t) x_0; (R, D)."""
+        """The network's own output at times (or integer steps) ``t_R``; (R, D)."""
         y = nn.functional.silu(self.step_embedding(t_R) + self.condition(z_RC))
         h = self.inputs(x_RD)
         for block in self.blocks:
@@ -128,51 +157,55 @@ class DiffusionHead(nn.Module):
         return self._out(h, *self.modulation_out(y).chunk(2, dim=-1))
 
     def loss(self, tokens_BTD: Tensor, z_BTC: Tensor, rng: ItemRNG) -> Tensor:
-        """Noise-prediction error |eps - eps_hat|^2 (papers/003 eq. 2), mean over dims, tokens and repeats; (B,)."""
-        batch, frames, dim = tokens_BTD.shape
-        t = rng.integers(STEPS, self.repeats, frames).flatten()
-        noise = rng.normal(self.repeats, frames, dim).flatten(0, 2)
-        clean = tokens_BTD[:, None].expand(-1, self.repeats, -1, -1).flatten(0, 2)
-        z = z_BTC[:, None].expand(-1, self.repeats, -1, -1).flatten(0, 2)
-        signal_level, noise_level = self.diffusion.levels(t)
-        v_hat = self.velocity(self.diffusion.noised(clean, noise, t), t, z)
-        error = (v_hat - (signal_level * noise - noise_level * clean)).square()
-        if self.weighting == "noise":
-            error = error * signal_level.square()  # eps - eps_hat = sqrt(abar_t) (v - v_hat)
-        return error.view(batch, -1).mean(dim=1)
+        """The objective's error, mean over dims, tokens and repeats; (B,)."""
+        raise NotImplementedError
 
-    def sample(self, z_RC: Tensor, noise_SRD: Tensor, settings: HeadSampler, scale: Tensor) -> Tensor:
+    def sample(self, z_RC: Tensor, noise_SRD: Tensor, settings: Any, scale: Tensor | float | None = None) -> Tensor:
         """Draw one token per row, (R, D) float32.
 
         Args:
             z_RC: conditions (n R, C) of guidance's n branches, the null branch last.
-            noise_SRD: standard normal draws (S + 1, R, D): the starting point, then what each step adds.
-            scale: guidance scale, a tensor of one number.
+            noise_SRD: standard normal draws, as many as ``draws`` says.
+            scale: guidance scale, where a schedule moves it.
         """
-        updates = self.diffusion.updates(settings.diffusion_steps)
-        steps_S = self.diffusion.steps(settings.diffusion_steps, z_RC.device)
-        embedded_S1W, condition_RW = self.step_embedding(steps_S)[:, None], self.condition(z_RC)
+        raise NotImplementedError
+
+    def draws(self, settings: Any) -> int:
+        """Noises S that drawing one token takes."""
+        raise NotImplementedError
+
+    def evaluations(self, settings: Any) -> int:
+        """Passes of the network that drawing one token takes."""
+        raise NotImplementedError
+
+    def fields(self, times_S: Tensor, z_RC: Tensor, branches: int) -> Iterator[Callable[[Tensor], Tensor]]:
+        """The network at each of the times, as a function of the tokens (R, D) alone, giving (n R, D) float32.
+
+        All that does not depend on the tokens is done before, in parts of several times.
+        """
+        embedded_S1W, condition_RW = self.step_embedding(times_S)[:, None], self.condition(z_RC)
         rows, width = condition_RW.shape
         part = max(1, MODULATIONS_HELD // (rows * width * (3 * len(self.blocks) + 2)))
-        x = noise_SRD[0]
-        for start in range(0, len(updates), part):
+        for start in range(0, len(times_S), part):
             y_SRW = nn.functional.silu(embedded_S1W[start : start + part] + condition_RW)
             folded = [block.fold(y_SRW) for block in self._residual()]
-            shift_out, scale_out = self.modulation_out(y_SRW).chunk(2, dim=-1)
-            for i, update in enumerate(updates[start : start + part]):
-                h = self.inputs(x.to(z_RC.dtype))
-                h = h if settings.branches == 1 else h.repeat(settings.branches, 1)
-                for block, (a, b, gate) in zip(self._residual(), folded):
-                    h = block.modulated(h, a[i], b[i], gate[i])
-                v = guide(self._out(h, shift_out[i], scale_out[i]).float(), settings, scale)
-                x = torch.sub(update.keep * x, v, alpha=update.turn)
-                if update.spread:
-                    x = torch.add(x, noise_SRD[start + i + 1], alpha=update.spread * settings.temperature)
-        return x
+            out = self.modulation_out(y_SRW).chunk(2, dim=-1)
+            for i in range(len(y_SRW)):
+                here = [(a[i], b[i], gate[i]) for a, b, gate in folded]
+                yield partial(self._folded, blocks=here, out=(out[0][i], out[1][i]), branches=branches)
 
-    def cost(self, tokens: int, repetitions: int, settings: HeadSampler, element_size: int) -> list[Phase]:
+    def _folded(
+        self, x_RD: Tensor, blocks: list[tuple[Tensor, Tensor, Tensor]], out: tuple[Tensor, Tensor], branches: int
+    ) -> Tensor:
+        h = self.inputs(x_RD.to(self.inputs.weight.dtype))
+        h = h if branches == 1 else h.repeat(branches, 1)
+        for block, modulations in zip(self._residual(), blocks):
+            h = block.modulated(h, *modulations)
+        return self._out(h, *out).float()
+
+    def cost(self, tokens: int, repetitions: int, settings: Any, element_size: int) -> list[Phase]:
         """What drawing ``tokens`` tokens at once costs, ``repetitions`` times."""
-        rows, steps = tokens * settings.branches, settings.diffusion_steps
+        rows, steps = tokens * settings.branches, self.evaluations(settings)
         width, depth = self.condition.out_features, len(self.blocks)
         modulations, d_model = (3 * depth + 2) * width, self.condition.in_features
         ahead = linear(steps, TIME_CODE, width) + linear(steps, width, width)
@@ -191,3 +224,96 @@ class DiffusionHead(nn.Module):
 
     def _out(self, h: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
         return self.outputs(torch.addcmul(shift, self.norm_out(h), 1 + scale))
+
+
+class DiffusionHead(TokenHead):
+    """Predicts the noise in one token's latent from the backbone's output at its position."""
+
+    def __init__(self, options: HeadOptions, token_dim: int, d_model: int) -> None:
+        super().__init__(options, token_dim, d_model, time_scale=1.0)
+        self.weighting, self.diffusion = options.weighting, Diffusion()
+
+    def forward(self, x_RD: Tensor, t_R: Tensor, z_RC: Tensor) -> Tensor:
+        """Noise in tokens ``x_RD`` at integer steps ``t_R`` under conditions ``z_RC``; (R, D)."""
+        signal_level, noise_level = self.diffusion.levels(t_R)
+        return noise_level * x_RD + signal_level * self.velocity(x_RD, t_R, z_RC)
+
+    def loss(self, tokens_BTD: Tensor, z_BTC: Tensor, rng: ItemRNG) -> Tensor:
+        """Noise-prediction error |eps - eps_hat|^2 (papers/003 eq. 2), mean over dims, tokens and repeats; (B,).
+
+        The network's output is v = sqrt(abar_t) eps - sqrt(1 - abar_t) x_0.
+        """
+        batch, frames, dim = tokens_BTD.shape
+        t = rng.integers(STEPS, self.repeats, frames).flatten()
+        noise = rng.normal(self.repeats, frames, dim).flatten(0, 2)
+        clean, z = _repeated(tokens_BTD, self.repeats), _repeated(z_BTC, self.repeats)
+        signal_level, noise_level = self.diffusion.levels(t)
+        v_hat = self.velocity(self.diffusion.noised(clean, noise, t), t, z)
+        error = (v_hat - (signal_level * noise - noise_level * clean)).square()
+        if self.weighting == "noise":
+            error = error * signal_level.square()  # eps - eps_hat = sqrt(abar_t) (v - v_hat)
+        return error.view(batch, -1).mean(dim=1)
+
+    def sample(
+        self, z_RC: Tensor, noise_SRD: Tensor, settings: HeadSampler, scale: Tensor | float | None = None
+    ) -> Tensor:
+        """Ancestral sampling; the first noise is the starting point, of the others each step adds one."""
+        updates = self.diffusion.updates(settings.diffusion_steps)
+        steps_S, x = self.diffusion.steps(settings.diffusion_steps, z_RC.device), noise_SRD[0]
+        fields = self.fields(steps_S, z_RC, settings.branches)
+        for update, field, noise in zip(updates, fields, noise_SRD[1:]):
+            x = torch.sub(update.keep * x, guide(field(x), settings, scale), alpha=update.turn)
+            if update.spread:
+                x = torch.add(x, noise, alpha=update.spread * settings.temperature)
+        return x
+
+    def draws(self, settings: HeadSampler) -> int:
+        """The starting point, and one per step."""
+        return settings.diffusion_steps + 1
+
+    def evaluations(self, settings: HeadSampler) -> int:
+        """One per step."""
+        return settings.diffusion_steps
+
+
+class FlowHead(TokenHead):
+    """Regresses the velocity of one token's straight path from noise to data, each token at a time of its own."""
+
+    def __init__(self, options: HeadOptions, token_dim: int, d_model: int) -> None:
+        super().__init__(options, token_dim, d_model, time_scale=TIME_SCALE)
+
+    def loss(self, tokens_BTD: Tensor, z_BTC: Tensor, rng: ItemRNG) -> Tensor:
+        """|v - v_hat|^2 at uniform times (papers/001 eq. 4), mean over dims, tokens and repeats; (B,)."""
+        batch, frames, dim = tokens_BTD.shape
+        t_R = rng.uniform(self.repeats, frames).flatten()
+        noise = rng.normal(self.repeats, frames, dim).flatten(0, 2)
+        clean, z = _repeated(tokens_BTD, self.repeats), _repeated(z_BTC, self.repeats)
+        v_hat = self.velocity(torch.lerp(noise, clean, t_R[:, None]), t_R, z)
+        return (v_hat - (clean - noise)).square().view(batch, -1).mean(dim=1)
+
+    def sample(
+        self, z_RC: Tensor, noise_SRD: Tensor, settings: FlowSampler, scale: Tensor | float | None = None
+    ) -> Tensor:
+        """Integrate from the one noise, scaled by the temperature."""
+        fields = self.fields(grid(settings.ode, z_RC.device), z_RC, settings.branches)
+        return integrate(
+            lambda x, t: guide(next(fields)(x), settings, scale), settings.temperature * noise_SRD[0], settings.ode
+        )
+
+    def draws(self, settings: FlowSampler) -> int:
+        """The starting point."""
+        return 1
+
+    def evaluations(self, settings: FlowSampler) -> int:
+        """As the solver has it."""
+        return evaluations(settings.ode)
+
+
+def token_head(options: HeadOptions, token_dim: int, d_model: int) -> TokenHead:
+    """The head with the objective that the options name."""
+    return (FlowHead if options.objective == "flow" else DiffusionHead)(options, token_dim, d_model)
+
+
+def _repeated(x_BTC: Tensor, repeats: int) -> Tensor:
+    """Every item's tokens ``repeats`` times, (B repeats T, C)."""
+    return x_BTC[:, None].expand(-1, repeats, -1, -1).flatten(0, 2)

@@ -24,8 +24,8 @@ from common.errors import UserError
 from common.seeds import ItemRNG
 from paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
 from paradigms.guidance import Schedule, scale_at
-from paradigms.heads import DiffusionHead, HeadOptions, HeadSampler
-from paradigms.masks import MAR_RATIO, TruncatedNormal, cosine_counts
+from paradigms.heads import HeadOptions, HeadSampler, token_head
+from paradigms.masks import MAR_RATIO, TruncatedNormal, cosine_counts, hidden_first
 from paradigms.session import Session
 from paradigms.trial import ByHeart, Trial
 from representations.base import LatentSpec
@@ -104,7 +104,7 @@ class MAR(Paradigm):
         self.mask_embedding = nn.Parameter(torch.empty(width))
         truncated_normal_(self.buffer, 0.02)
         truncated_normal_(self.mask_embedding, 0.02)
-        self.head = DiffusionHead(options.head, latent.dim, width)
+        self.head = token_head(options.head, latent.dim, width)
 
     def context(
         self,
@@ -218,13 +218,6 @@ class MAR(Paradigm):
         return h if keep_buffer else self.backbone.norm_out(h)[:, n_buffer:]
 
 
-def hidden_first(order_BT: Tensor, known_BT: Tensor | None) -> Tensor:
-    """The same order with the known positions moved behind the others."""
-    if known_BT is None:
-        return order_BT
-    return order_BT.gather(1, known_BT.gather(1, order_BT).to(torch.int8).argsort(dim=1, stable=True))
-
-
 class Unmasking(Session):
     """Buffers of the unmasking iterations. How many tokens each reveals is known beforehand, so its shapes are too."""
 
@@ -240,7 +233,7 @@ class Unmasking(Session):
         scales = [scale_at(sampler.guidance_schedule, sampler.guidance, p) for p in progress]
         self.scales = torch.tensor(scales, device=device)
         most = max(before - after for before, after in zip(self.before, self.counts))
-        self.noise = torch.zeros((sampler.diffusion_steps + 1) * batch * most * model.latent.dim, device=device)
+        self.noise = torch.zeros(model.head.draws(sampler) * batch * most * model.latent.dim, device=device)
 
     def start(self, latents: Tensor, order_BT: Tensor) -> None:
         """Make ready for new clips."""
@@ -249,8 +242,8 @@ class Unmasking(Session):
 
     def reveal(self, iteration: int, rng: ItemRNG) -> None:
         """Draw this iteration's tokens."""
-        tokens, steps = self.before[iteration] - self.counts[iteration], self.sampler.diffusion_steps + 1
-        noise_SBnD = rng.normal(steps, tokens, self.latents.shape[-1]).transpose(0, 1)
+        tokens = self.before[iteration] - self.counts[iteration]
+        noise_SBnD = rng.normal(self.model.head.draws(self.sampler), tokens, self.latents.shape[-1]).transpose(0, 1)
         held = self.noise[: noise_SBnD.numel()].view(noise_SBnD.shape)
         held.copy_(noise_SBnD)
         self.run(iteration, lambda: self._reveal(iteration, held))

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from common.seeds import ItemRNG
 
@@ -61,3 +62,23 @@ def cosine_counts(frames: int, iterations: int) -> list[int]:
         if masked == 0:
             break
     return counts
+
+
+def span_order(rng: ItemRNG, frames: int, span: int) -> Tensor:
+    """A random order (B, T) of the frames in which those of one span, four say, follow each other.
+
+    A clip that is no multiple of the span ends with a shorter one.
+    """
+    order_BS = rng.permutation(-(-frames // span))
+    order_BT = (order_BS[..., None] * span + torch.arange(span, device=order_BS.device)).flatten(1)
+    if frames % span == 0:
+        return order_BT
+    inside_first = (order_BT >= frames).to(torch.int8).argsort(dim=1, stable=True)
+    return order_BT.gather(1, inside_first)[:, :frames]
+
+
+def hidden_first(order_BT: Tensor, known_BT: Tensor | None) -> Tensor:
+    """The same order with the known positions moved behind the others."""
+    if known_BT is None:
+        return order_BT
+    return order_BT.gather(1, known_BT.gather(1, order_BT).to(torch.int8).argsort(dim=1, stable=True))

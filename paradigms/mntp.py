@@ -25,7 +25,7 @@ from common.errors import UserError
 from common.seeds import ItemRNG
 from paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
 from paradigms.guidance import Schedule, scale_at
-from paradigms.heads import DiffusionHead, HeadOptions, HeadSampler
+from paradigms.heads import HeadOptions, HeadSampler, token_head
 from paradigms.infill import context_first
 from paradigms.masks import MAR_RATIO, mntp_ratio
 from paradigms.session import Session
@@ -105,7 +105,7 @@ class MNTP(Paradigm):
         self.start = nn.Parameter(torch.empty(width))
         truncated_normal_(self.start, 0.02)
         self.target_code = self._target_table() if options.target_positions else None
-        self.head = DiffusionHead(options.head, latent.dim, width)
+        self.head = token_head(options.head, latent.dim, width)
 
     def context(
         self,
@@ -236,7 +236,7 @@ class Drawing(Session):
         super().__init__(start.device, self.cache.cursor)
         self.latents = torch.zeros(batch, frames, dim, device=start.device)
         self.order_BT = torch.zeros(batch, frames, dtype=torch.int64, device=start.device)
-        self.noise_nSBD = torch.zeros(NOISE_AHEAD, sampler.diffusion_steps + 1, batch, dim, device=start.device)
+        self.noise_nSBD = torch.zeros(NOISE_AHEAD, model.head.draws(sampler), batch, dim, device=start.device)
         progress = [i / max(frames - 1, 1) for i in range(frames)]
         scales = [scale_at(sampler.guidance_schedule, sampler.guidance, p) for p in progress]
         self.scales = torch.tensor(scales, device=start.device)

@@ -30,9 +30,22 @@ class ODESettings:
 
     def __post_init__(self) -> None:
         if self.steps < 1:
-            raise UserError(f"fm sampler: steps must be 1 or more, not {self.steps}")
+            raise UserError(f"sampler: steps must be 1 or more, not {self.steps}")
         if self.tolerance <= 0:
-            raise UserError(f"fm sampler: tolerance must be above 0, not {self.tolerance}")
+            raise UserError(f"sampler: tolerance must be above 0, not {self.tolerance}")
+
+
+def evaluations(settings: ODESettings) -> int:
+    """How often a solver on the fixed grid evaluates the field."""
+    return settings.steps * EVALUATIONS_PER_STEP[settings.solver]
+
+
+def grid(settings: ODESettings, device: torch.device) -> Tensor:
+    """The times of these evaluations in their order, made on the device, which a captured step may do."""
+    at = torch.arange(evaluations(settings), device=device)
+    if settings.solver == "heun":  # at a step's start and at its end
+        return (at + 1).div(2, rounding_mode="floor") / settings.steps
+    return at / len(at)
 
 
 def integrate(field: Field, start: Tensor, settings: ODESettings) -> Tensor:

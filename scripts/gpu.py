@@ -59,7 +59,7 @@ def check() -> int:
     torch.backends.cuda.matmul.allow_tf32 = False
     wrong = 0
     for text in ("cross", "prefix"):
-        for name in ("ar", "fm", "mar", "ntp", "mntp"):
+        for name in ("ar", "fm", "mar", "ntp", "mntp", "masked_fm"):
             model, settings = small(name, text)
             on_cpu = draw(model, settings, 0)
             model.to("cuda")
@@ -73,7 +73,7 @@ def check() -> int:
             bad = [what for what, error in errors.items() if not error <= limits[what]]
             wrong += bool(bad)
             told = ", ".join(f"{what} {error:.1e}" for what, error in errors.items())
-            print(f"{'WRONG' if bad else 'ok':6}{name:6}{text:8}{told}")
+            print(f"{'WRONG' if bad else 'ok':6}{name:10}{text:8}{told}")
     return int(wrong > 0)
 
 
@@ -95,6 +95,7 @@ def small(name: str, text: str) -> tuple[Any, Any]:
         for parameter in model.parameters():
             parameter += 0.02 * torch.randn_like(parameter)
     settings = {"ar": {"temperature": 0.0}, "fm": {"steps": 8}, "mar": {"iterations": 6, "diffusion_steps": 10}}
+    settings["masked_fm"] = {"iterations": 4, "steps": 6}
     return model, model.sampler(settings.get(name, {"diffusion_steps": 10}))
 
 

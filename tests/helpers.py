@@ -17,13 +17,19 @@ TEXT = TextSpec(kind="tokens", dim=0, vocabulary=tuple(f"word{i}" for i in range
 BACKBONE = BackboneConfig(d_model=32, n_layers=2, n_heads=4, d_ff=64)
 
 HEAD = {"width": 32, "depth": 2, "repeats": 2}
-OPTIONS = {"mar": {"buffer_tokens": 3, "head": HEAD}, "mntp": {"head": HEAD}, "ntp": {"head": HEAD}}
+OPTIONS = {
+    "mar": {"buffer_tokens": 3, "head": HEAD},
+    "mntp": {"head": HEAD},
+    "ntp": {"head": HEAD},
+    "masked_fm": {"head": {"depth": 2}},
+}
 SAMPLERS = {
     "ar": {"top_k": 0, "guidance": 2.0},
     "fm": {"steps": 4, "guidance": 2.0},
     "mar": {"iterations": 4, "diffusion_steps": 8, "guidance": 2.0},
     "mntp": {"diffusion_steps": 8, "guidance": 2.0},
     "ntp": {"diffusion_steps": 8, "guidance": 2.0},
+    "masked_fm": {"steps": 4, "iterations": 3, "guidance": 2.0},
 }
 
 

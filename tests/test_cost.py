@@ -15,7 +15,7 @@ from backbones.cost import BackboneCost, Phase, bound_seconds
 from common.seeds import ItemRNG
 from paradigms.base import Conditions, Paradigm
 from representations.text import TextSpec
-from tests.helpers import SAMPLERS, make
+from tests.helpers import HEAD, SAMPLERS, make
 
 BATCH, FRAMES, TOKENS = 2, 9, 5
 TEXT = TextSpec(kind="embeddings", dim=24, vocabulary=(), max_length=TOKENS)
@@ -34,6 +34,10 @@ CASES = [
     ("mar", CROSS, {}, {"guidance": 1.0, "iterations": 64}),
     ("mntp", CROSS, {}, {}),
     ("ntp", PREFIX, {}, {"guidance": 1.0}),
+    ("mar", CROSS, {"head": {**HEAD, "objective": "flow"}}, {}),
+    ("masked_fm", CROSS, {}, {}),
+    ("masked_fm", PREFIX, {"head": {"depth": 2, "width": 16}}, {"solver": "heun", "repredict": True}),
+    ("masked_fm", CROSS, {"span": 1, "head": {"kind": "mlp"}}, {"guidance": 1.0, "iterations": 8}),
 ]
 
 
@@ -73,7 +77,7 @@ def size(model: Paradigm, *parts: str, without: tuple[str, ...] = ()) -> int:
     )
 
 
-@pytest.mark.parametrize("name", ["ar", "fm", "mar", "mntp"])
+@pytest.mark.parametrize("name", ["ar", "fm", "mar", "mntp", "masked_fm"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_bytes_are_the_sizes_of_the_tensors(name: str, dtype: torch.dtype) -> None:
     model = make(name, backbone=CROSS, text=TEXT).to(dtype)
@@ -98,6 +102,10 @@ def test_bytes_are_the_sizes_of_the_tensors(name: str, dtype: torch.dtype) -> No
         weights = size(model, "backbone.", without=("cross_attention.kv",)) + size(model, "inputs.", without=("head.",))
         if name == "fm":
             assert by_name["evaluation"].bytes == weights + size(model, "head.") + text
+        elif name == "masked_fm":
+            assert by_name["step"].bytes == weights + text
+            assert by_name["head condition"].bytes == size(model, "head.condition")
+            assert by_name["head step"].bytes == size(model, "head.", without=("head.condition",))
         else:
             norm_twice = 2 * CROSS.d_model * element  # the final norm, counted for both halves
             assert by_name["step"].bytes == weights + text + norm_twice

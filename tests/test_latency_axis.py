@@ -34,7 +34,13 @@ QUICK = [
     "latency.stop={samples: 2, seconds: 0, spread: 1e9, cap_samples: 2, warm_ups: 1}",
 ]  # fmt: skip
 SAMPLERS = "arms=[{paradigm: %s, sampler: {%s}}]"
-SHORT = {"fm": "steps: 2", "mar": "iterations: 2, diffusion_steps: 2", "mntp": "diffusion_steps: 2", "ar": "top_k: 5"}
+SHORT = {
+    "fm": "steps: 2",
+    "mar": "iterations: 2, diffusion_steps: 2",
+    "mntp": "diffusion_steps: 2",
+    "masked_fm": "steps: 2, iterations: 2",
+    "ar": "top_k: 5",
+}
 
 
 def cells_of(*settings: str, study: str = "latency", paradigm: str = "", scale: str = "tiny") -> list[Cell]:
@@ -50,7 +56,7 @@ def test_a_cell_says_everything_that_decides_its_time() -> None:
     cells = expand(load_study("latency", ["latency.device=cpu", "latency.peers=true", "latency.decoder=true"]))
     assert [cell.system for cell in cells] == [
         "ar", "ar (transformers)", "fm", "fm (torchdiffeq)", "fm (gemms)", "mar", "mar (diffusers)",
-        "ntp", "ntp (diffusers)", "mntp", "mntp (diffusers)",
+        "ntp", "ntp (diffusers)", "mntp", "mntp (diffusers)", "masked_fm",
     ]  # fmt: skip
     for ours, peer in itertools.pairwise(cells[:2]):
         assert (ours.group, ours.config["peer"], ours.kind) == (peer.group, None, "paradigm")
@@ -63,7 +69,7 @@ def test_a_cell_says_everything_that_decides_its_time() -> None:
         "first_audio_seconds": 1.0,
     }  # fmt: skip
     assert config["protocol"]["samples"] == 11
-    assert len({cell.group for cell in cells}) == 5
+    assert len({cell.group for cell in cells}) == 6
 
 
 @pytest.mark.parametrize("name", [name for name in study_names() if load_study(name).axis == "latency"])
@@ -119,6 +125,16 @@ def test_a_record_holds_times_bound_and_raw_samples(paradigm: str, tmp_path: Pat
         "spread"
     }
     assert (value["step_s"] or 0) < latency
+
+
+def test_masked_fm_has_a_bound_without_a_peer(tmp_path: Path) -> None:
+    (cell,) = cells_of("latency.peers=true", paradigm="masked_fm")
+    made = group([cell], tmp_path).measure(cell)
+    value = {name: metric.value for name, metric in made.metrics.items()}
+    assert made.status == "ok"
+    assert value["evaluations"] == 1 + 2 * (1 + 1 + 2)  # text; two passes: the backbone, its output read, two steps
+    assert (value["bound_s"] or 0) > 0
+    assert value["bound_s"] == pytest.approx((value["bound_ratio"] or 0) * (value["latency_s"] or 0))
 
 
 def test_the_decoders_time_is_not_the_samplers(tmp_path: Path) -> None:

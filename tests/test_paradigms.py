@@ -172,6 +172,8 @@ def test_bad_sampler_settings(name: str) -> None:
         ("mar", {"diffusion_steps": 1}, "diffusion_steps must be 2 to 1000, not 1"),
         ("mntp", {"temperature": -1.0}, "temperature"),
         ("mntp", {"diffusion_steps": 1001}, "2 to 1000, not 1001"),
+        ("masked_fm", {"iterations": 0}, "iterations must be 1 or more, not 0"),
+        ("masked_fm", {"solver": "dopri5"}, "set solver to euler, midpoint or heun"),
         ("mar", {"guidance_schedule": "lineer"}, "did you mean 'linear'"),
     ],
 )

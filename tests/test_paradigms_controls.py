@@ -17,7 +17,7 @@ from tests.helpers import BACKBONE, LATENT, OPTIONS, SAMPLERS, TEXT, perturb, so
 
 CONTROLS = (ControlSpec("chords", 5, 4), ControlSpec("melody", 3, 2))
 FRAMES = 8
-NAMES = ["ar", "fm", "mar", "mntp"]
+NAMES = ["ar", "fm", "mar", "mntp", "masked_fm"]
 
 
 def controlled(name: str, std: float = 0.1) -> Paradigm:

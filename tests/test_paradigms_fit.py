@@ -41,6 +41,9 @@ RECIPES = {
     "fm": Recipe(loss=0.3, copies=16, sampler={"steps": 30}),
     "mar": Recipe(loss=0.06, steps=300, options={"head": HEAD, "buffer_tokens": 4}, sampler={**STEPS, "iterations": 8}),
     "mntp": Recipe(loss=0.08, copies=4, options={"head": HEAD}, sampler=STEPS, backbone=LEARNED),
+    "masked_fm": Recipe(
+        loss=0.3, copies=16, options={"ratio": [0.5, 1.0], "head": {"depth": 2}}, sampler={"steps": 30, "iterations": 4}
+    ),
     "ntp": Recipe(loss=0.06, steps=150, options={"head": HEAD}, sampler=STEPS),
 }
 

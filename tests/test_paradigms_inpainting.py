@@ -19,7 +19,15 @@ from tests.test_paradigms_controls import CONTROLS, asked
 
 FRAMES, STARTS, HIDDEN = 8, (2, 4), 3
 KNOWN_BT = torch.tensor([[not start <= t < start + HIDDEN for t in range(FRAMES)] for start in STARTS])
-METHODS = [("ar", {}), ("fm", {}), ("fm", {"inpainting": "zero_shot"}), ("mar", {}), ("mntp", {})]
+METHODS = [
+    ("ar", {}),
+    ("fm", {}),
+    ("fm", {"inpainting": "zero_shot"}),
+    ("mar", {}),
+    ("mntp", {}),
+    ("masked_fm", {}),
+    ("masked_fm", {"repredict": True}),
+]
 MIDDLE = {"ar": {"fill_middle": True}}
 
 
@@ -144,7 +152,7 @@ def test_zero_shot_by_hand() -> None:
         model.sampler({"inpainting": "zero_shot", "solver": "heun"})
 
 
-@pytest.mark.parametrize("name", ["ar", "fm", "mar", "mntp"])
+@pytest.mark.parametrize("name", ["ar", "fm", "mar", "mntp", "masked_fm"])
 def test_training_on_spans_learns_from_the_hidden_frames(name: str) -> None:
     """Gradients flow; for what is learnt on the span alone, targets outside it do not matter."""
     model, conditions = filling(name), some_conditions([4, 2])

@@ -45,7 +45,8 @@ class DiffusersHead:
         from diffusers import DDPMScheduler
 
         head = model.get_submodule("head")
-        assert isinstance(head, DiffusionHead)
+        if not isinstance(head, DiffusionHead):
+            raise UserError("diffusers denoises; the head of this model is a flow, which has no peer")
         self.model, self.head, self.plain = model, head, plain(head)
         self.scheduler: Any = DDPMScheduler(
             num_train_timesteps=STEPS, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction",

@@ -1,0 +1,104 @@
+"""The flow head of masked_fm: a small transformer over all frames of a clip (papers/001 section 3.6).
+
+Each frame's input is its state plus the backbone's output there: noisy at masked frames, clean at the others. The time
+modulates the blocks (AdaLN). Blocks are the backbone's own, bidirectional and without cross-attention, since the text
+has been heard already. Straight paths as in ``fm``, without its width sigma and its loss weight:
+x_t = (1 - t) noise + t data, v = data - noise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+
+from backbones import Backbone, BackboneConfig
+from backbones.cost import BackboneCost, Phase, linear
+from backbones.linear import Linear
+from common.errors import UserError
+from common.seeds import ItemRNG
+from paradigms.guidance import guide
+from paradigms.heads import FlowSampler
+from paradigms.ode import evaluations, integrate
+
+
+class FlowTransformer(nn.Module):
+    """Velocities of the masked frames of a clip, all at once."""
+
+    def __init__(self, backbone: BackboneConfig, token_dim: int, width: int, depth: int, repeats: int) -> None:
+        super().__init__()
+        head_width = backbone.d_model // backbone.n_heads
+        if width % head_width:
+            raise UserError(f"masked_fm: head.width {width} is no multiple of the heads' {head_width}; change it")
+        self.config = dataclasses.replace(
+            backbone, d_model=width, n_layers=depth, n_heads=width // head_width,
+            d_ff=backbone.d_ff * width // backbone.d_model, causal=False, text="none", skips=False, time="adaln",
+        )  # fmt: skip
+        self.repeats = repeats
+        self.inputs = Linear(token_dim, width)
+        self.condition = Linear(backbone.d_model, width)
+        self.blocks = Backbone(self.config)
+        self.outputs = Linear(width, token_dim)
+
+    def velocity(self, x_BTD: Tensor, time_B: Tensor, condition_BTW: Tensor) -> Tensor:
+        """The field (n B, T, D) at ``x_BTD`` under the conditions of guidance's n branches.
+
+        Args:
+            time_B: times in [0, 1], one per row or one for all.
+            condition_BTW: the backbone's output through ``condition``.
+        """
+        h = self.inputs(x_BTD)
+        branches = len(condition_BTW) // len(h)
+        return self.outputs(
+            self.blocks((h if branches == 1 else h.repeat(branches, 1, 1)) + condition_BTW, time_B=time_B)
+        )
+
+    def loss(self, data_BTD: Tensor, z_BTC: Tensor, masked_BM: Tensor, rng: ItemRNG) -> Tensor:
+        """|v - v_hat|^2 at a uniform time per clip, mean over masked frames, dims and repeats; (B,)."""
+        batch, frames, dim = data_BTD.shape
+        time_R, noise = rng.uniform(self.repeats).flatten(), rng.normal(self.repeats, frames, dim).flatten(0, 1)
+        data, condition, masked = (
+            x.repeat_interleave(self.repeats, dim=0) for x in (data_BTD, self.condition(z_BTC), masked_BM)
+        )
+        index = masked[..., None].expand(-1, -1, dim)
+        noisy = torch.lerp(noise, data, time_R[:, None, None]).gather(1, index)
+        v_hat = self.velocity(data.scatter(1, index, noisy), time_R, condition).gather(1, index)
+        return (v_hat - (data - noise).gather(1, index)).square().view(batch, -1).mean(dim=1)
+
+    def sample(
+        self,
+        z_BTC: Tensor,
+        clean_BTD: Tensor,
+        masked_BM: Tensor,
+        noise_BTD: Tensor,
+        settings: FlowSampler,
+        scale: float,
+    ) -> Tensor:
+        """Draw the masked frames together; (B, T, D) float32, of which the frames that are not masked mean nothing.
+
+        Args:
+            z_BTC: the backbone's output (n B, T, C) for guidance's n branches.
+            clean_BTD: the clip; what it holds at masked frames does not matter.
+        """
+        masked_BT1 = torch.zeros_like(clean_BTD[..., :1], dtype=torch.bool).scatter(1, masked_BM[..., None], True)
+        condition = self.condition(z_BTC)
+
+        def field(x_BTD: Tensor, t: float) -> Tensor:
+            rows = torch.where(masked_BT1, x_BTD, clean_BTD).to(condition.dtype)
+            time = torch.full((1,), t, device=rows.device)
+            return guide(self.velocity(rows, time, condition).float(), settings, scale)
+
+        return integrate(field, settings.temperature * noise_BTD, settings.ode)
+
+    def cost(self, batch: int, frames: int, settings: FlowSampler, element_size: int) -> list[Phase]:
+        """Reading the backbone's output, then one pass per evaluation of the field."""
+        rows, width, token_dim = batch * settings.branches, self.config.d_model, self.inputs.in_features
+        d_model = self.condition.in_features
+        flops, moved = BackboneCost(self.config, element_size).run(rows, frames, frames, 0, 0, times=1)
+        flops += linear(batch * frames, token_dim, width) + linear(rows * frames, width, token_dim)
+        moved += element_size * ((token_dim + 1) * width + (width + 1) * token_dim)
+        return [
+            Phase("head condition", 1, linear(rows * frames, d_model, width), (d_model + 1) * width * element_size),
+            Phase("head step", evaluations(settings.ode), flops, moved),
+        ]
