@@ -15,6 +15,7 @@ import typer
 
 from benchmarks.commands import (
     check,
+    claims,
     codec,
     compare,
     data,
@@ -54,6 +55,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("report")(report.report)
+app.command("claims")(claims.claims)
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("inpaint")(inpaint.inpaint)

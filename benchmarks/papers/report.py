@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.papers import published
+from benchmarks.papers import published, verdicts
 from benchmarks.papers.chosen import Library
+from benchmarks.papers.ledger import rule
 from benchmarks.papers.pages import Page, make_page, section, write_page
 from benchmarks.papers.sheets import names
 from benchmarks.report.markup import folded, link
@@ -38,13 +39,16 @@ def write_papers(
 
 
 def chapters(results: Path, home: Path) -> list[Chapter]:
-    """The chapter of REPORT.md on the papers; none where the results folder has no published data."""
+    """The chapters of REPORT.md on claims and papers; none where the results folder has no published data."""
     from benchmarks.report.chapter import Chapter
 
     if not published.results(results):
         return []
-    pages = write_papers([], results)
-    return [Chapter(TITLE, _parts(pages, home), {})]
+    library = Library(results)
+    pages, rulings = write_papers([], results, library), rule(results, library)
+    page = verdicts.write_ledger(rulings, results)
+    said = Chapter(verdicts.TITLE, verdicts.section(rulings, page, home), {})
+    return [said, Chapter(TITLE, _parts(pages, home), {})]
 
 
 def _parts(pages: Sequence[Page], home: Path) -> list[str]:

@@ -1,0 +1,139 @@
+"""The ledger, shown: a page with every claim, a table for REPORT.md and for the terminal, CSV, the papers' mistakes.
+
+results/papers/claims.md, claims.csv
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.papers import published
+from benchmarks.papers.contrasts import Outcome
+from benchmarks.papers.ledger import Ruling, as_csv, counts
+from benchmarks.papers.published import Inconsistency
+from benchmarks.report.markup import folded, link
+from benchmarks.report.table import Table
+from common.files import write_text
+
+TITLE = "Published claims"
+HOW = """\
+A verdict is about the scale and the evaluator that stand beside it, not about the paper's. `holds`, `fails`: decided by
+the contrasts below (paired on prompt and seed, 95% bootstrap clustered on both, Holm over the contrasts of a claim;
+speeds: ratio of medians); `undecided`: the interval allows both; `not testable`: records are missing, or nothing here
+could decide it. A claim of several contrasts holds where all do."""
+
+
+def write_ledger(rulings: Sequence[Ruling], results: Path) -> Path:
+    """Write the page and the CSV; returns the page."""
+    page = results / "papers" / "claims.md"
+    write_text(page.with_suffix(".csv"), as_csv(rulings))
+    parts = [f"# {TITLE}", "Written by `bench claims`.", HOW, f"All: {counts(rulings)}."]
+    for paper in dict.fromkeys(ruling.claim.paper for ruling in rulings):
+        own = [ruling for ruling in rulings if ruling.claim.paper == paper]
+        parts += [f"## {published.NAMES[paper]}", f"{counts(own)}.", *(_told(ruling, page.parent) for ruling in own)]
+    parts += ["## Known mistakes in the papers", *mistakes(published.inconsistencies(results))]
+    write_text(page, "\n\n".join(parts) + "\n")
+    return page
+
+
+def section(rulings: Sequence[Ruling], page: Path, home: Path) -> list[str]:
+    """The chapter of REPORT.md: what was decided, and a table per paper, folded."""
+    parts = [
+        f"## {TITLE}",
+        HOW,
+        f"{counts(rulings)}. In full, with the papers' known mistakes: {link(page.name, page, home)}.",
+    ]
+    decided = [ruling for ruling in rulings if ruling.verdict != "not testable"]
+    if decided:
+        parts.append(table(decided).markdown())
+    for paper in dict.fromkeys(ruling.claim.paper for ruling in rulings):
+        own = [r for r in rulings if r.claim.paper == paper and r.verdict == "not testable"]
+        if own:
+            parts.append(folded(f"{published.NAMES[paper]}: {len(own)} not testable here", _untested(own).markdown()))
+    return parts
+
+
+def table(rulings: Sequence[Ruling]) -> Table:
+    """A line per contrast; the claim and its verdict stand on its first."""
+    header = ["claim", "statement", "verdict", "contrast", "effect [95%]", "p", "n", "scale and evaluator"]
+    body = []
+    for ruling in rulings:
+        scope = f" (tested: {ruling.trial.scope})" if ruling.trial.scope else ""
+        first = [ruling.claim.id, ruling.claim.statement + scope, ruling.verdict]
+        for i, outcome in enumerate(ruling.outcomes):
+            head = first if i == 0 else ["", "", f"({outcome.verdict})"]
+            head = (
+                [*first[:2], f"{ruling.verdict} ({outcome.verdict})"] if i == 0 and len(ruling.outcomes) > 1 else head
+            )
+            body.append([*head, outcome.contrast.title, *numbers(outcome), ruling.scale if i == 0 else ""])
+        if not ruling.outcomes:
+            body.append([*first, ruling.why, "", "", "", ""])
+    return Table(header, body)
+
+
+def plain(rulings: Sequence[Ruling]) -> str:
+    """For the terminal: verdicts with their strongest line."""
+    body = [[r.claim.id, r.verdict, _cut(r.claim.statement, 60), _cut(_short(r), 90)] for r in rulings]
+    return "\n".join(
+        [Table(["claim", "verdict", "statement", "evidence here"], body).plain(), "", f"{counts(rulings)}."]
+    )
+
+
+def numbers(outcome: Outcome) -> list[str]:
+    """Effect with interval, p and n, as text."""
+    if outcome.effect is None:
+        return [outcome.why, "", ""]
+    sign = "×" if outcome.statistic == "ratio" else ""
+    effect = f"{sign}{outcome.effect:.3g} [{outcome.low:.3g}, {outcome.high:.3g}]"
+    if outcome.contrast.expect == "same" and outcome.margin is not None:
+        effect += f", same within {outcome.margin:.2g}"
+    n = f"{outcome.n}" + (f" ({outcome.prompts} prompts, {outcome.seeds} seeds)" if outcome.prompts else "")
+    return [effect, "" if outcome.p is None else f"{outcome.p:.2g}", n]
+
+
+def mistakes(found: Sequence[Inconsistency]) -> list[str]:
+    """The papers' mistakes, a list for each."""
+    parts = []
+    for paper in dict.fromkeys(one.paper for one in found):
+        lines = [
+            f"- **{one.id}** {one.problem}" + (f" Reading here: {one.reading}" if one.reading else "")
+            for one in found
+            if one.paper == paper
+        ]
+        parts += [f"### {published.NAMES[paper]}", "\n".join(lines)]
+    return parts
+
+
+def _told(ruling: Ruling, home: Path) -> str:
+    """One claim in full."""
+    claim = ruling.claim
+    lines = [f"**{claim.id}: {ruling.verdict}.** {claim.statement}" + (f" ({claim.source})." if claim.source else ".")]
+    lines += [f"Published: {claim.evidence}."] if claim.evidence else []
+    lines += [f"The paper's own numbers: {claim.check}."] if claim.check else []
+    lines += [f"Tested: {ruling.trial.scope}."] if ruling.trial.scope else []
+    if ruling.verdict == "not testable":
+        lines.append(f"Not testable here: {ruling.why}.")
+    elif ruling.scale:
+        lines.append(f"At this scale: {ruling.scale}.")
+    text = "\\\n".join(lines)
+    if any(outcome.effect is not None for outcome in ruling.outcomes):
+        text += "\n\n" + table([ruling]).markdown()
+        files = [link(path.stem, path, home) for path, _ in ruling.records]
+        text += "\n\n" + folded(f"Records of {claim.id}", " ".join(files))
+    return text
+
+
+def _untested(rulings: Sequence[Ruling]) -> Table:
+    return Table(["claim", "statement", "why"], [[r.claim.id, r.claim.statement, r.why] for r in rulings])
+
+
+def _short(ruling: Ruling) -> str:
+    if ruling.verdict == "not testable":
+        return ruling.why
+    first = next((o for o in ruling.outcomes if o.verdict == ruling.verdict), ruling.outcomes[0])
+    return f"{first.contrast.title}: {numbers(first)[0]}, n {first.n}"
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
