@@ -17,6 +17,7 @@ from benchmarks.commands import (
     check,
     claims,
     codec,
+    collect,
     compare,
     data,
     doctor,
@@ -56,6 +57,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("report")(report.report)
 app.command("claims")(claims.claims)
+app.command("collect")(collect.collect)
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("inpaint")(inpaint.inpaint)

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from common.config import config_hash, from_dict, later, to_dict
 from common.errors import UserError
 from common.files import json_text, read_json, write_new
@@ -83,6 +85,9 @@ class Record:
         return f"{self.id}-{self.attempt}"
 
 
+KEYS = {cls: frozenset(f.name for f in dataclasses.fields(cls)) for cls in (Record, Metric, Training)}
+
+
 def save_record(folder: Path, record: Record, items: Sequence[ItemRow] = ()) -> Record:
     """Write ``record`` (and its per-item scores) as the cell's next attempt; returns it with its attempt number.
 
@@ -139,7 +144,7 @@ def read_record(path: Path) -> Record:
     Raises:
         UserError: not JSON, not a record, another schema version, or a file whose name or cell contradicts its id.
     """
-    data = read_json(path)
+    data = _parsed(path)
     if not isinstance(data, dict) or "schema_version" not in data or "cell" not in data:
         raise UserError(f"{path}: not a record of this suite; move it elsewhere")
     if data["schema_version"] != SCHEMA_VERSION:
@@ -147,12 +152,32 @@ def read_record(path: Path) -> Record:
             f"{path}: schema version {data['schema_version']}, this program reads {SCHEMA_VERSION}; "
             "read it with the version of the program that wrote it, or run the cell again"
         )
-    record = from_dict(Record, data, str(path))
+    record = _converted(data, path)
     if path.stem != record.stem:
         raise UserError(f"{path}: its name does not match its id and attempt ({record.stem}); rename it")
     if config_hash(record.cell) != record.id:
         raise UserError(f"{path}: its cell does not match its id (edited by hand?); delete it and run the cell again")
     return record
+
+
+def _parsed(path: Path) -> Any:
+    try:
+        return msgspec.json.decode(path.read_bytes())
+    except (OSError, msgspec.MsgspecError):
+        return read_json(path)  # slower by far, and says what is wrong
+
+
+def _converted(data: dict[str, Any], path: Path) -> Record:
+    """``data`` as a record: at once where it is one beyond doubt, else by the strict way, which names what is not."""
+    try:
+        record = msgspec.convert(data, Record)
+    except msgspec.ValidationError:
+        return from_dict(Record, data, str(path))
+    known = data.keys() <= KEYS[Record] and all(
+        about.keys() <= KEYS[Metric] for about in data.get("metrics", {}).values()
+    )
+    known = known and (record.training is None or data["training"].keys() <= KEYS[Training])
+    return record if known else from_dict(Record, data, str(path))
 
 
 def read_items(folder: Path, record: Record) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -100,16 +99,6 @@ def test_processes_on_a_shared_folder_lose_and_overwrite_nothing(tmp_path: Path,
         assert sorted(r.attempt for r in records if r.seed == seed) == list(range(1, 17))
     assert all(read_items(tmp_path, r) == [{"item": r.reason}] for r in records)
     assert not list((tmp_path / "records").glob(".*.part*"))
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a disk of its own, of 16 pages of 4096 bytes."""
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(tmp_path)], capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip("only root can mount a small disk to fill")
-    yield tmp_path
-    subprocess.run(["umount", "-l", str(tmp_path)], check=True)
 
 
 @pytest.mark.parametrize("filled", [0, 1])  # the page that is missing: the scores', or the record's
