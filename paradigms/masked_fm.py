@@ -35,6 +35,7 @@ from paradigms.heads import FlowHead, FlowSampler, HeadOptions
 from paradigms.masks import cosine_counts, hidden_first, span_order
 from paradigms.ode import ODESettings
 from paradigms.session import Session
+from paradigms.trial import ByHeart, Trial
 from representations.base import LatentSpec
 from representations.controls import ControlSpec
 from representations.text import TextSpec
@@ -117,6 +118,12 @@ class MaskedFM(Paradigm):
     sampler_class = MaskedFMSampler
     backbone_needs = {"causal": False, "time": "none"}  # noqa: RUF012
     inpaints = True
+    predictor = "head.outputs"
+    trial = Trial(
+        options={"head": {"depth": 2}},
+        sampler={"iterations": 3, "steps": 4, "guidance": 2.0},
+        by_heart=ByHeart(copies=16, options={"ratio": [0.5, 1.0]}, sampler={"steps": 30, "iterations": 4}),
+    )
     options: MaskedFMOptions
 
     def __init__(

@@ -11,6 +11,7 @@ from benchmarks.conformance import CHECKS, NEEDS, Case, Skipped
 CASES = {name: Case(paradigms.find(name)) for name in paradigms.names()}
 INAPPLICABLE = {
     ("ntp", "known_frames"), ("ntp", "span_context"), ("fm", "streaming"), ("mar", "streaming"),
+    ("masked_fm", "streaming"),
 }  # fmt: skip
 
 
