@@ -26,6 +26,7 @@ from benchmarks.commands import (
     inpaint,
     listing,
     models,
+    new_paradigm,
     report,
     run,
     sample,
@@ -64,6 +65,7 @@ app.command("inpaint")(inpaint.inpaint)
 app.command("score")(score.score)
 app.command("compare")(compare.compare)
 app.command("check")(check.check)
+app.command("new-paradigm")(new_paradigm.new_paradigm)
 app.command("models")(models.models)
 app.command("list")(listing.list_)
 app.command("doctor")(doctor.doctor)

@@ -43,6 +43,7 @@ def cost(case: Case) -> None:
 
 def measured_flops(model: Paradigm, sampler: Any) -> float:
     """Operations of a batch of two clips of 9 frames, under random text embeddings, as torch counts them."""
+    model.requires_grad_(False)  # or the counter looks for gradients of what is made without
     # The counter does not know the CPU's fused attention; the plain one is made of products that it counts.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         model.generate(some_embeddings(BATCH), FRAMES, sampler, ItemRNG([1, 2]))

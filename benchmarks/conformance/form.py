@@ -20,6 +20,8 @@ from common.files import read_json
 from common.seeds import ItemRNG
 from paradigms.base import ParadigmOptions
 
+UPDATES = 8  # in any one, a paradigm may well leave a codebook or a mask token out
+
 
 def declaration(case: Case) -> None:
     """The class says who it is, and its options and settings survive JSON and refuse what they do not know."""
@@ -93,9 +95,11 @@ def shapes(case: Case) -> None:
 
 
 def gradients(case: Case) -> None:
-    """Every parameter learns from the loss, and the parts that are counted are all there are."""
+    """Every parameter learns from the loss of some update, and the parts that are counted are all there are."""
     model = case.model().train()
-    model.loss(some_batch(some_conditions([3, 5])), ItemRNG([1, 2]), ItemRNG([3])).mean.backward()
+    for step in range(UPDATES):
+        seeds = ItemRNG([2 * step, 2 * step + 1])
+        model.loss(some_batch(some_conditions([3, 5])), seeds, ItemRNG([step])).mean.backward()
     idle = [name for name, p in model.named_parameters() if p.grad is None or not bool(p.grad.any())]
     demand(
         not idle, f"no gradient reaches {', '.join(idle[:3])}{' and others' if len(idle) > 3 else ''}",

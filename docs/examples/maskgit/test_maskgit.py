@@ -1,0 +1,16 @@
+"""maskgit keeps what the referee asks of a paradigm; `bench check maskgit` says the same in a table."""
+
+import pytest
+from maskgit import MaskGIT
+
+from benchmarks.conformance import CHECKS, Case, Skipped
+
+CASE = Case(MaskGIT)
+
+
+@pytest.mark.parametrize("check", list(CHECKS))
+def test_conformance(check: str) -> None:
+    try:
+        CHECKS[check](CASE)
+    except Skipped as skipped:
+        pytest.skip(str(skipped))
