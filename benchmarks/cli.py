@@ -24,6 +24,7 @@ from benchmarks.commands import (
     evaluator,
     evaluators,
     inpaint,
+    jobs,
     listing,
     models,
     new_paradigm,
@@ -31,6 +32,7 @@ from benchmarks.commands import (
     run,
     sample,
     score,
+    submit,
     train,
 )
 from common.errors import UserError
@@ -42,6 +44,7 @@ First steps:
   bench doctor                              what this machine can do
   bench run quickstart                      train four paradigms alike, judge them, write REPORT.md
   bench run --paradigm fm --axis fidelity   one paradigm only
+  bench submit small_cpu                    the same as a SLURM array; then bench status, resume, cancel
   bench report                              write the report again, from the records alone
   bench score --reference A --generated B   judge any two folders of audio
   bench check mypkg.mine:MyParadigm         hold a new paradigm against the conformance suite
@@ -66,6 +69,10 @@ app.command("score")(score.score)
 app.command("compare")(compare.compare)
 app.command("check")(check.check)
 app.command("new-paradigm")(new_paradigm.new_paradigm)
+app.command("submit")(submit.submit)
+app.command("status")(jobs.status)
+app.command("resume")(submit.resume)
+app.command("cancel")(jobs.cancel)
 app.command("models")(models.models)
 app.command("list")(listing.list_)
 app.command("doctor")(doctor.doctor)

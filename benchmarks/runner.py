@@ -24,7 +24,7 @@ from benchmarks.records import GOOD, Record, latest, load_records, record_paths,
 from benchmarks.worker import Job, make_record
 from common.config import config_hash, to_dict
 from common.errors import UserError
-from common.files import write_json, write_text
+from common.files import check_writable, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -78,12 +78,16 @@ def run(
     jobs: int = 1,
     command: str = "",
     timeout_s: float | None = None,
+    prepare: bool = True,
+    patience_s: float = 10.0,
 ) -> list[Record]:
     """Measure every cell that has no good record yet; returns the records that now speak for ``cells``.
 
     Args:
         jobs: worker processes at a time; each gets an equal share of the cores.
         timeout_s: a worker that takes longer is stopped and its cells recorded as ``timeout``.
+        prepare: make first what several groups need; False where that has been done.
+        patience_s: how long workers that are told to stop may take to save their training.
 
     Raises:
         UserError: what the cells share cannot be prepared (a missing file, a full disk).
@@ -93,18 +97,12 @@ def run(
     progress = Progress(total=len(cells), done=len(todo.done), groups=todo.groups)
     if todo.groups:
         for folder in (context.results / "records", context.work / "jobs"):
-            _check_writable(folder)
-        AXES.load(axis)().prepare(todo.pending, context)
-        _work(todo.groups, _Launcher(axis, context, max(1, jobs), command), progress, timeout_s)
+            check_writable(folder)
+        if prepare:
+            AXES.load(axis)().prepare(todo.pending, context)
+        _work(todo.groups, _Launcher(axis, context, max(1, jobs), command, patience_s), progress, timeout_s)
     held = latest(load_records(context.results, {cell.id for cell in cells})[0])
     return [held[cell.id] for cell in cells if cell.id in held]
-
-
-def _check_writable(folder: Path) -> None:
-    """Find out before the work, and not after it, that its result cannot be kept."""
-    probe = folder / f".probe-{os.getpid()}"
-    write_text(probe, "")
-    probe.unlink()
 
 
 def oom_kills() -> int:
@@ -122,6 +120,7 @@ class _Launcher:
     context: Context
     jobs: int
     command: str
+    patience_s: float
 
     def start(self, cells: list[Cell]) -> _Running:
         """Start a worker on one group."""
@@ -129,7 +128,7 @@ class _Launcher:
         folder = self.context.work / "jobs"
         status, log = folder / f"{name}.status.json", folder / f"{name}.log"
         write_json(folder / f"{name}.json", to_dict(self.job(cells, status)))
-        threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
+        threads = str(max(1, _cores() // self.jobs))
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         variables = {
             **os.environ,
@@ -154,6 +153,11 @@ class _Launcher:
         )  # fmt: skip
 
 
+def _cores() -> int:
+    """Those that are ours: on SLURM what the job asked for, which nodes without cgroups do not enforce."""
+    return int(os.environ.get("SLURM_CPUS_PER_TASK") or os.cpu_count() or 1)
+
+
 def _work(groups: list[list[Cell]], launcher: _Launcher, progress: Progress, timeout_s: float | None) -> None:
     waiting, running = list(groups), list[_Running]()
     try:
@@ -164,16 +168,16 @@ def _work(groups: list[list[Cell]], launcher: _Launcher, progress: Progress, tim
             for worker in list(running):
                 late = timeout_s is not None and time.monotonic() - worker.started > timeout_s
                 if late:
-                    _stop([worker])
+                    _stop([worker], launcher.patience_s)
                 if late or worker.process.poll() is not None:
                     running.remove(worker)
                     progress.finished(worker.cells, _close(worker, launcher, timeout_s if late else None))
             progress.show([worker.status for worker in running])
     except UserError:  # such as a full disk
-        _stop(running)
+        _stop(running, launcher.patience_s)
         raise
     except KeyboardInterrupt:
-        _stop(running)
+        _stop(running, launcher.patience_s)
         say(
             f"stopped: {progress.done} of {progress.total} cells have their records; the same command goes on from here"
         )
@@ -208,7 +212,7 @@ def _last_line(log: Path) -> str:
     return f": {lines[-1].strip()[:200]}" if lines else ""
 
 
-def _stop(workers: Sequence[_Running], patience_s: float = 10.0) -> None:
+def _stop(workers: Sequence[_Running], patience_s: float) -> None:
     """Ask the workers to end (training then saves its state), and end those that do not."""
     for worker in workers:
         worker.process.send_signal(signal.SIGINT)

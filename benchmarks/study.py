@@ -191,7 +191,7 @@ def load_study(
         UserError: no such study, bad YAML, an unknown, repeated or missing key, a value of the wrong type.
     """
     path = _find(name)
-    data = _parse(path.read_text(encoding="utf-8"), path.name)
+    data = parse_yaml(path.read_text(encoding="utf-8"), path.name)
     if not isinstance(data, Mapping):
         raise UserError(f"{path.name}: expected a mapping of study keys, got {type(data).__name__}")
     data = {"name": path.stem, **data}
@@ -230,7 +230,7 @@ def parse_setting(setting: str) -> tuple[str, Any]:
     key, equals, text = setting.partition("=")
     if not equals or not key.strip():
         raise UserError(f"--set {setting!r}: expected KEY=VALUE, for example train.lr=1e-3")
-    return key.strip(), _parse(text, f"--set {key.strip()}")
+    return key.strip(), parse_yaml(text, f"--set {key.strip()}")
 
 
 def _apply(data: dict[str, Any], setting: str) -> None:
@@ -256,7 +256,7 @@ def _sweep(data: dict[str, Any], sweeps: Iterable[str]) -> None:
         held = data.setdefault("sweep", {})
         if not isinstance(held, dict):
             raise UserError(f"sweep: expected a mapping of keys to lists, got {held!r}")
-        held[key.strip()] = _parse(text, f"--sweep {key.strip()}")
+        held[key.strip()] = parse_yaml(text, f"--sweep {key.strip()}")
 
 
 def _drop_sweeps(data: dict[str, Any], arms: Iterable[Any]) -> None:
@@ -282,7 +282,12 @@ def _check(study: Study, where: str) -> None:
         raise UserError(f"{where}: two arms are called {repeated[0]!r}; give one of them a label")
 
 
-def _parse(text: str, where: str) -> Any:
+def parse_yaml(text: str, where: str) -> Any:
+    """Strict YAML: repeated keys are errors.
+
+    Raises:
+        UserError: not YAML; ``where`` is how it calls the text.
+    """
     import yaml
 
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +13,7 @@ from backbones import BackboneConfig
 from benchmarks.pipeline import Data, build_model, save_model
 from benchmarks.records import Training
 from common.config import config_hash, from_dict
+from common.files import locked
 from representations.controls import ControlSpec
 from training import BatchStream, TrainSpec, train
 
@@ -57,7 +57,8 @@ def train_system(
     def save(model: Any, target: Path) -> None:
         save_model(model, target, data, config["sampler"], spec.seconds)
 
-    with _alone(folder), _followed(folder / "log.jsonl", model.name, spec.updates, report):
+    # Held, so that two runs that want the same weights train them once.
+    with locked(folder / ".lock"), _followed(folder / "log.jsonl", model.name, spec.updates, report):
         result = train(model, stream, spec, folder, progress=report is None, save=save)
     training = Training(
         updates=result.updates, cpu_seconds=result.cpu_seconds, wall_seconds=result.wall_seconds, tokens=result.tokens,
@@ -76,15 +77,6 @@ def curve(log: Path) -> dict[str, tuple[float, ...]]:
         "loss": tuple(round(sum(line["loss"] for line in group) / len(group), 5) for group in groups),
         "cpu_seconds": tuple(group[-1]["cpu_seconds"] for group in groups),
     }
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder, so that two runs that want the same weights train them once."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import signal
 import sys
 import threading
 import time
@@ -41,6 +42,8 @@ class Job:
 
 def main(path: str) -> int:
     """Run the job described at ``path``; returns the exit status."""
+    # A cluster that ends a job tells all of its processes; here the runner decides, and stops its workers by SIGINT.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     job = from_dict(Job, read_json(path), path)
     _die_with(job.parent)
     reporter = _Reporter(Path(job.status))

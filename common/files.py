@@ -137,6 +137,36 @@ def json_text(data: Any) -> str:
     return json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
+def check_writable(folder: Path) -> None:
+    """Find out before the work, and not after it, that its result cannot be kept.
+
+    Raises:
+        UserError: the folder cannot be made or written.
+    """
+    probe = folder / f".probe-{os.getpid()}"
+    write_text(probe, "")
+    probe.unlink()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file ``path``, waiting for whoever holds it; the end of a process frees what it held.
+
+    Raises:
+        UserError: the file cannot be made.
+    """
+    import fcntl
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "w", encoding="utf-8")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; choose another folder") from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def write_tensors(path: Path | str, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write ``tensors`` as safetensors atomically.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import resource
 import signal
 import time
 from collections.abc import Sequence
@@ -50,12 +52,13 @@ class FakeGroup:
 
     def measure(self, cell: Cell) -> Measurement:
         _behave(cell.config["does"], self.context.work)
+        value = random.Random(cell.seed).random() if cell.config["does"] == "seeded" else 1.5
         items = [{"item": f"p{i}", "caption": "a, b", "score": i + cell.seed} for i in range(4)]
         training = Training(
             updates=10, cpu_seconds=1.0, wall_seconds=2.0, curve={"update": (1.0, 10.0), "loss": (3.0, 2.0)}
         )
         self.context.report(1.0, f"did {cell.title}")
-        return Measurement(metrics={"score": metric(1.5, n=4, better="higher")}, training=training, items=items)
+        return Measurement(metrics={"score": metric(value, n=4, better="higher")}, training=training, items=items)
 
 
 def _behave(does: str, work: Path) -> None:
@@ -76,5 +79,15 @@ def _behave(does: str, work: Path) -> None:
     if does == "sleep":
         (work / "asleep").write_text(str(os.getpid()))
         time.sleep(60)
+    if does == "seeded":
+        time.sleep(2.0)
+    if does == "hog":  # what a cgroup or the kernel does to it, an address space limit does here
+        resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
+        bytearray(2**31)
+    if does.startswith("wait"):
+        with open(work / does, "a") as started:
+            started.write("x")
+        while not (work / "go").exists():
+            time.sleep(0.05)
     if does == "once broken" and not (work / "mended").exists():
         raise RuntimeError("not mended yet")

@@ -10,7 +10,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """Context that notes the first SIGINT or SIGTERM in ``received`` instead of dying; a second one acts as usual.
+    """Context that notes the first SIGINT or SIGTERM in ``received`` instead of dying; a second one of the same
+    kind acts as usual. (A cluster that ends a job sends all of its processes SIGTERM, and their parents then SIGINT.)
 
     Outside the main thread, where Python allows no handlers, it does nothing.
     """
@@ -31,7 +32,7 @@ class Interrupts:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = True
-        self._restore()
+        signal.signal(number, self._previous[signal.Signals(number)])
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

@@ -1,0 +1,180 @@
+"""Submitting cells as ONE array: what has a good record or is on its way already is left out.
+
+An element holds one group of cells (one training run and its measurements), or several where the cluster allows fewer
+elements than there are groups. On cluster ``local`` the whole study is one element, whose runner keeps as many workers
+busy as ``array_parallelism`` says; ``debug`` runs the same here and now. Preparing what the groups share (encoded
+clips, say) is left to the first element on each machine (task.py): it may take hours, which login nodes forbid.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cells import Cell
+from benchmarks.records import load_records
+from benchmarks.runner import ROOT, plan
+from common.errors import UserError, did_you_mean
+from common.files import check_writable, locked
+from slurm.manifest import Manifest, Submission, folder_of, numbered, write
+from slurm.site import Site, sbatch_parameters
+from slurm.task import Element
+
+CLUSTERS = ("slurm", "local", "debug")
+SLURM_ONLY = ("partition", "account", "qos", "cpus", "mem", "time")  # options without effect elsewhere
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to submit, and how.
+
+    Attributes:
+        cells: the whole study's.
+        results, work: as in ``Context``: the study's results folder, and the work folder of all studies.
+        exclusive: elements need their machine to themselves.
+        timeout_s: seconds that one worker may take; None: no limit but the element's own.
+        command: the command line, for the records.
+    """
+
+    study: str
+    axis: str
+    cells: Sequence[Cell]
+    results: Path
+    work: Path
+    cluster: str
+    site: Site
+    exclusive: bool = False
+    timeout_s: float | None = None
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class ToDo:
+    """The cells of an order: with a good record, on their way, and the rest in groups."""
+
+    done: list[Cell]
+    open: list[Cell]
+    groups: list[list[Cell]]
+
+    @property
+    def pending(self) -> list[Cell]:
+        """The cells to submit."""
+        return [cell for group in self.groups for cell in group]
+
+
+def to_do(order: Order) -> ToDo:
+    """What is left to submit.
+
+    Raises:
+        UserError: the scheduler does not answer, so that it is not known what is on its way.
+    """
+    from slurm.status import open_cells
+
+    todo = plan(order.cells, order.results)
+    under_way = open_cells(order.work, order.study)
+    groups = [[cell for cell in group if cell.id not in under_way] for group in todo.groups]
+    waiting = [cell for cell in todo.pending if cell.id in under_way]
+    return ToDo(todo.done, waiting, [group for group in groups if group])
+
+
+def submit(order: Order) -> Submission | None:
+    """Submit what is left to do; None: nothing is. Two callers at a time do not submit the same cells.
+
+    Raises:
+        UserError: the folders cannot be written, or the cluster refuses.
+    """
+    for folder in (order.results / "records", folder_of(order.work, order.study)):
+        check_writable(folder)
+    with locked(folder_of(order.work, order.study) / ".lock"):
+        todo = to_do(order)
+        if not todo.groups:
+            return None
+        submission = write(_manifest(order, todo))
+        jobs = _send(submission)
+        job_id = jobs[0].job_id.partition("_")[0] if order.cluster != "debug" else "debug"
+        submission = numbered(submission, job_id)
+    if order.cluster == "debug":
+        for job in jobs:
+            if (error := job.exception()) is not None:
+                raise error
+    return submission
+
+
+def check_cluster(cluster: str, options: dict[str, Any]) -> None:
+    """Refuse a cluster that is not there, or an option that it would ignore.
+
+    Raises:
+        UserError: naming it.
+    """
+    if cluster not in CLUSTERS:
+        raise UserError(
+            f"unknown cluster {cluster!r}{did_you_mean(cluster, list(CLUSTERS))}; known: {', '.join(CLUSTERS)}"
+        )
+    if cluster == "slurm" and not (shutil.which("sbatch") and shutil.which("srun")):
+        raise UserError(
+            "sbatch not found: SLURM is not on this machine; run this on a login node, or give --cluster local"
+        )
+    idle = [name for name in SLURM_ONLY if cluster != "slurm" and options.get(name) is not None]
+    if idle:
+        raise UserError(f"--{idle[0]} has no effect on cluster {cluster}; leave it out, or give --cluster slurm")
+
+
+def _manifest(order: Order, todo: ToDo) -> Manifest:
+    on_slurm = order.cluster == "slurm"
+    elements = packed(todo.groups, order.site.max_array if on_slurm else 1)
+    attempts: dict[str, int] = {}
+    for record in load_records(order.results)[0]:
+        attempts[record.id] = max(record.attempt, attempts.get(record.id, 0))
+    return Manifest(
+        study=order.study, axis=order.axis, cluster=order.cluster, command=order.command,
+        results=str(order.results.resolve()), work=str(order.work.resolve()),
+        jobs=1 if on_slurm or order.exclusive else order.site.array_parallelism,
+        timeout_s=order.timeout_s, exclusive=order.exclusive, site=order.site, cells=tuple(order.cells),
+        elements=elements, attempts=attempts,
+    )  # fmt: skip
+
+
+def packed(groups: Sequence[Sequence[Cell]], most: int) -> tuple[tuple[str, ...], ...]:
+    """Cell ids per element: one group each, or dealt out in turn (the longest come first) to ``most`` elements."""
+    count = min(len(groups), most)
+    return tuple(tuple(cell.id for group in groups[i::count] for cell in group) for i in range(count))
+
+
+def _send(submission: Submission) -> list[Any]:
+    """Hand the elements to submitit; returns its jobs."""
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    manifest = submission.manifest
+    logging.getLogger("submitit").setLevel(logging.ERROR)
+    submission.folder.mkdir(parents=True, exist_ok=True)
+    path = str(submission.path.resolve())
+    try:
+        executor = _executor(submission)
+        return list(executor.submit_array([Element(path, index) for index in range(len(manifest.elements))]))
+    except (FailedJobError, FailedSubmissionError, OSError) as error:
+        submission.path.unlink()
+        told = " ".join(str(error).split())
+        raise UserError(f"{manifest.cluster} refuses the array: {told[-400:]}; adapt the site settings") from error
+
+
+def _executor(submission: Submission) -> Any:
+    import submitit
+
+    manifest, folder = submission.manifest, submission.folder.resolve()
+    site = manifest.site
+    if manifest.cluster == "debug":
+        return submitit.DebugExecutor(folder)
+    if manifest.cluster == "local":
+        local = submitit.LocalExecutor(folder, max_num_timeout=site.max_num_timeout)
+        local.update_parameters(timeout_min=60 * 24 * 365, gpus_per_node=site.gpus, setup=list(site.setup))
+        return local
+    slurm = submitit.SlurmExecutor(folder, max_num_timeout=site.max_num_timeout)
+    paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    found = (f"export PYTHONPATH={paths}",)  # also where the cluster passes no environment on
+    slurm.update_parameters(**sbatch_parameters(site, manifest.exclusive, submission.name, found))
+    return slurm
