@@ -28,7 +28,8 @@ class Site:
         time: minutes that one element may take before it is stopped, saved and queued again.
         array_parallelism: elements at a time; on cluster ``local``: worker processes at a time.
         max_num_timeout: how often an element that reached its time limit is queued again.
-        signal_delay_s: how long before the limit it is told; must be enough to finish an update and save it.
+        signal_delay_s: how long before the limit it is told (at most half of the limit); must be enough to finish an
+            update and save it.
         max_array: elements in one array at most (the cluster's MaxArraySize); more groups share elements.
         setup: shell lines before the work, e.g. ``module load cuda``.
         extra: further sbatch options by their long names, e.g. ``{constraint: a100-80gb}``.
@@ -91,7 +92,7 @@ def sbatch_parameters(site: Site, exclusive: bool, name: str, setup: tuple[str, 
         "mem": f"{round(site.mem * 1024)}M",
         "time": site.time,
         "array_parallelism": site.array_parallelism,
-        "signal_delay_s": site.signal_delay_s,
+        "signal_delay_s": min(site.signal_delay_s, 30 * site.time),
         "setup": [*setup, *site.setup],
         "additional_parameters": dict(site.extra),
     }

@@ -74,7 +74,7 @@ def open_cells(work: Path, study: str) -> set[str]:
     """
     if not any(folder_of(work, study).glob("[!.]*.json")):
         return set()
-    found = set()
+    found: set[str] = set()
     for submission in submissions(work, study):
         for index, fate in enumerate(fates(submission)):
             if fate.state != "over":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 import resource
@@ -9,12 +10,17 @@ import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.axes.base import Context, Estimate, Measurement, UnsupportedError
 from benchmarks.cells import Cell
 from benchmarks.records import Training, metric
 from benchmarks.study import Study
 from common.errors import UserError
+
+if TYPE_CHECKING:
+    from common.seeds import ItemRNG
+    from paradigms.base import Batch, Loss
 
 
 class FakeAxis:
@@ -81,13 +87,32 @@ def _behave(does: str, work: Path) -> None:
         time.sleep(60)
     if does == "seeded":
         time.sleep(2.0)
+    if does == "train":
+        _train(work)
     if does == "hog":  # what a cgroup or the kernel does to it, an address space limit does here
         resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
         bytearray(2**31)
     if does.startswith("wait"):
         with open(work / does, "a") as started:
-            started.write("x")
+            started.write("started\n")
         while not (work / "go").exists():
             time.sleep(0.05)
     if does == "once broken" and not (work / "mended").exists():
         raise RuntimeError("not mended yet")
+
+
+def _train(work: Path) -> None:
+    """Some seconds of real training on toy clips, with checkpoints at interruptions only."""
+    import torch
+    from training_toys import SPEC, Coder, run
+
+    class Slow(Coder):
+        def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
+            time.sleep(0.02)
+            return super().loss(batch, rng, shared)
+
+    with open(work / "train", "a", encoding="utf-8") as sessions:
+        sessions.write(" ".join(path.name for path in (work / "toy").glob("checkpoint-*")) + "\n")
+    torch.set_num_threads(1)
+    spec = dataclasses.replace(SPEC, updates=400, checkpoint_every=10_000, log_every=1)
+    run(work / "toy", spec, Slow())

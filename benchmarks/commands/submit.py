@@ -192,10 +192,13 @@ def _asked(site: Site, cluster: str) -> str:
 
 
 def _warn_of_long_groups(order: Order, groups: Sequence[Sequence[Cell]], seconds: dict[str, float | None]) -> None:
+    from benchmarks.console import duration
     from benchmarks.progress import say
 
     most = order.site.time * 60 * (order.site.max_num_timeout + 1)
     longest = max((sum(seconds[cell.id] or 0.0 for cell in group) for group in groups), default=0.0)
     if order.cluster == "slurm" and longest > most:
-        say(f"warning: the longest group needs about {longest / 3600:.1f} h, its time limits end it after "
-            f"{most / 3600:.1f} h; raise --time or --max-num-timeout")  # fmt: skip
+        say(
+            f"warning: the longest group needs about {duration(longest)}, its time limits end it after "
+            f"{duration(most)}; raise --time or --max-num-timeout"
+        )
