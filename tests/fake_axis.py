@@ -114,5 +114,5 @@ def _train(work: Path) -> None:
     with open(work / "train", "a", encoding="utf-8") as sessions:
         sessions.write(" ".join(path.name for path in (work / "toy").glob("checkpoint-*")) + "\n")
     torch.set_num_threads(1)
-    spec = dataclasses.replace(SPEC, updates=400, checkpoint_every=10_000, log_every=1)
+    spec = dataclasses.replace(SPEC, updates=200, checkpoint_every=10_000, log_every=1)
     run(work / "toy", spec, Slow())

@@ -190,9 +190,9 @@ def test_training_that_was_stopped_twice_is_as_if_it_had_not_been(home: Path) ->
         return len(log.read_text().splitlines()) if log.exists() else 0
 
     job = submit("train")
-    until(lambda: trained() >= 50)
+    until(lambda: trained() >= 20)
     ask("scancel", "--signal=USR2", job)
-    until(lambda: starts("train") >= 2 and trained() >= 150)
+    until(lambda: starts("train") >= 2 and trained() >= 80)
     ask("scontrol", "requeue", job)
     until(over)
     assert states() == {"train": "done"}
