@@ -56,7 +56,7 @@ def status(work: Path, study: str) -> list[CellStatus]:
     sent = submissions(work, study)
     places = _places(sent)  # the scheduler before the records: what ends in between has its record
     cells, results = cells_of(sent), Path(sent[-1].manifest.results)
-    records = latest(load_records(results)[0])
+    records = latest(load_records(results, {cell.id for cell in cells})[0])
     done = {cell.id for cell in plan(cells, results).done}
     return [
         CellStatus(cell, "done", records[cell.id].reason if cell.id in records else "")

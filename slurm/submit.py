@@ -19,6 +19,7 @@ from typing import Any
 from benchmarks.cells import Cell
 from benchmarks.records import load_records
 from benchmarks.runner import ROOT, plan
+from benchmarks.sharing import found_elsewhere, take_over
 from common.errors import UserError, did_you_mean
 from common.files import check_writable, locked
 from slurm.manifest import Manifest, Submission, folder_of, numbered, write
@@ -55,7 +56,7 @@ class Order:
 
 @dataclass(frozen=True)
 class ToDo:
-    """The cells of an order: with a good record, on their way, and the rest in groups."""
+    """The cells of an order: with a good record (of this or another study), on their way, and the rest in groups."""
 
     done: list[Cell]
     open: list[Cell]
@@ -77,9 +78,12 @@ def to_do(order: Order) -> ToDo:
 
     todo = plan(order.cells, order.results)
     under_way = open_cells(order.work, order.study)
-    groups = [[cell for cell in group if cell.id not in under_way] for group in todo.groups]
-    waiting = [cell for cell in todo.pending if cell.id in under_way]
-    return ToDo(todo.done, waiting, [group for group in groups if group])
+    elsewhere = found_elsewhere(todo.pending, order.axis, order.results)
+    known = under_way | set(elsewhere)
+    groups = [[cell for cell in group if cell.id not in known] for group in todo.groups]
+    done = todo.done + [cell for cell in todo.pending if cell.id in elsewhere]
+    waiting = [cell for cell in todo.pending if cell.id in under_way and cell.id not in elsewhere]
+    return ToDo(done, waiting, [group for group in groups if group])
 
 
 def submit(order: Order) -> Submission | None:
@@ -91,6 +95,7 @@ def submit(order: Order) -> Submission | None:
     for folder in (order.results / "records", folder_of(order.work, order.study)):
         check_writable(folder)
     with locked(folder_of(order.work, order.study) / ".lock"):
+        take_over(order.cells, order.axis, order.results)
         todo = to_do(order)
         if not todo.groups:
             return None
@@ -128,7 +133,7 @@ def _manifest(order: Order, todo: ToDo) -> Manifest:
     on_slurm = order.cluster == "slurm"
     elements = packed(todo.groups, order.site.max_array if on_slurm else 1)
     attempts: dict[str, int] = {}
-    for record in load_records(order.results)[0]:
+    for record in load_records(order.results, {cell.id for cell in todo.pending})[0]:
         attempts[record.id] = max(record.attempt, attempts.get(record.id, 0))
     return Manifest(
         study=order.study, axis=order.axis, cluster=order.cluster, command=order.command,

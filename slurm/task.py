@@ -116,7 +116,8 @@ class Element:
 def bury(manifest: Manifest, cells: Sequence[Cell], end: Measurement) -> None:
     """Record ``end`` for those of ``cells`` that have no record since the submission."""
     results = Path(manifest.results)
-    written = {r.id for r in load_records(results)[0] if r.attempt > manifest.attempts.get(r.id, 0)}
+    ids = {cell.id for cell in cells}
+    written = {r.id for r in load_records(results, ids)[0] if r.attempt > manifest.attempts.get(r.id, 0)}
     for cell in plan(cells, results).pending:
         if cell.id not in written:
             job = Job(manifest.axis, manifest.study, manifest.results, manifest.work, manifest.command, "", 0, (cell,))
