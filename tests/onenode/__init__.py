@@ -69,6 +69,11 @@ def slurm() -> Iterator[Cluster]:
 
 def _started(accounting: bool) -> Cluster | None:
     cluster = Cluster(Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp")), _free_ports(3), accounting)
+    # However this process ends, even by SIGKILL, no daemon stays.
+    guard = f"while kill -0 {os.getpid()} 2>/dev/null; do sleep 1; done; exec {HERE / 'down.sh'} {cluster.state}"
+    subprocess.Popen(
+        ["/bin/sh", "-c", guard], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     try:
         cluster.up()
     except BaseException as error:
