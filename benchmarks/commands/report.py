@@ -18,6 +18,9 @@ def report(
         list[str],
         typer.Option("--paper", help="Only the page of this paper (tal2025 ...), or of all: results/papers/."),
     ] = [],  # noqa: B006
+    html: Annotated[
+        bool, typer.Option("--html", help="Write it as one self-contained page too, REPORT.html: sort, zoom, listen.")
+    ] = False,
 ) -> None:
     """Write the report again, with its tables (CSV beside) and figures.
 
@@ -27,6 +30,7 @@ def report(
       bench report quickstart small_cpu --out REPORT.md
       bench report --paper tal2025
       bench report --paper all
+      bench report --html
     """
     if paper:
         from benchmarks.papers.report import told, write_papers
@@ -37,3 +41,7 @@ def report(
     from benchmarks.report import write_report
 
     print(write_report(results, list(studies), out))
+    if html:
+        from benchmarks.report.page import write_page
+
+        print(f"Page: {write_page(out, out.with_suffix('.html'))}")

@@ -15,6 +15,7 @@ from benchmarks.papers.chosen import Library, missing
 from benchmarks.papers.filling import Filled, apart, fill
 from benchmarks.papers.plots import Panel, draw, panels
 from benchmarks.papers.sheets import Paper, Sheet, load
+from benchmarks.report.chapter import anchor
 from benchmarks.report.markup import folded, image, link
 from benchmarks.report.table import Table
 from common.errors import UserError
@@ -73,7 +74,7 @@ def write_page(page: Page, results: Path) -> None:
     """Write ``results/papers/<paper>.md``."""
     key, home = page.paper.key, page.file.parent
     text = [f"# {published.NAMES[key]}: {page.paper.title}", f"Written by `bench report --paper {key}`.", INTRODUCTION]
-    text.append(" · ".join(f"[{part.sheet.name}](#{_anchor(part.sheet)})" for part in page.parts))
+    text.append(" · ".join(f"[{part.sheet.name}](#{anchor(_heading(part.sheet))})" for part in page.parts))
     for part in page.parts:
         text += section(page, part, home)
     text += [_settings(key, results), _mistakes(key, results)]
@@ -83,7 +84,7 @@ def write_page(page: Page, results: Path) -> None:
 def section(page: Page, part: Part, home: Path) -> list[str]:
     """One sheet in Markdown, for a file in the folder ``home``."""
     sheet = part.sheet
-    text = [f"## {sheet.name}: {sheet.title}"]
+    text = [f"## {_heading(sheet)}"]
     if part.filled:
         files = " · ".join(
             link(ending.upper(), page.folder / f"{sheet.id}.{ending}", home) for ending in ("csv", "tex")
@@ -153,7 +154,5 @@ def _mistakes(key: str, results: Path) -> str:
     return "\n\n".join(["## Mistakes and inconsistencies", "\n".join(lines)]) if lines else ""
 
 
-def _anchor(sheet: Sheet) -> str:
-    from benchmarks.report.chapter import Chapter
-
-    return Chapter(f"{sheet.name}: {sheet.title}", [], {}).anchor
+def _heading(sheet: Sheet) -> str:
+    return f"{sheet.name}: {sheet.title}"

@@ -121,10 +121,11 @@ def _ends(metric: Metric) -> tuple[float, float, float]:
 
 
 def _finish(axis: Any, plot: Plot, x: str, numbers: bool = True) -> None:
-    if "x" in plot.log and numbers:
-        axis.set_xscale("log")
-    if "y" in plot.log:
-        axis.set_yscale("log")
+    for name, scaled in (("x", axis.xaxis), ("y", axis.yaxis)):
+        if name in plot.log and (numbers or name == "y"):
+            getattr(axis, f"set_{name}scale")("log")
+            scaled.set_major_formatter("{x:g}")
+            scaled.set_minor_formatter("{x:g}" if name == "y" else "")
     axis.set_xlabel(x.rpartition(".")[2].replace("_", " "), fontsize=8)
     axis.tick_params(labelsize=7)
     axis.grid(alpha=0.3)

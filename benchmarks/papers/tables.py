@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def latex(paper: Paper, filled: Filled) -> str:
         words = "here, not comparable" if filled.apart else "here"
         groups += rf" & \multicolumn{{{second}}}{{c}}{{{words}}}"
         rules += rf"\cmidrule(lr){{{split + 1}-{split + second}}}"
+    body = re.sub(r"\*([^*&]+)\*", r"\\textit{\1}", body)
     return body.replace("\\toprule\n", f"\\toprule\n{groups} \\\\\n{rules}\n", 1).replace(RULE, r"$\Vert$")
 
 

@@ -56,19 +56,15 @@ def section(rulings: Sequence[Ruling], page: Path, home: Path) -> list[str]:
 
 def table(rulings: Sequence[Ruling]) -> Table:
     """A line per contrast; the claim and its verdict stand on its first."""
-    header = ["claim", "statement", "verdict", "contrast", "effect [95%]", "p", "n", "scale and evaluator"]
+    header = ["claim", "statement", "verdict", "contrast", "it", "effect [95%]", "p", "n", "scale and evaluator"]
     body = []
     for ruling in rulings:
         scope = f" (tested: {ruling.trial.scope})" if ruling.trial.scope else ""
-        first = [ruling.claim.id, ruling.claim.statement + scope, ruling.verdict]
-        for i, outcome in enumerate(ruling.outcomes):
-            head = first if i == 0 else ["", "", f"({outcome.verdict})"]
-            head = (
-                [*first[:2], f"{ruling.verdict} ({outcome.verdict})"] if i == 0 and len(ruling.outcomes) > 1 else head
-            )
-            body.append([*head, outcome.contrast.title, *numbers(outcome), ruling.scale if i == 0 else ""])
-        if not ruling.outcomes:
-            body.append([*first, ruling.why, "", "", "", ""])
+        head = [ruling.claim.id, ruling.claim.statement + scope, f"**{ruling.verdict}**"]
+        for outcome in ruling.outcomes:
+            told = [outcome.contrast.title, outcome.verdict, *numbers(outcome)]
+            body.append([*head, *told, ruling.scale if head[0] else ""])
+            head = ["", "", ""]
     return Table(header, body)
 
 

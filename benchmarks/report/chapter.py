@@ -55,4 +55,9 @@ class Chapter:
     @property
     def anchor(self) -> str:
         """GitHub's link to the heading ``title``."""
-        return re.sub(r"[^\w\- ]", "", self.title.lower()).replace(" ", "-")
+        return anchor(self.title)
+
+
+def anchor(heading: str) -> str:
+    """The name by which GitHub links to a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
