@@ -42,7 +42,9 @@ def test_arms_that_follow_and_fail_are_told_apart(tmp_path: Path) -> None:
     assert "Published" not in text  # no such file here
 
 
-@pytest.mark.parametrize(("chapter", "line"), [(control, "| AR, all | table 3 |"), (inpainting, "| FM (zero-shot) |")])
+@pytest.mark.parametrize(
+    ("chapter", "line"), [(control, "| AR, all | Tal et al. 2025, table 3 |"), (inpainting, "| FM (ZS) |")]
+)
 def test_published_figures_stand_beside(chapter: object, line: str) -> None:
     results = Path(__file__).parent.parent / "results"
     from benchmarks.report.controlled import published

@@ -7,7 +7,6 @@ filled spans.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +24,8 @@ SHOWN = {
     "control": ("chord_iou", "beat_f1", "downbeat_f1", "melody_chroma", "pitch_accuracy", "fad", "kad", "clap"),
     "inpainting": ("fad", "kad", "clap", "seam", "context_similarity"),
 }
+STATED = {"control": ("tal2025", "Table 3"), "inpainting": ("tal2025", "Table 4")}
+CALLED_HERE = {"beat_f1": "downbeat_f1", "melody_similarity": "melody_chroma"}  # the paper's Beat F1 is of down-beats
 SCENARIOS = ("all", "none", "wrong")
 CAPTIONS = {
     "lanes": "Chords of one prompt, below the chroma of what is heard. Lanes: the request (the prompt's own chords), "
@@ -131,24 +132,24 @@ def verdicts(board: Board) -> str:
 
 
 def published(axis: str, results: Path) -> str:
-    """What papers state, from ``results/published/control.csv``: other music, codec and size, so for the order only."""
+    """What a paper states of this axis: other music, codec and size, so for the order only."""
+    from benchmarks.papers.published import NAMES
+    from benchmarks.papers.published import results as stated_results
     from benchmarks.report.markup import folded
     from benchmarks.report.table import Table
 
-    path = results / "published" / "control.csv"
-    if not path.is_file():
-        return ""
-    with open(path, newline="", encoding="utf-8") as file:
-        lines = [line for line in csv.DictReader(file) if line["axis"] == axis]
-    names = [name for name in CATALOGUE if any(line["metric"] == name for line in lines)]
-    stated: dict[tuple[str, str, str], dict[str, str]] = {}
-    for line in lines:
-        stated.setdefault((line["source"], line["system"], line["setting"]), {})[line["metric"]] = line["value"]
+    found = [one for one in stated_results(results) if (one.paper, one.table) == STATED[axis] and one.value]
+    stated: dict[tuple[str, str], dict[str, str]] = {}
+    for one in found:
+        given = one.setting.get("control") or one.setting.get("conditioning", "")
+        row = stated.setdefault((one.system, f", {given}" if given else ""), {})
+        row[CALLED_HERE.get(one.metric, one.metric)] = one.value
+    names = [name for name in CATALOGUE if any(name in values for values in stated.values())]
     body = [
-        [f"{system}, {setting}" if setting else system, source, *(values.get(name, "–") for name in names)]
-        for (source, system, setting), values in stated.items()
+        [system + given, f"{NAMES[found[0].paper]}, {found[0].table.lower()}", *(values.get(n, "–") for n in names)]
+        for (system, given), values in stated.items()
     ]
-    return folded("Published figures", Table(["system", "source", *names], body).markdown())
+    return folded("Published figures", Table(["system", "source", *names], body).markdown()) if body else ""
 
 
 def _exam(record: Record) -> str:
