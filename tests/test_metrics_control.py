@@ -13,6 +13,7 @@ import pytest
 from benchmarks.metrics.control import beat_f1, chord_iou, chroma_similarity, pitch_accuracy
 from benchmarks.metrics.seam import RealSeams, abruptness
 from corpora import load_corpus
+from corpora.extractors import load_extractor
 from tests.golden import inputs
 
 RATE = 16_000
@@ -35,6 +36,29 @@ def test_chord_iou_is_mir_evals(vocabulary: str) -> None:
         tables = [(np.array([s[:2] for s in spans]), [s[2] for s in spans]) for spans in (first, second)]
         theirs = mir_eval.chord.evaluate(*tables[0], *tables[1])[vocabulary]
         assert chord_iou(first, second, vocabulary) == pytest.approx(theirs, nan_ok=True)  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("ignore:Only one")
+def test_scores_of_annotated_clips_are_mir_evals_own_evaluation() -> None:
+    """What extractors hear in built-in clips against the clips' annotation, by mir_eval's ``evaluate``."""
+    chords, beats = load_extractor("chords"), load_extractor("beats")
+    found, expected = [], []
+    for clip in load_corpus("builtin", clips=6).clips("train"):
+        annotation, audio = clip.annotation(), clip.audio(RATE)
+        assert annotation is not None
+        heard, (heard_beats, heard_downbeats) = chords(audio, RATE), beats(audio, RATE)
+        tables = [(np.array([s[:2] for s in spans]), [s[2] for s in spans]) for spans in (annotation.chords, heard)]
+        theirs = mir_eval.chord.evaluate(*tables[0], *tables[1])
+        expected += [theirs["majmin"], theirs["sevenths"]]
+        found += [chord_iou(annotation.chords, heard), chord_iou(annotation.chords, heard, "sevenths")]
+        for asked, estimated in ((annotation.beats, heard_beats), (annotation.downbeats, heard_downbeats)):
+            scores = mir_eval.beat.evaluate(
+                np.array(asked), np.array(estimated), min_beat_time=0.0, f_measure_threshold=0.05
+            )
+            expected.append(scores["F-measure"])
+            found.append(beat_f1(asked, estimated))
+    assert found == pytest.approx(expected)
+    assert np.ptp(found) > 0.5  # or the clips would say little
 
 
 def test_chord_iou_by_hand() -> None:

@@ -58,8 +58,13 @@ class PanelScores:
         return {f"{name}_{self.details['evaluator']}": metric for name, metric in self.sets.functions.items()}
 
     def contributions(self) -> dict[str, Float]:
-        """Each clip's share in the smooth set-level metrics, name -> (n,), by which arms are compared clip by clip."""
+        """Each clip's share in the smooth set-level metrics, name -> (n,), by which arms are compared clip by clip.
+
+        None for fewer than three clips: the jackknife leaves one out, and a set of one clip has no spread.
+        """
         n, suffix = len(self.generated.embeddings), self.details["evaluator"]
+        if n < 3:
+            return {}
         smooth = {name: metric for name, metric in self.sets.functions.items() if name in SMOOTH}
         return {f"{name}_{suffix}": contributions(metric, n) for name, metric in smooth.items()}
 
