@@ -137,10 +137,12 @@ def generate(
         controls: name -> one token per frame of each clip (n, T); those left out are withheld.
 
     Raises:
-        UserError: a control that the model was not trained with, or of another length.
+        UserError: less than a frame, or a control that the model was not trained with, or of another length.
     """
     device = next(model.parameters()).device
     frames = model.latent.frames(seconds)
+    if frames < 1:
+        raise UserError(f"a clip of {seconds:g} s holds no frame of {1 / model.latent.frame_rate_hz:g} s; lengthen it")
     samples = round(seconds * representation.spec.sample_rate)
     check_controls(model, controls or {}, len(captions), frames)
     clips, sampling, decoding = [], 0.0, 0.0

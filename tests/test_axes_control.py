@@ -231,7 +231,9 @@ def test_one_file_is_filled_and_chords_are_asked_for_by_the_command_line(
     command = ["inpaint", str(source), "--prompt", "a calm tune", "--checkpoint", final, "-o", str(out)]
     command += ["--set", "steps=2"]
     assert status([*command, "--from", "0.2", "--to", "0.6"]) == 0
-    assert "0.2 to 0.6 s of 1 s filled" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "0.2 to 0.6 s of 1 s filled" in told
+    assert "mono, 16000 Hz (resampled from 32000 Hz, mixed down from 2 channels)" in told
     assert soundfile.info(out).frames == 16_000
     out.unlink()
     assert status([*command, "--from", "0.2", "--to", "1.6"]) == 2
@@ -241,7 +243,8 @@ def test_one_file_is_filled_and_chords_are_asked_for_by_the_command_line(
         assert status([*command, "--from", "0.2", "--to", "0.6"]) == 2
         error = capsys.readouterr().err
         assert str(source) in error
-        assert problem in error or "give" in error
+        assert problem in error
+        assert "row" not in error  # of no manifest
     assert not out.exists()
 
     sample = ["sample", "--prompt", "a calm tune", "--checkpoint", final, "-o", str(out), "--set", "steps=2"]
@@ -250,4 +253,11 @@ def test_one_file_is_filled_and_chords_are_asked_for_by_the_command_line(
     out.unlink()
     assert status([*sample, "--chords", "C:2 Hm:2"]) == 2
     assert "unknown chord label 'Hm'" in capsys.readouterr().err
+    for extra, problem in (
+        (["--chords", " "], "nothing given"), (["--chords", "C:1", "--tempo", "1e9"], "--tempo 1e+09"),
+        (["--chords", "C:1", "--seconds", "0.001"], "a clip of 0.001 s holds no frame of 0.04 s"),
+        (["--seconds", "nan"], "--seconds nan"),
+    ):  # fmt: skip
+        assert status([*sample, *extra]) == 2
+        assert problem in capsys.readouterr().err
     assert not out.exists()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from benchmarks.axes.base import Context
 from benchmarks.axes.control import Control
-from benchmarks.axes.inpainting import Inpainting, InpaintingGroup
+from benchmarks.axes.inpainting import Inpainting
 from benchmarks.study import load_study
 from tests.test_runner_fidelity import _own_cache, home, settings
 
@@ -32,7 +31,4 @@ def test_an_arm_is_controlled_and_fills_spans(paradigm: str, home: Path, tmp_pat
         assert made.metrics["chord_iou" if name == "control" else "seam"].n == 2
         kept[name] = group, made
     assert ("entropy" in kept["control"][1].artefacts) == (paradigm == "ar")
-    group: InpaintingGroup = kept["inpainting"][0]
-    assert group.result.final == kept["control"][0].result.final  # one training run for both
-    audio_BN, _ = group.generate(cell)
-    assert not np.array_equal(audio_BN[0], audio_BN[1])
+    assert kept["inpainting"][0].result.final == kept["control"][0].result.final  # one training run for both

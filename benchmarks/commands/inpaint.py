@@ -38,11 +38,12 @@ def inpaint(
         raise UserError("--prompt is empty; say what the music is")
     if not source.is_file():
         raise UserError(f"{source}: no such file; give a sound file")
-    seconds = duration(source, str(source))
+    mend = "give a sound file such as WAV or FLAC"
+    seconds = duration(source, str(source), mend)
     loaded = load_model(checkpoint)
     latent = loaded.representation.spec
     span = span_between(start, end, seconds, latent, str(source))
-    audio_N = read_mono(source, latent.sample_rate, str(source))
+    audio_N = read_mono(source, latent.sample_rate, str(source), mend)
     if abs(audio_N).max() < 1e-4:
         raise UserError(f"{source}: silent throughout, so there is nothing to go by; give a file with sound")
     made = inpaint(
@@ -54,5 +55,15 @@ def inpaint(
     first, last = span.boundaries
     print(
         f"{out}: {first:g} to {last:g} s of {seconds:g} s filled in {made.sampling_seconds:.2f} s; "
-        f"mono, {latent.sample_rate} Hz"
+        f"mono, {latent.sample_rate} Hz{_changed(source, latent.sample_rate)}"
     )
+
+
+def _changed(source: Path, sample_rate: int) -> str:
+    """What was done to the file's samples before the model read them; nothing where they were mono at its rate."""
+    import soundfile
+
+    native = soundfile.info(source)
+    done = [f"resampled from {native.samplerate} Hz"] * (native.samplerate != sample_rate)
+    done += [f"mixed down from {native.channels} channels"] * (native.channels > 1)
+    return f" ({', '.join(done)})" if done else ""

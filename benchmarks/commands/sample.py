@@ -39,16 +39,16 @@ def sample(
 
     if not prompt.strip():
         raise UserError("--prompt is empty; say what to make")
-    if seconds < 0:
+    if not 0 <= seconds < float("inf"):
         raise UserError(f"--seconds {seconds:g}: give a positive length")
-    if tempo < 0:
-        raise UserError(f"--tempo {tempo:g}: give a positive number of beats a minute")
+    if not 0 <= tempo <= 1000:
+        raise UserError(f"--tempo {tempo:g}: give beats a minute, up to 1000, or 0 for lengths that are shares")
     loaded = load_model(checkpoint)
     chosen = {**loaded.sampler, **dict(parse_setting(setting) for setting in settings)}
     if guidance is not None:
         chosen["guidance"] = guidance
     length = seconds or loaded.seconds
-    asked = chord_control(loaded.model, chords, length, tempo) if chords.strip() else {}
+    asked = chord_control(loaded.model, chords, length, tempo) if chords else {}
     made = generate(
         loaded.model, loaded.representation, loaded.text, [prompt], [seed_for(seed, prompt, 0)],
         loaded.model.sampler(chosen), length, controls=asked,

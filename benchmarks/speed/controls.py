@@ -1,9 +1,10 @@
 """What temporal controls add to a training step: ``python -m benchmarks.speed.controls [--paradigm fm]``.
 
 One randomly initialised model of the real shape takes gradient steps on random data, in turns with its controls
-(chords, melody, drums) and without them, so that whatever the machine does hits both alike. A step is loss and backward
-pass; the optimiser, which costs both the same, is left out, so the share is rather too large. Beside the clock stands
-the processor time of this process, which others on the machine disturb less, and the share of operations.
+(chords, melody, drums) and without them, so that whatever the machine does hits both alike; in between the controls'
+own layers are run alone, forward and backward. A step is loss and backward pass; the optimiser, which costs both the
+same, is left out, so shares are rather too large. Beside the clock stands the processor time of this process, which
+others on the machine disturb less. The difference of two steps is as noisy as a step; the layers alone are not.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from paradigms.base import Batch, Paradigm
 
 CONTROLS = ("chords", "melody", "drums")
+KINDS = ("with controls", "without", "controls alone")
 TEXT_TOKENS, TEXT_WIDTH = 64, 768
 
 
@@ -34,17 +36,21 @@ def main(
     import torch
 
     from benchmarks.console import table
+    from benchmarks.speed.summary import median
 
     torch.set_num_threads(threads)
     model, given = subject(paradigm, scale, batch, frames)
     added, whole = operations(model, batch, frames)
-    wall, processor, medians = measure(stepper(model, given), pairs)
-    rows = [["with controls", *medians[True]], ["without", *medians[False]]]
+    taken = measure(stepper(model, given), pairs)
     print(f"{paradigm}, {scale}, batch {batch} x {frames} frames, {threads} thread(s), {pairs} pairs of steps")
+    rows = [[kind, *(median(times).value for times in zip(*spent))] for kind, spent in taken.items()]
     print(table(["step", "seconds", "processor seconds"], rows))
-    print(
-        f"controls add: operations {added / whole:+.3%}; seconds {_share(wall)}; processor seconds {_share(processor)}"
-    )
+    print(f"operations that controls add: {added / whole:.3%}")
+    for i, clock in enumerate(("seconds", "processor seconds")):
+        steps = [[one[i] for one in taken[kind]] for kind in KINDS]
+        gained = median([a / b - 1 for a, b in zip(steps[0], steps[1])])
+        alone = median([a / b for a, b in zip(steps[2], steps[1])])
+        print(f"{clock}: with against without {_share(gained)}; controls alone {_share(alone)} of a step")
 
 
 def subject(paradigm: str, scale: str, batch: int, frames: int) -> tuple[Paradigm, Batch]:
@@ -79,47 +85,43 @@ def operations(model: Paradigm, batch: int, frames: int) -> tuple[int, int]:
     return linear(batch * frames, projection.in_features, projection.out_features), flops
 
 
-def stepper(model: Paradigm, given: Batch) -> Callable[[bool], None]:
-    """A function that does one step, with the model's controls or as a model without any."""
+def stepper(model: Paradigm, given: Batch) -> Callable[[str], None]:
+    """A function that does one step of a kind (``KINDS``)."""
+    import torch
+
     from common.seeds import ItemRNG
 
-    stem = model.control_stem
+    stem, (clips, frames) = model.control_stem, given.latents_BTD.shape[:2]
+    assert stem is not None
 
-    def step(controlled: bool) -> None:
-        model.control_stem = stem if controlled else None
+    def step(kind: str) -> None:
+        model.control_stem = stem if kind == "with controls" else None
         model.zero_grad(set_to_none=True)
-        rng, shared = ItemRNG(list(range(len(given.conditions)))), ItemRNG([0])
-        model.loss(given, rng, shared).mean.backward()
+        stem.zero_grad(set_to_none=True)
+        if kind == "controls alone":
+            added_BTC = stem(given.conditions.controls, clips, frames)
+            added_BTC.backward(torch.ones_like(added_BTC))
+        else:
+            model.loss(given, ItemRNG(list(range(clips))), ItemRNG([0])).mean.backward()
 
     return step
 
 
-def measure(step: Callable[[bool], None], pairs: int) -> tuple[Median, Median, dict[bool, tuple[float, float]]]:
-    """Share that controls add by the clock and by processor time (medians over pairs), and both kinds' medians.
-
-    One step of each kind warms up; then who goes first changes from pair to pair.
-    """
-    from benchmarks.speed.summary import median
-
-    taken: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+def measure(step: Callable[[str], None], pairs: int) -> dict[str, list[tuple[float, float]]]:
+    """(seconds, processor seconds) of each step by kind; one of each warms up, and who goes first changes."""
+    taken: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
     for pair in range(-1, pairs):
-        for controlled in (pair % 2 == 0, pair % 2 == 1):
+        for kind in KINDS if pair % 2 else KINDS[::-1]:
             begun = time.perf_counter(), time.process_time()
-            step(controlled)
-            spent = time.perf_counter() - begun[0], time.process_time() - begun[1]
+            step(kind)
             if pair >= 0:
-                taken[controlled].append(spent)
-    shares = [median([a[i] / b[i] - 1 for a, b in zip(taken[True], taken[False])]) for i in range(2)]
-    both = {
-        kind: (median([t[0] for t in spent]).value, median([t[1] for t in spent]).value)
-        for kind, spent in taken.items()
-    }
-    return shares[0], shares[1], both
+                taken[kind].append((time.perf_counter() - begun[0], time.process_time() - begun[1]))
+    return taken
 
 
 def _share(found: Median) -> str:
-    interval = "" if found.low is None or found.high is None else f" [{found.low:+.1%}, {found.high:+.1%}]"
-    return f"{found.value:+.1%}{interval}"
+    interval = "" if found.low is None or found.high is None else f" [{found.low:+.2%}, {found.high:+.2%}]"
+    return f"{found.value:+.2%}{interval}"
 
 
 if __name__ == "__main__":
