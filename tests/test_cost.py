@@ -7,18 +7,16 @@ from collections.abc import Iterable
 
 import pytest
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from backbones import BackboneConfig, KVCache, preset
 from backbones.cost import BackboneCost, Phase, bound_seconds
-from common.seeds import ItemRNG
+from benchmarks.conformance.accounting import BATCH, FRAMES, measured_flops
+from benchmarks.conformance.toys import EMBEDDED as TEXT
+from benchmarks.conformance.toys import some_embeddings
 from paradigms.base import Conditions, Paradigm
-from representations.text import TextSpec
 from tests.helpers import HEAD, SAMPLERS, make
 
-BATCH, FRAMES, TOKENS = 2, 9, 5
-TEXT = TextSpec(kind="embeddings", dim=24, vocabulary=(), max_length=TOKENS)
+TOKENS = TEXT.max_length
 CROSS = BackboneConfig(d_model=32, n_layers=4, n_heads=4, d_ff=80)
 PREFIX = dataclasses.replace(CROSS, text="prefix", positions="learned")
 CASES = [
@@ -41,19 +39,6 @@ CASES = [
 ]
 
 
-def conditions() -> Conditions:
-    generator = torch.Generator().manual_seed(0)
-    words = torch.randn(BATCH, TOKENS, TEXT.dim, generator=generator)
-    return Conditions(words, torch.ones(BATCH, TOKENS, dtype=torch.bool))
-
-
-def counted(model: Paradigm, sampler: object) -> float:
-    # The counter does not know the CPU's fused attention; the plain one is made of products that it counts.
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        model.generate(conditions(), FRAMES, sampler, ItemRNG([1, 2]))
-    return counter.get_total_flops()
-
-
 def total(phases: Iterable[Phase]) -> float:
     return sum(phase.times * phase.flops for phase in phases)
 
@@ -64,7 +49,7 @@ def test_operations_are_those_that_torch_counts(
 ) -> None:
     model = make(name, options, backbone=backbone, text=TEXT)
     sampler = model.sampler({**SAMPLERS[name], **settings})
-    measured = counted(model, sampler)
+    measured = measured_flops(model, sampler)
     assert total(model.cost(BATCH, FRAMES, sampler, TOKENS)) == pytest.approx(measured, rel=0.02)
 
 
@@ -83,7 +68,7 @@ def test_bytes_are_the_sizes_of_the_tensors(name: str, dtype: torch.dtype) -> No
     model = make(name, backbone=CROSS, text=TEXT).to(dtype)
     element = dtype.itemsize
     phases = model.cost(BATCH, FRAMES, model.sampler({**SAMPLERS[name], "guidance": 2.0}), TOKENS, element)
-    memory = model.read_text(Conditions(conditions().text.to(dtype), conditions().text_mask_BL))
+    memory = model.read_text(Conditions(some_embeddings(BATCH).text.to(dtype), some_embeddings(BATCH).text_mask_BL))
     text = sum(tensor.nbytes for tensor in memory.cross)
     by_name = {phase.name: phase for phase in phases}  # of each name the last, in which the cache is full
     assert by_name["text"].bytes == size(model, "cross_attention.kv", "text_stem.") + text

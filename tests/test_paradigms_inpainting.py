@@ -8,26 +8,20 @@ from torch import Tensor
 from torch.testing import assert_close
 
 import paradigms
+from benchmarks.conformance import Case
+from benchmarks.conformance.filling import known_frames, span_context
 from common.errors import UserError
 from common.seeds import ItemRNG
 from paradigms import infill
 from paradigms.base import Batch, Conditions, Paradigm
 from paradigms.delay import delay
 from paradigms.fm import FM
+from paradigms.masked_fm import MaskedFM
 from tests.helpers import BACKBONE, LATENT, OPTIONS, SAMPLERS, TEXT, make, perturb, some_batch, some_conditions
-from tests.test_paradigms_controls import CONTROLS, asked
+from tests.test_paradigms_controls import CONTROLS
 
 FRAMES, STARTS, HIDDEN = 8, (2, 4), 3
 KNOWN_BT = torch.tensor([[not start <= t < start + HIDDEN for t in range(FRAMES)] for start in STARTS])
-METHODS = [
-    ("ar", {}),
-    ("fm", {}),
-    ("fm", {"inpainting": "zero_shot"}),
-    ("mar", {}),
-    ("mntp", {}),
-    ("masked_fm", {}),
-    ("masked_fm", {"repredict": True}),
-]
 MIDDLE = {"ar": {"fill_middle": True}}
 
 
@@ -43,54 +37,16 @@ def clips(model: Paradigm, conditions: Conditions) -> Tensor:
     return batch.codes_BKT if model.view == "codes" else batch.latents_BTD
 
 
-def hidden_part(model: Paradigm, filled: Tensor) -> Tensor:
-    return filled.transpose(1, 2)[~KNOWN_BT] if model.view == "codes" else filled[~KNOWN_BT]
-
-
 def fill(model: Paradigm, target: Tensor, conditions: Conditions, settings: dict, known: Tensor = KNOWN_BT) -> Tensor:
     sampler = model.sampler({**SAMPLERS[model.name], **settings})
     return model.inpaint(target, known, conditions, sampler, ItemRNG([1, 2][: len(target)]))
 
 
-@pytest.mark.parametrize("controls", [False, True])
-@pytest.mark.parametrize(("name", "settings"), METHODS)
-def test_known_frames_come_back_untouched(name: str, settings: dict, controls: bool) -> None:
-    model, conditions = filling(name, controls), asked() if controls else some_conditions([4, 2])
-    target = clips(model, conditions)
-    before = target.clone()
-    filled = fill(model, target, conditions, settings)
-    known = KNOWN_BT[:, None].expand_as(target) if model.view == "codes" else KNOWN_BT[..., None].expand_as(target)
-    assert torch.equal(filled[known], target[known])
-    assert torch.equal(target, before)
-    assert not torch.equal(hidden_part(model, filled), hidden_part(model, target))
-
-
-@pytest.mark.parametrize(("name", "settings"), METHODS)
-def test_the_span_follows_what_is_known_on_both_sides_and_not_what_was_there(name: str, settings: dict) -> None:
-    model, conditions = filling(name, std=0.2 if name == "ar" else 0.1), some_conditions([4, 2])
-    target = clips(model, conditions)
-    base = hidden_part(model, fill(model, target, conditions, settings))
-    axis = 2 if model.view == "codes" else 1
-
-    def changed(frame: int) -> Tensor:
-        other = target.clone()
-        picked = other.select(axis, frame)
-        picked.copy_((picked + 1) % LATENT.cardinality if model.view == "codes" else picked + 3.0)
-        return hidden_part(model, fill(model, other, conditions, settings))
-
-    for outside in (1, 7):  # before both spans, after both
-        assert not torch.equal(changed(outside), base)
-    if settings.get("inpainting") != "zero_shot":  # whose inversion passes through the whole clip
-        assert torch.equal(changed(4), base)  # inside both spans
-
-
-@pytest.mark.parametrize(("name", "settings"), METHODS)
-def test_a_span_is_filled_alone_as_in_a_batch(name: str, settings: dict) -> None:
-    model, conditions = filling(name, std=0.08), some_conditions([4, 2])
-    target = clips(model, conditions)
-    both = fill(model, target, conditions, settings)
-    alone = fill(model, target[:1], conditions[:1], settings, KNOWN_BT[:1])
-    assert_close(alone, both[:1], rtol=1e-4, atol=1e-4)
+def test_other_ways_to_fill_keep_what_is_known() -> None:
+    """Beside the defaults, which test_conformance has; the inversion of zero_shot passes through the whole clip."""
+    known_frames(Case(FM, sampler={"inpainting": "zero_shot"}))
+    for check in (known_frames, span_context):
+        check(Case(MaskedFM, sampler={"repredict": True}))
 
 
 def test_fill_in_the_middle_by_hand() -> None:

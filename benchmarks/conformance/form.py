@@ -67,31 +67,36 @@ def _refuses(case: Case) -> None:
 
 def shapes(case: Case) -> None:
     """Losses are (B,) and finite, clips (B, K, T) codes in range or (B, T, D) finite latents, whatever the sizes."""
-    for batch, frames, dim, codebooks, words in ((1, 1, 1, 1, 1), (3, 9, 7, 5, 6), (2, 5, 6, 2, 4)):
-        latent = LATENT.replace(dim=dim, codebooks=codebooks)
-        model, conditions = case.model(latent=latent), some_conditions([words] * batch)
-        sizes = f"{batch} clips of {frames} frames, {dim} channels, {codebooks} codebooks"
-        loss = model.loss(some_batch(conditions, frames, latent), ItemRNG(range(batch)), ItemRNG([0]))
-        demand(
-            tuple(loss.per_item_B.shape) == (batch,),
-            f"per-item losses are {tuple(loss.per_item_B.shape)} for {sizes}", "return Loss.from_items of one per clip",
-        )  # fmt: skip
-        demand(
-            bool(torch.isfinite(loss.per_item_B).all()),
-            f"the loss is not finite for {sizes}", "look for log(0), 0 / 0 or an empty mean",
-        )  # fmt: skip
-        clips = case.sample(model, conditions, frames, range(batch))
-        wanted = (batch, codebooks, frames) if case.discrete else (batch, frames, dim)
-        kind = "codes (B, K, T)" if case.discrete else "latents (B, T, D)"
-        demand(
-            tuple(clips.shape) == wanted, f"generate gives {tuple(clips.shape)}, not {wanted}, for {sizes}",
-            f"return {kind}, as view = {case.paradigm.view!r} says",
-        )  # fmt: skip
-        if case.discrete:
-            sound = not clips.is_floating_point() and 0 <= int(clips.min()) <= int(clips.max()) < latent.cardinality
-            demand(sound, f"codes are not integers below {latent.cardinality}", "keep special tokens out of clips")
-        else:
-            demand(bool(torch.isfinite(clips).all()), f"latents are not finite for {sizes}", "look for a division by 0")
+    for sizes in ((1, 1, 1, 1, 1), (3, 9, 7, 5, 6), (2, 5, 6, 2, 4)):
+        check_shapes(case, *sizes)
+
+
+def check_shapes(case: Case, batch: int, frames: int, dim: int, codebooks: int, words: int) -> None:
+    """The check at given sizes of batch, clip, latent and caption."""
+    latent = LATENT.replace(dim=dim, codebooks=codebooks)
+    model, conditions = case.model(latent=latent), some_conditions([words] * batch)
+    sizes = f"{batch} clips of {frames} frames, {dim} channels, {codebooks} codebooks"
+    loss = model.loss(some_batch(conditions, frames, latent), ItemRNG(range(batch)), ItemRNG([0]))
+    demand(
+        tuple(loss.per_item_B.shape) == (batch,),
+        f"per-item losses are {tuple(loss.per_item_B.shape)} for {sizes}", "return Loss.from_items of one per clip",
+    )  # fmt: skip
+    demand(
+        bool(torch.isfinite(loss.per_item_B).all()),
+        f"the loss is not finite for {sizes}", "look for log(0), 0 / 0 or an empty mean",
+    )  # fmt: skip
+    clips = case.sample(model, conditions, frames, range(batch))
+    wanted = (batch, codebooks, frames) if case.discrete else (batch, frames, dim)
+    kind = "codes (B, K, T)" if case.discrete else "latents (B, T, D)"
+    demand(
+        tuple(clips.shape) == wanted, f"generate gives {tuple(clips.shape)}, not {wanted}, for {sizes}",
+        f"return {kind}, as view = {case.paradigm.view!r} says",
+    )  # fmt: skip
+    if case.discrete:
+        sound = not clips.is_floating_point() and 0 <= int(clips.min()) <= int(clips.max()) < latent.cardinality
+        demand(sound, f"codes are not integers below {latent.cardinality}", "keep special tokens out of clips")
+    else:
+        demand(bool(torch.isfinite(clips).all()), f"latents are not finite for {sizes}", "look for a division by 0")
 
 
 def gradients(case: Case) -> None:
