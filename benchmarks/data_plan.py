@@ -20,9 +20,8 @@ import torch
 
 from benchmarks.console import table
 from benchmarks.environment import cpu_model
-from common.errors import UserError
 from corpora.extractors import load_extractor
-from representations.base import Representation
+from representations.base import LatentSpec, Representation
 from representations.control_tokens import drum_tokens, timed_tokens
 from representations.controls import control_specs
 from representations.preparing import Request, opened
@@ -31,7 +30,7 @@ from representations.store import clip_bytes, clips_that_fit
 if TYPE_CHECKING:
     from corpora import Clip
 
-ENCODEC_STRIDES = {25: (8, 8, 5, 4), 50: (8, 5, 4, 4), 100: (8, 5, 4, 2)}  # by frames per second; the decoder's order
+ENCODEC_RATES = (25, 50, 100)  # frames per second
 TASKS = 100  # of the job array that the plan assumes
 
 
@@ -68,7 +67,7 @@ def print_plan(request: Request, controls: Sequence[str], hours: float, sample: 
     length = sum(clip.seconds for clip in everything) / len(everything)
 
     reading = _reading(clips, representation.spec.sample_rate)
-    encoders = [representation, *(_encodec(rate) for rate in ENCODEC_STRIDES if encodec)]
+    encoders = [representation, *(_encodec(rate) for rate in ENCODEC_RATES if encodec)]
     encoding = [_encoding(clips, encoder) for encoder in encoders]
     controlled = [_control(clips, name, representation) for name in controls]
     heard = [_hearing(clips, kind, representation.spec.sample_rate) for kind in ("chords", "melody")]
@@ -158,16 +157,10 @@ def _hearing(clips: Sequence[Clip], kind: str, sample_rate: int) -> Rate:
 
 
 def _encodec(frame_rate: int) -> Representation:
-    """EnCodec in a published shape, untrained."""
-    try:
-        from transformers import EncodecConfig, EncodecModel
-    except ImportError as error:
-        raise UserError("--encodec needs transformers; pip install transformers, or leave it out") from error
-    from representations.encodec import Encodec
+    """EnCodec in its published shape, untrained."""
+    from benchmarks.axes.latency_model import decoder_of
 
-    # 4 codebooks of 11 bits; transformers counts 10 to a codebook, in kbit/s
-    config = EncodecConfig(
-        sampling_rate=32_000, audio_channels=1, normalize=False, chunk_length_s=None, hidden_size=128, num_filters=64,
-        upsampling_ratios=list(ENCODEC_STRIDES[frame_rate]), codebook_size=2048, target_bandwidths=[0.04 * frame_rate],
-    )  # fmt: skip
-    return Encodec(EncodecModel(config), f"EnCodec {frame_rate} Hz", 4)
+    latent = LatentSpec(f"EnCodec {frame_rate} Hz", 32_000, frame_rate, 128, codebooks=4, cardinality=2048)
+    made = decoder_of({"setting": {"decoder": "encodec"}}, latent)
+    assert made is not None
+    return made

@@ -39,11 +39,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sources:
-    """Where this machine finds what a cell names by content: a corpus, and specs of representation and text encoder."""
+    """Where this machine finds what a cell names by content: a corpus, and specs of representation and text encoder.
+
+    ``latents``: number format of the cached latents that models are trained on.
+    """
 
     corpus: CorpusChoice
     representation: str
     text: str
+    latents: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -79,16 +83,20 @@ def load_data(sources: Sources, latents: bool = True, controls: Sequence[str] = 
     corpus = open_corpus(sources.corpus)
     representation = load_representation(sources.representation)
     text = load_text_encoder(sources.text, [clip.caption for clip in corpus.clips("train")])
-    store = encode_corpus(corpus, representation, splits=("train",), controls=controls) if latents else None
+    store = None
+    if latents:
+        store = encode_corpus(corpus, representation, ("train",), controls=controls, dtype=sources.latents)
     return Data(sources, corpus, representation, text, store)
 
 
 def identity(data: Data) -> dict[str, Any]:
     """What the data is, by content: names and fingerprints, no paths."""
+    latents = {} if data.sources.latents == "float32" else {"latents": data.sources.latents}
     return {
         "corpus": {"name": data.corpus.name, "fingerprint": data.corpus.fingerprint},
         "representation": {"name": data.representation.spec.name, "fingerprint": data.representation.fingerprint},
         "text": text_name(data.sources.text),
+        **latents,
     }
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.speed.stopping import StopRule
-from common.config import from_dict
+from common.config import from_dict, later
 from common.errors import UserError, did_you_mean
 from training.spec import TrainSpec
 
@@ -158,6 +158,9 @@ class Study:
     seeds: tuple[int, ...] = (0,)
     corpus: CorpusChoice = CorpusChoice()
     representation: str = "codec_builtin"
+    latents: Literal["float32", "float16", "bfloat16"] = later(
+        "float32"
+    )  # how cached latents are stored (docs/data.md)
     text: str = "builtin"
     backbone: BackboneChoice = BackboneChoice()
     train: TrainSpec = field(default_factory=TrainSpec)

@@ -39,22 +39,38 @@ def load_representation(spec: str = "codec_builtin") -> Representation:
 
     Args:
         spec: ``"codec_builtin"``; a folder in this project's codec format; ``"encodec:<folder or hub id>"``;
-            ``"oobleck:<folder or hub id>"``; or an installed plugin's ``"name"`` or ``"name:argument"``.
+            ``"oobleck:<folder or hub id>"``; an installed plugin's ``"name"`` or ``"name:argument"``; or
+            ``"package.module:load"`` or ``"package.module:load:argument"`` (docs/representations.md).
 
     Raises:
         UserError: the spec is unknown, or its weights cannot be found or read.
     """
+    known = REPRESENTATIONS.names()
     name, _, argument = spec.partition(":")
-    if name not in REPRESENTATIONS.names():
+    if name not in known:
+        attribute, _, rest = argument.partition(":")
         if Path(spec).is_dir():
             from representations.codec import load_codec
 
             return load_codec(Path(spec))
-        hint = did_you_mean(name, REPRESENTATIONS.names())
-        known = ", ".join(REPRESENTATIONS.names())
-        raise UserError(f"no representation or folder {spec!r}{hint}; known: {known}, or a folder with codec.json")
-    loaded: Representation = REPRESENTATIONS.load(name)(argument)
-    return loaded
+        hint = did_you_mean(name, known)
+        if hint or not attribute.isidentifier():
+            known_or = f"{', '.join(known)}, a folder with codec.json, or package.module:load"
+            raise UserError(f"no representation or folder {spec!r}{hint}; known: {known_or}")
+        name, argument = f"{name}:{attribute}", rest
+    loaded = REPRESENTATIONS.load(name)(argument)
+    return _checked(loaded, spec)
+
+
+def _checked(loaded: Any, spec: str) -> Representation:
+    from representations.base import LatentSpec, Representation
+
+    if not isinstance(loaded, Representation):
+        raise UserError(f"{spec} gave a {type(loaded).__name__}, not a Representation; see docs/representations.md")
+    for name, kind in (("spec", LatentSpec), ("fingerprint", str)):
+        if not isinstance(getattr(loaded, name, None), kind):
+            raise UserError(f"{spec}: its {name} is not set; see docs/representations.md")
+    return loaded.eval().requires_grad_(False)
 
 
 def __getattr__(name: str) -> Any:

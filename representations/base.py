@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -81,6 +82,12 @@ class Representation(nn.Module):
 
     spec: LatentSpec
     fingerprint: str
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are; the CPU where it has none."""
+        held = next(itertools.chain(self.parameters(), self.buffers()), None)
+        return torch.device("cpu") if held is None else held.device
 
     def encode(self, wav_BN: Tensor) -> Tensor:
         """Waveform (B, N) to continuous latents (B, T, D) before the quantiser, un-normalised."""

@@ -107,8 +107,7 @@ def drum_tokens(clips: Sequence[Clip], representation: Representation, frames: S
 @torch.no_grad()
 def _first_codebook(wav_BN: Tensor, representation: Representation) -> Tensor:
     """First-codebook entries (B, T) of the latents, blurred."""
-    device = next(representation.parameters()).device
-    z_BTD = blur(representation.encode(wav_BN.to(device)), representation.spec.frame_rate_hz)
+    z_BTD = blur(representation.encode(wav_BN.to(representation.device)), representation.spec.frame_rate_hz)
     return representation.quantise(z_BTD)[:, 0].cpu().long()
 
 

@@ -29,10 +29,9 @@ def encode_shard(
     z: list[Tensor] = []
     codes: list[Tensor] = []
     silent: list[str] = []
-    device = next(representation.parameters()).device
     with torch.no_grad():
         for wav_BN in _batches(shard.clips, representation.spec, silent):
-            z_BTD = representation.encode(wav_BN.to(device))
+            z_BTD = representation.encode(wav_BN.to(representation.device))
             z += z_BTD.cpu().float()
             if representation.spec.codebooks:
                 codes += representation.quantise(z_BTD).cpu().to(torch.int16)

@@ -240,3 +240,17 @@ def test_silent_clips_are_named(codec: Representation, cache: Path, capsys: pyte
     store = encode_corpus(Corpus("two", "f0", {"train": [clip, mute]}), codec, ("train",), progress=False)
     assert "note: hush of train-00000: silent" in capsys.readouterr().err
     assert len(store.split("train")) == 2
+
+
+def test_a_full_disk_is_one_line_and_keeps_what_is_whole(
+    corpus: Corpus, codec: Representation, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARADIGM_BENCH_CACHE", str(small_disk))
+    layout = layout_of(corpus, codec, clips_per_shard=3)  # 13 kB a clip, and the disk has 64
+    found(layout)
+    with pytest.raises(UserError, match=r"cannot write .*No space left on device.*; free space or choose another"):
+        encode_corpus(corpus, codec, ("train",), progress=False)
+    assert layout.shards("train")[0].has(thorough=True)
+    assert {path.name for path in layout.folder.iterdir()} == {
+        "manifest.json", "train-00000.safetensors", "train-00000.json",
+    }  # fmt: skip

@@ -58,7 +58,7 @@ def expand(study: Study) -> list[Cell]:
     chosen = study.controls
     if not chosen.names:
         raise UserError(f"study {study.name}: controls.names is empty; name some, e.g. [chords_majmin, melody, drums]")
-    data = load_data(Sources(study.corpus, study.representation, study.text), latents=False)
+    data = load_data(Sources(study.corpus, study.representation, study.text, study.latents), latents=False)
     evaluation, how = evaluation_of(study, data)
     extractors = {"chords": chosen.chords, "melody": chosen.melody, "beats": chosen.beats}
     judged = {

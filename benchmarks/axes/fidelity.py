@@ -65,7 +65,7 @@ def data_of(cell: Cell) -> Data:
     sources = cell.how["sources"]
     corpus = from_dict(CorpusChoice, sources["corpus"], "corpus")
     controls = [spec["name"] for spec in cell.config.get("model", {}).get("controls", [])]
-    chosen = Sources(corpus, sources["representation"], sources["text"])
+    chosen = Sources(corpus, sources["representation"], sources["text"], sources["latents"])
     return load_data(chosen, latents=cell.kind == "paradigm", controls=controls)
 
 

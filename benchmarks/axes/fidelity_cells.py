@@ -35,7 +35,7 @@ def expand(study: Study) -> list[Cell]:
     Raises:
         UserError: an unknown paradigm, option, sampler setting, preset or reference; too few test clips.
     """
-    data = load_data(Sources(study.corpus, study.representation, study.text), latents=False)
+    data = load_data(Sources(study.corpus, study.representation, study.text, study.latents), latents=False)
     evaluation, how = evaluation_of(study, data)
     shared = {"axis": "fidelity", "version": VERSION, "data": identity(data), "evaluation": evaluation}
     cells = [reference_cell("fidelity", name, REFERENCES, shared, how) for name in study.evaluation.references]
@@ -57,7 +57,10 @@ def evaluation_of(study: Study, data: Data) -> tuple[dict[str, Any], dict[str, A
         )
     if prompts < chosen.prompts:
         print(f"note: {fit} {chosen.split} clips make {prompts} prompts, not {chosen.prompts}", file=sys.stderr)
-    sources = {"corpus": to_dict(study.corpus), "representation": study.representation, "text": study.text}
+    sources = {
+        "corpus": to_dict(study.corpus), "representation": study.representation, "text": study.text,
+        "latents": study.latents,
+    }  # fmt: skip
     evaluator = load_evaluator(chosen.evaluator, data)
     evaluation = {
         "split": chosen.split,

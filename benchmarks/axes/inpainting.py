@@ -53,7 +53,7 @@ def expand(study: Study) -> list[Cell]:
     from benchmarks.pipeline import Sources, identity, load_data
     from benchmarks.trained import training_folder
 
-    data = load_data(Sources(study.corpus, study.representation, study.text), latents=False)
+    data = load_data(Sources(study.corpus, study.representation, study.text, study.latents), latents=False)
     latent, seconds, train = data.representation.spec, study.train.seconds, study.train
     evaluation, how = evaluation_of(study, data)
     hidden, margin = study.inpainting.seconds, study.inpainting.margin
