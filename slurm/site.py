@@ -49,6 +49,11 @@ class Site:
     setup: tuple[str, ...] = ()
     extra: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def notice_s(self) -> int:
+        """Seconds between being told of the limit and being stopped by it."""
+        return min(self.signal_delay_s, 30 * self.time)
+
     def __post_init__(self) -> None:
         for name in ("cpus", "mem", "time", "array_parallelism", "max_array", "signal_delay_s"):
             if getattr(self, name) <= 0:
@@ -92,7 +97,7 @@ def sbatch_parameters(site: Site, exclusive: bool, name: str, setup: tuple[str, 
         "mem": f"{round(site.mem * 1024)}M",
         "time": site.time,
         "array_parallelism": site.array_parallelism,
-        "signal_delay_s": min(site.signal_delay_s, 30 * site.time),
+        "signal_delay_s": site.notice_s,
         "setup": [*setup, *site.setup],
         "additional_parameters": dict(site.extra),
     }

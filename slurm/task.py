@@ -74,7 +74,7 @@ class Element:
         """Stop the worker and let its training save; returns what is queued again."""
         from submitit.helpers import DelayedSubmission
 
-        self._stop(self._manifest.site.signal_delay_s)
+        self._stop(self._manifest.site.notice_s)
         return DelayedSubmission(Element(self.manifest, self.index))
 
     @property
@@ -92,7 +92,7 @@ class Element:
             while not _ended(self._runner.pid):
                 time.sleep(0.1)
         except KeyboardInterrupt:
-            self._stop(self._manifest.site.signal_delay_s)
+            self._stop(self._manifest.site.notice_s)
             raise
         return self._runner.wait()
 
@@ -137,7 +137,7 @@ def main(manifest_path: str, index: int) -> int:
         _prepare(submission, context)
         run(
             cells, manifest.axis, context, jobs=manifest.jobs, command=manifest.command, timeout_s=manifest.timeout_s,
-            prepare=False, patience_s=max(10.0, 0.8 * manifest.site.signal_delay_s),
+            prepare=False, patience_s=max(10.0, 0.8 * manifest.site.notice_s),
         )  # fmt: skip
     except KeyboardInterrupt:
         return STOPPED

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from onenode import Cluster, slurm
 from training_toys import curve
+from under_fire import perfect, table, under_fire
 
 from benchmarks.cli import status as bench
 from benchmarks.records import Record, load_records
@@ -208,3 +209,11 @@ def test_training_that_was_stopped_twice_is_as_if_it_had_not_been(home: Path) ->
     assert curve(calm / toy) == curve(home / toy)
     weights = [(folder / toy / "final" / "model.safetensors").read_bytes() for folder in (calm, home)]
     assert weights[0] == weights[1]
+
+
+def test_under_fire(home: Path, cluster: Cluster) -> None:
+    """The short form of ``python tests/under_fire.py``."""
+    found = under_fire(cluster, cells=8, kills=3, seed=1, parallel=4)
+    assert perfect(found), table(found)
+    assert found["kills"].total() >= 1
+    assert found["status"] == "8 cells: 8 done"
