@@ -3,7 +3,8 @@
 A paradigm wraps the shared backbone and says how clips become training targets (``loss``) and how clips are drawn
 (``generate``). All randomness comes from per-item streams (``ItemRNG``), so that a sample is the same alone or in a
 batch.
-To write a new one, subclass ``Paradigm``, and register it or name it as ``package.module:Class``.
+To write a new one, subclass ``Paradigm``, and register it or name it as ``package.module:Class``; docs/new-paradigm.md
+builds one step by step, and ``bench check`` says whether it keeps the rules.
 """
 
 from __future__ import annotations

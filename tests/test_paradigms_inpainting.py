@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
 from torch.testing import assert_close
 
 import paradigms
+from benchmarks.axes.base import Context, UnsupportedError
+from benchmarks.axes.inpainting import InpaintingGroup
+from benchmarks.cells import Cell
 from benchmarks.conformance import Case
 from benchmarks.conformance.filling import known_frames, span_context
 from common.errors import UserError
@@ -129,3 +134,9 @@ def test_who_cannot_fill_says_so() -> None:
         fill(plain, clips(plain, conditions), conditions, {})
     with pytest.raises(UserError, match="target_positions: true"):
         fill(ntp, clips(ntp, conditions), conditions, {})
+
+
+def test_an_arm_that_cannot_fill_is_unsupported_before_it_is_trained(tmp_path: Path) -> None:
+    cell = Cell("inpainting", "ntp", "paradigm", 0, 1, "group", {"model": {"paradigm": "ntp"}})
+    with pytest.raises(UnsupportedError, match="'ntp' does not fill spans"):
+        InpaintingGroup([cell], Context("study", tmp_path, tmp_path))

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from benchmarks.axes.base import Context
+from benchmarks.axes.base import Context, UnsupportedError
 from benchmarks.axes.fidelity import Fidelity, FidelityGroup
 from benchmarks.cells import Cell
 from benchmarks.study import Study
@@ -100,6 +100,13 @@ def silence(audio_BN: np.ndarray, spans: Sequence[Span], sample_rate: int, seed:
 EDITS: dict[str, Callable[..., np.ndarray]] = {f.__name__: f for f in (splice, silence)}
 
 
+def _check_fills(name: str) -> None:
+    import paradigms
+
+    if not paradigms.find(name).inpaints:
+        raise UnsupportedError(f"paradigm {name!r} does not fill spans")
+
+
 class InpaintingGroup(FidelityGroup):
     """One trained arm, or all references."""
 
@@ -107,6 +114,8 @@ class InpaintingGroup(FidelityGroup):
         from benchmarks.axes.inpainting_scoring import SpanExam
         from benchmarks.inpainting import drawn_spans
 
+        if cells[0].kind == "paradigm":  # asked before it is trained for nothing
+            _check_fills(cells[0].config["model"]["paradigm"])
         super().__init__(cells, context)
         evaluation = cells[0].config["evaluation"]
         latent, span = self.data.representation.spec, evaluation["span"]
