@@ -24,7 +24,7 @@ from slurm.status import CellStatus, status
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--mem", "0.5", "--cpus", "1"]
-PATIENCE_S = 240.0
+PATIENCE_S = 600.0  # only a failure waits that long
 
 
 @pytest.fixture(scope="module")

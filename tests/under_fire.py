@@ -47,8 +47,8 @@ class Fire:
     kills: Counter[str] = field(default_factory=Counter)
     besides: Counter[str] = field(default_factory=Counter)
 
-    def shoot(self) -> None:
-        """Hit one thing, if it is there."""
+    def shoot(self) -> bool:
+        """Aim at one thing; returns whether it was there, and hit."""
         name, counts, aim = self.rng.choice(
             [
                 ("worker, SIGKILL", self.kills, lambda: self._process("benchmarks.worker")),
@@ -60,8 +60,9 @@ class Fire:
                 ("preemption, USR2", self.besides, lambda: self._element("running", "scancel", "--signal=USR2")),
             ]
         )
-        if aim():
-            counts[name] += 1
+        hit = aim()
+        counts[name] += hit
+        return hit
 
     def restart_controller(self) -> None:
         """Kill slurmctld and start it again."""
@@ -114,8 +115,8 @@ def under_fire(cluster: Cluster, cells: int, kills: int, seed: int, parallel: in
         due = min(kills, 1 + kills * 1.5 * done / cells)  # spread over the first two thirds of the work
         with contextlib.suppress(UserError):  # squeue may be too busy to answer
             for _ in range(20):
-                if fire.kills.total() < due:
-                    fire.shoot()
+                if fire.kills.total() >= due or fire.shoot():
+                    break
             if fire.kills.total() >= kills / 2 and not fire.besides["slurmctld, SIGKILL and restart"]:
                 fire.restart_controller()
         time.sleep(fire.rng.uniform(0.2, 1.5))
