@@ -34,6 +34,7 @@ from benchmarks.commands import (
     score,
     submit,
     train,
+    verify,
 )
 from common.errors import UserError
 
@@ -62,6 +63,7 @@ app.command("run")(run.run)
 app.command("report")(report.report)
 app.command("claims")(claims.claims)
 app.command("collect")(collect.collect)
+app.command("verify")(verify.verify)
 app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("inpaint")(inpaint.inpaint)

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from benchmarks.study import Study
 
 
+SHORTCUTS = {  # study keys with options of their own
+    "backbone.preset": "scale", "latency.device": "device", "latency.dtype": "dtype", "latency.threads": "threads",
+    "latency.peers": "peers", "latency.compile": "compile_",
+}  # fmt: skip
+
+
 def run(
     study: Annotated[
         str, typer.Argument(help="A packaged study (see `bench list`) or a YAML file; default: the axis' own.")
@@ -73,6 +79,7 @@ def run(
       bench run --paradigm fm --axis latency                 needs no weights and no data; --scale tiny for a laptop
       bench run latency_batch --device cuda --sweep latency.batch=1,8,64 --peers
     """
+    options = dict(locals())
     from benchmarks.axes import AXES
     from benchmarks.axes.base import Context
     from benchmarks.runner import plan
@@ -80,11 +87,7 @@ def run(
     from benchmarks.sharing import found_elsewhere, take_over
     from benchmarks.sweep import expand
 
-    shortcuts = {
-        "backbone.preset": scale.lower(), "latency.device": device, "latency.dtype": dtype,
-        "latency.threads": threads, "latency.peers": peers, "latency.compile": compile_,
-    }  # fmt: skip
-    chosen = chosen_study(study, axis, corpus, seed, updates, settings, paradigm, sweep, shortcuts)
+    chosen = study_of_options(options)
     measured = AXES.load(chosen.axis)()
     cells = expand(chosen)
     context = Context(chosen.name, results / chosen.name, work)
@@ -109,6 +112,17 @@ def run(
 
     print(write_report(results, [chosen.name], out))
     return int(any(record.status in ("failed", "oom", "timeout") for record in records))
+
+
+def study_of_options(options: Mapping[str, Any]) -> Study:
+    """The study that a command's options describe, by their names here; those that it does not have are not given."""
+    shortcuts = {key: options.get(name) for key, name in SHORTCUTS.items()}
+    shortcuts["backbone.preset"] = (options.get("scale") or "").lower()
+    return chosen_study(
+        options["study"], options.get("axis") or "", options.get("corpus") or "", options.get("seed") or (),
+        options.get("updates") or 0, options.get("settings") or (), options.get("paradigm") or (),
+        options.get("sweep") or (), shortcuts,
+    )  # fmt: skip
 
 
 def chosen_study(

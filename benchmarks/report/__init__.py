@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from benchmarks.report.chapter import Chapter, StudyRecords
 
+INTRODUCTION = (
+    "Written by `bench report` from the records under `results/`; nothing here is typed by hand. "
+    "`bench verify results/STUDY/records/ID-ATTEMPT.json` measures any record's seeded cell again and compares."
+)
 FIRST = "quickstart"  # leads the report where it has been run
 
 
@@ -46,7 +50,7 @@ def write_report(results: Path, studies: Sequence[str], out: Path) -> str:
 
 
 def _document(chapters: Sequence[Chapter]) -> str:
-    parts = ["# Report", "Written by `bench report` from the records under `results/`; nothing here is typed by hand."]
+    parts = ["# Report", INTRODUCTION]
     if len(chapters) > 1:
         parts.append("Chapters: " + " · ".join(f"[{chapter.title}](#{chapter.anchor})" for chapter in chapters) + ".")
     parts += [part for chapter in chapters for part in chapter.parts]
