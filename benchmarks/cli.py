@@ -37,6 +37,7 @@ from benchmarks.commands import (
     verify,
 )
 from common.errors import UserError
+from common.lines import say
 
 HELP = """A controlled comparison of generative paradigms for text-to-music: one backbone, one loop, one referee.
 
@@ -112,7 +113,7 @@ def status(arguments: list[str]) -> int:
 
 
 def _complain(message: str, code: int) -> int:
-    print(f"bench: error: {' '.join(message.split())}" if code == 2 else f"bench: {message}", file=sys.stderr)
+    say(f"bench: error: {' '.join(message.split())}" if code == 2 else f"bench: {message}")
     return code
 
 

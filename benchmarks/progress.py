@@ -11,6 +11,7 @@ from benchmarks.cells import Cell
 from benchmarks.records import Record
 from common.errors import UserError
 from common.files import read_json
+from common.lines import say
 
 MEASURING = 150  # a measured cell takes about as long as this many updates of training; only the ETA depends on it
 QUIET_S = 30.0  # between lines where the output is no terminal
@@ -64,11 +65,6 @@ class Progress:
     def _clear(self) -> None:
         if self._terminal:
             sys.stderr.write("\r\x1b[K")
-
-
-def say(text: str) -> None:
-    """A line for the person at the terminal (stderr, so that stdout stays data)."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def _weight(group: Sequence[Cell]) -> float:

@@ -52,6 +52,8 @@ class Training:
     parameters: dict[str, int] = field(default_factory=dict)
     curve: dict[str, tuple[float, ...]] = field(default_factory=dict)
     folder: str = ""  # the checkpoint, relative to the work folder
+    flops: float | None = None  # of forward and backward passes, counted by ``Paradigm.training_cost``
+    budget: dict[str, Any] = field(default_factory=dict)  # what was asked for: ``unit`` and ``amount``
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,13 @@ from pathlib import Path
 from benchmarks.axes import AXES
 from benchmarks.axes.base import Context, Measurement
 from benchmarks.cells import Cell
-from benchmarks.progress import Progress, say
+from benchmarks.progress import Progress
 from benchmarks.records import GOOD, Record, latest, load_records, record_paths, save_record
 from benchmarks.worker import Job, make_record
 from common.config import config_hash, to_dict
 from common.errors import UserError
 from common.files import check_writable, write_json
+from common.lines import say
 
 ROOT = Path(__file__).resolve().parent.parent
 

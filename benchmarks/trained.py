@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from backbones import BackboneConfig
 from benchmarks.pipeline import Data, build_model, save_model
 from benchmarks.records import Training
-from common.config import config_hash, from_dict
+from common.config import config_hash, from_dict, to_dict
+from common.errors import UserError
 from common.files import locked
 from representations.controls import ControlSpec
 from training import BatchStream, TrainSpec, train
+from training.budget import Budget, flops_per_update, resolve
 
 if TYPE_CHECKING:
+    from paradigms.base import Paradigm
     from training import TrainResult
 
 CURVE_POINTS = 200
+CAPTIONS = 256
 Report = Callable[[float, str], None]
 
 
@@ -32,6 +39,26 @@ def training_config(config: Mapping[str, Any]) -> dict[str, Any]:
 def training_folder(config: Mapping[str, Any]) -> str:
     """Name of the folder of a cell's weights, below the work folder."""
     return f"{config['model']['paradigm'].rpartition(':')[2]}-{config_hash(training_config(config))}"
+
+
+def caption_tokens(data: Data) -> int:
+    """Tokens to which captions are padded: as many as the longest of the first ``CAPTIONS`` of training has."""
+    captions = [clip.caption for clip in data.corpus.clips("train")[:CAPTIONS]]
+    return data.text.encode(captions)[1].shape[1]
+
+
+def resolved(train: TrainSpec, named: Mapping[str, Any], data: Data) -> TrainSpec:
+    """``train`` with the updates that its budget buys for the model that a cell's config names.
+
+    Raises:
+        UserError: see ``training.budget.resolve``, and a budget in FLOPs for a paradigm that does not count them.
+    """
+    price = None
+    if train.budget.unit == "flops":
+        with torch.device("meta"):
+            model = _model(named, data, train.seed)
+        price = flops_per_update(model, train, caption_tokens(data))
+    return resolve(train, data.latent.frames(train.seconds), price)
 
 
 def train_system(
@@ -46,25 +73,40 @@ def train_system(
         UserError, KeyboardInterrupt: see ``training.train``.
     """
     spec = from_dict(TrainSpec, config["train"], "train")
-    backbone = from_dict(BackboneConfig, config["model"]["backbone"], "backbone")
     folder = work / training_folder(config)
-    named = config["model"]
-    controls = [from_dict(ControlSpec, about, "controls") for about in named.get("controls", [])]
-    model = build_model(named["paradigm"], named["options"], backbone, data, spec.seed, controls)
+    model = _model(config["model"], data, spec.seed)
     assert data.store is not None, "training needs encoded clips"
     stream = BatchStream(data.store.split("train"), data.latent, data.text, spec)
 
     def save(model: Any, target: Path) -> None:
         save_model(model, target, data, config["sampler"], spec.seconds)
 
-    # Held, so that two runs that want the same weights train them once.
-    with locked(folder / ".lock"), _followed(folder / "log.jsonl", model.name, spec.updates, report):
+    # Held, so that two runs that want the same weights train them once; under torchrun the first process holds it.
+    first = os.environ.get("RANK", "0") == "0"
+    alone = locked(folder / ".lock") if first else contextlib.nullcontext()
+    with alone, _followed(folder / "log.jsonl", model.name, spec, report):
         result = train(model, stream, spec, folder, progress=report is None, save=save)
+    budget = {"unit": "updates", "amount": spec.updates} if spec.budget == Budget() else to_dict(spec.budget)
     training = Training(
         updates=result.updates, cpu_seconds=result.cpu_seconds, wall_seconds=result.wall_seconds, tokens=result.tokens,
         parameters=model.parameter_counts(), curve=curve(result.log_path), folder=folder.name,
+        flops=_flops(model, spec, data, result.updates), budget=budget,
     )  # fmt: skip
     return result, training
+
+
+def _model(named: Mapping[str, Any], data: Data, seed: int) -> Paradigm:
+    backbone = from_dict(BackboneConfig, named["backbone"], "backbone")
+    controls = [from_dict(ControlSpec, about, "controls") for about in named.get("controls", [])]
+    return build_model(named["paradigm"], named["options"], backbone, data, seed, controls)
+
+
+def _flops(model: Paradigm, spec: TrainSpec, data: Data, updates: int) -> float | None:
+    """Of a whole run; None for a paradigm that does not count them."""
+    try:
+        return updates * flops_per_update(model, spec, caption_tokens(data))
+    except UserError:
+        return None
 
 
 def curve(log: Path) -> dict[str, tuple[float, ...]]:
@@ -80,7 +122,7 @@ def curve(log: Path) -> dict[str, tuple[float, ...]]:
 
 
 @contextlib.contextmanager
-def _followed(log: Path, name: str, updates: int, report: Report | None) -> Iterator[None]:
+def _followed(log: Path, name: str, spec: TrainSpec, report: Report | None) -> Iterator[None]:
     """Report the last line of the training log now and then."""
     if report is None:
         yield
@@ -91,7 +133,8 @@ def _followed(log: Path, name: str, updates: int, report: Report | None) -> Iter
         while not done.wait(0.5):
             with contextlib.suppress(OSError, ValueError, IndexError):
                 last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
-                report(0.95 * last["update"] / updates, f"{name} {last['update']}/{updates} loss {last['loss']:.3f}")
+                spent = spec.spent(last["update"], last["wall_seconds"])
+                report(0.95 * spent, f"{name} {last['update']} ({spent:.0%}) loss {last['loss']:.3f}")
 
     thread = threading.Thread(target=follow, daemon=True)
     thread.start()

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -54,21 +55,62 @@ def write_new(path: Path | str, text: str) -> bool:
 
 
 @contextlib.contextmanager
+def atomic_folder(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary folder; on success flush all that is in it and rename it to ``path``, replacing what is there.
+
+    Raises:
+        UserError: the folder cannot be written or the disk is full; nothing half-written stays.
+    """
+    target = Path(path)
+    temporary: Path | None = None
+    try:
+        with _told(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
+            yield temporary
+            for inside in temporary.rglob("*"):
+                _sync_folder(inside) if inside.is_dir() else _settle(inside)
+            _sync_folder(temporary)
+            temporary.chmod(0o755)
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(temporary, target)
+            _sync_folder(target.parent)
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
 def _temporary(target: Path) -> Iterator[Path]:
     """A file to fill, beside ``target``; gone at the end unless renamed. What the system refuses is told in a line."""
     temporary: Path | None = None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part" + target.suffix)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"cannot write {target}: {reason}; free space or choose another folder") from error
+        with _told(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(
+                dir=target.parent, prefix=f".{target.name}.", suffix=".part" + target.suffix
+            )
+            os.close(handle)
+            temporary = Path(name)
+            yield temporary
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _told(target: Path) -> Iterator[None]:
+    """Say in one line why ``target`` cannot be written.
+
+    safetensors reports a full disk by an error of its own, known here by its name so that it need not be loaded.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, OSError) and type(error).__name__ != "SafetensorError":
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot write {target}: {reason}; free space or choose another folder") from error
 
 
 def _settle(temporary: Path) -> None:
@@ -173,15 +215,11 @@ def write_tensors(path: Path | str, tensors: Mapping[str, Tensor], metadata: dic
     Raises:
         UserError: the folder cannot be written or the disk is full.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     own = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}  # views may share memory
-    try:
-        with atomic_path(path) as temporary:
-            save_file(own, temporary, metadata)
-    except SafetensorError as error:  # it reports a full disk in its own way
-        raise UserError(f"cannot write {path}: {error}; free space or choose another folder") from error
+    with atomic_path(path) as temporary:
+        save_file(own, temporary, metadata)
 
 
 def read_json(path: Path | str) -> Any:

@@ -207,6 +207,13 @@ class AR(Paradigm):
             phases.append(Phase("step", 1, flops + head_flops, moved + head_bytes))
         return phases
 
+    def forward_cost(self, batch: int, frames: int, text_tokens: int, hidden: int) -> float:
+        """All columns but the last at once; an inpainting update has three more."""
+        read = columns(frames + (len(infill.SEGMENTS) if hidden else 0), self.codebooks) - 1
+        return self.pass_cost(batch, read, text_tokens) + linear(
+            batch * read, self.head.in_features, self.head.out_features
+        )
+
 
 class Decoding(Session):
     """Buffers of column-by-column decoding: the delayed sequence, uniform numbers for its cells, the KV cache.

@@ -29,6 +29,9 @@ from representations.base import LatentSpec
 from representations.controls import ControlSpec
 from representations.text import TextSpec
 
+PASSES = 3
+"""Of training, in forward passes: one forward, and the backward one, which takes two."""
+
 
 @dataclass(frozen=True)
 class Conditions:
@@ -153,6 +156,13 @@ class TextStem(nn.Module):
         nn.init.normal_(self.embedding.weight, std=0.3)
         nn.init.normal_(self.positions.weight, std=0.1)
 
+    def cost(self, rows: int, tokens: int) -> int:
+        """Operations of the trained encoder over word embeddings."""
+        if self.spec.kind == "embeddings":
+            return 0
+        width, words = self.embedding.embedding_dim, rows * tokens
+        return len(self.layers) * (linear(words, width, 12 * width) + 4 * words * tokens * width)
+
     def forward(self, text: Tensor, mask_BL: Tensor) -> Tensor:
         """Encode; rows that are all masked give numbers that nothing attends to."""
         if self.spec.kind == "embeddings":
@@ -253,6 +263,35 @@ class Paradigm(nn.Module):
             element_size: bytes per number, 4 for float32.
         """
         raise NotImplementedError
+
+    def training_cost(self, batch: int, frames: int, text_tokens: int, hidden: int = 0) -> float:
+        """Operations of one update on ``batch`` clips, expected over what the update draws, such as mask ratios.
+
+        Counted are all matrix products, two operations per multiply-add and all of a causal square: text stem (a frozen
+        encoder is not part of it), controls, backbone, head. The backward pass takes twice the forward one (a product
+        for the gradient of each factor), so three passes in all; the few inputs that need no gradient are not left out.
+        Not counted: norms, activations, embeddings, the loss, clipping and the optimiser.
+
+        Args:
+            text_tokens: to which captions are padded.
+            hidden: frames that the update hides to train inpainting; 0 for every other update.
+
+        Raises:
+            UserError: the paradigm defines no ``forward_cost``.
+        """
+        stem = self.control_stem.projection if self.control_stem else None
+        controls = linear(batch * frames, stem.in_features, stem.out_features) if stem else 0
+        text = self.text_cost(batch, text_tokens, 1).flops + self.text_stem.cost(batch, text_tokens)
+        return PASSES * (text + controls + self.forward_cost(batch, frames, text_tokens, hidden))
+
+    def forward_cost(self, batch: int, frames: int, text_tokens: int, hidden: int) -> float:
+        """The part of ``training_cost`` that is the paradigm's own: one forward pass through backbone and head."""
+        raise UserError(f"paradigm {self.name!r} does not say what training costs; give it a forward_cost")
+
+    def pass_cost(self, rows: int, positions: int, text_tokens: int, layers: int | None = None) -> int:
+        """Operations of ``layers`` blocks over whole sequences, text prefix included, without a cache."""
+        length = positions + (text_tokens if self.backbone_config.text == "prefix" else 0)
+        return self.backbone_cost(1).run(rows, length, length, rows, text_tokens, layers=layers)[0]
 
     @classmethod
     def sampler(cls, settings: Mapping[str, Any] | None = None) -> Any:

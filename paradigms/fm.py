@@ -162,6 +162,11 @@ class FM(Paradigm):
         readings = batch if adaptive else 1
         return [Phase("text", readings, text.flops, text.bytes), Phase("evaluation", evaluations, flops, moved)]
 
+    def forward_cost(self, batch: int, frames: int, text_tokens: int, hidden: int) -> float:
+        """One evaluation of the field over the whole crop, with the layers before and after."""
+        around = 2 * linear(batch * frames, self.latent.dim, self.head.in_features)
+        return self.pass_cost(batch, frames, text_tokens) + around
+
 
 class Integration(Session):
     """Buffers of one integration: noise in, data out; for inpainting also the clips and what of them is known."""

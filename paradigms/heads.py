@@ -219,6 +219,12 @@ class TokenHead(nn.Module):
             Phase("head step", repetitions * steps, step, step_weights * element_size),
         ]
 
+    def forward_cost(self, tokens: int) -> int:
+        """Operations of a forward pass of ``loss`` on ``tokens`` tokens, each at ``repeats`` noise levels."""
+        rows, width, depth = tokens * self.repeats, self.condition.out_features, len(self.blocks)
+        once = linear(rows, 2 * self.token_dim + self.condition.in_features + TIME_CODE + width, width)
+        return once + linear(rows, width, (5 * depth + 2) * width)
+
     def _residual(self) -> list[ResidualBlock]:
         return [block for block in self.blocks if isinstance(block, ResidualBlock)]
 

@@ -190,6 +190,19 @@ class MAR(Paradigm):
             masked = remaining
         return phases
 
+    def forward_cost(self, batch: int, frames: int, text_tokens: int, hidden: int) -> float:
+        """The encoder over what is kept, the decoder over everything, the head on what is masked."""
+        layers, before = self.backbone_config.n_layers, len(self.buffer)
+        encoder = layers // 2 if self.options.mae else 0
+        cost = 0.0 + linear(batch * frames, self.latent.dim, self.inputs.out_features)
+        cost += self.pass_cost(batch, before + frames, text_tokens, layers - encoder)
+        ratios = self.options.ratio.quantiles()
+        for ratio in ratios:
+            masked = max(round(ratio * (hidden or frames)), 1)
+            kept = self.pass_cost(batch, before + frames - masked, text_tokens, encoder)
+            cost += (kept + self.head.forward_cost(batch * masked)) / len(ratios)
+        return cost
+
     def _fill(self, x_BTC: Tensor, hidden: Tensor, controls_BTC: Tensor | None) -> Tensor:
         """Put the mask embedding at the hidden positions, with their controls."""
         index = _index(hidden, x_BTC)

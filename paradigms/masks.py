@@ -25,9 +25,17 @@ class TruncatedNormal:
 
     def draw(self, rng: ItemRNG) -> float:
         """One draw from the single stream of ``rng``."""
+        return self._at(float(rng.uniform(1).double()))
+
+    def quantiles(self, n: int = 64) -> list[float]:
+        """The middles of ``n`` equally likely slices; a mean over them is the expectation but for rounding."""
+        return [self._at((i + 0.5) / n) for i in range(n)]
+
+    def _at(self, share: float) -> float:
+        """The inverse CDF."""
         z_scores = ((edge - self.mean) / self.std for edge in (self.low, self.high))
         low, high = (0.5 * (1 + math.erf(z / math.sqrt(2))) for z in z_scores)
-        u = low + (high - low) * float(rng.uniform(1).double())
+        u = low + (high - low) * share
         value = self.mean + self.std * float(torch.special.ndtri(torch.tensor(u, dtype=torch.float64)))
         return min(max(value, self.low), self.high)
 

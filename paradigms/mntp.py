@@ -27,7 +27,7 @@ from paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
 from paradigms.guidance import Schedule, scale_at
 from paradigms.heads import HeadOptions, HeadSampler, token_head
 from paradigms.infill import context_first
-from paradigms.masks import MAR_RATIO, mntp_ratio
+from paradigms.masks import MAR_RATIO, MNTP_HIGH, MNTP_LOW, mntp_ratio
 from paradigms.session import Session
 from paradigms.trial import ByHeart, Trial
 from representations.base import LatentSpec
@@ -208,6 +208,17 @@ class MNTP(Paradigm):
             phases.append(Phase("step", 1, flops + inputs, moved + weights))
         return phases + self.head.cost(batch, frames, sampler, element_size)
 
+    def forward_cost(self, batch: int, frames: int, text_tokens: int, hidden: int) -> float:
+        """Backbone and head on what is kept; inpainting drops nothing."""
+        ratios = [0.0] if hidden else self._ratios()
+        cost = 0.0
+        for ratio in ratios:
+            kept = max(frames - round(ratio * frames), 1)
+            inputs = linear(batch * (kept - 1), self.latent.dim, self.inputs.out_features)
+            passed = self.pass_cost(batch, kept, text_tokens) + self.head.forward_cost(batch * kept)
+            cost += (inputs + passed) / len(ratios)
+        return cost
+
     def _target_table(self) -> nn.Embedding:
         """Learned codes of target positions (papers/003 section 3.2), as strong at first as sinusoids are."""
         table = nn.Embedding(self.backbone_config.max_positions, self.backbone_config.d_model)
@@ -218,6 +229,13 @@ class MNTP(Paradigm):
         if self.options.drop == "none":
             return 0.0
         return mntp_ratio(shared) if self.options.drop == "mixture" else MAR_RATIO.draw(shared)
+
+    def _ratios(self) -> list[float]:
+        """Ratios that stand for all that ``_ratio`` draws, equally likely."""
+        if self.options.drop == "none":
+            return [0.0]
+        both = (MNTP_HIGH, MNTP_LOW) if self.options.drop == "mixture" else (MAR_RATIO,)
+        return [ratio for part in both for ratio in part.quantiles()]
 
 
 class Drawing(Session):

@@ -157,10 +157,14 @@ def run(folder: Path, spec: TrainSpec = SPEC, model: Any = None, save: Any = sav
     return train(model or Denoiser(), stream, spec, folder, device="cpu", progress=False, save=save, **options)
 
 
+def lines(folder: Path) -> list[dict[str, float]]:
+    """The log of a training folder."""
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
 def curve(folder: Path) -> list[list[float]]:
     """(update, loss, lr, grad_norm) of each line of the log."""
-    lines = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
-    return [[line[key] for key in ("update", "loss", "lr", "grad_norm")] for line in lines]
+    return [[line[key] for key in ("update", "loss", "lr", "grad_norm")] for line in lines(folder)]
 
 
 def die_while_saving(update: int) -> None:

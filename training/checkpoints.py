@@ -13,12 +13,7 @@ number IS the state of the data and of the noise.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-import sys
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,9 +22,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from common.config import from_dict, to_dict
+from common.config import flat, from_dict, to_dict
 from common.errors import UserError
-from common.files import read_json, write_json
+from common.files import atomic_folder, read_json, write_json
+from common.lines import say_once
 from training.optimiser import EMA, optimiser_tensors, restore_optimiser
 
 KEEP = 2
@@ -54,31 +50,6 @@ class State:
     cpu_seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
     final_loss: float | None = None
-
-
-@contextlib.contextmanager
-def atomic_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder; on success flush and rename it to ``target`` (replacing it), on any error remove it.
-
-    Raises:
-        UserError: the folder cannot be written or the disk is full.
-    """
-    temporary: Path | None = None
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
-        yield temporary
-        for path in (*temporary.rglob("*"), temporary):
-            _fsync(path)
-        temporary.chmod(0o755)
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(temporary, target)
-        _fsync(target.parent)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"cannot write {target}: {error}; free space or choose another folder") from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_checkpoint(folder: Path, state: State, model: nn.Module, ema: EMA, optimiser: Any) -> None:
@@ -111,7 +82,7 @@ def restore_latest(folder: Path, state: State, model: nn.Module, ema: EMA, optim
         except (UserError, OSError, SafetensorError) as error:
             if isinstance(error, WrongRunError):
                 raise
-            print(f"note: skipped the unreadable checkpoint {path}: {error}", file=sys.stderr)
+            say_once(f"note: skipped the unreadable checkpoint {path}: {error}")
             continue
         model.load_state_dict(tensors[0])
         for name, average in tensors[1].items():
@@ -131,27 +102,13 @@ def check_identity(path: Path, found: dict[str, Any], asked: dict[str, Any]) -> 
     Raises:
         WrongRunError: they differ; the message names the first differences.
     """
-    there, here = _flat(found), _flat(asked)
+    there, here = flat(found), flat(asked)
     differing = [key for key in here | there if there.get(key) != here.get(key)]
     if differing:
         shown = ", ".join(f"{key} is {there.get(key)!r} there, {here.get(key)!r} asked" for key in differing[:3])
         raise WrongRunError(f"{path} was trained otherwise: {shown}; choose another folder or delete it")
 
 
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, dict):
-        return {prefix: tree}
-    return {k: v for key, sub in tree.items() for k, v in _flat(sub, f"{prefix}.{key}" if prefix else str(key)).items()}
-
-
 def _owned(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Copies on the CPU, each with memory of its own (safetensors refuses tied weights)."""
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -8,7 +8,6 @@ micro-batches, nor on where a run was interrupted; two batch sizes walk through 
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from common.config import config_hash
 from common.errors import UserError
+from common.lines import say_once
 from common.seeds import ItemRNG, seed_for
 from paradigms.base import Batch, Conditions
 from representations.base import LatentSpec
@@ -78,7 +78,7 @@ class BatchStream:
             )
         if len(self._kept) < len(lengths):
             few = f"{len(lengths) - len(self._kept)} of {len(lengths)}"
-            print(f"note: {few} clips are shorter than {latent.seconds(self.frames):g} s and left out", file=sys.stderr)
+            say_once(f"note: {few} clips are shorter than {latent.seconds(self.frames):g} s and left out")
         self._text = _encode_captions([split.clips[i].caption for i in self._kept], text)
 
     def __len__(self) -> int:
@@ -133,11 +133,7 @@ class BatchStream:
     def _known(self, hidden_B: Tensor) -> Tensor:
         """(B, T), False on the hidden spans that begin at ``hidden_B``."""
         frame = torch.arange(self.frames)
-        return (frame < hidden_B[:, None]) | (frame >= hidden_B[:, None] + self._span)
-
-    @property
-    def _span(self) -> int:
-        return max(round(self.spec.hidden * self.frames), 1)
+        return (frame < hidden_B[:, None]) | (frame >= hidden_B[:, None] + self.spec.hidden_frames(self.frames))
 
     def shared(self, update: int, device: torch.device | str = "cpu") -> ItemRNG:
         """A fresh stream for what the global batch of ``update`` shares; equal in every process and micro-batch."""
@@ -155,7 +151,8 @@ class BatchStream:
         start = seed_for(seed, "crop", g) % (self._lengths[clip] - self.frames + 1)
         keep = seed_for(seed, "text", g) / 2**63 >= self.spec.condition_dropout
         margin = round(self.spec.margin * self.frames)
-        hidden = margin + seed_for(seed, "hidden", g) % max(self.frames - self._span - 2 * margin + 1, 1)
+        room = self.frames - self.spec.hidden_frames(self.frames) - 2 * margin
+        hidden = margin + seed_for(seed, "hidden", g) % max(room + 1, 1)
         name = self._split.clips[clip].id
         return row, Item(name, start, keep, seed_for(seed, "noise", g), self._withheld(g, keep), hidden)
 

@@ -20,6 +20,7 @@ import contextlib
 import gc
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,10 +31,10 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor, nn
 
 from common.errors import UserError
-from common.files import write_json, write_text
+from common.files import atomic_folder, write_json, write_text
 from common.seeds import ItemRNG, seed_for
 from paradigms.base import Batch, Paradigm
-from training.checkpoints import State, atomic_folder, restore_latest, write_checkpoint
+from training.checkpoints import State, restore_latest, write_checkpoint
 from training.data import DATA, BatchStream
 from training.interrupts import Interrupts
 from training.optimiser import EMA, adamw
@@ -55,9 +56,10 @@ def train(
     device: Literal["auto", "cpu"] = "auto",
     save: Save | None = None,
 ) -> TrainResult:
-    """Train ``model`` on ``stream`` for ``spec.updates`` updates, from the latest checkpoint in ``folder`` if any.
+    """Train ``model`` on ``stream`` until its budget is used, from the latest checkpoint in ``folder`` if there is one.
 
-    On the CPU an interrupted and resumed run gives the loss curve of an undisturbed one to the last digit. The weights
+    The budget of ``spec`` must be resolved (``training.budget``). On the CPU an interrupted and resumed run gives the
+    loss curve of an undisturbed one to the last digit, unless wall time ends it (``training.budget``). The weights
     to use are those in the result's ``final``; ``model`` is left in any state.
 
     Args:
@@ -87,16 +89,16 @@ def train(
     run = _Run(model, stream, spec, folder, accelerator, save)
     run.restore(state)
     interrupted = False
-    bar = Progress(model.name, run.state.update, spec.updates, show=progress and run.main)
+    bar = Progress(model.name, run.state.update, run.spent, show=progress and run.main)
     with Interrupts() as interrupts, run.open_log() as log, bar:
-        while run.state.update < spec.updates and not interrupted:
+        while run.spent < 1 and not interrupted:
             loss, interrupted = run.update(interrupts, log)
-            bar.update(run.state.update, loss)
+            bar.update(run.state.update, run.spent, loss)
             if run.state.update in spec.snapshots:
                 run.save_average(snapshot_path(folder, run.state.update))
-            if run.state.update < spec.updates and (interrupted or run.state.update % spec.checkpoint_every == 0):
-                run.save_checkpoint()
-    result = run.finish() if run.state.update == spec.updates else None
+            if run.spent < 1 and (interrupted or run.state.update % spec.checkpoint_every == 0):
+                run.save_checkpoint(log)
+    result = run.finish() if run.spent == 1 else None
     if result is None or interrupted:
         raise KeyboardInterrupt
     return result
@@ -137,6 +139,11 @@ class _Run:
         self.optimiser, self.ema = adamw(model, spec), EMA(model, spec.ema_decay)
         self.parts = _share(spec, accelerator.process_index, accelerator.num_processes)
 
+    @property
+    def spent(self) -> float:
+        """The share of the budget that is used, from 0 to 1; the same in all processes."""
+        return self.spec.spent(self.state.update, self.state.wall_seconds)
+
     def restore(self, start: State) -> None:
         """Go on from the latest checkpoint, or from ``start`` when there is none, and start the clocks."""
         self.state = restore_latest(self.folder, start, self.model, self.ema, self.optimiser)
@@ -157,7 +164,7 @@ class _Run:
     def update(self, interrupts: Interrupts, log: TextIO | None) -> tuple[float, bool]:
         """One update; returns its loss over the global batch, and whether any process was told to stop."""
         number = self.state.update + 1
-        lr = learning_rate(self.spec, number)
+        lr = learning_rate(self.spec, number, self.state.wall_seconds)
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         self.optimiser.zero_grad(set_to_none=True)
@@ -173,8 +180,7 @@ class _Run:
         self.ema.update(number)
         self.state.update = number
         self.state.losses.append(loss)
-        self.state.wall_seconds = time.perf_counter() - self._wall_start
-        if number % self.spec.log_every == 0 or number == self.spec.updates:
+        if number % self.spec.log_every == 0 or self.spent == 1:
             self._log(log, lr, norm)
         return loss, interrupted
 
@@ -195,12 +201,13 @@ class _Run:
         return loss
 
     def _gather(self, own_loss: Tensor, stop: bool) -> tuple[float, bool]:
-        """Sum losses, stop flags and CPU time over processes, in one exchange."""
+        """Sum losses, stop flags and CPU time over processes, and take the first one's clock, in one exchange."""
         now = time.process_time()
-        mine = [float(own_loss), now - self._cpu_mark, float(stop)]
+        wall_seconds = time.perf_counter() - self._wall_start if self.main else 0.0
+        mine = [float(own_loss), now - self._cpu_mark, float(stop), wall_seconds]
         self._cpu_mark = now
         gathered = self.accelerator.reduce(torch.tensor(mine, dtype=torch.float64, device=self.device), "sum")
-        loss, cpu_seconds, stops = gathered.tolist()
+        loss, cpu_seconds, stops, self.state.wall_seconds = gathered.tolist()
         self.state.cpu_seconds += cpu_seconds
         return loss, stops > 0
 
@@ -225,8 +232,10 @@ class _Run:
                 f"cannot write {log.name}: {error.strerror}; free space, then start again to go on"
             ) from error
 
-    def save_checkpoint(self) -> None:
-        """Write what resuming needs."""
+    def save_checkpoint(self, log: TextIO | None) -> None:
+        """Write what resuming needs; the log first, so that no checkpoint is ahead of it, whatever happens."""
+        if log is not None:
+            os.fsync(log.fileno())
         if self.main:
             write_checkpoint(self.folder, self.state, self.model, self.ema, self.optimiser)
         self.accelerator.wait_for_everyone()

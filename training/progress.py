@@ -7,8 +7,10 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+
+from common.lines import say
 
 SECONDS_BETWEEN_LINES = 30.0
 
@@ -19,19 +21,20 @@ class Progress:
     Args:
         label: what is being trained.
         done: updates done before this session.
-        total: updates in all.
+        spent: share of the budget that they used, from 0 to 1.
         show: False for silence, e.g. in all processes but the first.
     """
 
-    def __init__(self, label: str, done: int, total: int, show: bool = True) -> None:
-        self._label, self._done, self._total, self._show = label, done, total, show
+    def __init__(self, label: str, done: int, spent: float, show: bool = True) -> None:
+        self._label, self._done, self._spent, self._show = label, done, spent, show
         self._bar = self._make_bar() if show and sys.stderr.isatty() else None
         self._start = self._said = time.monotonic()
 
     def __enter__(self) -> Progress:
         if self._bar is not None:
             self._bar.start()
-            self._task = self._bar.add_task(self._label, total=self._total, completed=self._done, loss="")
+            self._task = self._bar.add_task(self._label, total=1.0, n=self._done, loss="")
+            self._bar.update(self._task, completed=self._spent)
         return self
 
     def __exit__(
@@ -40,21 +43,20 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def update(self, n: int, loss: float) -> None:
-        """Say that update ``n`` is done."""
+    def update(self, n: int, spent: float, loss: float) -> None:
+        """Say that update ``n`` is done, and with it the share ``spent`` of the budget."""
         if self._bar is not None:
-            self._bar.update(self._task, completed=n, loss=f"loss {loss:.4g}")
-        elif self._show and (time.monotonic() - self._said > SECONDS_BETWEEN_LINES or n == self._total):
+            self._bar.update(self._task, completed=spent, n=n, loss=f"loss {loss:.4g}")
+        elif self._show and (time.monotonic() - self._said > SECONDS_BETWEEN_LINES or spent == 1):
             self._said = time.monotonic()
-            left = (self._said - self._start) / max(n - self._done, 1) * (self._total - n)
-            line = f"{self._label}: update {n} of {self._total}, loss {loss:.4g}, {_clock(left)} left"
-            print(line, file=sys.stderr, flush=True)
+            left = (self._said - self._start) / max(spent - self._spent, 1e-9) * (1 - spent)
+            say(f"{self._label}: update {n} ({spent:.0%}), loss {loss:.4g}, {_clock(left)} left")
 
     def _make_bar(self) -> Bar:
         return Bar(
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            TextColumn("{task.percentage:.0f}%, update {task.fields[n]}"),
             TextColumn("{task.fields[loss]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),

@@ -14,6 +14,7 @@ from typing import Literal
 
 from common.config import later
 from common.errors import UserError
+from training.budget import Budget
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class TrainSpec:
         log_every: updates per line of the log; a line has their mean loss.
         snapshots: updates whose averaged weights are kept for learning curves.
         seed: of the data order, crops, dropout coins and all noise.
+        budget: what the run may use, instead of ``updates``, see ``training.budget``; once resolved, ``updates`` are
+            those that it buys. By wall time ``updates`` mean nothing.
     """
 
     updates: int = 1000
@@ -69,6 +72,7 @@ class TrainSpec:
     log_every: int = 10
     snapshots: tuple[int, ...] = ()
     seed: int = 0
+    budget: Budget = later(Budget())  # noqa: RUF009
 
     def __post_init__(self) -> None:
         for field in ("updates", "batch", "accumulate", "checkpoint_every", "log_every", "seconds", "lr", "clip_norm"):
@@ -78,26 +82,43 @@ class TrainSpec:
         for field in ("condition_dropout", "ema_decay", "final_fraction", "weight_decay", *shares):
             if not 0 <= getattr(self, field) <= 1:
                 raise UserError(f"train.{field} is {getattr(self, field)}; give a number from 0 to 1")
-        if not 0 <= self.warmup <= self.updates:
+        if self.warmup < 0 or (self.warmup > self.updates and not self.budget.by_clock):
             raise UserError(f"train.warmup is {self.warmup}; give 0 to train.updates ({self.updates})")
         if self.accumulate > self.batch:
             raise UserError(f"train.accumulate is {self.accumulate}, more than the batch of {self.batch}; lower it")
         if self.inpainting and self.hidden + 2 * self.margin > 1:
             raise UserError(f"train.hidden {self.hidden} leaves no margin of {self.margin} on both sides; lower one")
+        if self.snapshots and self.budget.by_clock:
+            raise UserError("train.snapshots: a budget in wall time may end before any update; leave snapshots out")
         beyond = [update for update in self.snapshots if not 1 <= update <= self.updates]
         if beyond:
             raise UserError(f"train.snapshots has {beyond[0]}; give updates from 1 to {self.updates}")
 
+    def hidden_frames(self, frames: int) -> int:
+        """Length of the span that an inpainting update hides, of a crop of ``frames``."""
+        return max(round(self.hidden * frames), 1)
 
-def learning_rate(spec: TrainSpec, update: int) -> float:
+    def spent(self, updates: int, wall_seconds: float) -> float:
+        """The share of the budget, from 0 to 1, that so many updates in so much time have used."""
+        return min(wall_seconds / self.budget.amount if self.budget.by_clock else updates / self.updates, 1.0)
+
+
+def learning_rate(spec: TrainSpec, update: int, wall_seconds: float = 0.0) -> float:
     """Learning rate of ``update`` (from 1): linear to ``lr`` at ``warmup``, then a half cosine to ``final_fraction``.
 
-    Loshchilov & Hutter 2017 (SGDR), eq. 5, without restarts.
+    Loshchilov & Hutter 2017 (SGDR), eq. 5, without restarts. With a budget in wall time the cosine goes with the share
+    of it that was spent before this update, from the start on, and the warm-up's ramp is a factor of it.
     """
+    if spec.budget.by_clock:
+        ramp = min(update / spec.warmup, 1.0) if spec.warmup else 1.0
+        return spec.lr * ramp * _shape(spec, spec.spent(update, wall_seconds))
     if update <= spec.warmup:
         return spec.lr * update / spec.warmup
+    return spec.lr * _shape(spec, (update - spec.warmup) / max(spec.updates - spec.warmup, 1))
+
+
+def _shape(spec: TrainSpec, progress: float) -> float:
     if spec.schedule == "constant":
-        return spec.lr
-    progress = (update - spec.warmup) / max(spec.updates - spec.warmup, 1)
+        return 1.0
     cosine = (1 + math.cos(math.pi * progress)) / 2
-    return spec.lr * (spec.final_fraction + (1 - spec.final_fraction) * cosine)
+    return spec.final_fraction + (1 - spec.final_fraction) * cosine

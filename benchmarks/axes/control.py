@@ -49,7 +49,7 @@ def expand(study: Study) -> list[Cell]:
     Raises:
         UserError: no controls, or an unknown control or extractor; and what the fidelity axis raises.
     """
-    from benchmarks.axes.fidelity_cells import evaluation_of, reference_cell, trained_config
+    from benchmarks.axes.fidelity_cells import evaluation_of, last_update, reference_cell, trained_config
     from benchmarks.pipeline import Sources, identity, load_data
     from benchmarks.systems import REFERENCES
     from benchmarks.trained import training_folder
@@ -71,12 +71,12 @@ def expand(study: Study) -> list[Cell]:
     cells = [reference_cell("control", name, REFERENCES, shared, how) for name in study.evaluation.references]
     for seed in study.seeds:
         for arm in study.arms:
-            config = trained_config(arm, seed, study, data.representation.spec, shared)
+            config = trained_config(arm, seed, study, data, shared)
             kept = how if seed == study.seeds[0] else {**how, "keep_audio": 0}
-            at, folder = study.train.updates, training_folder(config)
+            at, folder = last_update(config), training_folder(config)
             for label, given in scenarios(study).items():
                 cell = {**config, "at_updates": at, "scenario": label, "given": given}
-                cells.append(Cell("control", arm.name, "paradigm", seed, at, folder, cell, kept, at, label))
+                cells.append(Cell("control", arm.name, "paradigm", seed, at, folder, cell, kept, at or 0, label))
     return cells
 
 

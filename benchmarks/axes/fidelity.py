@@ -92,7 +92,7 @@ class FidelityGroup:
             metrics=metrics,
             items=items,
             timing={name: round(value, 4) for name, value in timing.items()},
-            training=None if cell.at_updates is None else at_update(self.training, cell.at_updates),
+            training=at_update(self.training, cell.at_updates) if cell.kind == "paradigm" else None,
             artefacts=self._keep(cell, audio_BN) | self.beside(cell, audio_BN),
             environment={"scoring": basis},
         )
@@ -116,7 +116,7 @@ class FidelityGroup:
 
         import paradigms
 
-        final = cell.at_updates == self.training.updates
+        final = cell.at_updates in (None, self.training.updates)
         model = paradigms.load(self.result.final if final else self.result.snapshots[cell.at_updates or 0])
         return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -160,8 +160,9 @@ class FidelityGroup:
         return kept
 
 
-def at_update(training: Training, update: int) -> Training:
-    """The cost of the first ``update`` updates of a training run."""
+def at_update(training: Training, update: int | None) -> Training:
+    """The cost of the first ``update`` updates of a training run; None: of all."""
+    update = training.updates if update is None else update
     kept = [i for i, at in enumerate(training.curve["update"]) if at <= update]
     curve: dict[str, Any] = {name: tuple(column[i] for i in kept) for name, column in training.curve.items()}
     share = update / training.updates
@@ -171,5 +172,6 @@ def at_update(training: Training, update: int) -> Training:
         cpu_seconds=round(training.cpu_seconds * share, 1),
         wall_seconds=round(training.wall_seconds * share, 1),
         tokens=round(training.tokens * share),
+        flops=None if training.flops is None else training.flops * share,
         curve=curve,
     )

@@ -15,12 +15,13 @@ from benchmarks.cells import Cell
 from benchmarks.pipeline import Sources, identity, load_data
 from benchmarks.study import ArmChoice, Study
 from benchmarks.systems import REFERENCES
-from benchmarks.trained import training_folder
+from benchmarks.trained import resolved, training_folder
 from common.config import from_dict, to_dict
 from common.errors import UserError, did_you_mean
 from corpora.extractors import load_extractor
 from representations.control_tokens import VERSION as VERSION_OF_TOKENS
 from representations.controls import control_specs
+from training import TrainSpec
 
 if TYPE_CHECKING:
     from benchmarks.pipeline import Data
@@ -41,7 +42,7 @@ def expand(study: Study) -> list[Cell]:
     cells = [reference_cell("fidelity", name, REFERENCES, shared, how) for name in study.evaluation.references]
     for seed in study.seeds:
         for arm in study.arms:
-            cells += _arm(arm, seed, study, data.representation.spec, shared, how)
+            cells += _arm(arm, seed, study, data, shared, how)
     return cells
 
 
@@ -85,23 +86,24 @@ def reference_cell(axis: str, name: str, known: Collection[str], shared: dict[st
     return Cell(axis, name, "reference", 0, None, "references", {**shared, "reference": name, "seed": 0}, how)
 
 
-def trained_config(
-    arm: ArmChoice, seed: int, study: Study, latent: LatentSpec, shared: dict[str, Any]
-) -> dict[str, Any]:
-    """What decides an arm's weights and clips; the same on every axis, so that one training run serves them all."""
+def trained_config(arm: ArmChoice, seed: int, study: Study, data: Data, shared: dict[str, Any]) -> dict[str, Any]:
+    """What decides an arm's weights and clips; the same on every axis, so that one training run serves them all.
+
+    Raises:
+        UserError: a budget that buys no update of this arm, or fewer than the warm-up takes.
+    """
     paradigm = paradigms.find(arm.paradigm)
-    train = dataclasses.replace(study.train, seed=seed)
     backbone = {**to_dict(preset(study.backbone.preset)), **study.backbone.overrides}
-    resolved = dataclasses.replace(from_dict(BackboneConfig, backbone, "backbone"), **paradigm.backbone_needs)
+    model = {
+        "paradigm": arm.paradigm,
+        "options": to_dict(from_dict(paradigm.options_class, arm.options, f"{arm.name} options")),
+        "backbone": to_dict(from_dict(BackboneConfig, {**backbone, **paradigm.backbone_needs}, "backbone")),
+        **_controls(study, data.representation.spec),
+    }
     return {
         **shared,
-        "model": {
-            "paradigm": arm.paradigm,
-            "options": to_dict(from_dict(paradigm.options_class, arm.options, f"{arm.name} options")),
-            "backbone": to_dict(resolved),
-            **_controls(study, latent),
-        },
-        "train": to_dict(train),
+        "model": model,
+        "train": to_dict(resolved(dataclasses.replace(study.train, seed=seed), model, data)),
         "sampler": to_dict(paradigm.sampler(arm.sampler)),
         "seed": seed,
     }
@@ -116,13 +118,20 @@ def _controls(study: Study, latent: LatentSpec) -> dict[str, Any]:
     return {"controls": [to_dict(spec) for spec in specs], "control_tokens": {"version": VERSION_OF_TOKENS, **heard_by}}
 
 
+def last_update(config: dict[str, Any]) -> int | None:
+    """The update after which training ends; None where wall time decides."""
+    train = from_dict(TrainSpec, config["train"], "train")
+    return None if train.budget.by_clock else train.updates
+
+
 def _arm(
-    arm: ArmChoice, seed: int, study: Study, latent: LatentSpec, shared: dict[str, Any], how: dict[str, Any]
+    arm: ArmChoice, seed: int, study: Study, data: Data, shared: dict[str, Any], how: dict[str, Any]
 ) -> list[Cell]:
-    config, train = trained_config(arm, seed, study, latent, shared), study.train
+    config = trained_config(arm, seed, study, data, shared)
+    end = last_update(config)
     if seed != study.seeds[0]:
         how = {**how, "keep_audio": 0}  # one training run of each arm to listen to is enough
-    updates = sorted({*(train.snapshots if study.evaluation.snapshots else ()), train.updates})
+    snapshots = sorted(study.train.snapshots) if study.evaluation.snapshots else []
     return [
         Cell(
             "fidelity",
@@ -133,7 +142,7 @@ def _arm(
             training_folder(config),
             {**config, "at_updates": at},
             how,
-            train.updates,
+            study.train.updates if end is None else end,
         )
-        for at in updates
+        for at in dict.fromkeys([*snapshots, end])
     ]

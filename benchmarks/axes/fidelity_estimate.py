@@ -26,8 +26,8 @@ def estimate(cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate],
     found = {}
     for cell in cells:
         rate, judged = rates.get(_model_key(cell.config)), measuring.get(cell.kind)
-        trains = cell.at_updates is not None and cell.at_updates == longest[cell.group]
-        training = 0.0 if not trains else None if rate is None else rate * (cell.at_updates or 0)
+        trains = cell.kind == "paradigm" and (cell.at_updates or 0) == longest[cell.group]
+        training = _training_seconds(cell, rate) if trains else 0.0
         seconds = None if training is None or judged is None else training + judged
         size = sizes.get(_model_key(cell.config))
         found[cell.id] = Estimate(seconds, None if size is None else size * BYTES_PER_PARAMETER)
@@ -35,6 +35,13 @@ def estimate(cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate],
         "Times: the median of earlier records of the same model on the same batches (? without one); the training "
         "that cells share counts for the last of them. Memory: weights and optimiser, without activations."
     )
+
+
+def _training_seconds(cell: Cell, seconds_per_update: float | None) -> float | None:
+    """Of the whole run, which a budget in wall time gives away."""
+    if cell.at_updates is None:
+        return float(cell.config["train"]["budget"]["amount"])
+    return None if seconds_per_update is None else seconds_per_update * cell.at_updates
 
 
 def _known(results: Path) -> tuple[dict[str, float], dict[str, float], dict[str, int]]:

@@ -48,7 +48,7 @@ def expand(study: Study) -> list[Cell]:
     Raises:
         UserError: an arm that cannot fill spans, a span that does not fit; and what the fidelity axis raises.
     """
-    from benchmarks.axes.fidelity_cells import evaluation_of, reference_cell, trained_config
+    from benchmarks.axes.fidelity_cells import evaluation_of, last_update, reference_cell, trained_config
     from benchmarks.inpainting import drawn_spans
     from benchmarks.pipeline import Sources, identity, load_data
     from benchmarks.trained import training_folder
@@ -72,10 +72,11 @@ def expand(study: Study) -> list[Cell]:
     cells = [reference_cell("inpainting", name, known, shared, how) for name in study.evaluation.references]
     for seed in study.seeds:
         for arm in study.arms:
-            config = {**trained_config(arm, seed, study, latent, shared), "at_updates": train.updates}
+            config = trained_config(arm, seed, study, data, shared)
             kept = how if seed == study.seeds[0] else {**how, "keep_audio": 0}
-            at, folder = train.updates, training_folder(config)
-            cells.append(Cell("inpainting", arm.name, "paradigm", seed, at, folder, config, kept, at))
+            at, folder = last_update(config), training_folder(config)
+            cell = {**config, "at_updates": at}
+            cells.append(Cell("inpainting", arm.name, "paradigm", seed, at, folder, cell, kept, at or 0))
     return cells
 
 

@@ -160,7 +160,7 @@ def chosen_study(
 
 
 def _announce(study: Study, todo: Plan, taken: Mapping[str, int] = MappingProxyType({})) -> None:
-    from benchmarks.progress import say
+    from common.lines import say
 
     total = len(todo.done) + len(todo.pending)
     held = f", {len(todo.done)} have their records already" if todo.done else ""

@@ -88,7 +88,7 @@ def write(found: Score, out: Path) -> None:
 
 def _reporter() -> Callable[[int, int], None]:
     """A line on stderr every ten seconds."""
-    from benchmarks.progress import say
+    from common.lines import say
 
     last = [time.monotonic()]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -21,21 +22,35 @@ def train(
 ) -> None:
     """Train without measuring. `bench run` of the same study finds the weights; a stopped training goes on.
 
+    Under torchrun its processes share every batch; the curve is that of one process but for rounding.
+
     \b
     Examples:
       bench train quickstart --paradigm fm
+      bench train --paradigm ar --set 'train.budget={unit: flops, amount: 2e14}'
+      torchrun --standalone --nproc-per-node 2 -m benchmarks.cli train quickstart
       bench train -p ar --corpus my/folder --updates 5000 --set train.lr=5e-4
     """
+    from accelerate import PartialState
+
     from benchmarks.axes.fidelity import data_of
     from benchmarks.commands.run import chosen_study
     from benchmarks.sweep import expand
     from benchmarks.trained import train_system
     from common.errors import UserError
+    from common.lines import say_once
+    from training.loop import leave_process_group
 
     chosen = chosen_study(study, "", corpus, seed, updates, settings, paradigm)
     if chosen.axis not in TRAINED:
         raise UserError(f"study {chosen.name!r} measures {chosen.axis} and trains nothing; choose one of fidelity")
-    groups = {cell.group: cell for cell in expand(chosen) if cell.kind == "paradigm"}
-    for cell in groups.values():
-        result, training = train_system(cell.config, data_of(cell), work)
-        print(f"{cell.system} seed {cell.seed}: loss {result.final_loss:.4f} at {training.updates}, {result.final}")
+    try:
+        with PartialState().main_process_first():  # what it caches, the other processes find
+            groups = {cell.group: cell for cell in expand(chosen) if cell.kind == "paradigm"}
+            data = {group: data_of(cell) for group, cell in groups.items()}
+        for group, cell in groups.items():
+            result, training = train_system(cell.config, data[group], work)
+            ended = f"loss {result.final_loss:.4f} at {training.updates}, {result.final}"
+            say_once(f"{cell.system} seed {cell.seed}: {ended}", sys.stdout)
+    finally:
+        leave_process_group()

@@ -59,9 +59,9 @@ def _document(chapters: Sequence[Chapter]) -> str:
 
 def _by_axis(results: Path, studies: Sequence[str]) -> dict[str, list[StudyRecords]]:
     """Axis -> the studies that measured it; what cannot be read or has no chapter is named and left out."""
-    from benchmarks.progress import say
     from benchmarks.records import load_records
     from benchmarks.report.chapter import CHAPTERS, StudyRecords
+    from common.lines import say
 
     held: dict[str, list[StudyRecords]] = {}
     for name in studies:

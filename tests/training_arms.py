@@ -1,0 +1,104 @@
+"""The real paradigms at toy size with everything on: controls, inpainting, micro-batches; as a program, all of them.
+
+python tests/training_arms.py train FOLDER     each arm once, in FOLDER/<arm>; works under torchrun
+python tests/training_arms.py kill FOLDER      the same, each killed by SIGKILL at random moments and started again
+
+The second prints how often each arm was killed. One process that has imported everything forks one for each attempt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from training_toys import LATENT, SPEC, ToyText, lines, toy_stream
+
+import paradigms
+from backbones import BackboneConfig
+from representations.controls import ControlSpec
+from training import TrainResult, TrainSpec, train
+from training.loop import leave_process_group
+
+ARMS = ("ar", "fm", "mar", "mntp")
+KILLS = 2  # of each arm
+OPTIONS: dict[str, dict[str, Any]] = {"ar": {"fill_middle": True}, "mar": {"buffer_tokens": 3}}
+CONTROLS = (ControlSpec("chords", 5, 4), ControlSpec("melody", 3, 4))
+EVERYTHING = {**SPEC.__dict__, "updates": 8, "checkpoint_every": 3, "accumulate": 2, "inpainting": 0.4, "margin": 0.125}
+
+
+def spec(**changes: Any) -> TrainSpec:
+    """Two of five updates inpaint, in two micro-batches."""
+    return TrainSpec(**{**EVERYTHING, **changes})
+
+
+def arm(name: str) -> Any:
+    """A paradigm with controls, its all-zero layers moved a little so that every layer is trained from the start."""
+    torch.manual_seed(0)
+    backbone = BackboneConfig(d_model=16, n_layers=2, n_heads=2, d_ff=32)
+    model = paradigms.build(name, OPTIONS.get(name, {}), backbone, LATENT, ToyText.spec, CONTROLS)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.02 * torch.randn_like(p))
+    return model
+
+
+def run_arm(name: str, folder: Path, model: Any = None, **changes: Any) -> TrainResult:
+    """Train one arm, on clips with controls."""
+    asked = spec(**changes)
+    stream = toy_stream(asked, controlled=True)
+    return train(model or arm(name), stream, asked, folder, device="cpu", progress=False)
+
+
+def kill_until_done(name: str, folder: Path, chance: random.Random) -> int:
+    """Train in forked processes, each killed a random while after a random update; the last is left to finish."""
+    kills = 0
+    for target in sorted(chance.sample(range(1, EVERYTHING["updates"] + 1), KILLS)):
+        child = _fork(name, folder)
+        ended = _wait(child, folder / "log.jsonl", target)
+        time.sleep(chance.uniform(0, 0.02))
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        kills += not ended and os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    assert os.waitpid(_fork(name, folder), 0)[1] == 0
+    return kills
+
+
+def _fork(name: str, folder: Path) -> int:
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            run_arm(name, folder)
+            code = 0
+        finally:
+            os._exit(code)
+    return child
+
+
+def _wait(child: int, log: Path, update: int) -> bool:
+    """Until ``update`` is in the log; returns whether the child has ended by then, and is no more."""
+    while True:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return True
+        with contextlib.suppress(FileNotFoundError, IndexError, json.JSONDecodeError):
+            if lines(log.parent)[-1]["update"] >= update:
+                return False
+        time.sleep(0.005)
+
+
+if __name__ == "__main__":
+    mode, home = sys.argv[1], Path(sys.argv[2])
+    for arm_name in ARMS:
+        if mode == "kill":
+            print(arm_name, kill_until_done(arm_name, home / arm_name, random.Random()))
+        else:
+            run_arm(arm_name, home / arm_name)
+    leave_process_group()

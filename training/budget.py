@@ -1,0 +1,88 @@
+"""Budgets: how long a run trains, so that arms can be compared at equal updates, tokens, FLOPs or wall time.
+
+    train:
+      budget: {unit: flops, amount: 2e14}
+
+    updates        as ``train.updates``, which is the same run
+    tokens         latent frames: updates x batch x frames of a crop
+    flops          operations of forward and backward passes as ``Paradigm.training_cost`` counts them
+    wall_seconds   of the training loop, over all sessions
+
+Tokens and FLOPs become a number of updates before training starts, rounded down, so that the schedule fits, the run is
+deterministic, and it resumes exactly. Wall time cannot be known beforehand: the loop stops after the update that
+reaches it, and the schedule follows the share of the time that is spent. Such a run depends on the machine, its load
+and its interruptions (time since the last checkpoint is spent again), so two runs never give the same weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from common.errors import UserError
+
+if TYPE_CHECKING:
+    from training.spec import TrainSpec
+
+Unit = Literal["updates", "tokens", "flops", "wall_seconds"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a run may use; the default leaves it to ``train.updates``."""
+
+    unit: Unit = "updates"
+    amount: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.amount < 0 or (self.amount == 0 and self.unit != "updates"):
+            raise UserError(f"train.budget.amount is {self.amount:g} {self.unit}; give a positive number")
+
+    @property
+    def by_clock(self) -> bool:
+        """Whether wall time ends the run, so that nobody knows its updates before."""
+        return self.unit == "wall_seconds"
+
+
+def resolve(spec: TrainSpec, frames: int, flops_per_update: float | None = None) -> TrainSpec:
+    """``spec`` with the updates that its budget buys; by wall time it stays as it is.
+
+    A budget in updates leaves no trace, so that it gives the run, and the weights, of plain ``train.updates``.
+
+    Args:
+        frames: latent frames of a crop.
+        flops_per_update: see ``flops_per_update``; needed for a budget in FLOPs.
+
+    Raises:
+        UserError: the budget is less than one update, or leaves no room for the warm-up or a snapshot.
+    """
+    budget = spec.budget
+    if budget.by_clock or budget == Budget():
+        return spec
+    prices = {"updates": 1.0, "tokens": float(spec.batch * frames), "flops": flops_per_update}
+    price = prices[budget.unit]
+    if price is None:
+        raise ValueError("a budget in FLOPs needs the cost of an update")
+    updates = int(budget.amount / price * (1 + 1e-12))  # a quotient that is whole but for rounding is whole
+    if updates < 1:
+        asked = f"train.budget of {budget.amount:g} {budget.unit}"
+        raise UserError(f"{asked} is less than one update, which takes {price:.3g}; raise it")
+    kept = Budget() if budget.unit == "updates" else budget
+    return dataclasses.replace(spec, updates=updates, budget=kept)
+
+
+def flops_per_update(model: Any, spec: TrainSpec, text_tokens: int) -> float:
+    """Operations of one update of ``model``, over the whole global batch, expected over its draws.
+
+    Args:
+        model: a ``Paradigm``; its weights may be on the meta device.
+        text_tokens: tokens of each caption.
+
+    Raises:
+        UserError: the paradigm does not say what training costs.
+    """
+    frames = model.latent.frames(spec.seconds)
+    hidden = spec.hidden_frames(frames)
+    parts = ((1 - spec.inpainting, 0), (spec.inpainting, hidden))
+    return sum(share * model.training_cost(spec.batch, frames, text_tokens, span) for share, span in parts if share)
