@@ -28,6 +28,7 @@ from benchmarks.commands import (
     listing,
     models,
     new_paradigm,
+    plan,
     report,
     run,
     sample,
@@ -77,6 +78,7 @@ app.command("status")(jobs.status)
 app.command("resume")(submit.resume)
 app.command("cancel")(jobs.cancel)
 app.command("models")(models.models)
+app.command("plan")(plan.plan)
 app.command("list")(listing.list_)
 app.command("doctor")(doctor.doctor)
 app.add_typer(codec.app, name="codec")

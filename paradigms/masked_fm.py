@@ -40,6 +40,9 @@ from representations.base import LatentSpec
 from representations.controls import ControlSpec
 from representations.text import TextSpec
 
+RATIOS = 64
+"""Mask ratios over which an update's cost is averaged."""
+
 
 @dataclass(frozen=True)
 class FlowHeadOptions:
@@ -215,6 +218,18 @@ class MaskedFM(Paradigm):
             else:
                 phases += self.head.cost(batch * (masked - left), 1, sampler, element_size)
         return phases
+
+    def forward_cost(self, batch: int, frames: int, text_tokens: int, hidden: int) -> float:
+        """Backbone and transformer head over everything, or the per-token head on what is masked."""
+        cost = self.pass_cost(batch, frames, text_tokens) + linear(
+            batch * frames, self.latent.dim, self.inputs.out_features
+        )
+        if isinstance(self.head, FlowTransformer):
+            return cost + self.head.forward_cost(batch, frames)
+        low, high = self.options.ratio
+        ratios = [low + (high - low) * (i + 0.5) / RATIOS for i in range(RATIOS)]
+        masked = sum(masked_frames(ratio, hidden or frames, self.options.span) for ratio in ratios) / RATIOS
+        return cost + self.head.forward_cost(1) * batch * masked
 
 
 def masked_frames(ratio: float, hidden: int, span: int) -> int:

@@ -47,6 +47,8 @@ CASES = [
     ("mntp", {}, CROSS, EMBEDDED, (), 0),
     ("mntp", {}, PREFIX, WORDS, CONTROLS, 6),
     ("ntp", {}, CROSS, WORDS, (), 0),
+    ("masked_fm", {"ratio": [0.5, 0.5]}, CROSS, WORDS, (), 0),
+    ("masked_fm", {"ratio": [0.5, 0.5], "head": {"kind": "mlp", "repeats": 3}}, PREFIX, WORDS, CONTROLS, 8),
 ]
 
 
@@ -158,3 +160,17 @@ def test_a_run_by_the_clock_goes_on_where_it_was(tmp_path: Path) -> None:
     assert (spec.spent(5, 30.0), spec.spent(5, 61.0)) == (0.5, 1.0)
     with pytest.raises(UserError, match="snapshots"):
         dataclasses.replace(spec, snapshots=(1,))
+
+
+def test_cells_and_folders_of_the_records_stay_what_they_were() -> None:
+    """What the quickstart was trained as still has the identity under which its weights were kept."""
+    from benchmarks.records import load_records
+    from benchmarks.trained import training_folder
+    from common.config import from_dict
+
+    records, _ = load_records(Path(__file__).parent.parent / "results" / "quickstart")
+    trained = [record for record in records if record.training]
+    assert trained
+    for record in trained:
+        assert to_dict(from_dict(TrainSpec, record.cell["train"], "train")) == record.cell["train"]
+        assert training_folder(record.cell) == record.training.folder  # type: ignore[union-attr]

@@ -16,6 +16,7 @@ from benchmarks.report import write_report
 from benchmarks.report.fidelity.board import Board, make_board
 from benchmarks.report.fidelity.figures import log_spectrogram
 from benchmarks.report.fidelity.scores import best, differences, pooled
+from benchmarks.report.fidelity.settings import boards, by_setting
 from benchmarks.report.fidelity.tables import comparison, figure, verdicts
 from benchmarks.report.fidelity.words import conclusion
 from common.config import config_hash
@@ -254,3 +255,39 @@ def test_arms_that_hardly_differ_are_the_same_within_a_margin(tmp_path: Path) ->
     assert found.judgement.verdict == "same"
     assert "same within 0.04" in verdicts([found]).plain()
     assert "the same within 0.04" in conclusion([found])
+
+
+def test_settings_of_a_sweep_stand_side_by_side(results: Path) -> None:
+    folder = results / "s"
+    cell = a_cell("fm", 0, 100, 100)
+    cell["train"]["batch"] = 32
+    save(folder, "fm", 0, at=100, cell=cell, id=config_hash(cell), created="2026-01-02T00:00:00")
+    found = boards("s", folder, load_records(folder)[0])
+    assert [values for values, _ in found] == [{"train.batch": 4}, {"train.batch": 32}]
+    table = by_setting(found)
+    assert [row[:2] for row in table.body] == [["4", "ar"], ["4", "fm"], ["32", "fm"]]
+    write_report(results, ["s"], results / "REPORT.md")
+    assert "### By setting" in (results / "REPORT.md").read_text()
+
+
+def test_arms_on_one_budget_share_a_table_whatever_updates_it_buys(results: Path) -> None:
+    folder, budget = results / "b", {"unit": "flops", "amount": 3e12}
+    for arm, updates in (("ar", 80), ("fm", 100)):
+        cell = a_cell(arm, 0, updates, updates)
+        cell["train"]["budget"] = budget
+        training = Training(
+            updates,
+            10.0,
+            12.0,
+            1000,
+            {"head": 5},
+            {"update": (10.0,), "loss": (2.0,), "cpu_seconds": (1.0,)},
+            flops=2.9e12,
+            budget=budget,
+        )
+        save(folder, arm, 0, at=updates, cell=cell, id=config_hash(cell), training=training)
+    write_report(results, ["b"], results / "REPORT.md")
+    text = (results / "REPORT.md").read_text()
+    assert "a budget of 3 TFLOPs each, spent in updates of 4" in text
+    assert "| ar | 80 | 1,000 | 2.9 |" in text
+    assert "| fm | 100 | 1,000 | 2.9 |" in text

@@ -92,20 +92,25 @@ def trained_config(arm: ArmChoice, seed: int, study: Study, data: Data, shared: 
     Raises:
         UserError: a budget that buys no update of this arm, or fewer than the warm-up takes.
     """
-    paradigm = paradigms.find(arm.paradigm)
-    backbone = {**to_dict(preset(study.backbone.preset)), **study.backbone.overrides}
-    model = {
-        "paradigm": arm.paradigm,
-        "options": to_dict(from_dict(paradigm.options_class, arm.options, f"{arm.name} options")),
-        "backbone": to_dict(from_dict(BackboneConfig, {**backbone, **paradigm.backbone_needs}, "backbone")),
-        **_controls(study, data.representation.spec),
-    }
+    model = model_config(arm, study, data.representation.spec)
     return {
         **shared,
         "model": model,
         "train": to_dict(resolved(dataclasses.replace(study.train, seed=seed), model, data)),
-        "sampler": to_dict(paradigm.sampler(arm.sampler)),
+        "sampler": to_dict(paradigms.find(arm.paradigm).sampler(arm.sampler)),
         "seed": seed,
+    }
+
+
+def model_config(arm: ArmChoice, study: Study, latent: LatentSpec) -> dict[str, Any]:
+    """An arm's architecture, every default resolved."""
+    paradigm = paradigms.find(arm.paradigm)
+    backbone = {**to_dict(preset(study.backbone.preset)), **study.backbone.overrides, **paradigm.backbone_needs}
+    return {
+        "paradigm": arm.paradigm,
+        "options": to_dict(from_dict(paradigm.options_class, arm.options, f"{arm.name} options")),
+        "backbone": to_dict(from_dict(BackboneConfig, backbone, "backbone")),
+        **_controls(study, latent),
     }
 
 

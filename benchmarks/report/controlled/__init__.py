@@ -158,5 +158,6 @@ def _exam(record: Record) -> str:
 
 def _train(record: Record) -> str:
     model, train = record.cell.get("model", {}), record.cell.get("train", {})
-    shared = {key: value for key, value in train.items() if key != "seed"}
+    bought = ("updates",) if "budget" in train else ()  # a budget buys each arm its own number of updates
+    shared = {key: value for key, value in train.items() if key not in ("seed", *bought)}
     return config_hash([shared, model.get("controls"), model.get("backbone", {}).get("d_model")])

@@ -1,7 +1,7 @@
 """The chapter on fidelity: what every system scores, which differences are evident, what training cost, how it sounds.
 
-``board`` picks the records that may share a table, ``scores`` pools and compares them, ``tables`` and ``figures`` show
-them, ``words`` says what they mean.
+``board`` picks the records that may share a table, ``settings`` sets several such boards side by side, ``scores`` pools
+and compares records, ``tables`` and ``figures`` show them, ``words`` says what they mean.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ def chapter(studies: Sequence[StudyRecords], home: Path) -> Chapter:
     from benchmarks.report.fidelity.board import make_board
     from benchmarks.report.fidelity.figures import write_figures
     from benchmarks.report.fidelity.scores import differences
+    from benchmarks.report.fidelity.settings import boards
     from benchmarks.report.fidelity.tables import as_csv, comparison
     from benchmarks.report.fidelity.words import Findings, opening, ran, section, summary
     from common.files import write_text
@@ -29,7 +30,8 @@ def chapter(studies: Sequence[StudyRecords], home: Path) -> Chapter:
     for study in studies:
         board = make_board(study.name, study.folder, study.records)
         write_text(board.folder / "table.csv", as_csv(board))
-        found.append(Findings(board, differences(board), write_figures(board)))
+        settings = boards(study.name, study.folder, study.records)
+        found.append(Findings(board, differences(board), write_figures(board), settings))
     first = found[0].board
     parts = [*opening(found), *(part for one in found for part in section(one, home))]
     readme = {FIRST: f"{comparison(first).markdown()}\n\n{ran(first)}"} if first.study == FIRST else {}

@@ -84,9 +84,9 @@ def make_board(study: str, folder: Path, records: Sequence[Record]) -> Board:
     """The board of the newest setting among ``records`` (oldest first)."""
     held = list(latest(records).values())
     newest = max(held, key=lambda r: (r.kind == "paradigm", r.created))
-    wanted = _exam(newest)
-    exam = [r for r in held if _exam(r) == wanted]
-    kept = [r for r in exam if r.kind != "paradigm" or _setting(r) == _setting(newest)]
+    wanted = exam_of(newest)
+    exam = [r for r in held if exam_of(r) == wanted]
+    kept = [r for r in exam if r.kind != "paradigm" or setting_of(r) == setting_of(newest)]
     newest_of = {r.system: r for r in sorted(kept, key=lambda r: r.created)}
     kept = [r for r in kept if _arm(r) == _arm(newest_of[r.system])]
     arms = sorted({(_rank(r), r.system) for r in kept if r.kind == "paradigm"})
@@ -119,14 +119,15 @@ def _row(system: str, records: list[Record]) -> Row:
     return Row(system, kind, [final[seed] for seed in sorted(final)], snapshots)
 
 
-def _exam(record: Record) -> str:
+def exam_of(record: Record) -> str:
     """What decides scores for all systems alike: corpus and evaluation."""
     cell = record.cell
     return config_hash([cell["axis"], cell.get("version"), cell.get("data"), cell.get("evaluation")])
 
 
-def _setting(record: Record) -> str:
-    return config_hash(_comparable(record))
+def setting_of(record: Record) -> str:
+    """What is the same for all arms of a comparison: training and backbone."""
+    return config_hash(comparable(record))
 
 
 def _arm(record: Record) -> dict[str, Any]:
@@ -134,8 +135,11 @@ def _arm(record: Record) -> dict[str, Any]:
     return {"options": record.cell.get("model", {}).get("options"), "sampler": record.cell.get("sampler")}
 
 
-def _comparable(record: Record) -> dict[str, Any]:
+def comparable(record: Record) -> dict[str, Any]:
+    """Training and backbone, but for what differs between arms by nature and between seeds."""
     train = {key: value for key, value in record.cell.get("train", {}).items() if key != "seed"}
+    if "budget" in train:  # then it is the same for all arms, and buys each its own number of updates
+        train.pop("updates")
     backbone = record.cell.get("model", {}).get("backbone", {})
     return {"train": train, "backbone": {key: value for key, value in backbone.items() if key not in BY_NATURE}}
 
@@ -144,6 +148,6 @@ def _difference(record: Record, newest: Record) -> str:
     """The first keys in which two settings differ, e.g. ``train.updates``."""
     parts = [{k: r.cell.get(k) for k in ("data", "evaluation", "version")} for r in (record, newest)]
     if record.kind == newest.kind == "paradigm":
-        parts = [{**part, **_comparable(r), **_arm(r)} for part, r in zip(parts, (record, newest))]
+        parts = [{**part, **comparable(r), **_arm(r)} for part, r in zip(parts, (record, newest))]
     there, here = (flat(part) for part in parts)
     return ", ".join([key for key in {**there, **here} if there.get(key) != here.get(key)][:3])

@@ -41,7 +41,8 @@ def costs(board: Board) -> Table:
     """What each arm cost to train (mean over seeds), and its parameters by part."""
     trained = {row.system: [r.training for r in row.good if r.training] for row in board.arms}
     parts = dict.fromkeys(part for runs in trained.values() for run in runs for part in run.parameters)
-    header = ["arm", "updates", "latent frames", "CPU-min", "wall min", "parameters", *parts]
+    counted = any(run.flops for runs in trained.values() for run in runs)
+    header = ["arm", "updates", "latent frames", *(["TFLOPs"] * counted), "CPU-min", "wall min", "parameters", *parts]
     body = []
     for system, runs in trained.items():
         if runs:
@@ -51,9 +52,9 @@ def costs(board: Board) -> Table:
             ]
             sizes = [f"{count[part]:,}" if part in count else "–" for part in parts]
             total = f"{sum(count.values()):,}"
-            body.append(
-                [system, f"{runs[0].updates:,}", f"{runs[0].tokens:,}", *(f"{m:.1f}" for m in minutes), total, *sizes]
-            )
+            seen = [f"{runs[0].updates:,}", f"{runs[0].tokens:,}"]
+            flops = [f"{runs[0].flops / 1e12:,.1f}" if runs[0].flops else "–"] * counted
+            body.append([system, *seen, *flops, *(f"{m:.1f}" for m in minutes), total, *sizes])
     return Table(header, body)
 
 

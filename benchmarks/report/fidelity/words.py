@@ -11,6 +11,7 @@ from benchmarks.records import Record, read_items
 from benchmarks.report.fidelity.board import Board
 from benchmarks.report.fidelity.figures import clips
 from benchmarks.report.fidelity.scores import Difference, metric_names
+from benchmarks.report.fidelity.settings import by_setting
 from benchmarks.report.fidelity.tables import comparison, costs, verdicts
 from benchmarks.report.markup import folded, image, link
 
@@ -33,6 +34,7 @@ class Findings:
     board: Board
     differences: list[Difference]
     figures: Mapping[str, Path]
+    settings: Sequence[tuple[Mapping[str, Any], Board]] = ()
 
 
 def opening(found: Sequence[Findings]) -> list[str]:
@@ -68,12 +70,21 @@ def section(one: Findings, home: Path) -> list[str]:
             "Training loss over its first value (losses of different paradigms do not compare), adherence at snapshots."
         )
         parts += [image(figures, "learning", home, text)]
+    parts += _settings(one)
     parts += _listening(board, figures, home)
     if board.left_out:
         what = "; ".join(f"{n} that differ in {keys}" for keys, n in board.left_out.items())
         parts.append(f"Records of other settings, not shown: {what}.")
     table, records = board.folder / "table.csv", board.folder / "records"
     return [*parts, f"The table as {link('CSV', table, home)}; the {link('records', records, home)}."]
+
+
+def _settings(one: Findings) -> list[str]:
+    """All settings, where the study has several."""
+    if len(one.settings) < 2:
+        return []
+    text = "Every setting among the records, final weights of each; the tables above show the newest."
+    return ["### By setting", text, by_setting(one.settings).markdown()]
 
 
 def ran(board: Board) -> str:
@@ -101,11 +112,24 @@ def _training_lines(board: Board, cell: Mapping[str, Any]) -> list[str]:
     backbone, train = cell["model"]["backbone"], cell["train"]
     seeds = sorted({record.seed for row in board.arms for record in row.records})
     return [
-        f"Every arm: backbone of width {backbone['d_model']} with {backbone['n_layers']} layers; {train['updates']:,} "
+        f"Every arm: backbone of width {backbone['d_model']} with {backbone['n_layers']} layers; {_budget(train)} "
         f"updates of {train['batch']} × {train['seconds']:g} s, lr {train['lr']:g}, EMA {train['ema_decay']:g}, "
         f"{train['precision']}; seeds {', '.join(map(str, seeds))}.",
         "Samplers: " + "; ".join(_sampler(row.records[0]) for row in board.arms) + ".",
     ]
+
+
+def _budget(train: Mapping[str, Any]) -> str:
+    """How many updates: a number, or as many as another budget buys each arm (the table of costs has them)."""
+    if "budget" not in train:
+        return f"{train['updates']:,}"
+    amount = train["budget"]["amount"]
+    asked = {
+        "tokens": f"{amount:,.0f} latent frames",
+        "flops": f"{amount / 1e12:,.4g} TFLOPs",
+        "wall_seconds": f"{amount / 60:,.4g} minutes by the clock",
+    }[train["budget"]["unit"]]
+    return f"a budget of {asked} each, spent in"
 
 
 def _machine_line(machine: Mapping[str, Any]) -> str:

@@ -1,0 +1,127 @@
+"""``bench plan``: what a study will take, with every assumption."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from benchmarks.planning.devices import Device
+    from benchmarks.planning.plan import Plan, Run
+    from benchmarks.planning.reached import Check, Trained
+    from benchmarks.records import Record
+
+
+def plan(
+    study: Annotated[str, typer.Argument(help="A packaged study (see `bench list`) or a YAML file.")],
+    device: Annotated[
+        str, typer.Option(help="a100, h100, h200: their maker's figures; measured: this machine.")
+    ] = "a100",
+    rates: Annotated[Path | None, typer.Option(help="JSON file with a device's rates, or a record, instead.")] = None,
+    mfu: Annotated[float, typer.Option(help="Share of the peak that training reaches. Default: 0.4.")] = 0.0,
+    gpus: Annotated[int, typer.Option(help="GPUs that share each training run.")] = 1,
+    hours: Annotated[float, typer.Option(help="Hours of training audio. Default: as the study says.")] = 0.0,
+    paradigm: Annotated[list[str], typer.Option("--paradigm", "-p", help="Only this arm; repeatable.")] = [],  # noqa: B006
+    settings: Annotated[list[str], typer.Option("--set", help="Any study key, e.g. train.batch=64; repeatable.")] = [],  # noqa: B006
+    results: Annotated[Path, typer.Option(help="Records to take what was reached from.")] = Path("results"),
+) -> None:
+    """Predict GPU hours, memory and storage of a study that trains, without data, weights or a GPU.
+
+    \b
+    Examples:
+      bench plan tal2025_paper --device h100 --gpus 8
+      bench plan tal2025_paper --mfu 0.3 --hours 20000
+      bench plan quickstart --device measured           beside what its records took
+      bench plan my.yaml --rates my_gpu.json
+    """
+    from benchmarks.commands.run import chosen_study
+    from benchmarks.planning.devices import sampling_shares
+    from benchmarks.planning.plan import make_plan, width_of
+    from benchmarks.planning.reached import checks
+    from common.errors import UserError
+
+    if not 0 <= mfu <= 1 or gpus < 1 or hours < 0:
+        raise UserError(f"--mfu {mfu:g}, --gpus {gpus}, --hours {hours:g}: give 0 to 1, 1 or more, 0 or more")
+    chosen = chosen_study(study, "", "", [], 0, settings, paradigm)
+    records = _records(results)
+    trained = _trained(records) if device == "measured" and rates is None else []
+    known = _device(device, rates, mfu, sampling_shares(records, width_of(chosen)), trained)
+    made = make_plan(chosen, known, gpus, hours or None)
+    _print(made, gpus)
+    for check in checks(chosen.name, trained):
+        _print_check(check)
+
+
+def _records(results: Path) -> list[Record]:
+    from benchmarks.records import load_records
+
+    folders = sorted(path.parent for path in results.glob("*/records"))
+    return [record for folder in folders for record in load_records(folder)[0]]
+
+
+def _trained(records: list[Record]) -> list[Trained]:
+    """Training runs of this machine; older records are counted with the built-in corpus' captions."""
+    from benchmarks.planning.plan import see
+    from benchmarks.planning.reached import trained_here
+    from benchmarks.study import load_study
+
+    return trained_here(records, see(load_study("quickstart")))
+
+
+def _device(name: str, path: Path | None, mfu: float, shares: dict[str, float], trained: list[Trained]) -> Device:
+    import dataclasses
+
+    from benchmarks.planning.devices import from_file, measured, published
+    from benchmarks.planning.reached import rates
+
+    if path is not None:
+        chosen = from_file(path)
+    else:
+        chosen = measured(shares, rates(trained)) if name == "measured" else published(name)
+    chosen = dataclasses.replace(chosen, samples_at={**shares, **chosen.samples_at})
+    return dataclasses.replace(chosen, mfu=mfu, trains_at={}) if mfu else chosen
+
+
+def _print(made: Plan, gpus: int) -> None:
+    from benchmarks.console import duration, size, table
+
+    header = [
+        "arm", "setting", "seed", "parameters", "updates", "tokens", "FLOPs", "training", "measuring", "memory",
+        "micro-batches", "disk",
+    ]  # fmt: skip
+    rows = [
+        [
+            run.arm, run.setting, run.seed, run.parameters, "?" if run.updates is None else run.updates,
+            f"{run.tokens:.3g}", f"{run.flops:.3g}", hours_of(run.training_seconds), hours_of(run.measuring_seconds),
+            size(run.memory_bytes), run.accumulate, size(run.disk.total),
+        ]
+        for run in made.runs
+    ]  # fmt: skip
+    print(table(header, rows))
+    disk = made.disk
+    print(f"\nIn all: {len(made.runs)} training runs, {hours_of(made.seconds)} of one device", end="")
+    print(f", each run shared by {gpus}, {duration(_longest(made.runs) / gpus)} for the longest." if gpus > 1 else ".")
+    kinds = ", ".join(f"{kind} {size(value)}" for kind, value in vars(disk).items())
+    print(f"Disk: {size(disk.total)} ({kinds}).\n\nAssumptions:")
+    print("\n".join(f"- {line}" for line in made.assumptions))
+
+
+def hours_of(seconds: float) -> str:
+    """Hours of a device, ``1,234 h``; below two hours in smaller units."""
+    from benchmarks.console import duration
+
+    return f"{seconds / 3600:,.0f} h" if seconds >= 36000 else duration(seconds)
+
+
+def _longest(runs: list[Run]) -> float:
+    return max((run.training_seconds for run in runs), default=0.0)
+
+
+def _print_check(check: Check) -> None:
+    from benchmarks.console import duration
+
+    run = check.run
+    took = f"took {duration(run.seconds)} of CPU time, predicted from other runs {duration(check.predicted)}"
+    print(f"Check: {run.system} seed {run.seed} {took}: ratio {check.ratio:.2f}")
