@@ -54,7 +54,8 @@ def run_arm(name: str, folder: Path, model: Any = None, **changes: Any) -> Train
     """Train one arm, on clips with controls."""
     asked = spec(**changes)
     stream = toy_stream(asked, controlled=True)
-    return train(model or arm(name), stream, asked, folder, device="cpu", progress=False)
+    device: Any = "cpu" if torch.accelerator.is_available() else "auto"  # which is what the command line asks for
+    return train(model or arm(name), stream, asked, folder, device=device, progress=False)
 
 
 def kill_until_done(name: str, folder: Path, chance: random.Random) -> int:

@@ -75,11 +75,15 @@ def train(
     """
     folder, save = Path(folder), save or _default_save
     accelerator = Accelerator(
-        cpu=device == "cpu",
+        cpu=runs_on_cpu(device),
         mixed_precision="no",
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )  # e.g. the null text, in a batch that dropped none
     _check(spec, stream, accelerator.num_processes)
+    if (launched := int(os.environ.get("WORLD_SIZE", "1"))) != accelerator.num_processes:
+        raise UserError(
+            f"{launched} processes were started and {accelerator.num_processes} found; start one, or torchrun"
+        )
     if accelerator.is_main_process:
         tidy(folder, everything=not resume)
     accelerator.wait_for_everyone()
@@ -102,6 +106,11 @@ def train(
     if result is None or interrupted:
         raise KeyboardInterrupt
     return result
+
+
+def runs_on_cpu(device: Literal["auto", "cpu"] = "auto") -> bool:
+    """Whether ``device`` means the CPU here; accelerate must be told, or processes on a CPU do not find each other."""
+    return device == "cpu" or not torch.accelerator.is_available()
 
 
 def leave_process_group() -> None:

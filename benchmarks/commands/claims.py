@@ -24,7 +24,7 @@ def claims(
     from benchmarks.papers.chosen import Library
     from benchmarks.papers.ledger import rule
     from benchmarks.papers.verdicts import plain, write_ledger
-    from benchmarks.progress import say
+    from common.lines import say
 
     library = Library(results)
     rulings = rule(results, library)

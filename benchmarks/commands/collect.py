@@ -36,7 +36,7 @@ def collect(
     Then, in pandas: pd.read_parquet("collected.parquet").groupby(["system", "metric"]).value.mean()
     """
     from benchmarks.collecting import collect as collect_records
-    from benchmarks.progress import say
+    from common.lines import say
 
     found = collect_records(results, studies, column)
     for problem in found.problems:

@@ -193,7 +193,7 @@ def _asked(site: Site, cluster: str) -> str:
 
 def _warn_of_long_groups(order: Order, groups: Sequence[Sequence[Cell]], seconds: dict[str, float | None]) -> None:
     from benchmarks.console import duration
-    from benchmarks.progress import say
+    from common.lines import say
 
     most = order.site.time * 60 * (order.site.max_num_timeout + 1)
     longest = max((sum(seconds[cell.id] or 0.0 for cell in group) for group in groups), default=0.0)

@@ -27,7 +27,7 @@ def train(
     \b
     Examples:
       bench train quickstart --paradigm fm
-      bench train --paradigm ar --set 'train.budget={unit: flops, amount: 2e14}'
+      bench train --paradigm ar --set 'train.budget={unit: flops, amount: 1.5e13}'
       torchrun --standalone --nproc-per-node 2 -m benchmarks.cli train quickstart
       bench train -p ar --corpus my/folder --updates 5000 --set train.lr=5e-4
     """
@@ -39,17 +39,19 @@ def train(
     from benchmarks.trained import train_system
     from common.errors import UserError
     from common.lines import say_once
-    from training.loop import leave_process_group
+    from training.loop import leave_process_group, runs_on_cpu
 
     chosen = chosen_study(study, "", corpus, seed, updates, settings, paradigm)
     if chosen.axis not in TRAINED:
         raise UserError(f"study {chosen.name!r} measures {chosen.axis} and trains nothing; choose one of fidelity")
+    processes = PartialState(cpu=runs_on_cpu())
     try:
-        with PartialState().main_process_first():  # what it caches, the other processes find
+        with processes.main_process_first():  # what the first caches, the others find
             groups = {cell.group: cell for cell in expand(chosen) if cell.kind == "paradigm"}
-            data = {group: data_of(cell) for group, cell in groups.items()}
-        for group, cell in groups.items():
-            result, training = train_system(cell.config, data[group], work)
+        for cell in groups.values():
+            with processes.main_process_first():
+                data = data_of(cell)
+            result, training = train_system(cell.config, data, work)
             ended = f"loss {result.final_loss:.4f} at {training.updates}, {result.final}"
             say_once(f"{cell.system} seed {cell.seed}: {ended}", sys.stdout)
     finally:

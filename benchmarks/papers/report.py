@@ -27,7 +27,7 @@ def write_papers(
     Raises:
         UserError: an unknown paper, or no published data.
     """
-    from benchmarks.progress import say
+    from common.lines import say
 
     library = library or Library(results)
     pages = [make_page(key, results, library, figures) for key in dict.fromkeys(keys or names())]

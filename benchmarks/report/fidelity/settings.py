@@ -6,7 +6,7 @@ and its arms are rows, beside the values of the keys that tell the settings apar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def boards(study: str, folder: Path, records: Sequence[Record]) -> list[tuple[Ke
     return sorted(found, key=lambda pair: [_order(value) for value in pair[0].values()])
 
 
-def by_setting(found: Sequence[tuple[Keys, Board]]) -> Table:
+def by_setting(found: Sequence[tuple[Mapping[str, Any], Board]]) -> Table:
     """One row per setting and arm: what was seen in training, and the main metrics at its end."""
     names = list(dict.fromkeys(name for _, board in found for name in metric_names(board)))
     keys = list(found[0][0]) if found else []
