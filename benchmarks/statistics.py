@@ -19,6 +19,7 @@ Conventions (DESIGN.md, section 4, rule 6):
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -235,11 +236,8 @@ class _Clusters:
 
     def multiplicities(self, n_draws: int, seed: int) -> Iterator[tuple[Float, Float]]:
         """Chunks of (draws, prompts) and (draws, seeds): how often each was drawn."""
-        rng = np.random.default_rng(seed)
-        size = max(1, _CHUNK // self.n_prompts)
-        for start in range(0, n_draws, size):
-            draws = min(size, n_draws - start)
-            yield _counts(self.n_prompts, draws, rng), _counts(self.n_seeds, draws, rng)
+        drawn = _drawn_once if n_draws * self.n_prompts <= _CHUNK else _drawn
+        return iter(drawn(self.n_prompts, self.n_seeds, n_draws, seed))
 
     def mean_draws(self, n_draws: int, seed: int) -> Float:
         """Bootstrap draws of the mean, (n_draws,); a draw that hits no item (possible with holes) is left out."""
@@ -275,6 +273,21 @@ class _Clusters:
 def _dense(labels: Labels) -> Index:
     """Labels as numbers 0..k-1."""
     return np.unique(np.asarray(labels), return_inverse=True)[1].astype(np.intp)
+
+
+def _drawn(n_prompts: int, n_seeds: int, n_draws: int, seed: int) -> Iterator[tuple[Float, Float]]:
+    """Chunks of how often each prompt and each seed is drawn, see ``_Clusters.multiplicities``."""
+    rng = np.random.default_rng(seed)
+    size = max(1, _CHUNK // n_prompts)
+    for start in range(0, n_draws, size):
+        draws = min(size, n_draws - start)
+        yield _counts(n_prompts, draws, rng), _counts(n_seeds, draws, rng)
+
+
+@functools.lru_cache(maxsize=8)
+def _drawn_once(n_prompts: int, n_seeds: int, n_draws: int, seed: int) -> list[tuple[Float, Float]]:
+    """The same, kept: all comparisons of a table draw alike, and drawing is most of their work."""
+    return list(_drawn(n_prompts, n_seeds, n_draws, seed))
 
 
 def _counts(n: int, n_draws: int, rng: np.random.Generator) -> Float:

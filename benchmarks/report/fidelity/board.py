@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import paradigms
-from benchmarks.records import Record, latest, read_items
+from benchmarks.records import Metric, Record, latest, read_items
 from benchmarks.systems import CEILINGS, FLOORS
 from common.config import config_hash, flat
 
@@ -46,12 +46,14 @@ class Board:
         folder: ``results/<study>``.
         rows: ceilings, floors, then arms.
         left_out: records of other settings, by what is different about them.
+        pooled: figures over seeds that were asked for, since tables and figures ask for the same ones (scores.py).
     """
 
     study: str
     folder: Path
     rows: list[Row]
     left_out: dict[str, int]
+    pooled: dict[tuple[str, ...], Metric] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def arms(self) -> list[Row]:

@@ -52,6 +52,13 @@ def pooled(board: Board, row: Row, name: str) -> Metric:
     several seeds are averaged, with a normal interval that adds the variance between seeds to that within one (prompts
     are shared, so more seeds do not shrink the latter).
     """
+    key = (name, *(record.stem for record in row.good))
+    if key not in board.pooled:
+        board.pooled[key] = _pool(board, row, name)
+    return board.pooled[key]
+
+
+def _pool(board: Board, row: Row, name: str) -> Metric:
     held = [record.metrics[name] for record in row.good if name in record.metrics]
     values = [m.value for m in held if m.value is not None]
     if not values:
