@@ -20,8 +20,10 @@ from common.files import write_json, write_text
 
 def record(system: str, scenario: str | None, value: float, lr: float = 1e-3, created: int = 1) -> Record:
     kind = "paradigm" if scenario else "reference"
-    cell = {"data": "d", "evaluation": "e", "scenario": scenario, "train": {"lr": lr}, "model": {"paradigm": system}}
-    found = {"chord_iou": metric(value, low=value - 0.05, high=value + 0.05, n=8, better="higher")}
+    model = {"paradigm": system, "controls": [{"name": "chords_majmin"}, {"name": "drums"}]}
+    cell = {"data": "d", "evaluation": "e", "scenario": scenario, "train": {"lr": lr}, "model": model}
+    same = metric(0.4, low=0.3, high=0.5, n=8, better="higher")
+    found = {"chord_iou": metric(value, low=value - 0.05, high=value + 0.05, n=8, better="higher"), "beat_f1": same}
     made = f"2026-01-01T00:00:{created:02d}"
     identity = config_hash([system, cell])
     return Record(identity, "s", "control", system, kind, 0, "ok", cell, made, metrics=found)
@@ -30,13 +32,17 @@ def record(system: str, scenario: str | None, value: float, lr: float = 1e-3, cr
 def test_arms_that_follow_and_fail_are_told_apart(tmp_path: Path) -> None:
     records = [record("real", None, 0.95), record("shuffled_captions", None, 0.05)]
     for arm, given in (("ar", 0.7), ("fm", 0.2)):
-        records += [record(arm, "all", given), record(arm, "none", 0.3), record(arm, "wrong", 0.18)]
+        records += [record(arm, "wrong", 0.18), record(arm, "none", 0.3), record(arm, "all", given)]
     records.append(record("ar", "all", 0.99, lr=5e-3, created=0))  # of another training: not in this table
     told = control([StudyRecords("s", tmp_path / "s", records)], tmp_path)
     text = "\n\n".join(told.parts)
-    assert "- ar follows its chords: 0.70 [0.65, 0.75] with all controls, 0.18 [0.13, 0.23]" in text
+    assert "- ar follows its chords: chord_iou 0.70 [0.65, 0.75] with all controls, 0.18 [0.13, 0.23]" in text
     assert "- fm **fails to follow its chords**" in text
+    assert "- ar **fails to follow its drums**: beat_f1 0.40" in text  # whatever it is given
+    assert "melody" not in text  # it has no such control
     assert "| *real* | 0.95 [0.90, 1.00] |" in text
+    rows = [line.split(" |")[0] for line in text.splitlines() if line.startswith(("| ar", "| fm"))]
+    assert rows == [f"| {arm}, {given}" for arm in ("ar", "fm") for given in ("all", "none", "wrong")]
     assert "0.99" not in text
     assert (tmp_path / "s" / "table.csv").read_text().count("\n") == 9
     assert "Published" not in text  # no such file here

@@ -26,7 +26,7 @@ SHOWN = {
 }
 STATED = {"control": ("tal2025", "Table 3"), "inpainting": ("tal2025", "Table 4")}
 CALLED_HERE = {"beat_f1": "downbeat_f1", "melody_similarity": "melody_chroma"}  # the paper's Beat F1 is of down-beats
-SCENARIOS = ("all", "none", "wrong")
+FOLLOWED = {"chords": "chord_iou", "melody": "melody_chroma", "drums": "beat_f1"}  # control -> the metric that tells
 CAPTIONS = {
     "lanes": "Chords of one prompt, below the chroma of what is heard. Lanes: the request (the prompt's own chords), "
     "what is given instead where controls are wrong, what is heard in the prompt's own audio (reference) and in the "
@@ -91,7 +91,7 @@ def make_board(study: str, folder: Path, records: Sequence[Record]) -> Board:
     newest = max(held, key=lambda r: (r.kind == "paradigm", r.created))
     kept = [r for r in held if _exam(r) == _exam(newest) and (r.kind != "paradigm" or _train(r) == _train(newest))]
     rows: dict[str, list[Record]] = {}
-    for record in sorted(kept, key=lambda r: r.kind == "paradigm"):
+    for record in sorted(kept, key=_place):
         scenario = record.cell.get("scenario")
         rows.setdefault(f"{record.system}, {scenario}" if scenario else record.system, []).append(record)
     made = [Row(name, found[0].kind, found, []) for name, found in rows.items()]
@@ -116,18 +116,20 @@ def table(board: Board, axis: str) -> Table:
 
 
 def verdicts(board: Board) -> str:
-    """Of each arm: is its chord accuracy with controls above that with wrong ones, their intervals apart?"""
+    """Of each control and arm: is what it controls above the same with wrong controls, their intervals apart?"""
     from benchmarks.report.fidelity.scores import pooled
     from benchmarks.report.fidelity.tables import figure
 
     lines = []
     for arm in dict.fromkeys(row.records[0].system for row in board.arms):
-        rows = {scenario: board.row(f"{arm}, {scenario}") for scenario in SCENARIOS}
-        given, wrong = (pooled(board, row, "chord_iou") if row else None for row in (rows["all"], rows["wrong"]))
-        if given is None or wrong is None or given.low is None or wrong.high is None:
-            continue
-        follows = "follows its chords" if given.low > wrong.high else "**fails to follow its chords**"
-        lines.append(f"- {arm} {follows}: {figure(given)} with all controls, {figure(wrong)} with another clip's.")
+        rows = [board.row(f"{arm}, {scenario}") for scenario in ("all", "wrong")]
+        for control, name in FOLLOWED.items():
+            right, wrong = (pooled(board, row, name) if row and _has(row.records[0], control) else None for row in rows)
+            if right is None or wrong is None or right.low is None or wrong.high is None:
+                continue
+            says = f"follows its {control}" if right.low > wrong.high else f"**fails to follow its {control}**"
+            told = f"{name} {figure(right)} with all controls, {figure(wrong)} with another clip's"
+            lines.append(f"- {arm} {says}: {told}.")
     return "\n".join(lines)
 
 
@@ -150,6 +152,17 @@ def published(axis: str, results: Path) -> str:
         for (system, given), values in stated.items()
     ]
     return folded("Published figures", Table(["system", "source", *names], body).markdown()) if body else ""
+
+
+def _place(record: Record) -> tuple[bool, str, int]:
+    """References first, as they came; then arm by arm: all controls, single ones, none, wrong ones."""
+    if record.kind != "paradigm":
+        return False, "", 0
+    return True, record.system, {"all": 0, "none": 2, "wrong": 3}.get(record.cell.get("scenario", ""), 1)
+
+
+def _has(record: Record, control: str) -> bool:
+    return any(spec["name"].startswith(control) for spec in record.cell.get("model", {}).get("controls", []))
 
 
 def _exam(record: Record) -> str:
