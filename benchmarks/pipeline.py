@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from paradigms.base import Paradigm
     from representations import LatentSpec, Representation
     from representations.controls import ControlSpec
+    from representations.latent_stats import Normalisation
     from representations.latents import LatentStore
     from representations.text import TextEncoder
 
@@ -48,6 +49,7 @@ class Sources:
     representation: str
     text: str
     latents: str = "float32"
+    normalisation: Normalisation = "paper"  # of the latents that a model sees
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def load_data(sources: Sources, latents: bool = True, controls: Sequence[str] = 
     text = load_text_encoder(sources.text, [clip.caption for clip in corpus.clips("train")])
     store = None
     if latents:
-        store = encode_corpus(corpus, representation, ("train",), controls=controls, dtype=sources.latents)
+        of, dtype = sources.normalisation, sources.latents
+        store = encode_corpus(corpus, representation, ("train",), normalisation=of, controls=controls, dtype=dtype)
     return Data(sources, corpus, representation, text, store)
 
 

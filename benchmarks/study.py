@@ -25,10 +25,14 @@ STUDIES = Path(__file__).parent / "studies"
 
 @dataclass(frozen=True)
 class ArmChoice:
-    """One arm: a paradigm, its options, its sampler's settings, and the label it carries in tables."""
+    """One arm: a paradigm, its options, its sampler's settings, and the label it carries in tables.
+
+    ``normalisation`` of the latents it sees: by the paper's spread, the whole corpus', or none at all.
+    """
 
     paradigm: str
     label: str = ""
+    normalisation: Literal["paper", "global", "none"] = "paper"
     options: dict[str, Any] = field(default_factory=dict)
     sampler: dict[str, Any] = field(default_factory=dict)
 

@@ -6,6 +6,7 @@ Normalisation (papers/002, E.2), for M of shape (N clips, T, D), over the train 
 
 That std is over time within a clip and channel only, so normalised latents have a standard deviation above 1 when clips
 or channels differ among themselves. It is the default ("paper"); "global" takes M.std() instead. Both are recorded.
+"none" leaves latents as they are, which flow matching is said to suffer from (papers/002, E.1).
 
 Up to ``ONE_PASS`` values are measured in one go. Larger corpora add up the moments that each shard was published with
 (Chan et al. 1982, the pairwise update of mean and squared deviations): the same but for rounding, and nothing is read.
@@ -20,7 +21,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Normalisation = Literal["paper", "global"]
+Normalisation = Literal["paper", "global", "none"]
 ONE_PASS = 2**26  # latent values; half a gigabyte in double precision
 
 
@@ -34,8 +35,12 @@ class LatentStats:
     clips: int
 
     def std(self, normalisation: Normalisation) -> float:
-        """The spread that ``normalisation`` names."""
-        return self.std_paper if normalisation == "paper" else self.std_global
+        """The spread that ``normalisation`` names; 1 for ``none``."""
+        return {"paper": self.std_paper, "global": self.std_global, "none": 1.0}[normalisation]
+
+    def shift(self, normalisation: Normalisation) -> float:
+        """What is subtracted first: the mean, or nothing."""
+        return 0.0 if normalisation == "none" else self.mean
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,9 @@ def encode_corpus(
     if any(effort.audio for effort in made):
         update_manifest(layout)
     stats = measured(layout, [shard.facts() for shard in layout.shards("train")])
-    spec = representation.spec.replace(mean=stats.mean, std=stats.std(normalisation), normalisation=normalisation)
+    spec = representation.spec.replace(
+        mean=stats.shift(normalisation), std=stats.std(normalisation), normalisation=normalisation
+    )
     return LatentStore(spec, stats, {split: open_split(layout, split, controls) for split in wanted})
 
 

@@ -144,6 +144,15 @@ def test_normalisation_by_hand(codec: CountingCodec) -> None:
     assert normalised.std().item() == pytest.approx(1.0, abs=1e-5)
 
 
+def test_raw_latents_on_request(codec: CountingCodec) -> None:
+    raw = encode_corpus(noise_corpus(), codec, ("train",), progress=False, normalisation="none")
+    normalised = encode_corpus(noise_corpus(), codec, ("train",), progress=False)
+    z = raw.split("train").z[0]
+    assert torch.equal(raw.spec.normalise(z), z)
+    assert not torch.equal(normalised.spec.normalise(z), z)
+    assert raw.stats == normalised.stats  # measured all the same
+
+
 class Averages(Representation):
     """Continuous only: each frame is the mean of 4 samples."""
 

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from papers_toys import REPOSITORY, published, quality, speed
 
+from benchmarks.axes.fidelity import data_of
+from benchmarks.axes.fidelity_cells import expand
 from benchmarks.papers.report import write_papers
 from benchmarks.papers.sheets import load, names
-from benchmarks.study import study_names
+from benchmarks.study import load_study, study_names
 from common.errors import UserError
 
 ASKED = {
@@ -146,3 +148,14 @@ def test_the_whole_of_what_is_committed(tmp_path: Path) -> None:
     filled = [part.filled for part in make_page("tal2025", published(tmp_path), library).parts if part.filled]
     assert any(one.records for one in filled)
     assert not [one.refused for one in filled if one.refused]
+
+
+def test_an_arm_on_raw_latents_has_weights_of_its_own() -> None:
+    settings = ["arms=[fm, {paradigm: fm, label: raw, normalisation: none}]", "evaluation.references=[]"]
+    cells = expand(load_study("smoke", settings))
+    trained = {cell.system: cell for cell in cells if cell.at_updates == 20}
+    assert trained["fm"].group != trained["raw"].group
+    assert "normalisation" not in trained["fm"].config["model"]  # what was measured before it was an option stays valid
+    assert trained["raw"].config["model"]["normalisation"] == "none"
+    assert data_of(trained["raw"]).latent.std == 1.0
+    assert data_of(trained["fm"]).latent.std > 1.2

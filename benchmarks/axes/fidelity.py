@@ -65,7 +65,8 @@ def data_of(cell: Cell) -> Data:
     sources = cell.how["sources"]
     corpus = from_dict(CorpusChoice, sources["corpus"], "corpus")
     controls = [spec["name"] for spec in cell.config.get("model", {}).get("controls", [])]
-    chosen = Sources(corpus, sources["representation"], sources["text"], sources["latents"])
+    of = cell.config.get("model", {}).get("normalisation", "paper")
+    chosen = Sources(corpus, sources["representation"], sources["text"], sources["latents"], of)
     return load_data(chosen, latents=cell.kind == "paradigm", controls=controls)
 
 

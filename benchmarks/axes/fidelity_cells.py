@@ -111,6 +111,7 @@ def model_config(arm: ArmChoice, study: Study, latent: LatentSpec) -> dict[str, 
         "options": to_dict(from_dict(paradigm.options_class, arm.options, f"{arm.name} options")),
         "backbone": to_dict(from_dict(BackboneConfig, backbone, "backbone")),
         **_controls(study, latent),
+        **({} if arm.normalisation == "paper" else {"normalisation": arm.normalisation}),
     }
 
 

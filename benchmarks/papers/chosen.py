@@ -153,7 +153,7 @@ def _judged(record: Record, varies: Sequence[str]) -> dict[str, Any]:
 
 def _ended(record: Record) -> bool:
     updates = record.cell.get("train", {}).get("updates")
-    return record.at_updates is None or updates is None or record.at_updates == updates
+    return record.at_updates is None or updates is None or record.at_updates >= updates
 
 
 def _detail(name: str, wanted: str) -> bool:

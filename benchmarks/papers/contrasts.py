@@ -28,6 +28,7 @@ from benchmarks.usability import same_within, unusable
 from common.config import flat
 
 Verdict = Literal["holds", "fails", "undecided", "not testable"]
+AGAIN = "which records of today may have; measure them anew into another --results folder"
 WORDS = {"better": "better than", "same": "as good as", "lower": "lower than", "higher": "higher than"}
 SPEEDS = {"latency_s": "lower", "real_time_factor": "lower", "step_s": "lower", "throughput_clips_per_s": "higher"}
 RATIO_MARGIN = 0.1  # speeds within 10% of each other are the same
@@ -141,7 +142,7 @@ def _examine(contrast: Contrast, library: Library) -> tuple[Outcome, Comparison 
     held = [choice.metrics(contrast.metric) for choice in choices]
     names = [name for name in held[0] if all(name in other for other in held)]
     if not names:
-        return Outcome(contrast, "not testable", f"its records have no {contrast.metric} in common"), None
+        return Outcome(contrast, "not testable", f"its records have no {contrast.metric} in common, {AGAIN}"), None
     base = Outcome(contrast, "undecided", metric=names[0], choices=tuple(choices))
     if names[0] in SPEEDS:
         return _speed(base), None

@@ -84,7 +84,9 @@ def numbers(outcome: Outcome) -> list[str]:
     effect = f"{sign}{outcome.effect:.3g} [{outcome.low:.3g}, {outcome.high:.3g}]"
     if outcome.contrast.expect == "same" and outcome.margin is not None:
         effect += f", same within {outcome.margin:.2g}"
-    n = f"{outcome.n}" + (f" ({outcome.prompts} prompts, {outcome.seeds} seeds)" if outcome.prompts else "")
+    n = f"{outcome.n}" + (
+        f" ({outcome.prompts} prompts, {outcome.seeds} seed{'s' * (outcome.seeds > 1)})" if outcome.prompts else ""
+    )
     return [effect, "" if outcome.p is None else f"{outcome.p:.2g}", n]
 
 
@@ -114,7 +116,8 @@ def _told(ruling: Ruling, home: Path) -> str:
         lines.append(f"At this scale: {ruling.scale}.")
     text = "\\\n".join(lines)
     if any(outcome.effect is not None for outcome in ruling.outcomes):
-        text += "\n\n" + table([ruling]).markdown()
+        rows = [[o.contrast.title, o.verdict, *numbers(o)] for o in ruling.outcomes]
+        text += "\n\n" + Table(["contrast", "it", "effect [95%]", "p", "n"], rows).markdown()
         files = [link(path.stem, path, home) for path, _ in ruling.records]
         text += "\n\n" + folded(f"Records of {claim.id}", " ".join(files))
     return text
