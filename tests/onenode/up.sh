@@ -75,7 +75,7 @@ ClusterName=machine
 SlurmctldHost=$H(127.0.0.1)
 SlurmctldPort=$PORT
 SlurmctldTimeout=30
-SlurmdTimeout=60
+SlurmdTimeout=300
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 AuthType=auth/munge
 CredType=cred/munge
@@ -173,6 +173,11 @@ if ! pid_of "$S/run/slurmd.n1.pid" "$S" >/dev/null; then
   slurmd -N n1 -f "$S/slurm.conf" </dev/null >>"$S/log/slurmd.out" 2>&1 || die "slurmd; see $S/log/slurmd.n1.log"
   wait_for 20 "slurmd's pid file" test -s "$S/run/slurmd.n1.pid"
 fi
-node_up() { sinfo -h -N -p main -o %t | grep -qE '^(idle|mix|alloc|comp)$'; }
-(wait_for 20 "the node" node_up) 2>/dev/null || scontrol update nodename=n1 state=resume || true
-wait_for 40 "the node" node_up
+node_up() {
+  case $(sinfo -h -N -p main -o %t | head -n 1) in
+    idle|mix|alloc|comp) return 0;;
+    down*|drain*) scontrol update nodename=n1 state=resume;;  # after an unclean stop
+  esac
+  return 1
+}
+wait_for 180 "the node" node_up
