@@ -35,6 +35,7 @@ from benchmarks.commands import (
     score,
     submit,
     train,
+    tune,
     verify,
 )
 from common.errors import UserError
@@ -67,6 +68,7 @@ app.command("claims")(claims.claims)
 app.command("collect")(collect.collect)
 app.command("verify")(verify.verify)
 app.command("train")(train.train)
+app.command("tune")(tune.tune)
 app.command("sample")(sample.sample)
 app.command("inpaint")(inpaint.inpaint)
 app.command("score")(score.score)

@@ -28,6 +28,7 @@ class ArmChoice:
     """One arm: a paradigm, its options, its sampler's settings, and the label it carries in tables.
 
     ``normalisation`` of the latents it sees: by the paper's spread, the whole corpus', or none at all.
+    ``tune``: after training, fine-tune it by reward with these settings (``training.tuning.TuneSpec``); fidelity only.
     """
 
     paradigm: str
@@ -35,6 +36,7 @@ class ArmChoice:
     normalisation: Literal["paper", "global", "none"] = "paper"
     options: dict[str, Any] = field(default_factory=dict)
     sampler: dict[str, Any] = field(default_factory=dict)
+    tune: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -65,7 +67,8 @@ class EvaluationChoice:
     """How cells are judged: the same ``prompts`` captions of ``split`` for every arm, and the reference rows.
 
     ``batch`` is how many clips are generated at once (no result depends on it); ``keep_audio`` how many fixed prompts
-    leave their audio beside the records; ``snapshots`` whether those of the training are measured too.
+    leave their audio beside the records; ``snapshots`` whether those of the training are measured too; ``reward`` what
+    else scores every clip (benchmarks/rewards.py), which is also what arms with ``tune`` are tuned by.
     """
 
     prompts: int = 64
@@ -82,6 +85,7 @@ class EvaluationChoice:
     batch: int = 16
     keep_audio: int = 4
     snapshots: bool = True
+    reward: str = ""
 
 
 @dataclass(frozen=True)
@@ -279,6 +283,8 @@ def _check(study: Study, where: str) -> None:
     for values, key in ((study.arms, "arms"), (study.seeds, "seeds")):
         if not values and not (key == "arms" and study.axis in ARMLESS):
             raise UserError(f"{where}: {key} is empty; name at least one")
+    if study.axis != "fidelity" and (study.evaluation.reward or any(arm.tune for arm in study.arms)):
+        raise UserError(f"{where}: rewards and tuning belong to the axis fidelity, not to {study.axis}; leave them out")
     if study.evaluation.prompts < 2:
         raise UserError(
             f"{where}: evaluation.prompts is {study.evaluation.prompts}; a distance between sets needs 2 or more"

@@ -32,8 +32,14 @@ Report = Callable[[float, str], None]
 
 
 def training_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a cell's config that decides its weights."""
-    return {key: config[key] for key in ("data", "model", "train")}
+    """The part of a cell's config that decides its weights; clips to tune on depend on the sampler too."""
+    keys = ("data", "model", "train", *(("tune", "sampler") if "tune" in config else ()))
+    return {key: config[key] for key in keys}
+
+
+def untuned(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of the model that a cell's tuning starts from."""
+    return {key: value for key, value in config.items() if key != "tune"}
 
 
 def training_folder(config: Mapping[str, Any]) -> str:

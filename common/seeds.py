@@ -38,6 +38,11 @@ class ItemRNG:
     def __len__(self) -> int:
         return len(self._generators)
 
+    def again(self) -> ItemRNG:
+        """The same streams from their beginning."""
+        source: Literal["cpu", "device"] = "cpu" if self._drawn_on.type == "cpu" else "device"
+        return ItemRNG([generator.initial_seed() for generator in self._generators], self.device, source)
+
     def normal(self, *shape: int) -> torch.Tensor:
         """Standard normal draws (B, *shape)."""
         import torch

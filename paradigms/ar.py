@@ -74,6 +74,7 @@ class AR(Paradigm):
     backbone_needs = {"causal": True, "time": "none"}  # noqa: RUF012
     streams = True
     inpaints = True
+    predictor = "head"
     trial = Trial(
         sampler={"top_k": 0, "guidance": 2.0},
         filling={"fill_middle": True},

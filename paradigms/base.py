@@ -98,12 +98,14 @@ class Batch:
         codes_BKT: the same clips' discrete codes, None where the representation has no discrete view.
         conditions: text and controls, with condition dropout already applied.
         known_BT: for an update that trains inpainting: False on one span of equal length in every row, else None.
+        weights_B: how much each clip counts, mean 1 over the global batch; None: all alike (training/tuning.py).
     """
 
     latents_BTD: Tensor
     codes_BKT: Tensor | None
     conditions: Conditions
     known_BT: Tensor | None = None
+    weights_B: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,10 @@ class Loss:
     def from_items(cls, per_item_B: Tensor) -> Loss:
         """Average per-item losses."""
         return cls(per_item_B.mean(), per_item_B)
+
+    def weighted(self, weights_B: Tensor | None) -> Tensor:
+        """The mean in which items count by their weights."""
+        return self.mean if weights_B is None else (weights_B * self.per_item_B).mean()
 
 
 @dataclass(frozen=True)
@@ -184,6 +190,8 @@ class Paradigm(nn.Module):
         backbone_needs: backbone fields that it needs by nature, e.g. ``{"causal": True}``; they override the study's.
         streams: whether the beginning of a clip can be heard before its end is decided.
         inpaints: whether ``inpaint`` is there.
+        predictor: dotted name of the layer whose output ``loss`` compares with its target (velocities, or logits of
+            codes): what tuning holds near to the model before it; empty: not known.
         trial: small settings under which ``bench check`` tries it.
 
     Attributes:
@@ -199,6 +207,7 @@ class Paradigm(nn.Module):
     backbone_needs: ClassVar[Mapping[str, Any]] = {}
     streams: ClassVar[bool] = False
     inpaints: ClassVar[bool] = False
+    predictor: ClassVar[str] = ""
     trial: ClassVar[Trial] = Trial()
 
     def __init__(

@@ -48,11 +48,7 @@ class FlowTransformer(nn.Module):
             time_B: times in [0, 1], one per row or one for all.
             condition_BTW: the backbone's output through ``condition``.
         """
-        h = self.inputs(x_BTD)
-        branches = len(condition_BTW) // len(h)
-        return self.outputs(
-            self.blocks((h if branches == 1 else h.repeat(branches, 1, 1)) + condition_BTW, time_B=time_B)
-        )
+        return self.outputs(self._hidden(x_BTD, time_B, condition_BTW))
 
     def loss(self, data_BTD: Tensor, z_BTC: Tensor, masked_BM: Tensor, rng: ItemRNG) -> Tensor:
         """|v - v_hat|^2 at a uniform time per clip, mean over masked frames, dims and repeats; (B,)."""
@@ -63,7 +59,8 @@ class FlowTransformer(nn.Module):
         )
         index = masked[..., None].expand(-1, -1, dim)
         noisy = torch.lerp(noise, data, time_R[:, None, None]).gather(1, index)
-        v_hat = self.velocity(data.scatter(1, index, noisy), time_R, condition).gather(1, index)
+        hidden = self._hidden(data.scatter(1, index, noisy), time_R, condition)
+        v_hat = self.outputs(hidden.gather(1, masked[..., None].expand(-1, -1, hidden.shape[2])))
         return (v_hat - (data - noise).gather(1, index)).square().view(batch, -1).mean(dim=1)
 
     def sample(
@@ -109,3 +106,8 @@ class FlowTransformer(nn.Module):
             Phase("head condition", 1, linear(rows * frames, d_model, width), (d_model + 1) * width * element_size),
             Phase("head step", evaluations(settings.ode), flops, moved),
         ]
+
+    def _hidden(self, x_BTD: Tensor, time_B: Tensor, condition_BTW: Tensor) -> Tensor:
+        h = self.inputs(x_BTD)
+        branches = len(condition_BTW) // len(h)
+        return self.blocks((h if branches == 1 else h.repeat(branches, 1, 1)) + condition_BTW, time_B=time_B)

@@ -75,6 +75,7 @@ class FM(Paradigm):
     view = "latents"
     options_class = FMOptions
     inpaints = True
+    predictor = "head"
     sampler_class = FMSampler
     backbone_needs = {"causal": False, "time": "add"}  # noqa: RUF012
     trial = Trial(sampler={"steps": 4, "guidance": 2.0}, by_heart=ByHeart(copies=16, sampler={"steps": 30}))

@@ -75,6 +75,7 @@ class MAR(Paradigm):
     sampler_class = MARSampler
     backbone_needs = {"causal": False, "time": "none"}  # noqa: RUF012
     inpaints = True
+    predictor = "head.outputs"
     trial = Trial(
         options={"buffer_tokens": 3, "head": {"width": 32, "depth": 2, "repeats": 2}},
         sampler={"iterations": 4, "diffusion_steps": 8, "guidance": 2.0},

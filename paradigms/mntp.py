@@ -80,6 +80,7 @@ class MNTP(Paradigm):
     backbone_needs = {"causal": True, "time": "none"}  # noqa: RUF012
     streams = True
     inpaints = True
+    predictor = "head.outputs"
     trial = Trial(
         options={"head": {"width": 32, "depth": 2, "repeats": 2}},
         sampler={"diffusion_steps": 8, "guidance": 2.0},

@@ -19,6 +19,7 @@ from benchmarks.pipeline import generate, load_model
 from benchmarks.records import load_records, read_items
 from benchmarks.study import Study, load_study
 from benchmarks.systems import REFERENCES
+from benchmarks.trained import training_folder, untuned
 from common.errors import UserError
 
 SECONDS = 1.0
@@ -203,3 +204,23 @@ def test_a_group_that_cannot_train_fails_alone(home: Path) -> None:
     context = Context("s", home / "diverged", home / "runs")
     with pytest.raises(UserError, match="loss"):
         Fidelity().open(cells, context)
+
+
+def test_a_tuned_arm_is_scored_beside_the_one_it_started_from(home: Path, tmp_path: Path) -> None:
+    fm, short = "paradigm: fm, sampler: {steps: 2}", "{tau: 5.0, rounds: 1, clips: 4, watched: 2, updates: 1, batch: 2}"
+    arms = f"arms=[{{{fm}}}, {{{fm}, label: tuned, tune: {short}}}]"
+    study = load_study("smoke", [*settings(home), arms, f"evaluation.reward=clap_builtin:{home / 'evaluator'}"])
+    *_, plain = cells_of(study, "fm")
+    (tuned,) = cells_of(study, "tuned")
+    assert training_folder(untuned(tuned.config)) == plain.group != tuned.group
+    assert tuned.config["evaluation"]["reward"]["name"] == "clap_builtin:evaluator"
+    group = Fidelity().open([tuned], Context("s", tmp_path / "results", tmp_path / "runs"))
+    made = group.measure(tuned)
+    assert {"reward", "clap_builtin"} <= set(made.metrics)
+    # Reward and judge are one evaluator here, which expanding the study says.
+    assert made.metrics["reward"].value == pytest.approx(made.metrics["clap_builtin"].value)
+    assert made.environment["tuning"]["kept_round"] == 1
+    assert made.environment["tuning"]["distance"][0] == 0 < made.environment["tuning"]["distance"][1]
+    assert made.training is not None
+    assert (made.training.updates, made.training.tokens) == (3, 2 * 2 * 25 + 1 * 2 * 25)
+    assert (tmp_path / "runs" / tuned.group / "final" / "model.json").exists()

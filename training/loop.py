@@ -43,6 +43,7 @@ from training.results import TrainResult, finished, identity, result_of, snapsho
 from training.spec import TrainSpec, learning_rate
 
 Save = Callable[[Paradigm, Path], Any]
+Objective = Callable[[Paradigm, Batch, ItemRNG, ItemRNG], Tensor]
 
 
 def train(
@@ -55,6 +56,7 @@ def train(
     progress: bool = True,
     device: Literal["auto", "cpu"] = "auto",
     save: Save | None = None,
+    objective: Objective | None = None,
 ) -> TrainResult:
     """Train ``model`` on ``stream`` until its budget is used, from the latest checkpoint in ``folder`` if there is one.
 
@@ -68,6 +70,7 @@ def train(
         progress: show a bar, or now and then a line, on stderr.
         device: ``auto`` takes an accelerator where there is one.
         save: writes a model into a folder; ``paradigms.save`` by default.
+        objective: what is minimised, a scalar per micro-batch; the mean of ``model.loss`` by default.
 
     Raises:
         UserError: the folder holds another run, the loss is not finite, or the folder cannot be written.
@@ -90,7 +93,7 @@ def train(
     state = State(identity(model, stream, spec))
     if (done := finished(folder, state.identity)) is not None:
         return done
-    run = _Run(model, stream, spec, folder, accelerator, save)
+    run = _Run(model, stream, spec, folder, accelerator, save, objective or mean_loss)
     run.restore(state)
     interrupted = False
     bar = Progress(model.name, run.state.update, run.spent, show=progress and run.main)
@@ -124,27 +127,33 @@ def leave_process_group() -> None:
         torch.distributed.destroy_process_group()
 
 
-class _Objective(nn.Module):
-    """A paradigm's loss as a forward pass, which is where DistributedDataParallel hooks in."""
+def mean_loss(model: Paradigm, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Tensor:
+    """The objective of plain training."""
+    return model.loss(batch, rng, shared).mean
 
-    def __init__(self, model: Paradigm) -> None:
+
+class _Objective(nn.Module):
+    """An objective as a forward pass, which is where DistributedDataParallel hooks in."""
+
+    def __init__(self, model: Paradigm, objective: Objective) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.objective = model, objective
 
     def forward(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Tensor:
-        return self.model.loss(batch, rng, shared).mean
+        return self.objective(self.model, batch, rng, shared)
 
 
 class _Run:
     """The parts of one training run in this process."""
 
     def __init__(
-        self, model: Paradigm, stream: BatchStream, spec: TrainSpec, folder: Path, accelerator: Accelerator, save: Save
-    ) -> None:
+        self, model: Paradigm, stream: BatchStream, spec: TrainSpec, folder: Path, accelerator: Accelerator, save: Save,
+        objective: Objective,
+    ) -> None:  # fmt: skip
         self.model, self.stream, self.spec, self.folder = model, stream, spec, folder
         self.accelerator, self.save = accelerator, save
         self.main, self.device = accelerator.is_main_process, accelerator.device
-        self.objective = accelerator.prepare(_Objective(model.train()))
+        self.objective = accelerator.prepare(_Objective(model.train(), objective))
         self.optimiser, self.ema = adamw(model, spec), EMA(model, spec.ema_decay)
         self.parts = _share(spec, accelerator.process_index, accelerator.num_processes)
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from benchmarks.axes.scoring import Scored
     from benchmarks.pipeline import Data
     from benchmarks.records import Training
+    from benchmarks.tuning import Tuned
     from paradigms.base import Paradigm
 
 
@@ -75,13 +76,23 @@ class FidelityGroup:
 
     def __init__(self, cells: Sequence[Cell], context: Context) -> None:
         from benchmarks.axes.judging import load_exam
-        from benchmarks.trained import train_system
+        from benchmarks.rewards import load_reward
+        from benchmarks.trained import train_system, untuned
 
         first = cells[0]
         self.context, self.data = context, data_of(first)
-        if first.kind == "paradigm":
-            self.result, self.training = train_system(first.config, self.data, context.work, context.report)
         self.exam = load_exam(first.config["evaluation"], first.how["evaluator"], self.data)
+        spec, data = first.how.get("reward"), self.data
+        self.reward = load_reward(spec, data.corpus, data.representation) if spec else None
+        self.tuned: Tuned | None = None
+        if first.kind == "paradigm":
+            self.result, self.training = train_system(untuned(first.config), data, context.work, context.report)
+        if "tune" in first.config and self.reward is not None:
+            from benchmarks.tuning import tune_system
+
+            report = context.report
+            self.tuned = tune_system(first.config, data, self.result, self.reward, self.exam, context.work, report)
+            self.training = with_tuning(self.training, self.tuned, first)
 
     def measure(self, cell: Cell) -> Measurement:
         """Make one clip per prompt and score them."""
@@ -95,14 +106,19 @@ class FidelityGroup:
             timing={name: round(value, 4) for name, value in timing.items()},
             training=at_update(self.training, cell.at_updates) if cell.kind == "paradigm" else None,
             artefacts=self._keep(cell, audio_BN) | self.beside(cell, audio_BN),
-            environment={"scoring": basis},
+            environment={"scoring": basis, **({"tuning": self.tuned.record} if self.tuned else {})},
         )
 
     def score(self, audio_BN: np.ndarray) -> Scored:
         """Metrics, per-clip rows and what they rest on, of one clip per prompt."""
-        from benchmarks.axes.scoring import score
+        from benchmarks.axes.scoring import item_scores, joined, score
 
-        return score(audio_BN, self.exam)
+        scored, prompts = score(audio_BN, self.exam), self.exam.prompts
+        if self.reward is None:
+            return scored
+        captions = [clip.caption for clip in prompts]
+        values = self.reward.score(list(audio_BN), self.exam.sample_rate, captions)
+        return joined(scored, item_scores({"reward": values}, prompts, {}))
 
     def reference(self, cell: Cell) -> tuple[np.ndarray, dict[str, float]]:
         """The clips of a floor or ceiling, and no timing."""
@@ -118,7 +134,8 @@ class FidelityGroup:
         import paradigms
 
         final = cell.at_updates in (None, self.training.updates)
-        model = paradigms.load(self.result.final if final else self.result.snapshots[cell.at_updates or 0])
+        folder = self.result.final if final else self.result.snapshots[cell.at_updates or 0]
+        model = paradigms.load(self.tuned.final if self.tuned else folder)
         return model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def generate(self, cell: Cell) -> tuple[np.ndarray, dict[str, float]]:
@@ -159,6 +176,19 @@ class FidelityGroup:
             write_audio(self.context.results / name, audio_N, self.exam.sample_rate)
             kept[f"audio/{prompt}"] = name
         return kept
+
+
+def with_tuning(training: Training, tuned: Tuned, cell: Cell) -> Training:
+    """The cost of training and tuning together."""
+    spec = cell.config["tune"]
+    return dataclasses.replace(
+        training,
+        updates=cell.updates,
+        cpu_seconds=round(training.cpu_seconds + tuned.cpu_seconds, 1),
+        wall_seconds=round(training.wall_seconds + tuned.wall_seconds, 1),
+        tokens=training.tokens
+        + tuned.updates * spec["batch"] * training.tokens // max(training.updates * cell.config["train"]["batch"], 1),
+    )
 
 
 def at_update(training: Training, update: int | None) -> Training:

@@ -13,6 +13,7 @@ from backbones.config import preset
 from benchmarks.axes.judging import eligible, load_evaluator
 from benchmarks.cells import Cell
 from benchmarks.pipeline import Sources, identity, load_data
+from benchmarks.rewards import load_reward
 from benchmarks.study import ArmChoice, Study
 from benchmarks.systems import REFERENCES
 from benchmarks.trained import resolved, training_folder
@@ -22,6 +23,7 @@ from corpora.extractors import load_extractor
 from representations.control_tokens import VERSION as VERSION_OF_TOKENS
 from representations.controls import control_specs
 from training import TrainSpec
+from training.tuning import TuneSpec
 
 if TYPE_CHECKING:
     from benchmarks.pipeline import Data
@@ -71,6 +73,11 @@ def evaluation_of(study: Study, data: Data) -> tuple[dict[str, Any], dict[str, A
         "evaluator": {"name": evaluator.name, "identity": evaluator.identity},
     }
     how = {"sources": sources, "evaluator": chosen.evaluator, "batch": chosen.batch, "keep_audio": chosen.keep_audio}
+    if chosen.reward:
+        reward = load_reward(chosen.reward, data.corpus, data.representation)
+        evaluation["reward"], how["reward"] = {"name": reward.name, "identity": reward.identity}, chosen.reward
+        if reward.evaluator == evaluator.identity:
+            print(f"note: {reward.name} is tuned by and judged by; name another evaluator or reward", file=sys.stderr)
     return evaluation, how
 
 
@@ -130,6 +137,21 @@ def last_update(config: dict[str, Any]) -> int | None:
     return None if train.budget.by_clock else train.updates
 
 
+def _tuned(arm: ArmChoice, seed: int, study: Study, config: dict[str, Any], how: dict[str, Any]) -> Cell:
+    """The cell of an arm after tuning; ``at_updates`` counts those of training and of tuning, were none left out."""
+    if not study.evaluation.reward:
+        raise UserError(f"{study.name}: arm {arm.name!r} is to be tuned; name a reward in evaluation.reward")
+    reward = config["evaluation"]["reward"]
+    spec = from_dict(TuneSpec, {"reward": reward["name"], "seed": seed, **arm.tune}, f"{arm.name} tune")
+    if spec.reward != reward["name"]:
+        raise UserError(f"{arm.name}: all arms are tuned by evaluation.reward, {reward['name']}; leave tune.reward out")
+    if (end := last_update(config)) is None:
+        raise UserError(f"{arm.name}: tuning starts where training ends, which wall time decides; set train.updates")
+    at = end + spec.rounds * spec.updates
+    tuned = {**config, "tune": {**to_dict(spec), "reward": reward}, "at_updates": at}
+    return Cell("fidelity", arm.name, "paradigm", seed, at, training_folder(tuned), tuned, how, at)
+
+
 def _arm(
     arm: ArmChoice, seed: int, study: Study, data: Data, shared: dict[str, Any], how: dict[str, Any]
 ) -> list[Cell]:
@@ -137,6 +159,8 @@ def _arm(
     end = last_update(config)
     if seed != study.seeds[0]:
         how = {**how, "keep_audio": 0}  # one training run of each arm to listen to is enough
+    if arm.tune:
+        return [_tuned(arm, seed, study, config, how)]
     snapshots = sorted(study.train.snapshots) if study.evaluation.snapshots else []
     return [
         Cell(

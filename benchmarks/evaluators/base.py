@@ -94,7 +94,8 @@ def get_evaluator(name: str = "builtin", **options: Any) -> Evaluator:
 
     Args:
         name: a registered name, with the checkpoint after a colon: ``"builtin"``, ``"clap:music"``,
-            ``"encodec:FOLDER"``, ``"panns:FILE"``, ``"builtin:FOLDER"``; or ``package.module:attribute`` of a plugin.
+            ``"encodec:FOLDER"``, ``"panns:FILE"``, ``"builtin:FOLDER"``; ``"builtin:7"`` is trained from seed 7 for
+            the corpus, once, as a judge of its own; or ``package.module:attribute`` of a plugin.
         options: its own, and what is judged: ``corpus`` and ``representation`` (the built-in one trains on them).
 
     Raises:
@@ -103,6 +104,10 @@ def get_evaluator(name: str = "builtin", **options: Any) -> Evaluator:
     kind, _, source = name.partition(":")
     if kind not in EVALUATORS.names():
         kind = name
+    elif kind == "builtin" and source.isdigit():
+        from benchmarks.evaluators.builtin.training import EvaluatorConfig
+
+        options |= {"config": EvaluatorConfig(seed=int(source))}
     elif source:
         options |= {"folder": Path(source)} if kind == "builtin" else {"source": source}
     evaluator: Evaluator = EVALUATORS.load(kind)(**options)

@@ -40,6 +40,7 @@ CATALOGUE = {
     "is": About("higher", "set", 1.0),
     "kl": About("lower", "item"),
     "clap": About("higher", "item"),
+    "reward": About("higher", "item"),
     "chord_iou": About("higher", "item", 0.0, 1.0),
     "beat_f1": About("higher", "item", 0.0, 1.0),
     "downbeat_f1": About("higher", "item", 0.0, 1.0),

@@ -134,7 +134,11 @@ def setting_of(record: Record) -> str:
 
 def _arm(record: Record) -> dict[str, Any]:
     """What an arm may choose for itself."""
-    return {"options": record.cell.get("model", {}).get("options"), "sampler": record.cell.get("sampler")}
+    return {
+        "options": record.cell.get("model", {}).get("options"),
+        "sampler": record.cell.get("sampler"),
+        "tune": record.cell.get("tune"),
+    }
 
 
 def comparable(record: Record) -> dict[str, Any]:

@@ -15,7 +15,14 @@ from benchmarks.usability import same_within, unusable
 
 ORDER = ("adherence", "fad", "kad", "kl", "clap")
 FURTHER = ("fad_inf", "mad", "precision", "recall", "density", "coverage", "is")  # a table of their own
-PAIRED = ("adherence", "fad", "kad", "kl", "clap")  # families on which systems are compared where items are kept
+PAIRED = (
+    "adherence",
+    "fad",
+    "kad",
+    "kl",
+    "clap",
+    "reward",
+)  # families on which systems are compared where items are kept
 Part = Literal["main", "further", "details"]
 
 

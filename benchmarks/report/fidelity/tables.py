@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import Any
 
 from benchmarks.records import Metric
 from benchmarks.report.fidelity.board import Board, Row
@@ -56,6 +57,33 @@ def costs(board: Board) -> Table:
             flops = [f"{runs[0].flops / 1e12:,.1f}" if runs[0].flops else "–"] * counted
             body.append([system, *seen, *flops, *(f"{m:.1f}" for m in minutes), total, *sizes])
     return Table(header, body)
+
+
+def tuning(board: Board) -> Table:
+    """What fine-tuning by reward did on the watched clips, before and after; means over seeds."""
+    header = ["arm", "tau", "penalty", "rounds kept", "reward", "diversity", "distance", "effective clips"]
+    body = []
+    for row in board.arms:
+        logs = [(r.cell["tune"], r.environment["tuning"]) for r in row.good if "tuning" in r.environment]
+        if not logs:
+            continue
+        spec, cut = logs[0][0], sum(log["collapsed"] for _, log in logs)
+        kept = ", ".join(f"{log['kept_round']}" for _, log in logs) + f" of {spec['rounds']}"
+        first, last = ({name: _mean(logs, name, end) for name in LOGGED} for end in (False, True))
+        moves = [f"{first[name]:.3f} → {last[name]:.3f}" for name in ("reward_watched", "diversity")]
+        effective = f"{first['effective_clips']:.0f} of {spec['clips']}"
+        collapse = f" ({cut} stopped by collapse)" if cut else ""
+        figures = [f"{spec['tau']:g}", f"{spec['penalty']:g}", kept + collapse, *moves]
+        body.append([row.system, *figures, f"{last['distance']:.3f}", effective])
+    return Table(header, body)
+
+
+LOGGED = ("reward_watched", "diversity", "distance", "effective_clips")
+
+
+def _mean(logs: list[tuple[dict[str, Any], dict[str, Any]]], name: str, end: bool) -> float:
+    """A column of the rounds' logs over seeds, in the first round or with the weights that were kept."""
+    return sum(log[name][log["kept_round"] if end else 0] for _, log in logs) / len(logs)
 
 
 def verdicts(found: list[Difference]) -> Table:

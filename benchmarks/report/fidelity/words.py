@@ -12,7 +12,7 @@ from benchmarks.report.fidelity.board import Board
 from benchmarks.report.fidelity.figures import clips
 from benchmarks.report.fidelity.scores import Difference, metric_names
 from benchmarks.report.fidelity.settings import by_setting
-from benchmarks.report.fidelity.tables import comparison, costs, verdicts
+from benchmarks.report.fidelity.tables import comparison, costs, tuning, verdicts
 from benchmarks.report.markup import folded, image, link
 
 GUIDE = """\
@@ -25,6 +25,13 @@ real clips; `kl`: what it hears in a clip against what it hears in the real clip
 real audio); `clap`: similarity of clip and caption. The suffix names the evaluator: {evaluators}. Its scores,
 `fad_builtin` above all, are not comparable with published figures, which come from other networks and other
 audio. `s / clip`: sampling and decoding, in batches, on the machine named below."""
+
+
+TUNING = """The reward is `{reward}`. `reward`: its mean on the watched clips (the same captions and seeds in every
+round, of the training split), before and after; `diversity`: mean distance of two of them for the judge, which stops
+tuning when it falls too far; `distance`: how far the judge finds a clip moved from the same clip before tuning;
+`effective clips`: as how many equally weighted ones the first round's weights exp(tau reward) count. The column
+`reward` of the scores is of the test prompts."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,9 @@ def section(one: Findings, home: Path) -> list[str]:
     if one.differences:
         parts += ["### Differences between systems", conclusion(one.differences)]
         parts += [folded("All paired differences", verdicts(one.differences).markdown())]
+    if (tuned := tuning(board)).body:
+        reward = _newest(board).cell["evaluation"].get("reward", {}).get("name", "")
+        parts += ["### Fine-tuning by reward", TUNING.format(reward=reward), tuned.markdown()]
     if board.arms:
         parts += ["### What training cost", costs(board).markdown()]
         text = (

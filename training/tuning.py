@@ -1,0 +1,169 @@
+"""Reward-weighted fine-tuning of any paradigm that has a loss per clip (papers/001 section 4 and algorithm 2).
+
+A model trains on clips of its own, each weighted by what a reward thinks of it:
+
+    L = mean_i w_i loss_i + penalty * D(reference, tuned)          (published inconsistency X37 mended: both at x_t)
+    w_i = n exp(tau r_i) / sum_j exp(tau r_j)                      over the n clips of one global batch
+
+So weights have mean 1, whatever the scale of rewards: tau alone decides how much the better clips count, and 0 is
+training on one's own clips. (The paper calls tau convergence speed, regularisation and reward weight in turn: X31.)
+
+D compares what the two models' last layers give for the same clips, times, noise and masks: the mean square of the
+difference for velocities, which is the paper's L_Reg; for codes the Kullback-Leibler divergence of their distributions
+from the reference's. Everything else is the one training loop; where clips come from and who scores them is the
+caller's business (``benchmarks.tuning``).
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from common.config import config_hash, to_dict
+from common.errors import UserError
+from common.seeds import ItemRNG
+from paradigms.base import Batch, Paradigm
+from representations.base import LatentSpec
+from representations.latents import EncodedSplit
+from representations.text import TextEncoder
+from training.data import BatchStream
+from training.spec import TrainSpec
+
+
+@dataclass(frozen=True)
+class TuneSpec:
+    """Settings of reward fine-tuning.
+
+    Attributes:
+        reward: what scores clips; see ``benchmarks.rewards``.
+        tau: how much more a better clip counts; 0: all alike.
+        penalty: weight of the distance to the model before tuning.
+        rounds: times that clips are generated anew, each by the model so far; 1 is the paper's algorithm.
+        clips: per round.
+        updates: optimiser steps per round.
+        batch: clips per update.
+        lr: learning rate, constant after ``warmup`` updates of each round.
+        collapse: tuning stops when the clips' diversity falls below this share of what it was before tuning.
+        watched: clips of each round that are the same captions and seeds in every round, on which that is measured.
+    """
+
+    reward: str
+    tau: float = 1.0
+    penalty: float = 1.0
+    rounds: int = 4
+    clips: int = 256
+    updates: int = 50
+    batch: int = 16
+    lr: float = 2e-4
+    warmup: int = 10
+    collapse: float = 0.7
+    watched: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("rounds", "clips", "updates", "batch", "lr"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"tune.{name} is {getattr(self, name)}; give a positive number")
+        for name in ("tau", "penalty", "warmup"):
+            if getattr(self, name) < 0:
+                raise UserError(f"tune.{name} is {getattr(self, name)}; give 0 or more")
+        if not 0 <= self.collapse < 1:
+            raise UserError(f"tune.collapse is {self.collapse}; give a share from 0 to below 1")
+        if not 2 <= self.watched <= self.clips:
+            raise UserError(f"tune.watched is {self.watched}; give 2 to tune.clips ({self.clips})")
+
+    def training(self, seconds: float, number: int) -> TrainSpec:
+        """Round ``number`` (from 1) as a run of the training loop."""
+        return TrainSpec(
+            updates=self.updates, batch=self.batch, seconds=seconds, lr=self.lr, schedule="constant",
+            warmup=min(self.warmup, self.updates), seed=self.seed * 1000 + number, log_every=min(10, self.updates),
+        )  # fmt: skip
+
+
+def reward_weights(rewards: Sequence[float] | Tensor, tau: float) -> Tensor:
+    """Weights of mean 1 of the clips of one batch, float32; see the module's docstring."""
+    scores = tau * torch.as_tensor(rewards, dtype=torch.float64)
+    return (len(scores) * scores.softmax(0)).float()
+
+
+class RewardedStream(BatchStream):
+    """A stream of clips whose batches say how much each counts.
+
+    Args:
+        rewards: one finite number per clip of ``split``; all of the split's clips fill a crop.
+    """
+
+    def __init__(
+        self, split: EncodedSplit, rewards: Sequence[float], tuning: TuneSpec, latent: LatentSpec, text: TextEncoder,
+        spec: TrainSpec,
+    ) -> None:  # fmt: skip
+        super().__init__(split, latent, text, spec)
+        self.rewards, self.tuning = torch.tensor(list(rewards), dtype=torch.float64), tuning
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the settings of tuning, the rewards, and the generated clips that they are of."""
+        content = [float(z.double().sum()) for z in self._split.z]
+        return config_hash([super().fingerprint, self.rewards.tolist(), to_dict(self.tuning), content])
+
+    def batch(
+        self, update: int, positions: slice = slice(None), device: torch.device | str = "cpu"
+    ) -> tuple[Batch, ItemRNG]:
+        """As ``BatchStream.batch``; weights are normalised over the global batch, whoever takes which part of it."""
+        batch, rng = super().batch(update, positions, device)
+        rows = [self._kept[row] for row, _ in self._draw(update, range(self.spec.batch))]
+        weights_B = reward_weights(self.rewards[rows], self.tuning.tau)[positions]
+        return dataclasses.replace(batch, weights_B=weights_B.to(device)), rng
+
+
+class Regularised:
+    """The objective of tuning: the weighted loss, and the distance to a frozen copy of the model as it is now."""
+
+    def __init__(self, model: Paradigm, penalty: float) -> None:
+        self.penalty = penalty
+        self.reference = copy.deepcopy(model).eval().requires_grad_(False) if penalty else None
+        if penalty and not model.predictor:
+            raise UserError(f"{model.name} does not say which layer predicts (Paradigm.predictor); set tune.penalty=0")
+
+    def __call__(self, model: Paradigm, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Tensor:
+        """The scalar to minimise, for this part of the global batch."""
+        if self.reference is None:
+            return model.loss(batch, rng, shared).weighted(batch.weights_B)
+        self.reference.to(batch.latents_BTD.device)
+        with torch.no_grad(), Watched(self.reference) as theirs:
+            self.reference.loss(batch, rng.again(), shared.again())
+        with Watched(model) as ours:
+            loss = model.loss(batch, rng, shared)
+        return loss.weighted(batch.weights_B) + self.penalty * divergence(model, ours.output, theirs.output)
+
+
+class Watched:
+    """Keeps what a model's predicting layer gave last, while the context is open."""
+
+    output: Tensor
+
+    def __init__(self, model: Paradigm) -> None:
+        self.layer = model.get_submodule(model.predictor)
+
+    def __enter__(self) -> Watched:
+        self._hook = self.layer.register_forward_hook(self._keep)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._hook.remove()
+
+    def _keep(self, layer: nn.Module, inputs: object, output: Tensor) -> None:
+        self.output = output
+
+
+def divergence(model: Paradigm, ours: Tensor, theirs: Tensor) -> Tensor:
+    """D of the module's docstring, averaged over everything; a scalar."""
+    if model.view == "latents":
+        return (ours - theirs).square().mean()
+    ours, theirs = (logits.unflatten(-1, (-1, model.latent.cardinality)).log_softmax(-1) for logits in (ours, theirs))
+    return (theirs.exp() * (theirs - ours)).sum(-1).mean()
