@@ -61,6 +61,7 @@ class ToDo:
     done: list[Cell]
     open: list[Cell]
     groups: list[list[Cell]]
+    problems: list[str]  # files of these cells that cannot be read as records
 
     @property
     def pending(self) -> list[Cell]:
@@ -83,7 +84,7 @@ def to_do(order: Order) -> ToDo:
     groups = [[cell for cell in group if cell.id not in known] for group in todo.groups]
     done = todo.done + [cell for cell in todo.pending if cell.id in elsewhere]
     waiting = [cell for cell in todo.pending if cell.id in under_way and cell.id not in elsewhere]
-    return ToDo(done, waiting, [group for group in groups if group])
+    return ToDo(done, waiting, [group for group in groups if group], todo.problems)
 
 
 def submit(order: Order) -> Submission | None:

@@ -167,6 +167,7 @@ def _place(order: Order, dry_run: bool) -> int:
 def _print_plan(order: Order, todo: ToDo) -> None:
     from benchmarks.axes import AXES
     from benchmarks.console import duration
+    from common.lines import say
     from slurm.submit import packed
 
     estimates, basis = AXES.load(order.axis)().estimate(order.cells, order.results.parent)
@@ -181,6 +182,8 @@ def _print_plan(order: Order, todo: ToDo) -> None:
     print(f"{_asked(order.site, order.cluster)}; up to {order.site.array_parallelism} at a time")
     gpu = f", {sum(known) * order.site.gpus / 3600:.2g} GPU hours" if order.site.gpus else ""
     print(f"about {duration(sum(known))} of worker time{gpu}{unknown}. {basis}")
+    for problem in todo.problems:
+        say(f"left out: {problem}")
     _warn_of_long_groups(order, todo.groups, {cell: estimates[cell].seconds for cell in estimates})
 
 
