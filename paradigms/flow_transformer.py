@@ -88,11 +88,11 @@ class FlowTransformer(nn.Module):
 
         return integrate(field, settings.temperature * noise_BTD, settings.ode)
 
-    def forward_cost(self, batch: int, frames: int) -> int:
+    def forward_cost(self, batch: int, frames: int, masked: float) -> float:
         """Operations of a forward pass of ``loss``; the backbone's output is read once for all repeats."""
         rows, width, token_dim = batch * self.repeats, self.config.d_model, self.inputs.in_features
         read = linear(batch * frames, self.condition.in_features, width)
-        around = 2 * linear(rows * frames, token_dim, width)
+        around = linear(rows * frames, token_dim, width) + linear(rows, width, token_dim) * masked
         return read + around + BackboneCost(self.config, 1).run(rows, frames, frames, 0, 0)[0]
 
     def cost(self, batch: int, frames: int, settings: FlowSampler, element_size: int) -> list[Phase]:

@@ -224,11 +224,11 @@ class MaskedFM(Paradigm):
         cost = self.pass_cost(batch, frames, text_tokens) + linear(
             batch * frames, self.latent.dim, self.inputs.out_features
         )
-        if isinstance(self.head, FlowTransformer):
-            return cost + self.head.forward_cost(batch, frames)
         low, high = self.options.ratio
         ratios = [low + (high - low) * (i + 0.5) / RATIOS for i in range(RATIOS)]
         masked = sum(masked_frames(ratio, hidden or frames, self.options.span) for ratio in ratios) / RATIOS
+        if isinstance(self.head, FlowTransformer):
+            return cost + self.head.forward_cost(batch, frames, masked)
         return cost + self.head.forward_cost(1) * batch * masked
 
 
