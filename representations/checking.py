@@ -33,12 +33,17 @@ class Fault:
 
 def check_store(layout: Layout, splits: Sequence[str]) -> Iterator[Fault | None]:
     """Look at every file of ``splits``: its fault, or None for a good one."""
-    todo = units(layout, splits)
-    for at, (split, number) in enumerate(todo):
-        for label, shards in holdings(layout, split).items():
-            fault = _fault(shards[number], _listed(layout, split, label))
-            control = label.partition("-")[0] if "-" in label else ""
-            yield Fault(shards[number].name, control, fault, f"{at}/{len(todo)}") if fault else None
+    total = len(units(layout, splits))
+    at = 0
+    for split in splits:
+        held = holdings(layout, split)
+        listed = {label: _listed(layout, split, label) for label in held}
+        for number in range(layout.count(split)):
+            for label, shards in held.items():
+                fault = _fault(shards[number], listed[label])
+                control = label.partition("-")[0] if "-" in label else ""
+                yield Fault(shards[number].name, control, fault, f"{at}/{total}") if fault else None
+            at += 1
 
 
 def _fault(shard: Shard, listed: dict[str, Any]) -> str:

@@ -53,7 +53,7 @@ class Effort:
 
 def units(layout: Layout, splits: Sequence[str], turn: int = 0, of: int = 1) -> list[Unit]:
     """The shards of ``splits`` that fall to array task ``turn`` of ``of``."""
-    everything = [(split, i) for split in splits for i in range(len(layout.shards(split)))]
+    everything = [(split, i) for split in splits for i in range(layout.count(split))]
     return everything[turn::of]
 
 
@@ -71,8 +71,7 @@ def make(
         UserError: see ``encode_shard`` and ``control_shard``.
     """
     found(layout)
-    split, number = unit
-    shard = layout.shards(split)[number]
+    shard = layout.shard(*unit)
     effort, audio = Effort(), sum(clip.seconds for clip in shard.clips)
     step = partial(advance, "latents")
     begun = time.process_time()
@@ -132,7 +131,7 @@ def make_all(
         return total
     for unit, effort in _in_processes(request, todo, controls, jobs):
         total.merge(effort)
-        clips = len(layout.shards(unit[0])[unit[1]].clips)
+        clips = len(layout.shard(*unit).clips)
         for what in ("latents", *controls):
             advance(what, clips)
     return total

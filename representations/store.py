@@ -54,16 +54,21 @@ class Layout:
 
     def clips(self, split: str) -> list[Clip]:
         """The clips of ``split``; none where the corpus has none."""
-        return list(self.corpus.clips_by_split.get(split, ()))
+        return self.corpus.clips_by_split.get(split, [])
+
+    def count(self, split: str) -> int:
+        """How many shards ``split`` has."""
+        return -(-len(self.clips(split)) // self.clips_per_shard)
+
+    def shard(self, split: str, number: int) -> Shard:
+        """One shard of ``split``."""
+        start = number * self.clips_per_shard
+        clips = self.clips(split)[start : start + self.clips_per_shard]
+        return Shard(self.folder / f"{split}-{number:05d}.safetensors", clips)
 
     def shards(self, split: str) -> list[Shard]:
         """The shards of ``split`` in the clips' order."""
-        clips, size = self.clips(split), self.clips_per_shard
-        starts = range(0, len(clips), size)
-        return [
-            Shard(self.folder / f"{split}-{i:05d}.safetensors", clips[start : start + size])
-            for i, start in enumerate(starts)
-        ]
+        return [self.shard(split, number) for number in range(self.count(split))]
 
 
 def layout_of(

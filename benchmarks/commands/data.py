@@ -157,7 +157,7 @@ def _make(
 
     control_specs(controls, layout.spec)
     todo = units(layout, splits, turn, of)
-    clips = sum(len(layout.shards(split)[number].clips) for split, number in todo)
+    clips = sum(len(layout.shard(*unit).clips) for unit in todo)
     with progress_bars(dict.fromkeys(("latents", *controls), clips), sys.stderr.isatty()) as advance:
         effort = make_all(request, todo, controls, jobs, advance)
     update_manifest(layout)
