@@ -61,7 +61,7 @@ def print_plan(request: Request, controls: Sequence[str], hours: float, sample: 
     """
     layout, representation = opened(request)
     control_specs(controls, representation.spec)
-    clips = layout.corpus.clips("train")[:sample]
+    clips = layout.corpus.clips("train")[: sample + 1]  # the last one is not timed
     everything = [clip for split in layout.corpus.clips_by_split.values() for clip in split]
     total = hours * 3600 or sum(clip.seconds for clip in everything)
     length = sum(clip.seconds for clip in everything) / len(everything)
@@ -73,7 +73,7 @@ def print_plan(request: Request, controls: Sequence[str], hours: float, sample: 
     heard = [_hearing(clips, kind, representation.spec.sample_rate) for kind in ("chords", "melody")]
     rates = [reading, *encoding, *controlled, *heard]
     threads = torch.get_num_threads()
-    print(f"{cpu_model()}, {os.cpu_count()} cores, torch threads: {threads}; {len(clips)} clips of {length:g} s each\n")
+    print(f"{cpu_model()}, {os.cpu_count()} cores, torch threads: {threads}; clips of {length:g} s\n")
     print(table(["step", "clips", "audio s", "CPU-s", "x real time"], [_rate_row(rate) for rate in rates]))
     print(f"\n{total / 3600:,.1f} h of audio in clips of {length:g} s, in {TASKS} tasks of one core:\n")
     header = [
@@ -92,7 +92,8 @@ def _rate_row(rate: Rate) -> list[object]:
 
 def _plan_row(encoder: Representation, total: float, length: float, steps: Sequence[Rate]) -> list[object]:
     spec = encoder.spec
-    core_hours = sum(total / rate.speed for rate in steps) / 3600
+    exact_hours = sum(total / rate.speed for rate in steps) / 3600
+    core_hours = round(exact_hours) if exact_hours >= 1000 else round(exact_hours, 1)
     frames = total * spec.frame_rate_hz
     shards = -(-total // (length * clips_that_fit(spec, length)))
     codes = frames * spec.codebooks * 2 / 1e9
@@ -103,17 +104,18 @@ def _plan_row(encoder: Representation, total: float, length: float, steps: Seque
         round(spec.frame_rate_hz, 1),
         *sizes,
         int(shards),
-        round(core_hours, 1),
-        round(core_hours / TASKS, 2),
+        core_hours,
+        round(exact_hours / TASKS, 2),
     ]
 
 
 def _timed(step: str, clips: Sequence[Clip], work: Callable[[Clip], object]) -> Rate:
-    work(clips[0])  # what is loaded or compiled once is no part of the rate
+    work(clips[-1])  # what is loaded or compiled once is no part of the rate
+    timed = clips[:-1] or clips
     begun = time.process_time()
-    for clip in clips:
+    for clip in timed:
         work(clip)
-    return Rate(step, sum(clip.seconds for clip in clips), time.process_time() - begun, len(clips))
+    return Rate(step, sum(clip.seconds for clip in timed), time.process_time() - begun, len(timed))
 
 
 def _reading(clips: Sequence[Clip], sample_rate: int) -> Rate:
