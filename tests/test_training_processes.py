@@ -24,7 +24,7 @@ def run_elsewhere(
     command = [sys.executable, *launcher, program, *arguments]
     path = os.pathsep.join([str(TOYS.parent.parent), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, timeout=600)
+    return subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, timeout=1800)
 
 
 @pytest.fixture(scope="module")
