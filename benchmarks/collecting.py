@@ -28,8 +28,6 @@ from common.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from benchmarks.records import Record
-
 # Column -> where a record has it; of several places the first that is there.
 LABELS = {
     "study": "study", "axis": "axis", "system": "system", "kind": "kind", "label": "cell.scenario", "seed": "seed",
@@ -151,8 +149,9 @@ def _read_chunk(columns: Mapping[str, str], start: int, paths: Sequence[Path]) -
             continue
         records["file"].append(file)
         records["path"].append("/".join(path.parts[-3:]))
+        plain = vars(record) | {"training": vars(record.training) if record.training else None}
         for name, ways in places.items():
-            records[name].append(next((v for v in (_at(record, way) for way in ways) if v is not None), None))
+            records[name].append(_first(plain, ways))
         for name, m in record.metrics.items():
             figures.append((file, name, m.value, m.low, m.high, m.n, m.unit, m.better))
         if not record.metrics:
@@ -166,12 +165,15 @@ def _read_chunk(columns: Mapping[str, str], start: int, paths: Sequence[Path]) -
     )
 
 
-def _at(record: Record, way: Sequence[str]) -> Any:
-    """What a record has at a place; None where it has no such place, text for what is no single value."""
-    found: Any = getattr(record, way[0], None)
-    for key in way[1:]:
-        found = found.get(key) if isinstance(found, dict) else getattr(found, key, None)
-    return json.dumps(found) if isinstance(found, (list, tuple, dict)) else found
+def _first(plain: dict[str, Any], ways: Sequence[Sequence[str]]) -> Any:
+    """What a record has at the first of several places; None where it has none, text for what is no single value."""
+    for way in ways:
+        found: Any = plain
+        for key in way:
+            found = found.get(key) if type(found) is dict else None
+        if found is not None:
+            return json.dumps(found) if type(found) in (list, dict) else found
+    return None
 
 
 def _column(values: Sequence[Any], kind: Any = None) -> pa.Array:

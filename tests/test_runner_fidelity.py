@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -102,10 +103,13 @@ def test_the_whole_job_by_the_command_line(home: Path, capsys: pytest.CaptureFix
     assert "did you mean 'steps'?" in capsys.readouterr().err
 
 
-def test_a_second_study_takes_over_the_cells_it_shares(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_study_takes_over_the_cells_it_shares_and_all_repeat_from_scratch(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     results, out = home / "results", ["--work", str(home / "runs"), "--out", str(home / "REPORT.md")]
     options = [part for setting in settings(home) for part in ("--set", setting)]
     command = ["run", "smoke", *options, "--results", str(results), *out]
+    monkeypatch.setattr("sys.argv", ["bench", *command, "-p", "fm"])  # what the records will name as their command
     assert status([*command, "-p", "fm"]) == 0
     arm = "arms=[{paradigm: fm, label: flow, sampler: {steps: 4}}]"
     for setting in ("name=second", arm, "seeds=[0, 1]", "evaluation.references=[real]"):
@@ -113,6 +117,7 @@ def test_a_second_study_takes_over_the_cells_it_shares(home: Path, capsys: pytes
     capsys.readouterr()
     assert status([*command, "--dry-run"]) == 0
     assert capsys.readouterr().out.count("in smoke") == 3
+    monkeypatch.setattr("sys.argv", ["bench", *command])
     assert status(command) == 0
     assert "5 cells, 3 have their records already (3 taken over from study smoke)" in capsys.readouterr().err
     records = load_records(results / "second")[0]
@@ -126,6 +131,10 @@ def test_a_second_study_takes_over_the_cells_it_shares(home: Path, capsys: pytes
     assert audio
     assert all(path.startswith("../smoke/") and (results / "second" / path).is_file() for path in audio)
     assert "| flow |" in (home / "REPORT.md").read_text()
+    own = next(r for r in records if not r.origin and r.at_updates == 1)
+    for record, options in ((own, ["--fresh"]), (final, ["--work", str(home / "runs")])):
+        assert status(["verify", str(results / "second" / "records" / f"{record.stem}.json"), *options]) == 0
+        assert re.search(r"(\d+) of \1 metrics repeat to the last digit", capsys.readouterr().out)
 
 
 def test_a_clip_depends_on_its_seed_and_prompt_not_on_its_batch(home: Path) -> None:

@@ -55,8 +55,9 @@ def save(figure: Figure, path: Path, colours: int = 128) -> Path:
     from PIL import Image
 
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    picture = Image.open(buffer).convert("RGB").quantize(colors=colours)
+    figure.savefig(buffer, format="raw", dpi=DPI)  # RGBA as it is, since a PNG made here would only be read again
+    width, height = (int(length) for length in figure.get_size_inches() * DPI)
+    picture = Image.frombytes("RGBA", (width, height), buffer.getvalue()).convert("RGB").quantize(colors=colours)
     with atomic_path(path) as temporary:
         picture.save(temporary, format="PNG", optimize=True)
     return path
