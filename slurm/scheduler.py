@@ -22,6 +22,7 @@ from slurm.manifest import Submission
 FAILED = ("BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT")
 CLOSED = frozenset(("COMPLETED", "REVOKED", *FAILED))
 WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "REQUEUE_FED"})
+HELD = "launch failed requeued held"  # squeue's reason: waits until somebody releases it, which nobody will
 ANSWER_S = 60.0
 
 
@@ -62,6 +63,15 @@ def cancel(submission: Submission) -> None:
         _ask(["scancel", *_selected(submission)])
 
 
+def drop_held(submission: Submission) -> None:
+    """Take out of the queue what a node failed to launch, so that it never runs beside its replacement."""
+    if submission.manifest.cluster == "slurm":
+        found = _ask(["squeue", "-h", "-r", "-t", "PENDING", "-o", "%i|%r", *_selected(submission)])
+        held = [line.partition("|")[0] for line in found.splitlines() if line.endswith(f"|{HELD}")]
+        if held:
+            _ask(["scancel", *held])
+
+
 def _queue(submission: Submission) -> dict[int, Fate]:
     """Elements that the scheduler still holds: open ones, and for some minutes those that are over."""
     found = _ask(["squeue", "-h", "-r", "-t", "all", "-o", "%i|%T|%r", *_selected(submission)])
@@ -87,7 +97,7 @@ def _accounted(submission: Submission) -> dict[int, Fate]:
 
 def _fate(state: str, reason: str) -> Fate:
     word = state.split()[0].rstrip("+")  # "CANCELLED by 0", "CANCELLED+"
-    if word in CLOSED:
+    if word in CLOSED or reason == HELD:
         return Fate("over", word, reason)
     return Fate("queued" if word in WAITING else "running", word, reason)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from benchmarks.cells import Cell
 from benchmarks.cli import status as bench
 from benchmarks.records import load_records
 from common.errors import UserError
+from slurm import scheduler
 from slurm.manifest import submissions
 from slurm.site import SITE, Site, load_site, sbatch_parameters
 from slurm.status import status
@@ -141,3 +144,21 @@ def test_bad_input_is_one_line_and_nothing_is_submitted(
     assert "\n" not in error
     with pytest.raises(UserError):
         submissions(Path("runs"), "s")
+
+
+def test_an_element_that_a_node_failed_to_launch_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slurm holds it for ever; it is lost, taken from the queue and submitted again."""
+    rows = {"33_0": ("RUNNING", "None"), "33_1": ("PENDING", scheduler.HELD), "33_2": ("PENDING", "Priority")}
+    asked: list[list[str]] = []
+
+    def answer(command: list[str]) -> str:
+        asked.append(command)
+        columns = "|".join if "%i|%T|%r" in command else lambda row: f"{row[0]}|{row[2]}"
+        return "".join(columns((job, *row)) + "\n" for job, row in rows.items())
+
+    monkeypatch.setattr(scheduler, "_ask", answer)
+    manifest = SimpleNamespace(cluster="slurm", job_id="33", elements=(("a",), ("b",), ("c",)))
+    submission: Any = SimpleNamespace(manifest=manifest, name="s")
+    assert [fate.state for fate in scheduler.fates(submission)] == ["running", "over", "queued"]
+    scheduler.drop_held(submission)
+    assert asked[-1] == ["scancel", "33_1"]
