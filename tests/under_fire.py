@@ -111,6 +111,10 @@ def under_fire(cluster: Cluster, cells: int, kills: int, seed: int, parallel: in
                 break
             _command("resume", "fire")
             resumed += 1
+        if not any(cell.state == "running" for cell in now):
+            # A controller that was killed forgets its last jobs and gives their numbers again, which may drain the node
+            # ("Duplicate jobid"); bringing it back is the operator's task.
+            fire.cluster.up()
         done = sum(cell.state == "done" for cell in now)
         due = min(kills, 1 + kills * 1.5 * done / cells)  # spread over the first two thirds of the work
         with contextlib.suppress(UserError):  # squeue may be too busy to answer
