@@ -54,6 +54,17 @@ def test_one_arm_as_good_as_another(tmp_path: Path, b: float, verdict: str) -> N
     assert outcome(tmp_path, a="ar", b="fm", expect="same", margin=0.1).verdict == verdict
 
 
+@pytest.mark.parametrize(("b", "verdict"), [(0.2, "holds"), (0.47, "fails"), (0.8, "fails"), (0.4, "undecided")])
+@pytest.mark.parametrize("metric", ["clap_builtin", "fad_builtin"])
+def test_one_arm_far_better_than_another(tmp_path: Path, metric: str, b: float, verdict: str) -> None:
+    """A small advantage, however certain, is no sharp one."""
+    sign = -1 if metric == "fad_builtin" else 1
+    arm(tmp_path, "ar", sign * 0.5, metric)
+    arm(tmp_path, "fm", sign * b, metric)
+    family = metric.partition("_")[0]
+    assert outcome(tmp_path, metric=family, a="ar", b="fm", expect="far_better", margin=0.1).verdict == verdict
+
+
 def test_sameness_needs_a_margin(tmp_path: Path) -> None:
     arm(tmp_path, "ar", 0.5)
     arm(tmp_path, "fm", 0.5)

@@ -4,8 +4,9 @@ Quality: items of both arms are paired on prompt and seed (set-level metrics by 
 difference has a bootstrap interval clustered on prompt and seed (``benchmarks.statistics``), and the claim's contrasts
 share one error budget by Holm. ``better`` holds where the interval lies on the claimed side and the adjusted p is below
 .05, fails where it lies on the other, else is undecided. ``same`` holds where the whole interval lies within the margin
-(5% of the way from real audio to its nearest floor), fails where it lies outside, else is undecided. With ``minus`` the
-effect is a difference of differences: (a - b) - (minus.a - minus.b).
+(5% of the way from real audio to its nearest floor), fails where it lies outside, else is undecided; ``far_better``,
+for claims such as "sharply", holds where it lies beyond that margin, fails where it does not reach it. With ``minus``
+the effect is a difference of differences: (a - b) - (minus.a - minus.b).
 
 Speed: the effect is the ratio of two medians, its interval from the ends of theirs, which is wide rather than narrow.
 
@@ -29,7 +30,14 @@ from common.config import flat
 
 Verdict = Literal["holds", "fails", "undecided", "not testable"]
 AGAIN = "which records of today may have; measure them anew into another --results folder"
-WORDS = {"better": "better than", "same": "as good as", "lower": "lower than", "higher": "higher than"}
+WORDS = {
+    "better": "better than",
+    "far_better": "far better than",
+    "same": "as good as",
+    "lower": "lower than",
+    "higher": "higher than",
+}
+MARGINS = ("same", "far_better")  # decided by the interval and a margin, without a p
 SPEEDS = {"latency_s": "lower", "real_time_factor": "lower", "step_s": "lower", "throughput_clips_per_s": "higher"}
 RATIO_MARGIN = 0.1  # speeds within 10% of each other are the same
 Scores = dict[tuple[str, int], float]
@@ -60,14 +68,14 @@ class Contrast:
         metric: a family (``fad``: by whichever evaluator the records have) or a metric's name.
         minus: the difference between these two is taken off first.
         varies: dotted prefixes of training or backbone in which the arms may differ, as the claim is about them.
-        margin: for ``same``; None: the metric's own.
+        margin: for ``same`` and ``far_better``; None: the metric's own.
         run: the command where ``bench run <study>`` is not enough.
     """
 
     metric: str
     a: Side
     b: Side
-    expect: Literal["better", "same", "lower", "higher"] = "better"
+    expect: Literal["better", "far_better", "same", "lower", "higher"] = "better"
     study: str = ""
     minus: Pair | None = None
     varies: tuple[str, ...] = ()
@@ -120,7 +128,9 @@ class Outcome:
 def judge(contrasts: Sequence[Contrast], library: Library) -> list[Outcome]:
     """All contrasts of one claim, with Holm's correction over those that are decided by a p-value."""
     found = [_examine(contrast, library) for contrast in contrasts]
-    tested = [i for i, (outcome, comparison) in enumerate(found) if comparison and outcome.contrast.expect != "same"]
+    tested = [
+        i for i, (outcome, comparison) in enumerate(found) if comparison and outcome.contrast.expect not in MARGINS
+    ]
     p_values = [comparison.p_value for i in tested if (comparison := found[i][1])]
     adjusted = dict(zip(tested, holm(p_values))) if tested else {}
     return [_decided(outcome, comparison, adjusted.get(i)) for i, (outcome, comparison) in enumerate(found)]
@@ -176,7 +186,7 @@ def _quality(base: Outcome, library: Library) -> tuple[Outcome, Comparison | Non
 def _upward(contrast: Contrast, name: str) -> bool:
     """Whether the claim is that a's score is the higher one."""
     end = SPEEDS.get(name) or about(name).better
-    return (end if contrast.expect == "better" else contrast.expect) == "higher"
+    return (end if contrast.expect in ("better", "far_better") else contrast.expect) == "higher"
 
 
 def _difference(scores: Sequence[Scores], shared: Sequence[tuple[str, int]], side: int) -> list[float]:
@@ -190,6 +200,8 @@ def _decided(outcome: Outcome, compared: Comparison | None, p: float | None) -> 
         return outcome
     if outcome.contrast.expect == "same":
         return replace(outcome, **_sameness(outcome.low, outcome.high, outcome.margin))
+    if outcome.contrast.expect == "far_better":
+        return replace(outcome, **_distance(outcome))
     said = verdict(replace(compared, margin=None), p)
     words: dict[str, Verdict] = {"better": "holds", "worse": "fails"}
     return replace(outcome, verdict=words.get(said, "undecided"), p=p)
@@ -200,6 +212,13 @@ def _sameness(low: float | None, high: float | None, margin: float | None) -> di
         return {"verdict": "undecided", "why": "no margin: the study has no references to take it from"}
     inside, outside = -margin <= low and high <= margin, low > margin or high < -margin
     return {"verdict": "holds" if inside else "fails" if outside else "undecided"}
+
+
+def _distance(told: Outcome) -> dict[str, Any]:
+    if told.margin is None or told.low is None or told.high is None:
+        return {"verdict": "undecided", "why": "no margin: the study has no references to take it from"}
+    least, most = (told.low, told.high) if told.better == "higher" else (-told.high, -told.low)
+    return {"verdict": "holds" if least > told.margin else "fails" if most < told.margin else "undecided"}
 
 
 def _speed(base: Outcome) -> Outcome:

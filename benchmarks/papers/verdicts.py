@@ -84,6 +84,8 @@ def numbers(outcome: Outcome) -> list[str]:
     effect = f"{sign}{outcome.effect:.3g} [{outcome.low:.3g}, {outcome.high:.3g}]"
     if outcome.contrast.expect == "same" and outcome.margin is not None:
         effect += f", same within {outcome.margin:.2g}"
+    if outcome.contrast.expect == "far_better" and outcome.margin is not None:
+        effect += f", far from {outcome.margin:.2g} on"
     n = f"{outcome.n}" + (
         f" ({outcome.prompts} prompts, {outcome.seeds} seed{'s' * (outcome.seeds > 1)})" if outcome.prompts else ""
     )

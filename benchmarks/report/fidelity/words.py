@@ -201,7 +201,8 @@ def _listening(board: Board, figures: Mapping[str, Path], home: Path) -> list[st
     captions = _captions(board)
     lines = []
     for prompt in dict.fromkeys(prompt for held in files.values() for prompt in held):
-        links = [link(system, board.folder / held[prompt], home) for system, held in files.items() if prompt in held]
+        kept = {system: board.folder / held[prompt] for system, held in files.items() if prompt in held}
+        links = [link(system, path, home) for system, path in kept.items() if path.exists()]
         lines.append(f"1. “{captions.get(prompt, prompt)}” {' · '.join(links)}")
     if not lines:
         return []
