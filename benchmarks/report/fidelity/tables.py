@@ -54,7 +54,7 @@ def costs(board: Board) -> Table:
             sizes = [f"{count[part]:,}" if part in count else "–" for part in parts]
             total = f"{sum(count.values()):,}"
             seen = [f"{runs[0].updates:,}", f"{runs[0].tokens:,}"]
-            flops = [f"{runs[0].flops / 1e12:,.1f}" if runs[0].flops else "–"] * counted
+            flops = [f"{runs[0].flops / 1e12:,.3g}" if runs[0].flops else "–"] * counted
             body.append([system, *seen, *flops, *(f"{m:.1f}" for m in minutes), total, *sizes])
     return Table(header, body)
 

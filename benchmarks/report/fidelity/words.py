@@ -137,7 +137,7 @@ def _budget(train: Mapping[str, Any]) -> str:
     asked = {
         "tokens": f"{amount:,.0f} latent frames",
         "flops": f"{amount / 1e12:,.4g} TFLOPs",
-        "wall_seconds": f"{amount / 60:,.4g} minutes by the clock",
+        "wall_seconds": f"{amount:,.4g} seconds by the clock",
     }[train["budget"]["unit"]]
     return f"a budget of {asked} each, spent in"
 
