@@ -47,7 +47,7 @@ class TuneSpec:
         clips: per round.
         updates: optimiser steps per round.
         batch: clips per update.
-        lr: learning rate, constant after ``warmup`` updates of each round.
+        lr: peak learning rate of each round, after ``warmup`` updates, falling to zero along a cosine.
         collapse: tuning stops when the clips' diversity falls below this share of what it was before tuning.
         watched: clips of each round that are the same captions and seeds in every round, on which that is measured.
     """
@@ -80,7 +80,7 @@ class TuneSpec:
     def training(self, seconds: float, number: int) -> TrainSpec:
         """Round ``number`` (from 1) as a run of the training loop."""
         return TrainSpec(
-            updates=self.updates, batch=self.batch, seconds=seconds, lr=self.lr, schedule="constant",
+            updates=self.updates, batch=self.batch, seconds=seconds, lr=self.lr,
             warmup=min(self.warmup, self.updates), seed=self.seed * 1000 + number, log_every=min(10, self.updates),
         )  # fmt: skip
 
