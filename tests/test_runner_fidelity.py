@@ -106,7 +106,7 @@ def test_the_whole_job_by_the_command_line(home: Path, capsys: pytest.CaptureFix
 def test_a_second_study_takes_over_the_cells_it_shares_and_all_repeat_from_scratch(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    results, out = home / "results", ["--work", str(home / "runs"), "--out", str(home / "REPORT.md")]
+    results, out = home / "shared", ["--work", str(home / "runs"), "--out", str(home / "REPORT.md")]
     options = [part for setting in settings(home) for part in ("--set", setting)]
     command = ["run", "smoke", *options, "--results", str(results), *out]
     monkeypatch.setattr("sys.argv", ["bench", *command, "-p", "fm"])  # what the records will name as their command
