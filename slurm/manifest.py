@@ -115,21 +115,22 @@ def submissions(work: Path, study: str) -> list[Submission]:
     Raises:
         UserError: no such study, or one that was never submitted.
     """
-    found = _manifests(work, study)
+    found = earlier(work, study)
     if not found:
         from benchmarks.study import load_study
 
         study = load_study(study).name
-        found = _manifests(work, study)
+        found = earlier(work, study)
     if not found:
         raise UserError(f"study {study!r} was not submitted from work folder {work}; start with: bench submit {study}")
-    return [read(path) for path in found]
+    return found
+
+
+def earlier(work: Path, study: str) -> list[Submission]:
+    """All submissions of the study called so, oldest first; none is no error."""
+    return [read(path) for path in sorted(folder_of(work, study).glob("[!.]*.json"))]
 
 
 def cells_of(sent: Sequence[Submission]) -> list[Cell]:
     """Every cell of a study's submissions once, in the order of the newest."""
     return list({cell.id: cell for submission in reversed(sent) for cell in submission.manifest.cells}.values())
-
-
-def _manifests(work: Path, study: str) -> Sequence[Path]:
-    return sorted(folder_of(work, study).glob("[!.]*.json"))

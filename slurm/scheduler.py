@@ -66,17 +66,20 @@ def cancel(submission: Submission) -> None:
 def drop_held(submission: Submission) -> None:
     """Take out of the queue what a node failed to launch, so that it never runs beside its replacement."""
     if submission.manifest.cluster == "slurm":
-        found = _ask(["squeue", "-h", "-r", "-t", "PENDING", "-o", "%i|%r", *_selected(submission)])
-        held = [line.partition("|")[0] for line in found.splitlines() if line.endswith(f"|{HELD}")]
+        held = [job for job, state, reason in _rows(submission) if (state, reason) == ("PENDING", HELD)]
         if held:
             _ask(["scancel", *held])
 
 
 def _queue(submission: Submission) -> dict[int, Fate]:
     """Elements that the scheduler still holds: open ones, and for some minutes those that are over."""
+    return {_index(job): _fate(state, "" if reason == "None" else reason) for job, state, reason in _rows(submission)}
+
+
+def _rows(submission: Submission) -> list[list[str]]:
+    """The queue's own words for each element: job id, state, reason."""
     found = _ask(["squeue", "-h", "-r", "-t", "all", "-o", "%i|%T|%r", *_selected(submission)])
-    rows = [line.split("|") for line in found.splitlines() if line.count("|") == 2]
-    return {_index(job): _fate(state, "" if reason == "None" else reason) for job, state, reason in rows}
+    return [line.split("|") for line in found.splitlines() if line.count("|") == 2]
 
 
 def _accounted(submission: Submission) -> dict[int, Fate]:

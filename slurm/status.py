@@ -21,7 +21,7 @@ from benchmarks.runner import plan
 from common.config import config_hash
 from common.errors import UserError
 from common.files import read_json
-from slurm.manifest import Manifest, Submission, cells_of, folder_of, submissions
+from slurm.manifest import Manifest, Submission, cells_of, earlier, submissions
 from slurm.scheduler import Fate, fates
 
 STATES = ("done", "running", "queued", "failed", "oom", "timeout", "throttled", "lost", "unknown")
@@ -72,10 +72,8 @@ def open_cells(work: Path, study: str) -> set[str]:
     Raises:
         UserError: the scheduler does not answer.
     """
-    if not any(folder_of(work, study).glob("[!.]*.json")):
-        return set()
     found: set[str] = set()
-    for submission in submissions(work, study):
+    for submission in earlier(work, study):
         for index, fate in enumerate(fates(submission)):
             if fate.state != "over":
                 found.update(submission.manifest.elements[index])

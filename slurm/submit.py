@@ -22,7 +22,7 @@ from benchmarks.runner import ROOT, plan
 from benchmarks.sharing import found_elsewhere, take_over
 from common.errors import UserError, did_you_mean
 from common.files import check_writable, locked
-from slurm.manifest import Manifest, Submission, folder_of, numbered, submissions, write
+from slurm.manifest import Manifest, Submission, earlier, folder_of, numbered, write
 from slurm.scheduler import drop_held
 from slurm.site import Site, sbatch_parameters
 from slurm.task import Element
@@ -101,8 +101,8 @@ def submit(order: Order) -> Submission | None:
         todo = to_do(order)
         if not todo.groups:
             return None
-        for earlier in _earlier(order):
-            drop_held(earlier)
+        for sent in earlier(order.work, order.study):
+            drop_held(sent)
         submission = write(_manifest(order, todo))
         jobs = _send(submission)
         job_id = jobs[0].job_id.partition("_")[0] if order.cluster != "debug" else "debug"
@@ -112,11 +112,6 @@ def submit(order: Order) -> Submission | None:
             if (error := job.exception()) is not None:
                 raise error
     return submission
-
-
-def _earlier(order: Order) -> list[Submission]:
-    sent = any(folder_of(order.work, order.study).glob("[!.]*.json"))
-    return list(submissions(order.work, order.study)) if sent else []
 
 
 def check_cluster(cluster: str, options: dict[str, Any]) -> None:

@@ -153,8 +153,7 @@ def test_an_element_that_a_node_failed_to_launch_is_over(monkeypatch: pytest.Mon
 
     def answer(command: list[str]) -> str:
         asked.append(command)
-        columns = "|".join if "%i|%T|%r" in command else lambda row: f"{row[0]}|{row[2]}"
-        return "".join(columns((job, *row)) + "\n" for job, row in rows.items())
+        return "".join(f"{job}|{state}|{reason}\n" for job, (state, reason) in rows.items())
 
     monkeypatch.setattr(scheduler, "_ask", answer)
     manifest = SimpleNamespace(cluster="slurm", job_id="33", elements=(("a",), ("b",), ("c",)))
