@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -177,6 +178,19 @@ def write_json(path: Path | str, data: Any) -> None:
 def json_text(data: Any) -> str:
     """``data`` as indented JSON, the way all files here are written."""
     return json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's content.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}; check its permissions") from error
 
 
 def check_writable(folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from common.files import cache_dir, read_json, write_json
+from common.files import cache_dir, file_sha256, read_json, write_json
 
 
 def file_hashes(paths: Sequence[Path], owner: Path) -> list[str]:
@@ -27,18 +27,10 @@ def file_hashes(paths: Sequence[Path], owner: Path) -> list[str]:
     known = dict(memory)
     for path, stamp in stamps.items():
         entry = memory.get(str(path.resolve()), [])
-        known[str(path.resolve())] = entry if entry[:2] == stamp else [*stamp, _sha256(path)]
+        known[str(path.resolve())] = entry if entry[:2] == stamp else [*stamp, file_sha256(path)]
     if known != memory:
         _remember(memory_path, known)
     return [known[str(path.resolve())][2] for path in paths]
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}; check its permissions") from error
 
 
 def _recall(path: Path) -> dict[str, list[Any]]:

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
-import os
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +24,7 @@ from torch import Tensor
 
 from common.config import config_hash
 from common.errors import UserError
-from common.files import read_json, write_json, write_tensors
+from common.files import file_sha256, read_json, write_json, write_tensors
 from corpora import Clip
 from representations.latent_stats import Moments
 
@@ -96,7 +94,7 @@ class Shard:
         if facts.bytes != state.st_size:
             raise BadShardError(f"has {state.st_size} bytes, not {facts.bytes}: it was cut short or changed")
         if thorough or facts.changed_ns != state.st_mtime_ns:
-            if _sha256(self.path) != facts.sha256:
+            if file_sha256(self.path) != facts.sha256:
                 raise BadShardError("differs from its checksum: it was changed or damaged")
             if facts.changed_ns != state.st_mtime_ns:  # copied without its times; a read-only store stays as it is
                 with contextlib.suppress(UserError):
@@ -123,7 +121,7 @@ class Shard:
         """
         write_tensors(self.path, tensors)
         state = self.path.stat()
-        digest = _sha256(self.path)
+        digest = file_sha256(self.path)
         facts = Facts(self.ids, tuple(frames), state.st_size, digest, state.st_mtime_ns, **more)
         self._record(facts)
         return facts
@@ -201,11 +199,3 @@ class Rows(Sequence[Tensor]):
         if shard not in self._open:
             self._open[shard] = self._shards[shard].tensor(self._name)
         return self._open[shard]
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {os.strerror(error.errno or 0)}; check its permissions") from error
