@@ -20,6 +20,7 @@ from common.errors import UserError
 from common.seeds import ItemRNG
 from paradigms.guidance import guide
 from paradigms.heads import FlowSampler
+from paradigms.masks import index_at, picked
 from paradigms.ode import evaluations, integrate
 
 
@@ -57,10 +58,10 @@ class FlowTransformer(nn.Module):
         data, condition, masked = (
             x.repeat_interleave(self.repeats, dim=0) for x in (data_BTD, self.condition(z_BTC), masked_BM)
         )
-        index = masked[..., None].expand(-1, -1, dim)
+        index = index_at(masked, data)
         noisy = torch.lerp(noise, data, time_R[:, None, None]).gather(1, index)
         hidden = self._hidden(data.scatter(1, index, noisy), time_R, condition)
-        v_hat = self.outputs(hidden.gather(1, masked[..., None].expand(-1, -1, hidden.shape[2])))
+        v_hat = self.outputs(picked(hidden, masked))
         return (v_hat - (data - noise).gather(1, index)).square().view(batch, -1).mean(dim=1)
 
     def sample(

@@ -25,7 +25,15 @@ from common.seeds import ItemRNG
 from paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
 from paradigms.guidance import Schedule, scale_at
 from paradigms.heads import HeadOptions, HeadSampler, token_head
-from paradigms.masks import MAR_RATIO, TruncatedNormal, cosine_counts, hidden_first
+from paradigms.masks import (
+    MAR_RATIO,
+    TruncatedNormal,
+    cosine_counts,
+    hidden_count,
+    hidden_first,
+    index_at,
+    picked,
+)
 from paradigms.session import Session
 from paradigms.trial import ByHeart, Trial
 from representations.base import LatentSpec
@@ -126,9 +134,9 @@ class MAR(Paradigm):
         layers, half = self.backbone_config.n_layers, self.backbone_config.n_layers // 2
         if not self.options.mae:
             return self._blocks(self._fill(x_BTC, hidden, controls_BTC), None, 0, layers, text)
-        encoded = self._blocks(_gather(x_BTC, kept), kept, 0, half, text, keep_buffer=True)
+        encoded = self._blocks(picked(x_BTC, kept), kept, 0, half, text, keep_buffer=True)
         buffer, tokens = encoded[:, : len(self.buffer)], encoded[:, len(self.buffer) :]
-        whole = torch.zeros_like(x_BTC).scatter(1, _index(kept, x_BTC), tokens)
+        whole = torch.zeros_like(x_BTC).scatter(1, index_at(kept, x_BTC), tokens)
         return self._blocks(self._fill(whole, hidden, controls_BTC), None, half, layers, text, buffer)
 
     def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
@@ -137,13 +145,12 @@ class MAR(Paradigm):
         Inpainting: only tokens of the hidden span are masked, by the same ratios.
         """
         frames = batch.latents_BTD.shape[1]
-        hidden_frames = frames if batch.known_BT is None else int((~batch.known_BT[0]).sum())
-        masked = max(round(self.options.ratio.draw(shared) * hidden_frames), 1)
+        masked = max(round(self.options.ratio.draw(shared) * hidden_count(batch.known_BT, frames)), 1)
         order_BT = hidden_first(rng.permutation(frames), batch.known_BT)
         text, controls = self.read_text(batch.conditions), self.read_controls(batch.conditions, frames)
         z_BTC = self.context(batch.latents_BTD, order_BT, masked, text, controls)
         hidden = order_BT[:, :masked]
-        return Loss.from_items(self.head.loss(_gather(batch.latents_BTD, hidden), _gather(z_BTC, hidden), rng))
+        return Loss.from_items(self.head.loss(picked(batch.latents_BTD, hidden), picked(z_BTC, hidden), rng))
 
     @torch.no_grad()
     def generate(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG) -> Tensor:
@@ -160,7 +167,7 @@ class MAR(Paradigm):
         self, latents: Tensor, known_BT: Tensor | None, conditions: Conditions, sampler: MARSampler, rng: ItemRNG
     ) -> Tensor:
         batch, frames, _ = latents.shape
-        hidden = frames if known_BT is None else int((~known_BT[0]).sum())
+        hidden = hidden_count(known_BT, frames)
         text = self.read_text(conditions, sampler.branches)
         controls = self.read_controls(conditions, frames, sampler.branches)
         shape = ("mar", latents.shape, hidden, sampler, text.shape(), controls is None)
@@ -206,7 +213,7 @@ class MAR(Paradigm):
 
     def _fill(self, x_BTC: Tensor, hidden: Tensor, controls_BTC: Tensor | None) -> Tensor:
         """Put the mask embedding at the hidden positions, with their controls."""
-        index = _index(hidden, x_BTC)
+        index = index_at(hidden, x_BTC)
         masks = self.mask_embedding.expand(index.shape)
         return x_BTC.scatter(1, index, masks if controls_BTC is None else masks + controls_BTC.gather(1, index))
 
@@ -268,15 +275,7 @@ class Unmasking(Session):
         latents = self.latents.to(self.model.buffer.dtype).repeat(branches, 1, 1)
         order = self.order_BT.repeat(branches, 1)
         z_BTC = self.model.context(latents, order, masked, self.text, self.controls)
-        z_RC = _gather(z_BTC, order[:, remaining:masked]).flatten(0, 1)
+        z_RC = picked(z_BTC, order[:, remaining:masked]).flatten(0, 1)
         tokens = self.model.head.sample(z_RC, noise_SBnD.flatten(1, 2), self.sampler, self.scales[iteration])
         reveal = self.order_BT[:, remaining:masked]
-        self.latents.scatter_(1, _index(reveal, self.latents), tokens.view(noise_SBnD.shape[1:]))
-
-
-def _index(positions: Tensor, like: Tensor) -> Tensor:
-    return positions[..., None].expand(-1, -1, like.shape[-1])
-
-
-def _gather(x: Tensor, positions: Tensor) -> Tensor:
-    return x.gather(1, _index(positions, x))
+        self.latents.scatter_(1, index_at(reveal, self.latents), tokens.view(noise_SBnD.shape[1:]))

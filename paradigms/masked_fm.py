@@ -32,7 +32,7 @@ from paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
 from paradigms.flow_transformer import FlowTransformer
 from paradigms.guidance import Schedule, scale_at
 from paradigms.heads import FlowHead, FlowSampler, HeadOptions
-from paradigms.masks import cosine_counts, hidden_first, span_order
+from paradigms.masks import cosine_counts, hidden_count, hidden_first, index_at, picked, span_order
 from paradigms.ode import ODESettings
 from paradigms.session import Session
 from paradigms.trial import ByHeart, Trial
@@ -153,7 +153,7 @@ class MaskedFM(Paradigm):
     ) -> Tensor:
         """The backbone's output at every frame, (B, T, C), with the frames ``masked_BM`` hidden from it."""
         x_BTC = self.inputs(latents_BTD)
-        index = masked_BM[..., None].expand(-1, -1, x_BTC.shape[2])
+        index = index_at(masked_BM, x_BTC)
         x_BTC = x_BTC.scatter(1, index, self.mask_embedding.to(x_BTC.dtype).expand(index.shape))
         return self.backbone(x_BTC if controls_BTC is None else x_BTC + controls_BTC, text)
 
@@ -163,7 +163,7 @@ class MaskedFM(Paradigm):
         Inpainting: only frames of the hidden span are masked, by the same ratios.
         """
         frames = batch.latents_BTD.shape[1]
-        hidden = frames if batch.known_BT is None else int((~batch.known_BT[0]).sum())
+        hidden = hidden_count(batch.known_BT, frames)
         low, high = self.options.ratio
         ratio = low + (high - low) * float(shared.uniform(1))
         order_BT = hidden_first(span_order(rng, frames, self.options.span), batch.known_BT)
@@ -172,7 +172,7 @@ class MaskedFM(Paradigm):
         z_BTC = self.context(batch.latents_BTD, masked_BM, text, controls)
         if isinstance(self.head, FlowTransformer):
             return Loss.from_items(self.head.loss(batch.latents_BTD, z_BTC, masked_BM, rng))
-        return Loss.from_items(self.head.loss(_gather(batch.latents_BTD, masked_BM), _gather(z_BTC, masked_BM), rng))
+        return Loss.from_items(self.head.loss(picked(batch.latents_BTD, masked_BM), picked(z_BTC, masked_BM), rng))
 
     @torch.no_grad()
     def generate(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG) -> Tensor:
@@ -189,7 +189,7 @@ class MaskedFM(Paradigm):
         self, latents: Tensor, known_BT: Tensor | None, conditions: Conditions, sampler: MaskedFMSampler, rng: ItemRNG
     ) -> Tensor:
         batch, frames, dim = latents.shape
-        hidden = frames if known_BT is None else int((~known_BT[0]).sum())
+        hidden = hidden_count(known_BT, frames)
         text = self.read_text(conditions, sampler.branches)
         controls = self.read_controls(conditions, frames, sampler.branches)
         shape = ("masked_fm", latents.shape, hidden, sampler, text.shape(), controls is None)
@@ -267,13 +267,9 @@ class Filling(Session):
         latents = self.latents.to(self.model.mask_embedding.dtype).repeat(branches, 1, 1)
         z_BTC = self.model.context(latents, masked_BM.repeat(branches, 1), self.text, self.controls)
         if isinstance(head, FlowTransformer):
-            drawn = _gather(head.sample(z_BTC, self.latents, masked_BM, self.noise, self.sampler, scale), drawn_BR)
+            drawn = picked(head.sample(z_BTC, self.latents, masked_BM, self.noise, self.sampler, scale), drawn_BR)
         else:
-            z_RC = _gather(z_BTC, drawn_BR.repeat(branches, 1)).flatten(0, 1)
-            noise_SRD = _gather(self.noise, drawn_BR).flatten(0, 1)[None]
+            z_RC = picked(z_BTC, drawn_BR.repeat(branches, 1)).flatten(0, 1)
+            noise_SRD = picked(self.noise, drawn_BR).flatten(0, 1)[None]
             drawn = head.sample(z_RC, noise_SRD, self.sampler, scale).view(*drawn_BR.shape, -1)
-        self.latents.scatter_(1, drawn_BR[..., None].expand(drawn.shape), drawn)
-
-
-def _gather(x_BTC: Tensor, positions_BM: Tensor) -> Tensor:
-    return x_BTC.gather(1, positions_BM[..., None].expand(-1, -1, x_BTC.shape[2]))
+        self.latents.scatter_(1, index_at(drawn_BR, drawn), drawn)

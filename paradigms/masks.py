@@ -1,4 +1,4 @@
-"""Mask ratios in training and unmasking counts in sampling.
+"""Mask ratios in training, unmasking counts in sampling, and what stands at masked positions.
 
 Ratios are drawn once per batch, so that every row keeps the same number of tokens and nothing has to be padded.
 """
@@ -90,3 +90,18 @@ def hidden_first(order_BT: Tensor, known_BT: Tensor | None) -> Tensor:
     if known_BT is None:
         return order_BT
     return order_BT.gather(1, known_BT.gather(1, order_BT).to(torch.int8).argsort(dim=1, stable=True))
+
+
+def hidden_count(known_BT: Tensor | None, frames: int) -> int:
+    """How many of ``frames`` are hidden, the same in every row; all where nothing is known."""
+    return frames if known_BT is None else int((~known_BT[0]).sum())
+
+
+def index_at(positions_BM: Tensor, like_BTC: Tensor) -> Tensor:
+    """The index (B, M, C) that reads or writes whole vectors of ``like_BTC`` at ``positions_BM``."""
+    return positions_BM[..., None].expand(-1, -1, like_BTC.shape[-1])
+
+
+def picked(x_BTC: Tensor, positions_BM: Tensor) -> Tensor:
+    """The vectors (B, M, C) at ``positions_BM``."""
+    return x_BTC.gather(1, index_at(positions_BM, x_BTC))

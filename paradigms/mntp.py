@@ -27,7 +27,7 @@ from paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
 from paradigms.guidance import Schedule, scale_at
 from paradigms.heads import HeadOptions, HeadSampler, token_head
 from paradigms.infill import context_first
-from paradigms.masks import MAR_RATIO, MNTP_HIGH, MNTP_LOW, mntp_ratio
+from paradigms.masks import MAR_RATIO, MNTP_HIGH, MNTP_LOW, mntp_ratio, picked
 from paradigms.session import Session
 from paradigms.trial import ByHeart, Trial
 from representations.base import LatentSpec
@@ -125,8 +125,7 @@ class MNTP(Paradigm):
         if self.target_code is not None:
             x_BSC = x_BSC + self.target_code(target_BS)
         if controls_BTC is not None:
-            index = (target_BS - 1)[..., None].expand(-1, -1, controls_BTC.shape[-1])
-            x_BSC = x_BSC + controls_BTC.gather(1, index)
+            x_BSC = x_BSC + picked(controls_BTC, target_BS - 1)
         return self.backbone(x_BSC, text, positions_BT=content_BS, cache=cache)
 
     def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
@@ -142,7 +141,7 @@ class MNTP(Paradigm):
         else:
             self._check_targets()
             positions = context_first(batch.known_BT)
-        tokens = latents.gather(1, positions[..., None].expand(-1, -1, latents.shape[-1]))
+        tokens = picked(latents, positions)
         text, controls = self.read_text(batch.conditions), self.read_controls(batch.conditions, frames)
         z = self.context(*self._put(tokens, positions), text, controls_BTC=controls)
         return Loss.from_items(self.head.loss(tokens, z, rng))
@@ -268,7 +267,7 @@ class Drawing(Session):
         self.model.backbone.prefill(self.text, self.cache)
         if self.known:
             given = self.order_BT[:, : self.known]
-            tokens = self.latents.gather(1, given[..., None].expand(-1, -1, self.latents.shape[-1]))
+            tokens = picked(self.latents, given)
             self._context(*self.model._put(tokens.to(self.model.start.dtype), given))
             self.cache.advance(self.known)
 
