@@ -40,7 +40,8 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def home(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to work in, in which workers find the fake axis."""
+    """A folder to work in, in which workers find the fake axis; the node is up, whatever the test before it did."""
+    cluster.up()
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -150,6 +151,8 @@ def test_requeued_from_outside_and_the_controller_killed(
     until(lambda: starts("wait a") == 1)
     ask("scontrol", "requeue", job)
     until(lambda: starts("wait a") == 2)
+    begun = time.time()
+    until(lambda: cluster.saved() > begun)  # what a controller had not saved, it forgets: see under_fire
     cluster.kill_controller()
     assert states() == {"wait a": "unknown"}
     assert bench(["resume", "s"]) == 2

@@ -33,6 +33,10 @@ class Cluster:
         if done.returncode:
             raise RuntimeError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "up.sh failed")
 
+    def saved(self) -> float:
+        """When slurmctld last wrote its jobs to disk, as time.time() tells it; it does so some seconds after a change."""
+        return (self.state / "ctld" / "job_state").stat().st_mtime
+
     def kill_controller(self) -> None:
         """End slurmctld as a crash would."""
         pid = int((self.state / "run" / "slurmctld.pid").read_text())
