@@ -15,6 +15,7 @@ clip gives the same latents alone or among others. ``representations.codec_train
 from __future__ import annotations
 
 import copy
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,15 @@ class CodecConfig:
     dim: int = 32
     codebooks: int = 4
     cardinality: int = 512
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if getattr(self, field.name) <= 0:
+                raise UserError(f"codec: {field.name} must be above 0, not {getattr(self, field.name)}")
+        if self.n_fft < self.hop or (self.n_fft - self.hop) % 2:
+            raise UserError(f"codec: n_fft {self.n_fft} must exceed hop {self.hop} by an even number of samples")
+        if self.kernel % 2 == 0:
+            raise UserError(f"codec: kernel {self.kernel} must be odd, so that frames stay where they are")
 
 
 class Spectrum(nn.Module):

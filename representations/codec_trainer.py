@@ -1,4 +1,4 @@
-"""The recipe of the built-in codec: two phases on one budget of CPU seconds.
+"""The recipe of the built-in codec: two phases on one budget.
 
 1. Everything. Each crop is decoded once: from its continuous latents for half of the items, from their quantised values
    (gradients straight through) for the other half, so that both views of the encoder decode well. The loss is waveform
@@ -7,8 +7,9 @@
 2. The decoder alone, encoder and codebooks frozen, with more weight on log-mel: latents stay as they are and detail
    returns.
 
-A step's crops depend only on (seed, step). The learning rate follows the CPU clock (warm-up, cosine to the end of the
-phase), so that a budget is always used whole; two runs on one machine are alike but not bit-identical.
+A step's crops depend only on (seed, step). The learning rate follows the budget (warm-up, cosine to the end of the
+phase), which is therefore always used whole. A budget of steps makes two runs on one machine bit-identical; one of CPU
+seconds makes them alike.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from common.config import later
+from common.errors import UserError
 from common.seeds import seed_for
 from corpora import Corpus
 from representations.codec import BuiltinCodec, CodecConfig
@@ -33,6 +36,7 @@ class CodecTraining:
     """The recipe; the defaults made the shipped weights.
 
     Args:
+        steps: budget of both phases, updates; 0: by the clock instead, as follows.
         cpu_seconds: budget of both phases, seconds of this process's CPU time.
         wall_seconds: budget on the wall clock, for busy machines; the schedule follows whichever is nearer its end.
         decoder_share: part of the budget for phase 2.
@@ -60,6 +64,14 @@ class CodecTraining:
     commitment_weight: float = 0.25
     snapshot_seconds: float = 200.0
     seed: int = 0
+    steps: int = later(0)
+
+    def __post_init__(self) -> None:
+        for name in ("cpu_seconds", "wall_seconds", "batch", "crop_frames", "learning_rate", "warmup_share"):
+            if getattr(self, name) <= 0:
+                raise UserError(f"codec training: {name} must be above 0, not {getattr(self, name)}")
+        if self.steps < 0:
+            raise UserError(f"codec training: steps must be 0 (a budget by the clock) or more, not {self.steps}")
 
 
 class Crops:
@@ -115,7 +127,14 @@ class CodecTrainer:
     @property
     def progress(self) -> float:
         """Part of the budget that is used, 0 to 1 and beyond."""
+        if self.config.steps:
+            return self.step / self.config.steps
         return max(self.cpu_seconds / self.config.cpu_seconds, self.wall_seconds / self.config.wall_seconds)
+
+    @property
+    def settled(self) -> bool:
+        """Whether a checkpoint says everything: not while latents are gathered for the codebooks' set-up."""
+        return self.step > self.config.quantiser_start
 
     def set_phase(self) -> None:
         """Enter phase 2 when its time has come: go on from the averaged weights, decoder only."""

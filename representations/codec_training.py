@@ -7,16 +7,13 @@ The folder that ``train_codec`` fills:
     checkpoint.safetensors, .json    what a run needs to go on after an interruption; removed when it is done
     log.jsonl                        one line per 50 steps
 
-    python -m representations.codec_training --out DIR --cpu-seconds 2500 --corpus builtin:0.7,FOLDER:0.3
+    bench codec train --out DIR --cpu-seconds 2500 --corpus builtin:0.7,FOLDER:0.3
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
-import shlex
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -75,7 +72,7 @@ def train_codec(
                 log.flush()
                 left = trainer.wall_seconds * (1 / trainer.progress - 1)
                 report(f"codec: step {trainer.step}, loss {values['loss']:.3f}, about {left / 60:.0f} min left")
-            if trainer.cpu_seconds >= snapshot_due:
+            if trainer.cpu_seconds >= snapshot_due and trainer.settled:
                 snapshot_due = trainer.cpu_seconds + config.snapshot_seconds
                 _save_checkpoint(trainer, folder)
                 save_codec(trainer.average, folder, _record(trainer, corpora, command, SNAPSHOT_CLIPS))
@@ -157,21 +154,3 @@ def parse_corpora(text: str) -> list[tuple[Corpus, float]]:
         weighted = bool(spec) and weight.replace(".", "", 1).isdigit()
         pairs.append((load_corpus(spec), float(weight)) if weighted else (load_corpus(part), 1.0))
     return pairs
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line: see the module's docstring."""
-    parser = argparse.ArgumentParser(prog="python -m representations.codec_training", description="train the codec")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--corpus", default="builtin", help="corpora with weights: builtin:0.7,FOLDER:0.3")
-    parser.add_argument("--cpu-seconds", type=float, default=CodecTraining.cpu_seconds)
-    parser.add_argument("--wall-seconds", type=float, default=CodecTraining.wall_seconds)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
-    command = shlex.join(["python", "-m", "representations.codec_training", *(arguments or sys.argv[1:])])
-    config = CodecTraining(cpu_seconds=options.cpu_seconds, wall_seconds=options.wall_seconds, seed=options.seed)
-    train_codec(parse_corpora(options.corpus), config, options.out, command)
-
-
-if __name__ == "__main__":
-    main()

@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from benchmarks.commands.codec import app as codec_command
 from common.errors import UserError
 from corpora import load_corpus
 from representations import load_representation
 from representations.base import LatentSpec
 from representations.codec import BuiltinCodec, CodecConfig, Spectrum, load_codec, save_codec
 from representations.codec_losses import log_mel_distance, perplexity, si_snr, snr
+from representations.codec_recipes import recipe
 from representations.codec_trainer import CodecTrainer, CodecTraining, Crops
 from representations.codec_training import evaluate_codec, parse_corpora, train_codec
 from representations.quantiser import ResidualQuantiser
@@ -207,3 +210,40 @@ def test_shipped_weights_do_what_their_record_says() -> None:
     for name in ("si_snr_db", "rvq_si_snr_db"):
         assert measured[name] == pytest.approx(recorded[name], abs=0.3)
     assert measured["si_snr_db"] > 4.4
+
+
+@pytest.mark.parametrize("rate", [12.5, 25.0, 50.0, 100.0])
+def test_a_frame_rate_is_had_and_crops_keep_their_seconds(rate: float) -> None:
+    config = recipe("codec", rate)
+    codec = BuiltinCodec(config.model)
+    assert codec.spec.frame_rate_hz == rate
+    assert config.crop_frames / rate == 32 / 25
+    assert codec.encode(torch.zeros(1, 16000)).shape == (1, round(rate), 32)
+
+
+def run_codec_train(*arguments: str) -> str:
+    """What ``bench codec train`` says about bad input."""
+    result = CliRunner().invoke(codec_command, ["train", *arguments])
+    assert isinstance(result.exception, UserError)
+    return str(result.exception)
+
+
+def test_bad_recipes_are_one_line_errors(tmp_path: Path) -> None:
+    out = ("--out", str(tmp_path))
+    assert "did you mean 'stride'" in run_codec_train(*out, "--set", "model.strid=4")
+    assert "did you mean 'batch'" in run_codec_train(*out, "--set", "bach=4")
+    assert "did you mean 'codec'" in run_codec_train(*out, "--recipe", "codek")
+    assert "expected int" in run_codec_train(*out, "--set", "model.dim=wide")
+    assert "stride must be above 0" in run_codec_train(*out, "--set", "model.stride=0")
+    assert "12.5, 25, 50, 100" in run_codec_train(*out, "--frame-rate", "30")
+    assert "two budgets" in run_codec_train(*out, "--steps", "3", "--cpu-seconds", "9")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_budget_of_steps_gives_the_same_weights_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("representations.codec_training.EVALUATION_CLIPS", 2)
+    corpus = load_corpus("builtin", clips=2, seconds=1.0)
+    config = CodecTraining(SMALL, batch=2, crop_frames=8, steps=12, quantiser_start=2)
+    runs = [train_codec([(corpus, 1.0)], config, tmp_path / name, report=lambda line: None) for name in "ab"]
+    assert runs[0].record["steps"] == 12
+    assert runs[0].fingerprint == runs[1].fingerprint

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from representations.codec_trainer import CodecTraining
 
 app = typer.Typer(
     help="The codec: waveform to latents and codes, and back.", no_args_is_help=True, rich_markup_mode=None
@@ -25,18 +29,50 @@ def train(
         Path, typer.Option("--out", "-o", help="Folder for the codec; usable as `representation` in a study.")
     ],
     corpus: Annotated[str, typer.Option(help="Corpora with weights, e.g. builtin:0.7,my/folder:0.3")] = "builtin",
-    cpu_seconds: Annotated[float, typer.Option(help="Budget, in seconds of CPU time.")] = 2500.0,
+    recipe: Annotated[str, typer.Option(help="Architecture and training, by name.")] = "codec",
+    frame_rate: Annotated[float | None, typer.Option(help="Latent frames per second: 12.5, 25, 50 or 100.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Budget, in updates: two runs on one machine are bit-identical.")
+    ] = None,
+    cpu_seconds: Annotated[float | None, typer.Option(help="Budget, in seconds of CPU time (2500).")] = None,
+    wall_seconds: Annotated[float | None, typer.Option(help="At most this long on the wall clock (36000).")] = None,
     seed: Annotated[int, typer.Option(help="Of initialisation and crops.")] = 0,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", "-s", help="KEY=VALUE of the recipe, repeatable, e.g. model.dim=16")
+    ] = None,
 ) -> None:
-    """Train the built-in codec's architecture; stopped, it goes on when the command is given again.
+    """Train a codec by a recipe; stopped, it goes on when the command is given again.
 
     \b
     Examples:
       bench codec train --out runs/codec --corpus my/folder --cpu-seconds 1200
+      bench codec train --out runs/codec_50hz --frame-rate 50 --steps 3000 --set model.width=128
       bench run quickstart --corpus my/folder --set representation=runs/codec
     """
-    from representations.codec_training import CodecTraining, parse_corpora, train_codec
+    from common.errors import UserError
+    from representations.codec_recipes import recipe as find
+    from representations.codec_training import parse_corpora, train_codec
 
-    config = CodecTraining(cpu_seconds=cpu_seconds, seed=seed)
+    if steps is not None and (cpu_seconds is not None or wall_seconds is not None):
+        raise UserError("--steps and --cpu-seconds or --wall-seconds are two budgets; give one of them")
+    given = {"steps": steps, "cpu_seconds": cpu_seconds, "wall_seconds": wall_seconds, "seed": seed}
+    config = _with_settings(find(recipe, frame_rate), given, settings or [])
     train_codec(parse_corpora(corpus), config, out, shlex.join(["bench", *sys.argv[1:]]))
     print(f"{out}: use it with --set representation={out}")
+
+
+def _with_settings(config: CodecTraining, given: dict[str, Any], settings: Iterable[str]) -> CodecTraining:
+    """The recipe with what the options say, then with ``--set``."""
+    from benchmarks.study import parse_setting
+    from benchmarks.sweep import check_key
+    from common.config import from_dict, to_dict
+
+    data = to_dict(config) | {key: value for key, value in given.items() if value is not None}
+    for key, value in map(parse_setting, settings):
+        *parents, last = key.split(".")
+        check_key(type(config), [*parents, last], f"--set {key}")
+        place = data
+        for parent in parents:
+            place = place[parent]
+        place[last] = value
+    return from_dict(type(config), data, "--set")
