@@ -36,7 +36,7 @@ from paradigms.base import Conditions
 from representations.latents import EncodedSplit
 from training import train
 from training.checkpoints import atomic_folder
-from training.tuning import Regularised, RewardedStream, TuneSpec, reward_weights
+from training.tuning import Regularised, RewardedStream, TuneSpec, relative, reward_weights
 
 if TYPE_CHECKING:
     from benchmarks.axes.judging import Exam
@@ -97,16 +97,16 @@ class Tuner:
     ) -> None:  # fmt: skip
         self.loaded, self.sampler, self.reward, self.judge = loaded, sampler, reward, judge
         self.spec, self.folder = spec, folder
-        self.watched = _drawn(clips, spec.watched, spec.seed, "watched")
+        self.watched = _drawn(clips, spec.watched, spec.group, spec.seed, "watched")
         self.others = sorted(clips, key=lambda clip: clip.id)
         self.rate = loaded.representation.spec.sample_rate
 
     def pool(self, model: Paradigm, number: int, last: bool) -> Pool:
         """The clips of round ``number``, the watched ones first; after the ``last`` round only these."""
         spec, where = self.spec, self.folder / f"round-{number:02d}"
-        fresh = [] if last else _drawn(self.others, spec.clips - spec.watched, spec.seed, number)
+        fresh = [] if last else _drawn(self.others, spec.clips - spec.watched, spec.group, spec.seed, number)
         clips = [*self.watched, *fresh]
-        seeds = [seed_for(spec.seed, "watched", clip.id) for clip in self.watched]
+        seeds = [seed_for(spec.seed, "watched", i, clip.id) for i, clip in enumerate(self.watched)]
         seeds += [seed_for(spec.seed, number, i, clip.id) for i, clip in enumerate(fresh)]
         drawn = self._draw(model, clips, seeds, where / "pool.safetensors")
         samples = round(self.loaded.seconds * self.rate)
@@ -152,7 +152,7 @@ class Tuner:
         watched = self.spec.watched
         embeddings = self.judge.embed(list(pool.audio_BN[:watched]), self.rate)
         moved = 0.0 if before is None else float(np.linalg.norm(embeddings - before, axis=1).mean())
-        weights = reward_weights(pool.rewards.tolist(), self.spec.tau).double()
+        weights = reward_weights(relative(pool.rewards.tolist(), self.spec.group), self.spec.tau).double()
         return {
             "round": number,
             "reward_watched": float(pool.rewards[:watched].mean()),
@@ -243,7 +243,7 @@ def diversity(embeddings: np.ndarray) -> float:
     return float(gaps.sum() / (n * (n - 1)))
 
 
-def _drawn(clips: Sequence[Clip], n: int, *seed: object) -> list[Clip]:
-    """``n`` of the clips by hashes of their ids; from the first again where there are fewer."""
+def _drawn(clips: Sequence[Clip], n: int, group: int, *seed: object) -> list[Clip]:
+    """``n`` clips, each ``group`` times, by hashes of their ids; from the first again where there are fewer."""
     order = sorted(clips, key=lambda clip: seed_for(*seed, clip.id))
-    return [order[i % len(order)] for i in range(n)]
+    return [order[i // group % len(order)] for i in range(n)]

@@ -29,7 +29,7 @@ from representations.codec import BuiltinCodec, CodecConfig, save_codec
 from representations.text import load_text_encoder
 from tests.helpers import make, perturb, some_batch, some_conditions
 from training import train
-from training.tuning import Regularised, RewardedStream, TuneSpec, divergence, reward_weights
+from training.tuning import Regularised, RewardedStream, TuneSpec, divergence, relative, reward_weights
 
 TUNE = TuneSpec(reward="by hand", tau=2.0, penalty=0.0, watched=2)
 QUICK = TuneSpec(reward="by hand", tau=5.0, rounds=2, clips=6, updates=2, batch=3, watched=4, warmup=0, lr=1e-3)
@@ -179,6 +179,31 @@ def test_rounds_make_score_and_train_and_a_stopped_run_goes_on(
     assert torch.equal(weights(again.final), weights(made.final))
 
 
+def test_rewards_count_within_their_caption() -> None:
+    """An easy caption's clips (rewards 5) outweigh no hard one's (0); only being better than one's siblings counts."""
+    weights = reward_weights(relative([5.0, 5.0, 0.0, 1.0], 2), 2.0).tolist()
+    e = math.e
+    total = 2 + e + 1 / e
+    assert weights == pytest.approx([4 / total, 4 / total, 4 / e / total, 4 * e / total])
+    assert relative([5.0, 1.0], 1) == [5.0, 1.0]
+
+
+def test_a_caption_has_as_many_clips_as_its_group(checkpoint: Path, tmp_path: Path) -> None:
+    asked: list[list[str]] = []
+
+    def listening(audio: list[np.ndarray], rate: int, captions: list[str]) -> list[float]:
+        asked.append(captions)
+        assert len({clip.tobytes() for clip in audio}) == len(audio)  # no two clips of a caption are the same
+        return loud(audio, rate, captions)
+
+    spec = dataclasses.replace(QUICK, group=2, rounds=1)
+    tune(checkpoint, music(), scorer(listening), Judge(), spec, tmp_path)  # type: ignore[arg-type]
+    first = asked[0]
+    assert len(first) == 6
+    assert first[::2] == first[1::2]
+    assert len(set(first[:4])) == 2
+
+
 def test_codes_are_tuned_too(tmp_path: Path) -> None:
     model = saved("ar", tmp_path)
     made = tune(model, music(), scorer(), Judge(), dataclasses.replace(QUICK, rounds=1), tmp_path / "out")  # type: ignore[arg-type]
@@ -237,6 +262,8 @@ def test_rewards_by_name(tmp_path: Path) -> None:
         ({"tau": -1.0}, "tune.tau is -1.0"),
         ({"rounds": 0}, "tune.rounds is 0"),
         ({"collapse": 1.0}, "tune.collapse is 1.0"),
+        ({"group": 0}, "tune.group is 0"),
+        ({"group": 3}, r"tune.group is 3; give a number that divides tune.clips \(256\) and tune.watched \(64\)"),
         ({"watched": 300}, r"tune.watched is 300; give 2 to tune.clips \(256\)"),
     ],
 )

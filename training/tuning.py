@@ -7,6 +7,9 @@ A model trains on clips of its own, each weighted by what a reward thinks of it:
 
 So weights have mean 1, whatever the scale of rewards: tau alone decides how much the better clips count, and 0 is
 training on one's own clips. (The paper calls tau convergence speed, regularisation and reward weight in turn: X31.)
+Rewards differ more between captions than between clips of one caption, so that weights mostly say which captions are
+easy. With several clips per caption r_i is therefore what a clip has beyond the mean of its caption's clips (the group
+baseline of Shao et al. 2024).
 
 D compares what the two models' last layers give for the same clips, times, noise and masks: the mean square of the
 difference for velocities, which is the paper's L_Reg; for codes the Kullback-Leibler divergence of their distributions
@@ -45,6 +48,7 @@ class TuneSpec:
         penalty: weight of the distance to the model before tuning.
         rounds: times that clips are generated anew, each by the model so far; 1 is the paper's algorithm.
         clips: per round.
+        group: clips per caption; from 2 on, a reward counts against the mean of its caption's clips.
         updates: optimiser steps per round.
         batch: clips per update.
         lr: peak learning rate of each round, after ``warmup`` updates, falling to zero along a cosine.
@@ -57,6 +61,7 @@ class TuneSpec:
     penalty: float = 1.0
     rounds: int = 4
     clips: int = 256
+    group: int = 1
     updates: int = 50
     batch: int = 16
     lr: float = 2e-4
@@ -66,7 +71,7 @@ class TuneSpec:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "clips", "updates", "batch", "lr"):
+        for name in ("rounds", "clips", "group", "updates", "batch", "lr"):
             if not getattr(self, name) > 0:
                 raise UserError(f"tune.{name} is {getattr(self, name)}; give a positive number")
         for name in ("tau", "penalty", "warmup"):
@@ -76,6 +81,9 @@ class TuneSpec:
             raise UserError(f"tune.collapse is {self.collapse}; give a share from 0 to below 1")
         if not 2 <= self.watched <= self.clips:
             raise UserError(f"tune.watched is {self.watched}; give 2 to tune.clips ({self.clips})")
+        if self.clips % self.group or self.watched % self.group:
+            both = f"tune.clips ({self.clips}) and tune.watched ({self.watched})"
+            raise UserError(f"tune.group is {self.group}; give a number that divides {both}")
 
     def training(self, seconds: float, number: int) -> TrainSpec:
         """Round ``number`` (from 1) as a run of the training loop."""
@@ -91,11 +99,19 @@ def reward_weights(rewards: Sequence[float] | Tensor, tau: float) -> Tensor:
     return (len(scores) * scores.softmax(0)).float()
 
 
+def relative(rewards: Sequence[float], group: int) -> list[float]:
+    """Each reward less the mean of its ``group``, the clips of one caption, which stand together; group 1: as it is."""
+    if group == 1:
+        return list(rewards)
+    grouped = torch.tensor(list(rewards), dtype=torch.float64).view(-1, group)
+    return (grouped - grouped.mean(dim=1, keepdim=True)).flatten().tolist()
+
+
 class RewardedStream(BatchStream):
     """A stream of clips whose batches say how much each counts.
 
     Args:
-        rewards: one finite number per clip of ``split``; all of the split's clips fill a crop.
+        rewards: one finite number per clip of ``split``, a caption's clips together; all of them fill a crop.
     """
 
     def __init__(
@@ -103,7 +119,7 @@ class RewardedStream(BatchStream):
         spec: TrainSpec,
     ) -> None:  # fmt: skip
         super().__init__(split, latent, text, spec)
-        self.rewards, self.tuning = torch.tensor(list(rewards), dtype=torch.float64), tuning
+        self.rewards, self.tuning = torch.tensor(relative(rewards, tuning.group), dtype=torch.float64), tuning
 
     @property
     def fingerprint(self) -> str:
