@@ -34,7 +34,7 @@ class Cluster:
             raise RuntimeError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "up.sh failed")
 
     def saved(self) -> float:
-        """When slurmctld last wrote its jobs to disk, as time.time() tells it; it does so some seconds after a change."""
+        """When slurmctld last wrote its jobs to disk, in seconds since the epoch: some seconds after a change."""
         return (self.state / "ctld" / "job_state").stat().st_mtime
 
     def kill_controller(self) -> None:
