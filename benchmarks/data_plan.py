@@ -128,7 +128,7 @@ def _encoding(clips: Sequence[Clip], encoder: Representation) -> Rate:
     spec = encoder.spec
 
     def work(clip: Clip) -> None:
-        frames = max(1, spec.frames(clip.seconds))
+        frames = max(spec.group, spec.frames(clip.seconds))
         wav_1N = 0.1 * torch.randn(1, round(frames * spec.sample_rate / spec.frame_rate_hz))
         z_1TD = encoder.encode(wav_1N)
         if spec.codebooks:
@@ -142,7 +142,7 @@ def _control(clips: Sequence[Clip], name: str, encoder: Representation) -> Rate:
     spec = encoder.spec
 
     def work(clip: Clip) -> None:
-        frames = max(1, spec.frames(clip.seconds))
+        frames = max(spec.group, spec.frames(clip.seconds))
         if name == "drums":
             drum_tokens([clip], encoder, [frames])
         else:

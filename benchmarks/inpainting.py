@@ -88,7 +88,7 @@ def drawn_spans(
         raise UserError(
             f"{where}: a span of {hidden:g} s and {margin:g} s on both sides do not fit {seconds:g} s; shorten them"
         )
-    starts = [side + seed_for("span", name) % places for name in names]
+    starts = [side + seed_for("span", name) % places // latent.group * latent.group for name in names]
     return [Span(start, start + length, frames, latent.frame_rate_hz) for start in starts]
 
 

@@ -6,9 +6,12 @@
     codec = load_representation("runs/my_codec")          # a folder that codec_training wrote
     codec = load_representation("encodec:facebook/encodec_32khz")   # transformers' EnCodec, folder or hub id
     codec = load_representation("oobleck:/models/stable_audio/vae")  # diffusers' VAE of Stable Audio
+    codec = load_representation("mel_vae:cvssp/audioldm")  # AudioLDM's VAE over log-mels, and its vocoder
+    codec = load_representation("mel")                     # log-mels themselves, the phase guessed
 
-``base.py`` is the interface, ``codec*.py`` and ``quantiser.py`` the built-in codec, ``encodec.py`` and ``oobleck.py``
-two families of published weights, ``latents.py`` the cache of encoded corpora, ``text*.py`` the caption encoders.
+``base.py`` is the interface, ``codec*.py`` and ``quantiser.py`` the built-in codec, ``encodec.py``, ``oobleck.py`` and
+``mel_vae.py`` three families of published weights, ``mel.py`` and ``vocoder.py`` log-mels and the way back to sound,
+``latents.py`` the cache of encoded corpora, ``text*.py`` the caption encoders.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ REPRESENTATIONS = Registry(
         "codec_builtin": "representations.codec:load_builtin",
         "encodec": "representations.encodec:load_encodec",
         "oobleck": "representations.oobleck:load_oobleck",
+        "mel": "representations.mel:load_mel",
+        "mel_vae": "representations.mel_vae:load_mel_vae",
     },
 )
 

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from common.config import config_hash
+from common.config import config_hash, later
 from common.errors import UserError
 
 
@@ -39,6 +39,7 @@ class LatentSpec:
         mean: scalar mean of the latents.
         std: scalar spread of the latents, in the sense of ``normalisation``.
         normalisation: how ``std`` was measured: "paper" (papers/002 E.2), "global", or "none" when not measured.
+        group: frames in a row that stand for the same moment (bands of ``mel_vae``); a sequence has whole groups only.
     """
 
     name: str
@@ -50,10 +51,11 @@ class LatentSpec:
     mean: float = 0.0
     std: float = 1.0
     normalisation: str = "none"
+    group: int = later(1)
 
     def frames(self, seconds: float) -> int:
-        """Latent frames that stand for ``seconds`` of audio (rounded to the nearest)."""
-        return round(seconds * self.frame_rate_hz)
+        """Latent frames that stand for ``seconds`` of audio (rounded to the nearest whole group)."""
+        return round(seconds * self.frame_rate_hz / self.group) * self.group
 
     def seconds(self, frames: float) -> float:
         """Duration of ``frames`` latent frames."""

@@ -53,7 +53,7 @@ def _batches(clips: Sequence[Clip], spec: LatentSpec, silent: list[str]) -> Iter
         if not np.any(wav_N):
             silent.append(clip.id)
         wav_1N = torch.from_numpy(wav_N)[None]
-        frames = max(1, spec.frames(wav_1N.shape[-1] / spec.sample_rate))
+        frames = max(spec.group, spec.frames(wav_1N.shape[-1] / spec.sample_rate))
         wav_1N = fit_length(wav_1N, round(frames * spec.sample_rate / spec.frame_rate_hz))
         full = batch and len(batch) * batch[0].shape[-1] >= BATCH_SECONDS * spec.sample_rate
         if batch and (full or batch[0].shape != wav_1N.shape):

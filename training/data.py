@@ -149,6 +149,7 @@ class BatchStream:
         row = int(_permutation(seed, epoch, len(self._kept))[entry])
         clip = self._kept[row]
         start = seed_for(seed, "crop", g) % (self._lengths[clip] - self.frames + 1)
+        start -= start % self._latent.group
         keep = seed_for(seed, "text", g) / 2**63 >= self.spec.condition_dropout
         margin = round(self.spec.margin * self.frames)
         room = self.frames - self.spec.hidden_frames(self.frames) - 2 * margin
