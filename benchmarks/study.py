@@ -153,6 +153,34 @@ class InpaintingChoice:
 
 
 @dataclass(frozen=True)
+class FrameRateChoice:
+    """What the axis ``frame_rate`` measures: every rate at each duration, and at each length of the sequence.
+
+    The study's ``representation`` holds ``{rate}``, and what that becomes must have the rate. ``train.seconds`` is not
+    read: each point trains on crops of its own duration.
+
+    Attributes:
+        rates: latent frames per second.
+        seconds: durations that are held while the rate changes.
+        frames: lengths that are held while the rate changes.
+        window: seconds of each clip that are judged at every point alike; None: the shortest duration.
+    """
+
+    rates: tuple[float, ...] = (12.5, 25.0, 50.0, 100.0)
+    seconds: tuple[float, ...] = (4.0,)
+    frames: tuple[int, ...] = (100,)
+    window: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("rates", "seconds", "frames"):
+            wrong = [value for value in getattr(self, name) if value <= 0]
+            if wrong:
+                raise UserError(f"frame_rate.{name}: must be above 0, not {wrong[0]:g}")
+        if not self.rates or not (self.seconds or self.frames):
+            raise UserError("frame_rate: name rates, and durations in seconds or lengths in frames to measure them at")
+
+
+@dataclass(frozen=True)
 class Study:
     """A whole study. ``train`` is the same for every arm, its seed excepted, which is the cell's; its ``snapshots`` are
     measured too. ``sweep``: dotted keys and the values that each takes in turn (sweep.py). ``timeout``: minutes that
@@ -176,6 +204,7 @@ class Study:
     latency: LatencyChoice = LatencyChoice()
     controls: ControlsChoice = ControlsChoice()
     inpainting: InpaintingChoice = InpaintingChoice()
+    frame_rate: FrameRateChoice = FrameRateChoice()
     sweep: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     jobs: int = 1
     timeout: float = 0.0

@@ -46,9 +46,7 @@ def expand(study: Study) -> list[Cell]:
         check_distinct(cells, study.name)
         for cell in cells:
             found.setdefault((cell.id, cell.system), []).append((cell, values))
-    merged = [
-        dataclasses.replace(twins[0][0], label=_label([values for _, values in twins])) for twins in found.values()
-    ]
+    merged = [dataclasses.replace(twins[0][0], label=_name(twins)) for twins in found.values()]
     check_distinct(merged, study.name)
     return merged
 
@@ -136,6 +134,11 @@ def check_key(cls: type[Any], parts: list[str], where: str) -> None:
         here = typing.get_type_hints(here)[part]
         if typing.get_origin(here) in (typing.Union, types.UnionType):
             here = next(arg for arg in typing.get_args(here) if arg is not type(None))
+
+
+def _name(twins: list[tuple[Cell, dict[str, Any]]]) -> str:
+    """The axis' own label and the swept settings."""
+    return " ".join(part for part in (twins[0][0].label, _label([values for _, values in twins])) if part)
 
 
 def _label(points_of_cell: list[dict[str, Any]]) -> str:

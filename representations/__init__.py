@@ -3,6 +3,7 @@
     from representations import load_representation
 
     codec = load_representation("codec_builtin")          # shipped: 16 kHz, 25 Hz, 32 channels, 4 codebooks of 512
+    codec = load_representation("codec_trained:50@400")  # its recipe at 50 Hz, 400 updates, trained when asked for
     codec = load_representation("runs/my_codec")          # a folder that codec_training wrote
     codec = load_representation("encodec:facebook/encodec_32khz")   # transformers' EnCodec, folder or hub id
     codec = load_representation("oobleck:/models/stable_audio/vae")  # diffusers' VAE of Stable Audio
@@ -31,6 +32,7 @@ REPRESENTATIONS = Registry(
     "representation",
     {
         "codec_builtin": "representations.codec:load_builtin",
+        "codec_trained": "representations.codec_trained:load_trained",
         "encodec": "representations.encodec:load_encodec",
         "oobleck": "representations.oobleck:load_oobleck",
         "mel": "representations.mel:load_mel",
@@ -43,9 +45,10 @@ def load_representation(spec: str = "codec_builtin") -> Representation:
     """Load a frozen representation, in eval mode, on the CPU.
 
     Args:
-        spec: ``"codec_builtin"``; a folder in this project's codec format; ``"encodec:<folder or hub id>"``;
-            ``"oobleck:<folder or hub id>"``; an installed plugin's ``"name"`` or ``"name:argument"``; or
-            ``"package.module:load"`` or ``"package.module:load:argument"`` (docs/representations.md).
+        spec: ``"codec_builtin"``; ``"codec_trained:RATE@STEPS"``; a folder in this project's codec format;
+            ``"encodec:<folder or hub id>"``; ``"oobleck:<folder or hub id>"``; an installed plugin's ``"name"`` or
+            ``"name:argument"``; or ``"package.module:load"`` or ``"package.module:load:argument"``
+            (docs/representations.md).
 
     Raises:
         UserError: the spec is unknown, or its weights cannot be found or read.

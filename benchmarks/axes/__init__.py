@@ -10,6 +10,7 @@ AXES = Registry(
         "fidelity": "benchmarks.axes.fidelity:Fidelity",
         "control": "benchmarks.axes.control:Control",
         "inpainting": "benchmarks.axes.inpainting:Inpainting",
+        "frame_rate": "benchmarks.axes.frame_rate:FrameRate",
         "latency": "benchmarks.axes.latency:Latency",
         "samplesize": "benchmarks.axes.samplesize:SampleSize",
     },

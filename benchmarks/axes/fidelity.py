@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from benchmarks.axes.judging import Exam
     from benchmarks.axes.scoring import Scored
     from benchmarks.pipeline import Data
     from benchmarks.records import Training
@@ -75,13 +76,12 @@ class FidelityGroup:
     """One trained arm, or all references."""
 
     def __init__(self, cells: Sequence[Cell], context: Context) -> None:
-        from benchmarks.axes.judging import load_exam
         from benchmarks.rewards import load_reward
         from benchmarks.trained import train_system, untuned
 
         first = cells[0]
         self.context, self.data = context, data_of(first)
-        self.exam = load_exam(first.config["evaluation"], first.how["evaluator"], self.data)
+        self.exam = self.examination(first)
         spec, data = first.how.get("reward"), self.data
         self.reward = load_reward(spec, data.corpus, data.representation) if spec else None
         self.tuned: Tuned | None = None
@@ -93,6 +93,12 @@ class FidelityGroup:
             report = context.report
             self.tuned = tune_system(first.config, data, self.result, self.reward, self.exam, context.work, report)
             self.training = with_tuning(self.training, self.tuned, first)
+
+    def examination(self, cell: Cell) -> Exam:
+        """What the group's cells are judged against."""
+        from benchmarks.axes.judging import load_exam
+
+        return load_exam(cell.config["evaluation"], cell.how["evaluator"], self.data)
 
     def measure(self, cell: Cell) -> Measurement:
         """Make one clip per prompt and score them."""

@@ -48,8 +48,8 @@ def expand(study: Study) -> list[Cell]:
     return cells
 
 
-def evaluation_of(study: Study, data: Data) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What decides the scores, and what a worker needs beside."""
+def evaluation_of(study: Study, data: Data, coded: bool = True) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What decides the scores, and what a worker needs beside; ``coded``: see ``load_evaluator``."""
     chosen, seconds = study.evaluation, study.train.seconds
     fit = len(eligible(data.corpus, chosen.split, seconds))
     prompts = min(chosen.prompts, fit // 2)
@@ -64,7 +64,7 @@ def evaluation_of(study: Study, data: Data) -> tuple[dict[str, Any], dict[str, A
         "corpus": to_dict(study.corpus), "representation": study.representation, "text": study.text,
         "latents": study.latents,
     }  # fmt: skip
-    evaluator = load_evaluator(chosen.evaluator, data)
+    evaluator = load_evaluator(chosen.evaluator, data, coded)
     evaluation = {
         "split": chosen.split,
         "prompts": prompts,

@@ -21,7 +21,7 @@ def estimate(cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate],
 
     A group trains once: its training counts for the cell that needs most updates.
     """
-    rates, measuring, sizes = _known(results)
+    rates, measuring, sizes = _known(results, cells[0].axis if cells else "")
     longest = {cell.group: max(c.at_updates or 0 for c in cells if c.group == cell.group) for cell in cells}
     found = {}
     for cell in cells:
@@ -44,11 +44,11 @@ def _training_seconds(cell: Cell, seconds_per_update: float | None) -> float | N
     return None if seconds_per_update is None else seconds_per_update * cell.at_updates
 
 
-def _known(results: Path) -> tuple[dict[str, float], dict[str, float], dict[str, int]]:
+def _known(results: Path, axis: str) -> tuple[dict[str, float], dict[str, float], dict[str, int]]:
     """Seconds per update and parameters by model, and seconds of measuring by kind of system, of all studies."""
     rates, measuring = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
     sizes: dict[str, int] = {}
-    for record in _records(results):
+    for record in _records(results, axis):
         if "measuring_seconds" in record.timing:
             measuring[record.kind].append(record.timing["measuring_seconds"])
         training = record.training
@@ -59,12 +59,13 @@ def _known(results: Path) -> tuple[dict[str, float], dict[str, float], dict[str,
     return medians[0], medians[1], sizes
 
 
-def _records(results: Path) -> list[Record]:
-    folders = sorted(path.parent for path in results.glob("*/records"))
-    return [r for folder in folders for r in load_records(folder)[0] if r.axis == "fidelity" and r.status == "ok"]
+def _records(results: Path, axis: str) -> list[Record]:
+    """Good ones of fidelity and of ``axis``, which trains and measures as fidelity does."""
+    folders, wanted = sorted(path.parent for path in results.glob("*/records")), ("fidelity", axis)
+    return [r for folder in folders for r in load_records(folder)[0] if r.axis in wanted and r.status == "ok"]
 
 
 def _model_key(config: dict[str, Any]) -> str:
     """What decides the time of an update: the model, and how much of what is in a batch."""
     train = config.get("train", {})
-    return config_hash([config.get("model"), train.get("batch"), train.get("seconds")])
+    return config_hash([config.get("model"), train.get("batch"), train.get("seconds"), config.get("frame_rate")])

@@ -40,16 +40,10 @@ class SpanExam:
 
     def score(self, audio_BN: np.ndarray) -> Scored:
         """Fidelity's scores of the spans alone (names end in ``_span``), seams, likeness of span and surroundings."""
-        from benchmarks.axes.scoring import item_scores, joined, score
+        from benchmarks.axes.scoring import item_scores, joined, renamed, score
 
         inside_BN = self._inside(audio_BN)
-        metrics, rows, basis = score(inside_BN, self.inside)
-        skipped = ("item", "caption")
-        alone: Scored = (
-            {f"{name}_span": value for name, value in metrics.items()},
-            [{k if k in skipped else f"{k}_span": v for k, v in row.items()} for row in rows],
-            {"span": basis},
-        )
+        alone = renamed(score(inside_BN, self.inside), "span")
         own = {"seam": self._seams(audio_BN), "context_similarity": self._likeness(audio_BN, inside_BN)}
         return joined(alone, item_scores(own, self.prompts, {}))
 

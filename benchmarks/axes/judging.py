@@ -42,7 +42,7 @@ def load_exam(evaluation: dict[str, Any], evaluator: str, data: Data) -> Exam:
     n, rate = evaluation["prompts"], evaluation["sample_rate"]
     samples = round(evaluation["seconds"] * rate)
     listener = load_evaluator(evaluator, data)
-    prompt_audio_BN = _audio(clips[:n], rate, samples)
+    prompt_audio_BN = beginnings(clips[:n], rate, samples)
     return Exam(
         prompts=clips[:n],
         prompt_audio_BN=prompt_audio_BN,
@@ -57,7 +57,7 @@ def reference_audio(evaluation: dict[str, Any], data: Data) -> np.ndarray:
     """The audio (n, N) of the reference set of the exam that ``evaluation`` describes."""
     clips = eligible(data.corpus, evaluation["split"], evaluation["seconds"])
     n, rate = evaluation["prompts"], evaluation["sample_rate"]
-    return _audio(clips[n : 2 * n], rate, round(evaluation["seconds"] * rate))
+    return beginnings(clips[n : 2 * n], rate, round(evaluation["seconds"] * rate))
 
 
 def eligible(corpus: Corpus, split: str, seconds: float) -> list[Clip]:
@@ -68,14 +68,18 @@ def eligible(corpus: Corpus, split: str, seconds: float) -> list[Clip]:
     )
 
 
-def load_evaluator(name: str, data: Data) -> Evaluator:
-    """The evaluator called ``name``, or in the folder ``name``; one that has to be trained for a corpus is cached."""
+def load_evaluator(name: str, data: Data, coded: bool = True) -> Evaluator:
+    """The evaluator called ``name``, or in the folder ``name``; one that has to be trained for a corpus is cached.
+
+    Args:
+        coded: it is to learn the sound of the representation too; without, it judges several of them alike.
+    """
     if Path(name).is_dir():
         return get_evaluator("builtin", folder=Path(name))
-    return get_evaluator(name, corpus=data.corpus, representation=data.representation)
+    return get_evaluator(name, corpus=data.corpus, representation=data.representation if coded else None)
 
 
-def _audio(clips: Sequence[Clip], sample_rate: int, samples: int) -> np.ndarray:
+def beginnings(clips: Sequence[Clip], sample_rate: int, samples: int) -> np.ndarray:
     """The beginnings of clips as (B, N); rounding may leave the last few samples of a clip to be padded."""
     rows = [clip.audio(sample_rate)[:samples] for clip in clips]
     return np.stack([np.pad(row, (0, samples - len(row))) for row in rows]).astype(np.float32)

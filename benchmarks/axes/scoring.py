@@ -64,6 +64,14 @@ def item_scores(columns: Mapping[str, np.ndarray], prompts: Sequence[Clip], basi
     return metrics, rows, basis
 
 
+def renamed(scored: Scored, part: str) -> Scored:
+    """Scores of a ``part`` of the clips: ``_<part>`` stands behind every name, and what they rest on below ``part``."""
+    metrics, rows, basis = scored
+    kept = ("item", "caption")
+    marked: list[ItemRow] = [{k if k in kept else f"{k}_{part}": v for k, v in row.items()} for row in rows]
+    return {f"{name}_{part}": value for name, value in metrics.items()}, marked, {part: basis}
+
+
 def joined(first: Scored, second: Scored) -> Scored:
     """Two sets of scores of the same clips as one."""
     rows: list[ItemRow] = [{**a, **b} for a, b in zip(first[1], second[1])]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-TRAINED = ("fidelity", "control", "inpainting")  # axes whose arms are trained
+TRAINED = ("fidelity", "control", "inpainting", "frame_rate")  # axes whose arms are trained
 
 
 def train(

@@ -20,6 +20,7 @@ from backbones import BackboneConfig
 from backbones.config import preset
 from backbones.cost import bound_seconds
 from benchmarks.axes.fidelity_cells import model_config
+from benchmarks.axes.frame_rate_points import points_of
 from benchmarks.axes.latency_cells import BUILTIN_LATENT, TEXT_WIDTH, latent_of
 from benchmarks.planning.sizes import Disk, latents_disk, measuring_disk, training_bytes, training_disk
 from benchmarks.sweep import points
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from paradigms.base import Paradigm
     from training import TrainSpec
 
-TRAINED = ("fidelity", "control", "inpainting")
+TRAINED = ("fidelity", "control", "inpainting", "frame_rate")
 CAPTIONS = 256  # of which the longest counts
 OOBLECK = LatentSpec("oobleck", 44100, 44100 / 2048, 64)
 
@@ -101,10 +102,11 @@ def make_plan(study: Study, device: Device, gpus: int = 1, hours: float | None =
     """
     if study.axis not in TRAINED:
         raise UserError(f"study {study.name!r} trains nothing; `bench run {study.name} --dry-run` estimates it")
-    sight = see(study, hours)
+    sights: dict[str, Sight] = {}
     found: dict[str, Run] = {}
     seen: set[str] = set()
-    for point, values in points(study):
+    for point, values in _points(study):
+        sight = sights.setdefault(point.representation, see(point, hours))
         setting = " ".join(f"{key.rpartition('.')[2]} {value}" for key, value in values.items())
         for arm, seed in ((arm, seed) for seed in study.seeds for arm in study.arms):
             config = model_config(arm, point, sight.latent)
@@ -112,15 +114,25 @@ def make_plan(study: Study, device: Device, gpus: int = 1, hours: float | None =
             spec = dataclasses.replace(point.train, seed=seed)
             price = flops_per_update(model, spec, sight.text_tokens)
             spec = resolve(spec, sight.latent.frames(spec.seconds), price)
-            key, cell = config_hash([config, to_dict(spec)]), config_hash([config, to_dict(spec), arm.sampler])
+            key = config_hash([config, to_dict(spec), point.representation])
+            cell = config_hash([key, arm.sampler])
             if key not in found:
                 found[key] = _training(arm, seed, setting, model, spec, price, device, gpus, sight)
             if cell not in seen:  # arms that differ in their samplers share a training run
                 seen.add(cell)
                 found[key] = _with_measuring(found[key], arm, point, model, device, sight)
-    return Plan(
-        list(found.values()), latents_disk(sight.latent, sight.corpus_seconds), _assumptions(study, sight, device)
-    )
+    shared = sum((latents_disk(sight.latent, sight.corpus_seconds) for sight in sights.values()), Disk())
+    said = [_latents(sight) for sight in sights.values()] + _assumptions(study, sight, device)
+    return Plan(list(found.values()), shared, said)
+
+
+def _points(study: Study) -> Iterator[tuple[Study, dict[str, Any]]]:
+    """The study at every point of its sweep and, where frame rates are measured, of those."""
+    for point, values in points(study):
+        if study.axis == "frame_rate":
+            yield from ((at.study, {**values, "at": at.label}) for at in points_of(point))
+        else:
+            yield point, values
 
 
 def see(study: Study, hours: float | None = None) -> Sight:
@@ -134,6 +146,8 @@ def see(study: Study, hours: float | None = None) -> Sight:
         latent = BUILTIN_LATENT
     elif name.startswith("encodec"):
         latent = latent_of("400m", study.latency.frame_rate)
+    elif name.startswith("codec_trained:"):
+        latent = BUILTIN_LATENT.replace(name=name, frame_rate_hz=study.latency.frame_rate)
     elif name.startswith("oobleck"):
         latent = OOBLECK
     else:
@@ -214,16 +228,22 @@ def _cells(study: Study) -> Iterator[Any]:
     return iter((*study.train.snapshots, None) if study.axis == "fidelity" else (None,))
 
 
+def _latents(sight: Sight) -> str:
+    latent = sight.latent
+    return (
+        f"Latents: {latent.name}, {latent.frame_rate_hz:g} Hz, {latent.dim} channels, {latent.codebooks} codebooks of "
+        f"{latent.cardinality}. Captions padded to {sight.text_tokens} tokens; a frozen text encoder runs beforehand."
+    )
+
+
 def _assumptions(study: Study, sight: Sight, device: Device) -> list[str]:
     """In words, what the figures rest on."""
-    latent, precision = sight.latent, study.train.precision
+    precision = study.train.precision
     used = dict.fromkeys(arm.paradigm for arm in study.arms)
     known = [f"{name} {_rate(device.trains_at[name])}" for name in used if name in device.trains_at]
     shares = [f"{name} {device.sampling_share(name):.0%}" for name in used]
     unsure = [name for name in used if name not in device.samples_at]
     said = [
-        f"Latents: {latent.name}, {latent.frame_rate_hz:g} Hz, {latent.dim} channels, {latent.codebooks} codebooks of "
-        f"{latent.cardinality}. Captions padded to {sight.text_tokens} tokens; a frozen text encoder runs beforehand.",
         f"Training audio: {sight.corpus_seconds / 3600:,.1f} h (--hours to change it).",
         f"Device: {device.name}, {_rate(device.peak('bf16'))} in bf16, {_rate(device.peak('fp32'))} in fp32, "
         f"{device.copy_bytes_per_s / 1e9:,.4g} GB/s ({device.source}).",

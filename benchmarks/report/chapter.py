@@ -21,6 +21,7 @@ CHAPTERS = Registry(
         "fidelity": "benchmarks.report.fidelity:chapter",
         "control": "benchmarks.report.controlled:control",
         "inpainting": "benchmarks.report.controlled:inpainting",
+        "frame_rate": "benchmarks.report.frame_rate:chapter",
         "latency": "benchmarks.report.latency:chapter",
         "samplesize": "benchmarks.report.samplesize:chapter",
     },

@@ -1,0 +1,159 @@
+"""Does the frame rate of the latents matter by itself, or by the length of the sequence? (papers/002, figure 4)
+
+The protocol is that of the fidelity axis, at every point of ``frame_rate_points``: one codec per rate, arms trained on
+its latents in crops of the point's duration, with equal updates and clips per update. Every point has the same prompts
+and its own ceilings, since a codec of another rate sounds different. Judged are the whole clips, whose scores compare
+between points of one duration, and one window of each, whose scores (``_window``) compare everywhere (windows.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.axes.base import Context
+from benchmarks.axes.fidelity import Fidelity, FidelityGroup, data_of
+from benchmarks.cells import Cell
+from benchmarks.study import Study
+from common.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from benchmarks.axes.frame_rate_points import Point
+    from benchmarks.axes.judging import Exam
+    from benchmarks.axes.scoring import Scored
+    from benchmarks.pipeline import Data
+
+VERSION = 1  # to be raised when the protocol or the meaning of a metric changes, which makes all cells new
+
+
+class FrameRate(Fidelity):
+    """The axis; see the module's docstring."""
+
+    default_study = "frame_rate"
+
+    def expand(self, study: Study) -> list[Cell]:
+        """Point by point: references, then every arm for every seed, trained to the end."""
+        return expand(study)
+
+    def prepare(self, cells: Sequence[Cell], context: Context) -> None:
+        """Encode the training clips once by each codec; expanding has made evaluator and codecs ready."""
+        trained = {cell.how["sources"]["representation"]: cell for cell in cells if cell.kind == "paradigm"}
+        for cell in trained.values():
+            data_of(cell)
+
+    def open(self, cells: Sequence[Cell], context: Context) -> FrameRateGroup:
+        """Load data and evaluator; train the arm that the cells measure."""
+        return FrameRateGroup(cells, context)
+
+
+def expand(study: Study) -> list[Cell]:
+    """The cells of a frame-rate study.
+
+    Raises:
+        UserError: a point that the corpus or a representation does not fit; and what the fidelity axis raises.
+    """
+    from benchmarks.axes.fidelity_cells import evaluation_of
+    from benchmarks.axes.frame_rate_points import points_of, window_of
+
+    found = points_of(study)
+    window, longest = window_of(study, found), max(found, key=lambda point: point.seconds)
+    held = _data(study, found)
+    _check_frames(study, found, held)
+    _check_length(study, longest, held[longest.rate])
+    evaluation, how = evaluation_of(longest.study, held[longest.rate], coded=False)
+    judged = {**evaluation, "whole": longest.seconds, "window": window}
+    return [cell for point in found for cell in _cells(point, held[point.rate], judged, how)]
+
+
+def _cells(point: Point, data: Data, judged: dict[str, Any], how: dict[str, Any]) -> list[Cell]:
+    from benchmarks.axes.fidelity_cells import last_update, reference_cell, trained_config
+    from benchmarks.pipeline import identity
+    from benchmarks.systems import REFERENCES
+    from benchmarks.trained import training_folder
+
+    study, evaluation = point.study, {**judged, "seconds": point.seconds}
+    shared = {
+        "axis": "frame_rate", "version": VERSION, "data": identity(data), "evaluation": evaluation,
+        "frame_rate": point.setting,
+    }  # fmt: skip
+    how = {**how, "sources": {**how["sources"], "representation": study.representation}}
+    cells = [reference_cell("frame_rate", name, REFERENCES, shared, how) for name in study.evaluation.references]
+    cells = [dataclasses.replace(cell, group=f"references at {point.label}", label=point.label) for cell in cells]
+    for seed in study.seeds:
+        for arm in study.arms:
+            config = trained_config(arm, seed, study, data, shared)
+            kept = how if seed == study.seeds[0] else {**how, "keep_audio": 0}
+            at, folder = last_update(config), training_folder(config)
+            config = {**config, "at_updates": at}
+            cells.append(Cell("frame_rate", arm.name, "paradigm", seed, at, folder, config, kept, at or 0, point.label))
+    return cells
+
+
+def _data(study: Study, found: list[Point]) -> dict[float, Data]:
+    """Rate -> the corpus seen through the representation that has it; one corpus, opened once.
+
+    Raises:
+        UserError: a representation of another rate than its point's, or of another sample rate than the others'.
+    """
+    from benchmarks.pipeline import Sources, load_data
+    from representations import load_representation
+
+    held: dict[float, Data] = {}
+    for rate, spec in {point.rate: point.study.representation for point in found}.items():
+        sources = Sources(study.corpus, spec, study.text, study.latents)
+        if held:
+            first = next(iter(held.values()))
+            held[rate] = dataclasses.replace(first, sources=sources, representation=load_representation(spec))
+        else:
+            held[rate] = load_data(sources, latents=False)
+        latent = held[rate].representation.spec
+        if abs(latent.frame_rate_hz - rate) > 1e-6:
+            raise UserError(
+                f"{study.name}: representation {spec!r} has {latent.frame_rate_hz:g} frames per second, not {rate:g}; "
+                "give one that has, or its rate in frame_rate.rates"
+            )
+    heard_at = {data.representation.spec.sample_rate: data.sources.representation for data in held.values()}
+    if len(heard_at) > 1:
+        told = " and ".join(f"{spec!r} ({rate} Hz)" for rate, spec in heard_at.items())
+        raise UserError(f"{study.name}: {told} differ in sample rate, which scores tell apart; give codecs of one")
+    return held
+
+
+def _check_frames(study: Study, found: list[Point], held: dict[float, Data]) -> None:
+    for point in found:
+        frames = held[point.rate].representation.spec.frames(point.seconds)
+        if frames != point.frames:
+            raise UserError(
+                f"{study.name}: {point.seconds:g} s are {frames} frames of {point.study.representation!r}, not "
+                f"{point.frames}; give frame_rate.seconds and .frames that it can hold"
+            )
+
+
+def _check_length(study: Study, longest: Point, data: Data) -> None:
+    from benchmarks.axes.judging import eligible
+
+    fit = len(eligible(data.corpus, study.evaluation.split, longest.seconds))
+    if fit < 4:
+        raise UserError(
+            f"{study.name}: {longest.frames} frames at {longest.rate:g} Hz last {longest.seconds:g} s, and {fit} "
+            f"{study.evaluation.split} clips of {data.corpus.name} do; lower frame_rate.frames or .seconds, or take "
+            "longer clips"
+        )
+
+
+class FrameRateGroup(FidelityGroup):
+    """One arm trained at one point, or that point's references."""
+
+    def examination(self, cell: Cell) -> Exam:
+        """Crops of the point's duration, and beside them their windows."""
+        from benchmarks.axes.windows import WindowExam
+
+        self.windowed = WindowExam(cell.config["evaluation"], cell.how["evaluator"], self.data)
+        return self.windowed.crops
+
+    def score(self, audio_BN: np.ndarray) -> Scored:
+        """Scores of whole clips and of windows."""
+        return self.windowed.score(audio_BN)

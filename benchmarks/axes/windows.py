@@ -1,0 +1,70 @@
+"""Clips of several lengths, judged by the same seconds of the same music.
+
+Evaluators hear a long clip window by window and average, so that sets of long clips are tighter than sets of short
+ones, and distances at two lengths do not compare. So each system is judged by one window per clip too, as long at every
+length. One number u in [0, 1) per clip, a hash of its id, says where things lie: a crop of S seconds begins at
+u (L - S) of the whole clip of L seconds, its window of w seconds at u (S - w) of the crop, which is u (L - w) of the
+whole, whatever S is. So real audio has the same windows at every length, and the reference windows are one set. Crops
+lie anywhere in a clip because those of training do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.axes.judging import Exam, beginnings, eligible, load_evaluator
+from common.seeds import seed_for
+
+if TYPE_CHECKING:
+    from benchmarks.axes.scoring import Scored
+    from benchmarks.evaluators import Evaluator
+    from benchmarks.pipeline import Data
+    from corpora import Clip
+
+
+class WindowExam:
+    """What crops are judged against (``crops``), and their windows (``windows``).
+
+    Args:
+        evaluation: of a cell: ``seconds`` of a crop, of the ``whole`` clip and of the ``window``, beside the usual.
+        evaluator: its name; it is not trained on the representation's sound, which differs from point to point.
+    """
+
+    def __init__(self, evaluation: dict[str, Any], evaluator: str, data: Data) -> None:
+        rate, n = evaluation["sample_rate"], evaluation["prompts"]
+        whole, crop, self.window = (round(evaluation[part] * rate) for part in ("whole", "seconds", "window"))
+        clips = eligible(data.corpus, evaluation["split"], evaluation["whole"])[: 2 * n]
+        audio_BN, listener = beginnings(clips, rate, whole), load_evaluator(evaluator, data, coded=False)
+        starts = _starts(clips, whole, crop)
+        self.at = [window - start for window, start in zip(_starts(clips, whole, self.window), starts)]
+        crops_BN = cut(audio_BN, starts, crop)
+        self.crops = _exam(clips, crops_BN, rate, listener)
+        self.windows = _exam(clips, cut(crops_BN, self.at, self.window), rate, listener)
+
+    def score(self, audio_BN: np.ndarray) -> Scored:
+        """Scores of whole crops, and of their windows with ``_window`` behind the names."""
+        from benchmarks.axes.scoring import joined, renamed, score
+
+        windows_BN = cut(audio_BN, self.at[: len(audio_BN)], self.window)
+        return joined(score(audio_BN, self.crops), renamed(score(windows_BN, self.windows), "window"))
+
+
+def _exam(clips: Sequence[Clip], audio_BN: np.ndarray, rate: int, listener: Evaluator) -> Exam:
+    """The first half of the clips are the prompts, the other the reference set."""
+    n = len(clips) // 2
+    own, reference = (listener.hear(list(part_BN), rate) for part_BN in (audio_BN[:n], audio_BN[n:]))
+    return Exam(clips[:n], audio_BN[:n], own, reference, rate, listener)
+
+
+def cut(audio_BN: np.ndarray, starts: Sequence[int], samples: int) -> np.ndarray:
+    """``samples`` of each row from its start on, (B, samples)."""
+    return np.stack([audio_N[start : start + samples] for audio_N, start in zip(audio_BN, starts)])
+
+
+def _starts(clips: Sequence[Clip], whole: int, samples: int) -> list[int]:
+    """Where a part of so many samples begins in each clip of ``whole`` samples."""
+    return [math.floor(seed_for("crop", clip.id) / 2**63 * (whole - samples)) for clip in clips]

@@ -1,0 +1,100 @@
+"""The chapter on frame rates: points, what compares with what, verdicts between neighbours, the figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.records import Record, metric
+from benchmarks.report.chapter import StudyRecords
+from benchmarks.report.frame_rate import chapter, published
+from benchmarks.report.frame_rate.rates import changes, points, series
+from common.config import config_hash
+from common.files import write_text
+
+NAME = "fad_builtin_window"
+POINTS = [(12.5, 50), (25.0, 100), (50.0, 200), (100.0, 400), (12.5, 100), (50.0, 100), (100.0, 100)]
+CEILING = {"real": 1.0, "codec_continuous": 2.0, "codec_quantised": 4.0, "noise": 90.0}
+
+
+def record(folder: Path, system: str, hz: float, frames: int, value: float, seed: int = 0, updates: int = 9) -> Record:
+    """A record whose 24 clips' contributions to the window's FAD lie around ``value``."""
+    kind = "reference" if system in CEILING else "paradigm"
+    seconds = frames / hz
+    cell = {
+        "axis": "frame_rate", "version": 1, "seed": seed,
+        "frame_rate": {"hz": hz, "frames": frames, "seconds": seconds},
+        "data": {"corpus": "c", "representation": {"name": f"codec_{hz:g}", "fingerprint": f"{hz:08g}"}},
+        "evaluation": {"seconds": seconds, "window": 1.0, "evaluator": {"name": "builtin"}},
+    }  # fmt: skip
+    cell |= {"reference": system} if kind == "reference" else {
+        "model": {"paradigm": system, "backbone": {"d_model": 8}}, "train": {"seconds": seconds, "updates": updates},
+    }  # fmt: skip
+    shares = value + np.random.default_rng(seed).normal(0, 0.3, 24)
+    identity = config_hash([system, cell])
+    write_text(folder / f"{identity}.csv", f"item,{NAME}\n" + "\n".join(f"p{i},{s}" for i, s in enumerate(shares)))
+    found = metric(float(shares.mean()), low=value - 0.2, high=value + 0.2, n=24, better="lower")
+    whole = metric(2 * value, n=24, better="lower")
+    metrics = {"fad_builtin": whole, NAME: found, "clap_builtin_window": metric(0.1, n=24, better="higher")}
+    return Record(
+        identity, "s", "frame_rate", system, kind, seed, "ok", cell, f"2026-01-01T00:00:0{seed}", metrics=metrics,
+        artefacts={"items": f"{identity}.csv"}, at_updates=None if kind == "reference" else updates,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyRecords:
+    """fm falls with the rate and does not mind the length; ar minds neither but at 100 Hz."""
+    folder, records = tmp_path / "s", []
+    for hz, frames in POINTS:
+        records += [record(folder, system, hz, frames, value) for system, value in CEILING.items()]
+        for seed in (0, 1):
+            records.append(record(folder, "fm", hz, frames, 5 + 10 * np.log2(hz / 12.5), seed))
+            records.append(record(folder, "ar", hz, frames, 20.0 if hz < 100 else 30.0, seed))
+    records.append(record(folder, "fm", 25.0, 100, 99.0, updates=3))  # an older training: in no table
+    records.sort(key=lambda r: (r.at_updates or 9) + r.seed)
+    return StudyRecords("s", folder, records)
+
+
+def test_duration_length_and_rate_are_told_apart(study: StudyRecords) -> None:
+    found, left_out = points(study.name, study.folder, study.records)
+    assert [(p.hz, p.frames) for p in found] == sorted(POINTS)
+    assert left_out == 1
+    lines = {mode: [[p.label for p in g] for g in series(found, mode)] for mode in ("duration", "length", "rate")}
+    assert lines["duration"] == [["12.5 Hz, 4 s", "25 Hz, 4 s", "50 Hz, 4 s", "100 Hz, 4 s"]]
+    assert lines["length"] == [["12.5 Hz, 8 s", "25 Hz, 4 s", "50 Hz, 2 s", "100 Hz, 1 s"]]
+    assert lines["rate"][0] == ["12.5 Hz, 4 s", "12.5 Hz, 8 s"]
+    assert len(lines["rate"]) == 3  # 25 Hz has one duration
+    moves = {(c.arm, c.mode, c.a.hz): c for c in changes(found, NAME)}
+    assert len(moves) == 2 * (3 + 3 + 3)
+    assert moves["fm", "duration", 12.5].comparison.difference.estimate == pytest.approx(-10, abs=1e-6)
+    verdicts = {key: change.judgement.verdict for key, change in moves.items()}
+    assert {verdicts["fm", mode, hz] for mode in ("duration", "length") for hz in (12.5, 25.0, 50.0)} == {"better"}
+    assert verdicts["ar", "length", 12.5] == verdicts["fm", "rate", 50.0] == "same"
+    assert verdicts["ar", "length", 50.0] == "better"
+
+
+def test_the_chapter_tells_shows_and_draws(study: StudyRecords, tmp_path: Path) -> None:
+    told = chapter([study], tmp_path)
+    text = "\n\n".join(told.parts)
+    assert "- fm, same duration: (12.5 Hz, 4 s) **better** than (25 Hz, 4 s);" in text
+    assert "(12.5 Hz, 8 s) the same as (25 Hz, 4 s) within" in text
+    assert "| 100 Hz | 100 | 1 | fm | 24 × 2 seeds |" in text
+    assert "| 12.5 Hz | 50 | 4 | *real* |" not in text  # the first column is the rate
+    fm = next(line for line in text.splitlines() if line.startswith("| 25 Hz | 100 | 4 | fm"))
+    ar = next(line for line in text.splitlines() if line.startswith("| 25 Hz | 100 | 4 | ar"))
+    assert float(fm.split("|")[-2]) == pytest.approx(15 - 2, abs=0.2)  # above its own ceiling, the continuous latents
+    assert float(ar.split("|")[-2]) == pytest.approx(20 - 4, abs=0.2)  # and above the codes
+    assert "99.0" not in text
+    assert "1 records of other settings are left out" in text
+    assert (study.folder / "figures" / "rates.png").stat().st_size > 5_000
+    assert (study.folder / "table.csv").read_text().count("\n") == 1 + 7 * 6
+
+
+def test_published_figures_and_claims_stand_beside() -> None:
+    text = published(Path(__file__).parent.parent / "results")
+    assert "| FM (EnC) | 25 Hz | 1000 | 40 | 0.51 | 0.38 |" in text
+    assert "| AR | 100 Hz | 1000 | 10 | 0.64 | 0.40 |" in text
+    assert text.count("\n- T") == 4
