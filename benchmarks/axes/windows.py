@@ -57,7 +57,7 @@ def _exam(clips: Sequence[Clip], audio_BN: np.ndarray, rate: int, listener: Eval
     """The first half of the clips are the prompts, the other the reference set."""
     n = len(clips) // 2
     own, reference = (listener.hear(list(part_BN), rate) for part_BN in (audio_BN[:n], audio_BN[n:]))
-    return Exam(clips[:n], audio_BN[:n], own, reference, rate, listener)
+    return Exam(list(clips[:n]), audio_BN[:n], own, reference, rate, listener)
 
 
 def cut(audio_BN: np.ndarray, starts: Sequence[int], samples: int) -> np.ndarray:
