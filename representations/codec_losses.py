@@ -62,6 +62,11 @@ def mel_loss(reference_BN: Tensor, estimate_BN: Tensor, sample_rate: int, scale:
     return nn.functional.l1_loss(log_mel(estimate_BN, sample_rate, n_fft, bands), reference_BtM)
 
 
+def gaussian_kl(mean_BTD: Tensor, std_BTD: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of N(mean, std^2) from N(0, 1) in nats, summed over channels: (B, T)."""
+    return 0.5 * (mean_BTD.square() + std_BTD.square() - 1 - 2 * std_BTD.log()).sum(-1)
+
+
 def perplexity(codes_KM: Tensor, cardinality: int) -> Tensor:
     """Exp of the entropy of code use, per codebook (K,); ``cardinality`` when all are used alike, 1 when one is."""
     counts_KC = torch.stack([torch.bincount(row, minlength=cardinality) for row in codes_KM]).double()

@@ -1,6 +1,7 @@
 """Recipes of ``bench codec train`` by name, and the built-in architecture at other frame rates.
 
     codec     the shipped ``codec_builtin``: 16 kHz, 25 Hz, 32 channels, 4 codebooks of 512
+    vae       the shipped ``vae_builtin``: the same networks, a Gaussian posterior instead of codebooks
 
 The frame rate is the hop of the spectra times how many of them make a latent frame; dimension and codebooks stay, and
 so does the length of training crops in seconds.
@@ -11,9 +12,10 @@ from __future__ import annotations
 import dataclasses
 
 from common.errors import UserError, did_you_mean
+from representations.codec import CodecConfig
 from representations.codec_trainer import CodecTraining
 
-RECIPES = {"codec": CodecTraining()}
+RECIPES = {"codec": CodecTraining(), "vae": CodecTraining(model=CodecConfig(codebooks=0, cardinality=0))}
 
 # Changes of CodecConfig for each frame rate; above 50 Hz windows shorten with the hop, so that they overlap as much.
 FRAME_RATES: dict[float, dict[str, int]] = {

@@ -1,9 +1,12 @@
-"""The recipe of the built-in codec: two phases on one budget.
+"""The recipe of the built-in codec and VAE: two phases on one budget.
 
 1. Everything. Each crop is decoded once: from its continuous latents for half of the items, from their quantised values
    (gradients straight through) for the other half, so that both views of the encoder decode well. The loss is waveform
    SNR, compressed complex spectrum and multi-resolution log-mel, plus the quantiser's commitment |z - sg(z_hat)|^2,
    which with a little noise on z keeps the latents easy to model.
+   The VAE's decoder hears a draw from the posterior instead, and the loss has, for quantiser and commitment, the
+   posterior's divergence from N(0, I). Its weight is papers/002's alpha_KL = 1e-3 in the convention of the code that
+   the paper used (stable-audio-tools): of twice the divergence in nats, summed over channels, averaged over frames.
 2. The decoder alone, encoder and codebooks frozen, with more weight on log-mel: latents stay as they are and detail
    returns.
 
@@ -27,8 +30,8 @@ from common.config import later
 from common.errors import UserError
 from common.seeds import seed_for
 from corpora import Corpus
-from representations.codec import BuiltinCodec, CodecConfig
-from representations.codec_losses import mel_loss, snr
+from representations.codec import BuiltinCodec, BuiltinVAE, CodecConfig, SpectralAutoencoder, build
+from representations.codec_losses import gaussian_kl, mel_loss, snr
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class CodecTraining:
         decoder_share: part of the budget for phase 2.
         quantiser_start: step at which the codebooks are set up by k-means; before it, latents are continuous only.
         snapshot_seconds: CPU seconds between checkpoints (each also writes a usable codec).
+        kl_weight: alpha_KL of a VAE; without meaning for a codec.
     """
 
     model: CodecConfig = field(default_factory=CodecConfig)
@@ -65,6 +69,7 @@ class CodecTraining:
     snapshot_seconds: float = 200.0
     seed: int = 0
     steps: int = later(0)
+    kl_weight: float = later(1e-3)
 
     def __post_init__(self) -> None:
         for name in ("cpu_seconds", "wall_seconds", "batch", "crop_frames", "learning_rate", "warmup_share"):
@@ -105,18 +110,26 @@ class Crops:
         return np.pad(crop, (0, self.samples - len(crop)))
 
 
-class CodecTrainer:
-    """State of one run: the codec, its moving average, the optimiser, and the clock."""
+class SpectralTrainer:
+    """State of one run: the model, its moving average, the optimiser, and the clock.
+
+    Subclasses say what stands between encoder and decoder (``bridge``).
+    """
+
+    codec: SpectralAutoencoder
 
     def __init__(self, config: CodecTraining) -> None:
         torch.manual_seed(seed_for(config.seed, "codec") % 2**63)
         self.config = config
-        self.codec = BuiltinCodec(config.model)
-        self.average = BuiltinCodec(config.model).requires_grad_(False)
+        self.codec = build(config.model, "codec")
+        self.average = build(config.model, "codec").requires_grad_(False)
         self.average.load_state_dict(self.codec.state_dict())
         self.optimiser = torch.optim.AdamW(self.codec.parameters(), weight_decay=config.weight_decay, betas=(0.9, 0.99))
         self.step, self.cpu_seconds, self.wall_seconds, self.phase = 0, 0.0, 0.0, "all"
-        self._warm_latents: list[Tensor] = []
+
+    def bridge(self, wav_BN: Tensor, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
+        """Loss terms of the latents of (B, N), and the latents (B, T, D) that the decoder is to see."""
+        raise NotImplementedError
 
     @torch.no_grad()
     def initialise(self, wav_BN: Tensor) -> None:
@@ -133,8 +146,8 @@ class CodecTrainer:
 
     @property
     def settled(self) -> bool:
-        """Whether a checkpoint says everything: not while latents are gathered for the codebooks' set-up."""
-        return self.step > self.config.quantiser_start
+        """Whether a checkpoint would say everything."""
+        return True
 
     def set_phase(self) -> None:
         """Enter phase 2 when its time has come: go on from the averaged weights, decoder only."""
@@ -174,49 +187,30 @@ class CodecTrainer:
 
     def _losses(self, wav_BN: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         config, codec = self.config, self.codec
-        z_BTD = codec.encode(wav_BN)
-        commitment, decoded_BTD = self._bridge(z_BTD, generator)
+        latent_terms, decoded_BTD = self.bridge(wav_BN, generator)
         spectra_BFC = codec.decode_spectra(decoded_BTD)
         estimate_BN = codec.spectrum.inverse(spectra_BFC)
         mel_weight = config.mel_weight if self.phase == "all" else config.decoder_mel_weight
-        terms = {
+        return {
             "snr": -config.snr_weight * snr(wav_BN, estimate_BN).mean(),
             "spectrum": config.spectrum_weight * nn.functional.l1_loss(spectra_BFC, codec.spectrum(wav_BN)),
             "mel": mel_weight * mel_loss(wav_BN, estimate_BN, codec.spec.sample_rate, self.step),
+            **latent_terms,
         }
-        return terms if commitment is None else {**terms, "commitment": config.commitment_weight * commitment}
-
-    def _bridge(self, z_BTD: Tensor, generator: torch.Generator) -> tuple[Tensor | None, Tensor]:
-        """The latents that the decoder is to see: noisy continuous ones, and quantised ones for every second item."""
-        training_all = self.phase == "all"
-        if self.step < self.config.quantiser_start:
-            self._warm_latents.append(z_BTD.detach().flatten(0, 1))
-            return None, z_BTD
-        if self.step == self.config.quantiser_start:
-            examples = [*self._warm_latents[-16:], z_BTD.detach().flatten(0, 1)]
-            self.codec.quantiser.initialise(torch.cat(examples), generator)
-            self._warm_latents.clear()
-        z_hat_BTD = self.codec.dequantise(self.codec.quantise(z_BTD.detach()))
-        if training_all:
-            self.codec.quantiser.update(z_BTD.detach(), generator)
-        commitment = (z_BTD - z_hat_BTD).square().mean() if training_all else None
-        noise_BTD = self.config.latent_noise * torch.randn(z_BTD.shape, generator=generator)
-        even_B11 = (torch.arange(len(z_BTD)) % 2 == 0)[:, None, None]
-        straight_through_BTD = z_BTD + (z_hat_BTD - z_BTD).detach()
-        return commitment, torch.where(even_B11, z_BTD + noise_BTD, straight_through_BTD)
 
     @torch.no_grad()
     def _update_average(self) -> None:
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         for mean, value in zip(self.average.parameters(), self.codec.parameters()):
             mean.lerp_(value, 1 - decay)
-        self.average.quantiser.codebooks_KCD.copy_(self.codec.quantiser.codebooks_KCD)
+        for name, buffer in self.codec.named_buffers():
+            self.average.get_buffer(name).copy_(buffer)
 
     def checkpoint(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """(JSON-ready state, tensors) from which ``restore`` goes on."""
         tensors = {f"codec.{name}": t for name, t in self.codec.state_dict().items()}
         tensors |= {f"average.{name}": t for name, t in self.average.state_dict().items()}
-        tensors |= {"counts": self.codec.quantiser.counts_KC, "sums": self.codec.quantiser.sums_KCD}
+        tensors |= {f"buffer.{name}": t for name, t in self.codec.named_buffers()}  # those outside state_dict too
         for index, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
         clocks = {"cpu_seconds": self.cpu_seconds, "wall_seconds": self.wall_seconds}
@@ -232,10 +226,64 @@ class CodecTrainer:
         self.average.load_state_dict(part("average."))
         self.set_phase()
         self.codec.load_state_dict(part("codec."))
-        self.codec.quantiser.counts_KC.copy_(tensors["counts"])
-        self.codec.quantiser.sums_KCD.copy_(tensors["sums"])
+        for name, tensor in part("buffer.").items():
+            self.codec.get_buffer(name).copy_(tensor)
         optimiser = self.optimiser.state_dict()
         for name, tensor in part("optimiser.").items():
             index, _, key = name.partition(".")
             optimiser["state"].setdefault(int(index), {})[key] = tensor
         self.optimiser.load_state_dict(optimiser)
+
+
+class CodecTrainer(SpectralTrainer):
+    """Trains a ``BuiltinCodec``."""
+
+    codec: BuiltinCodec
+
+    def __init__(self, config: CodecTraining) -> None:
+        super().__init__(config)
+        self._warm_latents: list[Tensor] = []
+
+    @property
+    def settled(self) -> bool:
+        """Not while latents are gathered for the codebooks' set-up."""
+        return self.step > self.config.quantiser_start
+
+    def bridge(self, wav_BN: Tensor, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
+        """Commitment; noisy continuous latents, and quantised ones for every second item."""
+        z_BTD = self.codec.encode(wav_BN)
+        if self.step < self.config.quantiser_start:
+            self._warm_latents.append(z_BTD.detach().flatten(0, 1))
+            return {}, z_BTD
+        if self.step == self.config.quantiser_start:
+            examples = [*self._warm_latents[-16:], z_BTD.detach().flatten(0, 1)]
+            self.codec.quantiser.initialise(torch.cat(examples), generator)
+            self._warm_latents.clear()
+        z_hat_BTD = self.codec.dequantise(self.codec.quantise(z_BTD.detach()))
+        terms = {}
+        if self.phase == "all":
+            self.codec.quantiser.update(z_BTD.detach(), generator)
+            terms["commitment"] = self.config.commitment_weight * (z_BTD - z_hat_BTD).square().mean()
+        noise_BTD = self.config.latent_noise * torch.randn(z_BTD.shape, generator=generator)
+        even_B11 = (torch.arange(len(z_BTD)) % 2 == 0)[:, None, None]
+        straight_through_BTD = z_BTD + (z_hat_BTD - z_BTD).detach()
+        return terms, torch.where(even_B11, z_BTD + noise_BTD, straight_through_BTD)
+
+
+class VAETrainer(SpectralTrainer):
+    """Trains a ``BuiltinVAE``."""
+
+    codec: BuiltinVAE
+
+    def bridge(self, wav_BN: Tensor, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
+        """Divergence; a draw from the posterior."""
+        mean_BTD, std_BTD = self.codec.posterior(wav_BN)
+        terms = {}
+        if self.phase == "all":
+            terms["kl"] = 2 * self.config.kl_weight * gaussian_kl(mean_BTD, std_BTD).mean()
+        return terms, mean_BTD + std_BTD * torch.randn(mean_BTD.shape, generator=generator)
+
+
+def trainer_for(config: CodecTraining) -> SpectralTrainer:
+    """A new run of the recipe ``config``."""
+    return CodecTrainer(config) if config.model.codebooks else VAETrainer(config)

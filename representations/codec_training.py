@@ -20,15 +20,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from common.config import config_hash, to_dict
 from common.errors import UserError
 from common.files import read_json, write_json, write_tensors
 from corpora import Corpus, load_corpus
-from representations.base import fit_length
-from representations.codec import BuiltinCodec, load_codec, save_codec
-from representations.codec_losses import log_mel_distance, perplexity, si_snr
-from representations.codec_trainer import CodecTrainer, CodecTraining, Crops
+from representations.base import Representation, fit_length
+from representations.codec import BuiltinVAE, SpectralAutoencoder, load_codec, save_codec
+from representations.codec_losses import gaussian_kl, log_mel_distance, perplexity, si_snr
+from representations.codec_trainer import CodecTraining, Crops, SpectralTrainer, trainer_for
 
 LOG_EVERY = 50  # steps
 EVALUATION_CLIPS = 64  # per corpus, at the end
@@ -42,8 +43,8 @@ def train_codec(
     folder: Path,
     command: str = "",
     report: Callable[[str], None] = print,
-) -> BuiltinCodec:
-    """Train a codec on weighted corpora and write it to ``folder``; a run that was interrupted goes on from there.
+) -> SpectralAutoencoder:
+    """Train a codec or VAE on weighted corpora and write it to ``folder``; an interrupted run goes on from there.
 
     Args:
         corpora: (corpus, weight) pairs; only their train splits are heard.
@@ -53,7 +54,7 @@ def train_codec(
     Raises:
         UserError: ``folder`` holds a checkpoint of another configuration.
     """
-    trainer = CodecTrainer(config)
+    trainer = trainer_for(config)
     crops = Crops(corpora, config.model.sample_rate, config.crop_frames * trainer.codec.frame_samples, config.seed)
     if not _resume(trainer, folder):
         trainer.initialise(torch.cat([crops.batch(-1 - i, 16) for i in range(12)]))
@@ -83,36 +84,46 @@ def train_codec(
 
 
 @torch.no_grad()
-def evaluate_codec(codec: BuiltinCodec, corpus: Corpus, max_clips: int) -> dict[str, Any]:
+def evaluate_codec(codec: Representation, corpus: Corpus, max_clips: int) -> dict[str, Any]:
     """Reconstruction on held-out clips (the valid split, or test where there is none), first 4 s of each.
 
     Returns:
-        mean SI-SNR (dB) and log-mel distance (nats) through the continuous latents and through the codes, perplexity
-        per codebook, the latents' standard deviation, and which clips were heard.
+        mean SI-SNR (dB) and log-mel distance (nats) through the continuous latents and, with codebooks, through the
+        codes; perplexity per codebook; a VAE's divergence in nats per frame; the latents' standard deviation; and
+        which clips were heard.
     """
     split = "valid" if corpus.clips("valid") else "test"
     clips = corpus.clips(split)[:max_clips]
-    rate, rows, codes, latents = codec.spec.sample_rate, [], [], []
+    rate, rows, codes, latents, divergence = codec.spec.sample_rate, [], [], [], []
     for clip in clips:
         wav_BN = torch.from_numpy(clip.audio(rate))[None, : round(EVALUATION_SECONDS * rate)]
         z_BTD = codec.encode(wav_BN)
-        codes_BKT = codec.quantise(z_BTD)
-        row = []
-        for decoded_BTD in (z_BTD, codec.dequantise(codes_BKT)):
-            estimate_BN = fit_length(codec.decode(decoded_BTD), wav_BN.shape[-1])
-            row += [si_snr(wav_BN, estimate_BN).item(), log_mel_distance(wav_BN, estimate_BN, rate).item()]
-        rows.append(row)
-        codes.append(codes_BKT[0])
+        views = {"": z_BTD}
+        if codec.spec.codebooks:
+            codes.append(codec.quantise(z_BTD)[0])
+            views["rvq_"] = codec.dequantise(codes[-1][None])
+        if isinstance(codec, BuiltinVAE):
+            divergence.append(gaussian_kl(*codec.posterior(wav_BN)).mean())
+        rows.append({name: value for view in views.items() for name, value in _distances(codec, wav_BN, *view).items()})
         latents.append(z_BTD[0])
-    names = ("si_snr_db", "log_mel_l1", "rvq_si_snr_db", "rvq_log_mel_l1")
-    means = {name: round(value, 3) for name, value in zip(names, torch.tensor(rows).mean(0).tolist())}
-    used = perplexity(torch.cat(codes, dim=1), codec.spec.cardinality).tolist()
     heard = {"split": split, "n": len(clips), "corpus_fingerprint": corpus.fingerprint}
-    rounded = {"perplexity": [round(p, 1) for p in used], "std": round(torch.cat(latents).std().item(), 3)}
-    return {**heard, **means, **rounded}
+    means = {name: round(sum(row[name] for row in rows) / len(rows), 3) for name in rows[0]}
+    used = perplexity(torch.cat(codes, dim=1), codec.spec.cardinality).tolist() if codes else []
+    extra: dict[str, Any] = {"perplexity": [round(p, 1) for p in used]} if codes else {}
+    extra |= {"kl_nats_per_frame": round(torch.stack(divergence).mean().item(), 2)} if divergence else {}
+    return {**heard, **means, **extra, "std": round(torch.cat(latents).std().item(), 3)}
 
 
-def _record(trainer: CodecTrainer, corpora: Sequence[tuple[Corpus, float]], command: str, clips: int) -> dict[str, Any]:
+def _distances(codec: Representation, wav_BN: Tensor, view: str, decoded_BTD: Tensor) -> dict[str, float]:
+    """SI-SNR and log-mel distance of what latents decode to."""
+    estimate_BN = fit_length(codec.decode(decoded_BTD), wav_BN.shape[-1])
+    distance = log_mel_distance(wav_BN, estimate_BN, codec.spec.sample_rate).item()
+    return {f"{view}si_snr_db": si_snr(wav_BN, estimate_BN).item(), f"{view}log_mel_l1": distance}
+
+
+def _record(
+    trainer: SpectralTrainer, corpora: Sequence[tuple[Corpus, float]], command: str, clips: int
+) -> dict[str, Any]:
     heard = [corpus for corpus, _ in corpora if corpus.clips("valid") or corpus.clips("test")]
     metrics = {corpus.name: evaluate_codec(trainer.average, corpus, clips) for corpus in heard}
     return {
@@ -127,13 +138,13 @@ def _record(trainer: CodecTrainer, corpora: Sequence[tuple[Corpus, float]], comm
     }
 
 
-def _save_checkpoint(trainer: CodecTrainer, folder: Path) -> None:
+def _save_checkpoint(trainer: SpectralTrainer, folder: Path) -> None:
     state, tensors = trainer.checkpoint()
     write_tensors(folder / "checkpoint.safetensors", tensors)
     write_json(folder / "checkpoint.json", {**state, "config": config_hash(trainer.config)})
 
 
-def _resume(trainer: CodecTrainer, folder: Path) -> bool:
+def _resume(trainer: SpectralTrainer, folder: Path) -> bool:
     """Load the checkpoint of ``folder`` into ``trainer``; False when there is none."""
     from safetensors.torch import load_file
 

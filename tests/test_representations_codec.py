@@ -15,8 +15,9 @@ from common.errors import UserError
 from corpora import load_corpus
 from representations import load_representation
 from representations.base import LatentSpec
-from representations.codec import BuiltinCodec, CodecConfig, Spectrum, load_codec, save_codec
+from representations.codec import BuiltinCodec, CodecConfig, load_codec, save_codec
 from representations.codec_losses import log_mel_distance, perplexity, si_snr, snr
+from representations.codec_networks import Spectrum
 from representations.codec_recipes import recipe
 from representations.codec_trainer import CodecTrainer, CodecTraining, Crops
 from representations.codec_training import evaluate_codec, parse_corpora, train_codec
