@@ -6,6 +6,7 @@ off them (logits, velocities, diffusion conditions) is the paradigm's business.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import torch
@@ -186,15 +187,34 @@ class Backbone(nn.Module):
         positions_BT: Tensor | None = None,
         cache: KVCache | None = None,
     ) -> Tensor:
-        """Blocks ``start`` to ``stop`` (exclusive) over embedded input; an encoder and a decoder are two calls."""
+        """Blocks ``start`` to ``stop`` (exclusive) over embedded input."""
+        return self.run_with_text(x_BTC, start, stop, text, time_B=time_B, positions_BT=positions_BT, cache=cache)[0]
+
+    def run_with_text(
+        self,
+        x_BTC: Tensor,
+        start: int,
+        stop: int,
+        text: TextMemory | None = None,
+        *,
+        time_B: Tensor | None = None,
+        positions_BT: Tensor | None = None,
+        cache: KVCache | None = None,
+    ) -> tuple[Tensor, TextMemory | None]:
+        """As ``run``, and the text for the blocks that follow: a prefix as it is by then.
+
+        An encoder and a decoder are two calls, between which the sequence may change.
+        """
         view = self._view(x_BTC, positions_BT, text, cache)
         time_BC = None
         if self.config.time == "adaln" and self.time_embedding is not None and time_B is not None:
             time_BC = self.time_embedding(time_B)
         if text is None or text.prefix_BLC is None or cache is not None:
-            return self._blocks(x_BTC, start, stop, view, cache, text, time_BC)
+            return self._blocks(x_BTC, start, stop, view, cache, text, time_BC), text
         whole = torch.cat([text.prefix_BLC, x_BTC], dim=1)
-        return self._blocks(whole, start, stop, view, None, text, time_BC)[:, text.prefix_length :]
+        whole = self._blocks(whole, start, stop, view, None, text, time_BC)
+        read = dataclasses.replace(text, prefix_BLC=whole[:, : text.prefix_length])
+        return whole[:, text.prefix_length :], read
 
     def _blocks(
         self,

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from common.config import later
 
-Schedule = Literal["constant", "linear", "cosine", "annealed"]
+Schedule = Literal["constant", "linear", "cosine", "cosine_iterations", "annealed", "annealed_to_2"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,19 +41,32 @@ class Guided:
         return 1 if self.guidance == 1 else 2
 
 
-def scale_at(schedule: Schedule, scale: float, progress: float) -> float:
-    """Guidance scale when a fraction ``progress`` in [0, 1] of the clip is decided.
+def scale_at(schedule: Schedule, scale: float, progress: float, iterations: float | None = None) -> float:
+    """Guidance scale w_p when a fraction ``progress`` in [0, 1] of the clip is decided.
 
-    ``constant``: w. ``linear``: from 1 up to w (MAR). ``cosine``: 1 + cos(pi progress / 2) (w - 1), from w down to 1
-    (papers/004 appendix A). ``annealed``: from w down to 1 in a straight line (papers/003 eq. 5).
+        constant           w
+        linear             1 + (w - 1) p, up (MAR)
+        annealed           1 + (w - 1) (1 - p), down (papers/003 eq. 5: at position i of n, p = (i - 1) / (n - 1))
+        annealed_to_2      2 + (w - 2) (1 - p), the same with eq. 4 as printed, whose scale is w - 1 (X54)
+        cosine             1 + (w - 1) cos(pi p / 2), down
+        cosine_iterations  1 + (w - 1) cos(pi t / 2T), down, after iteration t of T (papers/004 eq. 5)
+
+    Tokens that are revealed by the same cosine, as in mar, are 1 - cos(pi t / 2T) of the clip by then, so that there
+    papers/004's schedule is ``annealed``, but for whole tokens; ``cosine`` falls later.
+
+    Args:
+        iterations: share t / T of the iterations that are done; None: each decides as much, so that it is ``progress``.
     """
     if schedule == "constant":
         return scale
     if schedule == "linear":
         return 1 + (scale - 1) * progress
-    if schedule == "cosine":
+    if schedule == "cosine_iterations":
+        progress = progress if iterations is None else iterations
+    if schedule.startswith("cosine"):
         return 1 + (scale - 1) * math.cos(math.pi / 2 * progress)
-    return 1 + (scale - 1) * (1 - progress)
+    end = 2 if schedule == "annealed_to_2" else 1
+    return end + (scale - end) * (1 - progress)
 
 
 def guide(rows: Tensor, settings: Guided, scale: Tensor | float | None = None) -> Tensor:

@@ -4,7 +4,8 @@ papers/003 AudioMAR, papers/004 IMPACT).
 Training masks a random share of the tokens and learns to draw them from the diffusion head, given the backbone's
 bidirectional view of the rest. Sampling starts from nothing and reveals tokens in random order over a few iterations,
 their number following a cosine. With ``mae`` (the papers' form) the first half of the blocks sees the kept tokens only
-and the second half sees everything, mask embeddings filled in; without it all blocks see everything.
+and the second half sees everything, mask embeddings filled in; without it all blocks see everything. Buffer tokens,
+and text that is a prefix, go through both halves (papers/004 eqs. 7 and 8).
 """
 
 from __future__ import annotations
@@ -132,12 +133,14 @@ class MAR(Paradigm):
         x_BTC = x_BTC if controls_BTC is None else x_BTC + controls_BTC
         hidden, kept = order_BT[:, :masked], order_BT[:, masked:]
         layers, half = self.backbone_config.n_layers, self.backbone_config.n_layers // 2
-        if not self.options.mae:
-            return self._blocks(self._fill(x_BTC, hidden, controls_BTC), None, 0, layers, text)
-        encoded = self._blocks(picked(x_BTC, kept), kept, 0, half, text, keep_buffer=True)
-        buffer, tokens = encoded[:, : len(self.buffer)], encoded[:, len(self.buffer) :]
-        whole = torch.zeros_like(x_BTC).scatter(1, index_at(kept, x_BTC), tokens)
-        return self._blocks(self._fill(whole, hidden, controls_BTC), None, half, layers, text, buffer)
+        if self.options.mae:
+            encoded, text = self._blocks(picked(x_BTC, kept), kept, 0, half, text)
+            buffer, tokens = encoded[:, : len(self.buffer)], encoded[:, len(self.buffer) :]
+            whole = torch.zeros_like(x_BTC).scatter(1, index_at(kept, x_BTC), tokens)
+            h_BTC, _ = self._blocks(self._fill(whole, hidden, controls_BTC), None, half, layers, text, buffer)
+        else:
+            h_BTC, _ = self._blocks(self._fill(x_BTC, hidden, controls_BTC), None, 0, layers, text)
+        return self.backbone.norm_out(h_BTC)[:, len(self.buffer) :]
 
     def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
         """Noise-prediction error of the diffusion head on the masked tokens (papers/004 eq. 2, averaged).
@@ -225,9 +228,11 @@ class MAR(Paradigm):
         stop: int,
         text: TextMemory,
         buffer: Tensor | None = None,
-        keep_buffer: bool = False,
-    ) -> Tensor:
-        """Blocks ``start`` to ``stop`` over [buffer, x]; token i stands at position n_buffer + i."""
+    ) -> tuple[Tensor, TextMemory]:
+        """Blocks ``start`` to ``stop`` over [buffer, x], and the text after them.
+
+        Token i stands at position n_buffer + i.
+        """
         n_buffer = len(self.buffer)
         if positions is None:
             positions = torch.arange(x_BTC.shape[1], device=x_BTC.device).expand(len(x_BTC), -1)
@@ -235,8 +240,8 @@ class MAR(Paradigm):
         positions = torch.cat([before, positions + n_buffer], dim=1)
         buffer = self.buffer.expand(len(x_BTC), -1, -1) if buffer is None else buffer
         h = self.backbone.embed(torch.cat([buffer, x_BTC], dim=1), positions_BT=positions)
-        h = self.backbone.run(h, start, stop, text, positions_BT=positions)
-        return h if keep_buffer else self.backbone.norm_out(h)[:, n_buffer:]
+        h, read = self.backbone.run_with_text(h, start, stop, text, positions_BT=positions)
+        return h, read or text
 
 
 class Unmasking(Session):
@@ -250,8 +255,8 @@ class Unmasking(Session):
         self.before = [hidden, *self.counts[:-1]]
         self.order_BT = torch.zeros(batch, frames, dtype=torch.int64, device=device)
         self.latents = torch.zeros(batch, frames, model.latent.dim, device=device)
-        progress = [1 - remaining / frames for remaining in self.counts]
-        scales = [scale_at(sampler.guidance_schedule, sampler.guidance, p) for p in progress]
+        schedule, scale, count = sampler.guidance_schedule, sampler.guidance, len(self.counts)
+        scales = [scale_at(schedule, scale, 1 - left / frames, t / count) for t, left in enumerate(self.counts, 1)]
         self.scales = torch.tensor(scales, device=device)
         most = max(before - after for before, after in zip(self.before, self.counts))
         self.noise = torch.zeros(model.head.draws(sampler) * batch * most * model.latent.dim, device=device)

@@ -255,7 +255,8 @@ class Filling(Session):
         self.order_BT = torch.zeros(batch, frames, dtype=torch.int64, device=device)
         self.latents, self.noise = (torch.zeros(batch, frames, model.latent.dim, device=device) for _ in range(2))
         after = [masked for masked, _ in self.plan[1:]] + [0]
-        self.scales = [scale_at(sampler.guidance_schedule, sampler.guidance, 1 - left / frames) for left in after]
+        schedule, scale, count = sampler.guidance_schedule, sampler.guidance, len(after)
+        self.scales = [scale_at(schedule, scale, 1 - left / frames, i / count) for i, left in enumerate(after, 1)]
 
     def advance(self, i: int) -> None:
         """Do pass ``i``."""

@@ -43,6 +43,7 @@ CASES = [
     ("fm", {}, CROSS, EMBEDDED, CONTROLS, 0),
     ("fm", {"text_layers": 1}, dataclasses.replace(CROSS, time="adaln", skips=True), WORDS, (), 6),
     ("mar", {}, CROSS, EMBEDDED, CONTROLS, 0),
+    ("mar", {}, PREFIX, WORDS, (), 4),
     ("mar", {"mae": False}, PREFIX, WORDS, (), 4),
     ("mntp", {}, CROSS, EMBEDDED, (), 0),
     ("mntp", {}, PREFIX, WORDS, CONTROLS, 6),

@@ -28,6 +28,7 @@ CASES = [
     ("fm", CROSS, {}, {"solver": "midpoint", "guidance": 1.0}),
     ("fm", CROSS, {}, {"solver": "dopri5", "tolerance": 1e-2}),
     ("mar", CROSS, {}, {}),
+    ("mar", PREFIX, {}, {}),
     ("mar", PREFIX, {"mae": False}, {}),
     ("mar", CROSS, {}, {"guidance": 1.0, "iterations": 64}),
     ("mntp", CROSS, {}, {}),

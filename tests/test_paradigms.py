@@ -13,6 +13,8 @@ from benchmarks.conformance import Case
 from benchmarks.conformance.form import check_shapes
 from common.errors import UserError
 from paradigms.guidance import Guided, guide, scale_at
+from paradigms.mar import Unmasking
+from paradigms.mntp import Drawing
 from tests.helpers import BACKBONE, LATENT, OPTIONS, TEXT, make, some_conditions
 
 every_paradigm = pytest.mark.parametrize("name", paradigms.names())
@@ -89,6 +91,28 @@ def test_unknown_paradigm_and_unfit_latent() -> None:
 def test_guidance_schedules(schedule: str, start: float, middle: float, end: float) -> None:
     assert [scale_at(schedule, 3.0, at) for at in (0.0, 0.5, 1.0)] == pytest.approx([start, middle, end])
     assert scale_at(schedule, 1.0, 0.3) == pytest.approx(1.0)
+
+
+def test_the_papers_schedules_by_hand() -> None:
+    """papers/003 eq. 5 at 5 positions from 7; papers/004 eq. 5 over 4 iterations from 5, which mar reaches exactly."""
+    mntp = make("mntp")
+    text = mntp.read_text(some_conditions([2]), 2)
+    for schedule, guidance, expected in (
+        ("annealed", 7, [7, 5.5, 4, 2.5, 1]),
+        ("annealed_to_2", 8, [8, 6.5, 5, 3.5, 2]),
+    ):
+        sampler = mntp.sampler({"guidance": float(guidance), "guidance_schedule": schedule})
+        assert Drawing(mntp, text, (1, 5, 6), 0, sampler).scales.tolist() == pytest.approx(expected)
+    written = [1 + 4 * 0.9238795, 1 + 4 * 0.7071068, 1 + 4 * 0.3826834, 1]  # cos of 22.5, 45, 67.5 and 90 degrees
+
+    def scales(schedule: str, frames: int) -> list[float]:
+        model = make("mar")
+        sampler = model.sampler({"guidance": 5.0, "guidance_schedule": schedule, "iterations": 4})
+        return Unmasking(model, 1, frames, frames, sampler).scales.tolist()
+
+    assert scales("cosine_iterations", 13) == pytest.approx(written)
+    assert scales("annealed", 4000) == pytest.approx(written, abs=2e-3)
+    assert scales("cosine", 4000)[1] == pytest.approx(1 + 4 * 0.8962, abs=2e-3)  # cos of 90 degrees x (1 - 0.7071)
 
 
 def test_conditions() -> None:

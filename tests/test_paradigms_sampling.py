@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -22,6 +23,7 @@ from tests.helpers import BACKBONE, make, sample, some_batch, some_conditions
 
 P = torch.tensor([0.05, 0.4, 0.1, 0.25, 0.2])
 PREFIX = BackboneConfig(d_model=32, n_layers=2, n_heads=4, d_ff=64, text="prefix", positions="rotary", skips=True)
+MAE_PREFIX = dataclasses.replace(PREFIX, skips=False)
 
 
 def frequencies(logits: Tensor, **settings: float) -> Tensor:
@@ -187,7 +189,9 @@ def test_mar_draws_every_token_once_and_keeps_it(monkeypatch: pytest.MonkeyPatch
     assert scales == pytest.approx([scale_at("linear", 3.0, 1 - count / frames) for count in counts])
 
 
-@pytest.mark.parametrize(("backbone", "mae"), [(BACKBONE, True), (BACKBONE, False), (PREFIX, False)])
+@pytest.mark.parametrize(
+    ("backbone", "mae"), [(BACKBONE, True), (BACKBONE, False), (PREFIX, False), (MAE_PREFIX, True)]
+)
 @torch.no_grad()
 def test_mar_sampling_equals_plain_passes(backbone: BackboneConfig, mae: bool) -> None:
     """Each branch of guidance in a pass of its own, and the noise drawn where it is used."""
@@ -223,6 +227,20 @@ def test_mar_context_hides_the_masked_and_shows_the_kept(mae: bool, text: str) -
     # The order among the masked, and among the kept, is nobody's business.
     shuffled = torch.cat([order[:, :5].flip(1), order[:, 5:].flip(1)], dim=1)
     assert_close(model.context(latents, shuffled, 5, words), base, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_mar_halves_are_one_stack_where_nothing_is_masked() -> None:
+    """Then the encoder drops nothing: what differs is that positions are added again between the halves. Of text that
+    is a prefix the decoder reads what the encoder made of it.
+    """
+    backbone = dataclasses.replace(MAE_PREFIX, n_layers=4)
+    model = make("mar", backbone=backbone)
+    assert isinstance(model, MAR)
+    text, latents = model.read_text(some_conditions([4, 2])), torch.randn(2, 8, 6)
+    h = torch.cat([model.buffer.expand(2, -1, -1), model.inputs(latents)], dim=1)
+    plain = model.backbone(h, text)[:, len(model.buffer) :]  # rotary positions are not added
+    assert_close(model.context(latents, ItemRNG([1, 2]).permutation(8), 0, text), plain, rtol=1e-4, atol=1e-5)
 
 
 def test_mar_loss_is_on_the_masked_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
