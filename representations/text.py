@@ -3,7 +3,7 @@
     load_text_encoder("builtin", captions)                        words of the training captions; needs no weights
     load_text_encoder("t5:google/flan-t5-base", captions)         T5 or FLAN-T5, one embedding per token
     load_text_encoder("clap:laion/clap-htsat-unfused", captions)  CLAP's pooled embedding, a single token
-    load_text_encoder("t5:...+clap:...", captions)                both, one after the other
+    load_text_encoder("clap:...+t5[77]:...", captions)            both, one after the other; 78 tokens at most
 
 ``encode`` pads to the longest caption of the batch and returns a mask that is False at padding. Masked positions hold
 <pad> or zeros, and no other position depends on them: a caption is encoded the same alone or in a batch.
@@ -41,7 +41,7 @@ class TextSpec:
         kind: "tokens" (int64 ids, embedded by the model) or "embeddings" (floats from a frozen encoder).
         dim: width of the embeddings; 0 for tokens.
         vocabulary: words in id order, <pad> and <unk> first; empty for embeddings.
-        max_length: longest text in tokens; what is longer is cut, with a warning.
+        max_length: most tokens that a text becomes; what is longer is cut, with a warning.
         name: the encoder's spec, for records.
     """
 
@@ -58,6 +58,11 @@ class TextEncoder:
     spec: TextSpec
     _warned = False
 
+    @property
+    def limit(self) -> int:
+        """Most tokens of a caption that are read."""
+        return self.spec.max_length
+
     def encode(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
         """B captions -> (text, mask_BL): (B, L) int64 ids or (B, L, D) float32 embeddings; mask True where text is."""
         raise NotImplementedError
@@ -66,7 +71,7 @@ class TextEncoder:
         """Say once per encoder that a caption was too long."""
         if not self._warned:
             self._warned = True
-            message = f"captions over {self.spec.max_length} tokens are cut, e.g. {caption[:60]!r} ({length} tokens)"
+            message = f"captions over {self.limit} tokens are cut, e.g. {caption[:60]!r} ({length} tokens)"
             warnings.warn(message, stacklevel=3)
 
 
@@ -98,19 +103,42 @@ class WordTokeniser(TextEncoder):
 
 
 class ConcatenatedText(TextEncoder):
-    """Several encoders one after the other along the length; narrower embeddings are filled up with zeros."""
+    """Several encoders one after the other along the length (papers/004 section 4.2: CLAP and FLAN-T5).
+
+    Each has channels of its own, in which the others are zero, so that the one projection with which a model reads
+    embeddings is a separate one for each, but for the bias.
+    """
 
     def __init__(self, parts: Sequence[TextEncoder]) -> None:
         self.parts = list(parts)
-        width = max(part.spec.dim for part in parts)
+        width = sum(part.spec.dim for part in parts)
         length = sum(part.spec.max_length for part in parts)
         self.spec = TextSpec("embeddings", width, (), length, "+".join(part.spec.name for part in parts))
 
     def encode(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """B captions -> (B, L1 + L2 + ..., D) and the mask."""
-        pairs = [part.encode(captions) for part in self.parts]
-        widened = [nn.functional.pad(text_BLD, (0, self.spec.dim - text_BLD.shape[-1])) for text_BLD, _ in pairs]
-        return torch.cat(widened, dim=1), torch.cat([mask_BL for _, mask_BL in pairs], dim=1)
+        """B captions -> (B, L1 + L2 + ..., D1 + D2 + ...) and the mask."""
+        texts, masks, before = [], [], 0
+        for part in self.parts:
+            text_BLD, mask_BL = part.encode(captions)
+            after = self.spec.dim - before - part.spec.dim
+            texts.append(nn.functional.pad(text_BLD, (before, after)))
+            masks.append(mask_BL)
+            before += part.spec.dim
+        return torch.cat(texts, dim=1), torch.cat(masks, dim=1)
+
+
+class NoText(TextEncoder):
+    """The null text whatever the caption: one masked position, for models whose text is as ``spec`` says."""
+
+    def __init__(self, spec: TextSpec) -> None:
+        self.spec = spec
+
+    def encode(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """B captions -> zeros (B, 1) or (B, 1, D), and a mask that is all False."""
+        text = torch.zeros(len(captions), 1, dtype=torch.int64)
+        if self.spec.kind == "embeddings":
+            text = torch.zeros(len(captions), 1, self.spec.dim)
+        return text, torch.zeros(len(captions), 1, dtype=torch.bool)
 
 
 def builtin_text(captions: Iterable[str]) -> WordTokeniser:
@@ -125,7 +153,8 @@ def load_text_encoder(spec: str, captions: Iterable[str] = ()) -> TextEncoder:
     """Make a text encoder.
 
     Args:
-        spec: ``"builtin"``, ``"t5:<folder or hub id>"``, ``"clap:<folder or hub id>"``, or several joined by ``+``.
+        spec: ``"builtin"``, ``"t5:<folder or hub id>"``, ``"clap:<folder or hub id>"``, or several joined by ``+``;
+            ``t5[77]:`` reads 77 tokens of a caption, else as many as its tokenizer states.
         captions: the training captions; only "builtin" reads them.
 
     Raises:
@@ -135,9 +164,16 @@ def load_text_encoder(spec: str, captions: Iterable[str] = ()) -> TextEncoder:
         return builtin_text(captions)
     parts: list[TextEncoder] = []
     for part in spec.split("+"):
-        kind, _, source = part.partition(":")
+        named, _, source = part.partition(":")
+        kind, limit = _limited(named)
         if kind not in TEXT_ENCODERS.names():
             hint = did_you_mean(kind, ["builtin", *TEXT_ENCODERS.names()])
             raise UserError(f"unknown text encoder {part!r}{hint}; known: builtin (alone), t5:<model>, clap:<model>")
-        parts.append(TEXT_ENCODERS.load(kind)(source))
+        parts.append(TEXT_ENCODERS.load(kind)(source, *limit))
     return parts[0] if len(parts) == 1 else ConcatenatedText(parts)
+
+
+def _limited(named: str) -> tuple[str, list[int]]:
+    """``t5[77]`` as ``t5`` and [77]; without a limit the list is empty."""
+    found = re.fullmatch(r"(.+)\[([1-9]\d*)\]", named)
+    return (found[1], [int(found[2])]) if found else (named, [])

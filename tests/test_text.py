@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from torch.nn.functional import normalize
 from transformers import ClapConfig, ClapModel, PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from common.errors import UserError
+from common.seeds import ItemRNG
+from paradigms.base import Conditions
 from representations.text import builtin_text, load_text_encoder, words
+from tests.helpers import BACKBONE, SAMPLERS, make
 
 CAPTIONS = ["a violin leads", "organ chords in C minor at 80 BPM", "drums"]
 WORDS = sorted({word for caption in CAPTIONS for word in caption.split()})
@@ -106,19 +110,48 @@ def test_clap_is_one_unit_token_that_ignores_padding(clap: Path) -> None:
             torch.testing.assert_close(row_LD[0], normalize(model.get_text_features(ids).pooler_output[0], dim=-1))
 
 
-def test_both_together_are_one_after_the_other(t5: Path, clap: Path) -> None:
-    both = load_text_encoder(f"t5:{t5}+clap:{clap}")
+def test_both_together_are_one_after_the_other_in_channels_of_their_own(t5: Path, clap: Path) -> None:
+    both = load_text_encoder(f"clap:{clap}+t5:{t5}")
     text_BLD, mask_BL = both.encode(CAPTIONS)
     t5_BLD, t5_mask_BL = load_text_encoder(f"t5:{t5}").encode(CAPTIONS)
     clap_BLD, _ = load_text_encoder(f"clap:{clap}").encode(CAPTIONS)
-    assert both.spec.dim == 16
-    assert torch.equal(text_BLD[:, :9], t5_BLD)
-    assert torch.equal(mask_BL[:, :9], t5_mask_BL)
-    assert torch.equal(text_BLD[:, 9:, :12], clap_BLD)
-    assert text_BLD[:, 9:, 12:].abs().max() == 0
+    assert (both.spec.dim, both.spec.max_length) == (12 + 16, 1 + 16)
+    assert torch.equal(text_BLD[:, :1, :12], clap_BLD)
+    assert torch.equal(text_BLD[:, 1:, 12:], t5_BLD)
+    assert text_BLD[:, :1, 12:].abs().max() == text_BLD[:, 1:, :12].abs().max() == 0
+    assert torch.equal(mask_BL, torch.cat([torch.ones(3, 1, dtype=torch.bool), t5_mask_BL], dim=1))
 
 
-@pytest.mark.parametrize("spec", ["t5:/no/such/folder", "clap:", "t6:x", "builtin+t5:x"])
+def test_impacts_text_is_78_tokens_at_most(t5: Path, clap: Path) -> None:
+    both = load_text_encoder(f"clap:{clap}+t5[77]:{t5}")
+    assert both.spec.max_length == 78
+    with pytest.warns(UserWarning, match="over 77 tokens are cut"):
+        text_BLD, mask_BL = both.encode(["drums " * 100, "drums"])
+    assert (text_BLD.shape[1], mask_BL.sum(dim=1).tolist()) == (78, [78, 3])
+    assert load_text_encoder(f"clap[5]:{clap}").limit == 5
+
+
+@pytest.mark.parametrize("name", ["mar", "fm", "mntp"])
+def test_a_prefix_of_both_encoders(t5: Path, clap: Path, name: str) -> None:
+    """Each encoder has a projection of its own; a caption means the same alone and padded in a batch."""
+    both = load_text_encoder(f"clap:{clap}+t5[77]:{t5}")
+    model = make(name, backbone=dataclasses.replace(BACKBONE, text="prefix"), text=both.spec, std=0.05)
+    seen = model.text_stem(*both.encode(CAPTIONS))
+    with torch.no_grad():
+        model.text_stem.projection.weight[:, :12] *= 2  # CLAP's part
+    moved = (model.text_stem(*both.encode(CAPTIONS)) - seen).abs().amax(dim=(0, 2)) > 1e-6
+    assert moved.tolist() == [True, *[False] * 9]
+    settings = model.sampler({**SAMPLERS[name], "guidance": 2.0})
+
+    def sing(captions: list[str], seeds: list[int]) -> torch.Tensor:
+        return model.generate(Conditions(*both.encode(captions)), 6, settings, ItemRNG(seeds))
+
+    together = sing(CAPTIONS, [1, 2, 3])
+    torch.testing.assert_close(sing(CAPTIONS[2:], [3]), together[2:], rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(sing([CAPTIONS[0]] * 3, [1, 2, 3])[1:], together[1:], atol=1e-3)
+
+
+@pytest.mark.parametrize("spec", ["t5:/no/such/folder", "clap:", "t6:x", "builtin+t5:x", "t5[0]:x", "t5[many]:x"])
 def test_bad_specs_are_one_line_errors(spec: str) -> None:
     with pytest.raises(UserError) as caught:
         load_text_encoder(spec)
