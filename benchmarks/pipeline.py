@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 class Sources:
     """Where this machine finds what a cell names by content: a corpus, and specs of representation and text encoder.
 
-    ``latents``: number format of the cached latents that models are trained on.
+    ``latents``: number format of the cached latents that models are trained on. ``pretraining``: a corpus for
+    unconditional pre-training, whose captions nobody reads.
     """
 
     corpus: CorpusChoice
@@ -50,6 +51,7 @@ class Sources:
     text: str
     latents: str = "float32"
     normalisation: Normalisation = "paper"  # of the latents that a model sees
+    pretraining: CorpusChoice | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Data:
     representation: Representation
     text: TextEncoder
     store: LatentStore | None = None  # the encoded training clips, where a model is trained
+    unlabelled: LatentStore | None = None  # those of another corpus for pre-training
 
     @property
     def latent(self) -> LatentSpec:
@@ -68,9 +71,9 @@ class Data:
         return self.store.spec if self.store is not None else self.representation.spec
 
 
-def open_corpus(choice: CorpusChoice) -> Corpus:
-    """The corpus of a study."""
-    return load_corpus(choice.spec, clips=choice.clips, seconds=choice.seconds, seed=choice.seed)
+def open_corpus(choice: CorpusChoice, captions: bool = True) -> Corpus:
+    """The corpus of a study, or with ``captions`` False that of its pre-training."""
+    return load_corpus(choice.spec, clips=choice.clips, seconds=choice.seconds, seed=choice.seed, captions=captions)
 
 
 def load_data(sources: Sources, latents: bool = True, controls: Sequence[str] = ()) -> Data:
@@ -85,11 +88,14 @@ def load_data(sources: Sources, latents: bool = True, controls: Sequence[str] = 
     corpus = open_corpus(sources.corpus)
     representation = load_representation(sources.representation)
     text = load_text_encoder(sources.text, [clip.caption for clip in corpus.clips("train")])
-    store = None
+    store = unlabelled = None
     if latents:
         of, dtype = sources.normalisation, sources.latents
         store = encode_corpus(corpus, representation, ("train",), normalisation=of, controls=controls, dtype=dtype)
-    return Data(sources, corpus, representation, text, store)
+        if sources.pretraining is not None:
+            audio = open_corpus(sources.pretraining, captions=False)
+            unlabelled = encode_corpus(audio, representation, ("train",), dtype=dtype)
+    return Data(sources, corpus, representation, text, store, unlabelled)
 
 
 def identity(data: Data) -> dict[str, Any]:

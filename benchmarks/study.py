@@ -184,7 +184,8 @@ class FrameRateChoice:
 class Study:
     """A whole study. ``train`` is the same for every arm, its seed excepted, which is the cell's; its ``snapshots`` are
     measured too. ``sweep``: dotted keys and the values that each takes in turn (sweep.py). ``timeout``: minutes that
-    one worker may take, 0 for no limit.
+    one worker may take, 0 for no limit. ``pretraining_corpus``: what the updates of ``train.pretraining`` hear, with
+    captions or without; None: ``corpus``.
     """
 
     name: str
@@ -193,6 +194,7 @@ class Study:
     arms: tuple[ArmChoice, ...]
     seeds: tuple[int, ...] = (0,)
     corpus: CorpusChoice = CorpusChoice()
+    pretraining_corpus: CorpusChoice | None = later(None)  # noqa: RUF009
     representation: str = "codec_builtin"
     latents: Literal["float32", "float16", "bfloat16"] = later(
         "float32"

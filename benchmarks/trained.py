@@ -82,7 +82,8 @@ def train_system(
     folder = work / training_folder(config)
     model = _model(config["model"], data, spec.seed)
     assert data.store is not None, "training needs encoded clips"
-    stream = BatchStream(data.store.split("train"), data.latent, data.text, spec)
+    unlabelled = data.unlabelled.split("train") if data.unlabelled else None
+    stream = BatchStream(data.store.split("train"), data.latent, data.text, spec, unlabelled)
 
     def save(model: Any, target: Path) -> None:
         save_model(model, target, data, config["sampler"], spec.seconds)

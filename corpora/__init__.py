@@ -29,7 +29,9 @@ CORPORA = Registry(
 )
 
 
-def load_corpus(spec: str, *, clips: int | None = None, seconds: float | None = None, seed: int = 0) -> Corpus:
+def load_corpus(
+    spec: str, *, clips: int | None = None, seconds: float | None = None, seed: int = 0, captions: bool = True
+) -> Corpus:
     """Load a corpus.
 
     Args:
@@ -38,6 +40,7 @@ def load_corpus(spec: str, *, clips: int | None = None, seconds: float | None = 
         clips: at most this many train clips (built-in: exactly this many, default 4000, with 256 valid and 512 test).
         seconds: length of the built-in clips, default 4.0; folders keep their own lengths.
         seed: of the built-in compositions; for a folder, of the valid split where it has to be carved from train.
+        captions: False for audio that is heard without: a folder's rows may then have none.
 
     Raises:
         UserError: the spec is unknown or its content is bad; the message names file, row and mend.
@@ -45,7 +48,7 @@ def load_corpus(spec: str, *, clips: int | None = None, seconds: float | None = 
     name = spec if spec in CORPORA.names() and spec != "folder" else "folder"
     load = CORPORA.load(name)
     options: dict[str, Any] = {"clips": clips, "seconds": seconds, "seed": seed}
-    corpus: Corpus = load(spec, **options) if name == "folder" else load(**options)
+    corpus: Corpus = load(spec, captions=captions, **options) if name == "folder" else load(**options)
     return corpus
 
 

@@ -6,7 +6,7 @@
 
 Columns:
     path        (required) sound file, relative to the manifest; FLAC, OGG, WAV, MP3; any rate, any channels
-    caption     (required) what is heard
+    caption     (required, but for audio that is heard in unconditional pre-training only) what is heard
     id          unique; default: the path without its ending
     split       train, valid or test; default train. Where no row is valid, about a tenth of train is carved out.
     group       recordings that belong together (song, artist, session); carving never parts a group
@@ -37,7 +37,7 @@ from corpora.annotation_json import read_annotation
 from corpora.audio_files import duration, read_mono
 from corpora.clip import ATTRIBUTES, SPLITS, Annotation, Clip, Corpus, tempo_bucket
 from corpora.content import file_hashes
-from corpora.manifest import Row, find_manifest, read_manifest
+from corpora.manifest import REQUIRED, Row, find_manifest, read_manifest
 from corpora.pitch import normalise_key
 
 VALID_SHARE = 0.1
@@ -60,13 +60,16 @@ class FileReader:
         return read_annotation(self.annotation_path, self.where) if self.annotation_path else None
 
 
-def load_folder(spec: str, *, clips: int | None = None, seconds: float | None = None, seed: int = 0) -> Corpus:
+def load_folder(
+    spec: str, *, clips: int | None = None, seconds: float | None = None, seed: int = 0, captions: bool = True
+) -> Corpus:
     """Load a folder, or the manifest at ``spec``.
 
     Args:
         clips: keep this many train clips, drawn by hash, in the manifest's order.
         seconds: must be None: files keep their own lengths, and training crops segments.
         seed: of the valid split, where it has to be carved from train.
+        captions: every row must have one; else those that have none are empty.
 
     Raises:
         UserError: no manifest, or a bad row; the message names manifest, row, column and mend.
@@ -76,11 +79,11 @@ def load_folder(spec: str, *, clips: int | None = None, seconds: float | None = 
         raise UserError(f"{manifest}: seconds={seconds} has no effect on files, which keep their lengths; leave it out")
     if clips is not None and clips < 1:
         raise UserError(f"{manifest}: {clips} clips asked for; ask for at least 1")
-    rows = read_manifest(manifest)
+    rows = read_manifest(manifest, REQUIRED if captions else ("path",))
     named: dict[str, Row] = {}
     splits: dict[str, list[Clip]] = {split: [] for split in SPLITS}
     for row in rows:
-        clip = _clip(row, manifest)
+        clip = _clip(row, manifest, captions)
         if clip.id in named:
             raise UserError(
                 f"{row.where}, column id: {clip.id!r} is also that of {named[clip.id].where}; make ids unique"
@@ -100,7 +103,7 @@ def load_folder(spec: str, *, clips: int | None = None, seconds: float | None = 
     return Corpus(manifest.parent.resolve().name, _fingerprint(splits, manifest), splits)
 
 
-def _clip(row: Row, manifest: Path) -> Clip:
+def _clip(row: Row, manifest: Path, captions: bool) -> Clip:
     path = manifest.parent / row.required("path")
     if not path.is_file():
         raise UserError(f"{row.where}, column path: no such file {path}; mend the path or remove the row")
@@ -114,7 +117,7 @@ def _clip(row: Row, manifest: Path) -> Clip:
     return Clip(
         id=row.get("id") or str(PurePosixPath(row.required("path")).with_suffix("")),
         split=split,
-        caption=row.required("caption"),
+        caption=row.required("caption") if captions else row.get("caption"),
         seconds=row.number("seconds") or duration(path, row.where),
         attributes=_attributes(row),
         reader=FileReader(path, annotation, row.where),

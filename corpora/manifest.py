@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from common.errors import UserError, did_you_mean
 
 NAMES = ("manifest.csv", "manifest.jsonl")
-REQUIRED = ("path", "caption")
+REQUIRED = ("path", "caption")  # the caption of a corpus for pre-training may be missing
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def find_manifest(spec: str) -> Path:
     raise UserError(f"corpus {spec}: no {' or '.join(NAMES)} in it; write one with columns {', '.join(REQUIRED)}")
 
 
-def read_manifest(path: Path) -> list[Row]:
+def read_manifest(path: Path, required: Sequence[str] = REQUIRED) -> list[Row]:
     """All rows in their order, with every required column present.
 
     Raises:
@@ -90,16 +90,16 @@ def read_manifest(path: Path) -> list[Row]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error}); save it as UTF-8 text") from error
-    rows = list(_json_rows(text, path) if path.suffix == ".jsonl" else _csv_rows(text, path))
+    rows = list((_json_rows if path.suffix == ".jsonl" else _csv_rows)(text, path, required))
     if not rows:
         raise UserError(f"{path}: no rows; add one for each sound file")
     return rows
 
 
-def _csv_rows(text: str, path: Path) -> Iterator[Row]:
+def _csv_rows(text: str, path: Path, required: Sequence[str]) -> Iterator[Row]:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
-        _require_columns(reader.fieldnames or (), str(path))
+        _require_columns(reader.fieldnames or (), required, str(path))
         for number, cells in enumerate(reader, start=1):
             where = f"{path} row {number}"
             if None in cells:
@@ -109,7 +109,7 @@ def _csv_rows(text: str, path: Path) -> Iterator[Row]:
         raise UserError(f"{path} line {reader.line_num}: not CSV ({error}); mend the quotes") from error
 
 
-def _json_rows(text: str, path: Path) -> Iterator[Row]:
+def _json_rows(text: str, path: Path, required: Sequence[str]) -> Iterator[Row]:
     lines = ((number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
     for number, line in lines:
         where = f"{path} row {number}"
@@ -119,7 +119,7 @@ def _json_rows(text: str, path: Path) -> Iterator[Row]:
             raise UserError(f"{where}: not JSON ({error}); write one object per line") from error
         if not isinstance(cells, dict):
             raise UserError(f"{where}: not a JSON object; write one object per line")
-        _require_columns(cells, where)
+        _require_columns(cells, required, where)
         yield Row({str(name): _text(value) for name, value in cells.items()}, where)
 
 
@@ -127,8 +127,8 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _require_columns(found: Any, where: str) -> None:
-    for column in REQUIRED:
+def _require_columns(found: Any, required: Sequence[str], where: str) -> None:
+    for column in required:
         if column not in found:
             hint = did_you_mean(column, list(map(str, found)))
             raise UserError(

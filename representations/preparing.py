@@ -110,7 +110,8 @@ class Request:
 @lru_cache(maxsize=1)
 def opened(request: Request) -> tuple[Layout, Representation]:
     """The layout and the representation of ``request``, opened once in a process."""
-    corpus = load_corpus(request.corpus, clips=request.clips, seconds=request.seconds, seed=request.seed)
+    clips, seconds, seed = request.clips, request.seconds, request.seed
+    corpus = load_corpus(request.corpus, clips=clips, seconds=seconds, seed=seed, captions=False)
     representation = load_representation(request.representation)
     return layout_of(corpus, representation, request.dtype, request.clips_per_shard), representation
 

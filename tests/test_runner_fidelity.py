@@ -233,3 +233,26 @@ def test_a_tuned_arm_is_scored_beside_the_one_it_started_from(home: Path, tmp_pa
     assert made.training is not None
     assert (made.training.updates, made.training.tokens) == (3, 2 * 2 * 25 + 1 * 2 * 25)
     assert (tmp_path / "runs" / tuned.group / "final" / "model.json").exists()
+
+
+def test_pretraining_hears_a_corpus_without_captions_and_nothing_else_may(home: Path, tmp_path: Path) -> None:
+    soundfile = pytest.importorskip("soundfile", reason="soundfile is not installed")
+    audio = tmp_path / "audio"
+    audio.mkdir()
+    for i in range(4):
+        soundfile.write(audio / f"{i}.wav", 0.1 * np.sin(np.arange(24_000) * (i + 1) / 20), 16_000)
+    (audio / "manifest.csv").write_text("path\n" + "".join(f"{i}.wav\n" for i in range(4)))
+    base = ("train.updates=4", "train.snapshots=[2]")
+    before = (*base, f"pretraining_corpus.spec={audio}")
+    plain, unheard, heard, own = (
+        cells_of(tiny_study(home, *extra, paradigms=("fm",)), "fm")
+        for extra in (base, before, (*before, "train.pretraining=2"), (*base, "train.pretraining=2"))
+    )
+    assert [cell.id for cell in unheard] == [cell.id for cell in plain]
+    assert len({plain[0].group, heard[0].group, own[0].group}) == 3
+    assert heard[0].config["model"]["pretraining_corpus"]["name"] == "audio"
+    assert str(tmp_path) not in str(heard[0].config)
+    made = Fidelity().open(heard, Context("s", tmp_path / "results", tmp_path / "runs"))
+    assert made.training.updates == 4
+    with pytest.raises(UserError, match=r"manifest.csv: no column 'caption'; found: path; add it"):
+        cells_of(load_study("smoke", [*settings(home), f"corpus={{spec: {audio}}}"], ("fm",)), "fm")

@@ -73,11 +73,11 @@ def resolve(spec: TrainSpec, frames: int, flops_per_update: float | None = None)
 
 
 def flops_per_update(model: Any, spec: TrainSpec, text_tokens: int) -> float:
-    """Operations of one update of ``model``, over the whole global batch, expected over its draws.
+    """Operations of one update of ``model``, over the whole global batch, expected over its draws, averaged over a run.
 
     Args:
         model: a ``Paradigm``; its weights may be on the meta device.
-        text_tokens: tokens of each caption.
+        text_tokens: tokens of each caption; the null text of pre-training has one.
 
     Raises:
         UserError: the paradigm does not say what training costs.
@@ -85,4 +85,11 @@ def flops_per_update(model: Any, spec: TrainSpec, text_tokens: int) -> float:
     frames = model.latent.frames(spec.seconds)
     hidden = spec.hidden_frames(frames)
     parts = ((1 - spec.inpainting, 0), (spec.inpainting, hidden))
-    return sum(share * model.training_cost(spec.batch, frames, text_tokens, span) for share, span in parts if share)
+    before = spec.pretraining / spec.updates
+    phases = ((1 - before, text_tokens), (before, 1))
+    return sum(
+        share * phase * model.training_cost(spec.batch, frames, tokens, span)
+        for share, span in parts
+        for phase, tokens in phases
+        if share and phase
+    )

@@ -4,10 +4,14 @@ Sample number g = (update - 1) * batch + position is the stream's only state. It
 permutation of epoch g // n (so no clip repeats within an epoch); its crop, its condition-dropout coin and the seed of
 its noise are hashes of (seed, g). So what is trained on does not depend on the paradigm, on the number of processes or
 micro-batches, nor on where a run was interrupted; two batch sizes walk through the same samples in the same order.
+
+In unconditional pre-training (``TrainSpec.pretraining``) the same samples come without any text or control; or others,
+of a corpus that needs no captions.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -23,6 +27,7 @@ from common.lines import say_once
 from common.seeds import ItemRNG, seed_for
 from paradigms.base import Batch, Conditions
 from representations.base import LatentSpec
+from representations.text import NoText
 from training.spec import TrainSpec
 
 if TYPE_CHECKING:
@@ -33,7 +38,7 @@ ENCODE_AT_ONCE = 256  # captions per call of the text encoder
 # What of a training spec decides the data.
 DATA = (
     "batch", "seconds", "seed", "condition_dropout", "control_dropout", "joint_control_dropout", "inpainting", "hidden",
-    "margin",
+    "margin", "pretraining",
 )  # fmt: skip
 
 
@@ -61,12 +66,16 @@ class BatchStream:
         split: the encoded training clips; those shorter than a crop are left out, and counted in a note on stderr.
         latent: normalisation of the latents.
         text: encoder of the captions; each caption is encoded once, here.
+        unlabelled: the clips of pre-training, whose captions are not read; None: those of ``split``.
 
     Raises:
-        UserError: no clip is as long as a crop.
+        UserError: no clip is as long as a crop, or one of ``split`` has no caption.
     """
 
-    def __init__(self, split: EncodedSplit, latent: LatentSpec, text: TextEncoder, spec: TrainSpec) -> None:
+    def __init__(
+        self, split: EncodedSplit, latent: LatentSpec, text: TextEncoder, spec: TrainSpec,
+        unlabelled: EncodedSplit | None = None,
+    ) -> None:  # fmt: skip
         lengths = split.frames
         self._split, self._lengths, self._latent, self.spec = split, lengths, latent, spec
         self.frames = latent.frames(spec.seconds)
@@ -79,7 +88,15 @@ class BatchStream:
         if len(self._kept) < len(lengths):
             few = f"{len(lengths) - len(self._kept)} of {len(lengths)}"
             say_once(f"note: {few} clips are shorter than {latent.seconds(self.frames):g} s and left out")
-        self._text = _encode_captions([split.clips[i].caption for i in self._kept], text)
+        clips = [split.clips[i] for i in self._kept]
+        silent = [clip.id for clip in clips if not clip.caption]
+        if silent and not isinstance(text, NoText):
+            raise UserError(f"clip {silent[0]} has no caption; give it one, or leave its corpus to pre-training")
+        self._text = _encode_captions([clip.caption for clip in clips], text)
+        self._before: BatchStream | None = None  # what pre-training reads
+        if spec.pretraining:
+            withheld = dataclasses.replace(spec, pretraining=0, condition_dropout=1.0)
+            self._before = BatchStream(unlabelled or split, latent, NoText(text.spec), withheld)
 
     def __len__(self) -> int:
         """Clips in one epoch."""
@@ -94,12 +111,18 @@ class BatchStream:
             tasks.append([sorted(self._split.controls), spec.control_dropout, spec.joint_control_dropout])
         if spec.inpainting:
             tasks.append([spec.inpainting, spec.hidden, spec.margin])
+        if self._before is not None:
+            tasks.append([spec.pretraining, self._before.fingerprint])
         settings = [self.frames, spec.batch, spec.seed, spec.condition_dropout, *tasks]
         return config_hash([clips, settings, self._latent.name, self._latent.mean, self._latent.std])
 
     def plan(self, update: int) -> list[Item]:
         """The samples of ``update`` (from 1), over the whole global batch, without loading them."""
-        return [item for _, item in self._draw(update, range(self.spec.batch))]
+        return [item for _, item in self._at(update)._draw(update, range(self.spec.batch))]
+
+    def _at(self, update: int) -> BatchStream:
+        """The stream of the phase that ``update`` belongs to."""
+        return self._before if self._before is not None and update <= self.spec.pretraining else self
 
     def inpaints(self, update: int) -> bool:
         """Whether ``update`` trains inpainting."""
@@ -109,6 +132,8 @@ class BatchStream:
         self, update: int, positions: slice = slice(None), device: torch.device | str = "cpu"
     ) -> tuple[Batch, ItemRNG]:
         """Data and per-sample noise streams of some ``positions`` of the global batch of ``update``."""
+        if (phase := self._at(update)) is not self:
+            return phase.batch(update, positions, device)
         drawn = self._draw(update, range(self.spec.batch)[positions])
         crops = [(self._kept[row], slice(item.start_frame, item.start_frame + self.frames)) for row, item in drawn]
         z_BTD = torch.stack([self._split.z[clip][crop] for clip, crop in crops]).float()

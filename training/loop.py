@@ -182,6 +182,9 @@ class _Run:
     def update(self, interrupts: Interrupts, log: TextIO | None) -> tuple[float, bool]:
         """One update; returns its loss over the global batch, and whether any process was told to stop."""
         number = self.state.update + 1
+        in_phase, _ = self.spec.phase(number)
+        if in_phase == 1 and number > 1:
+            self._begin_phase()
         lr = learning_rate(self.spec, number, self.state.wall_seconds)
         for group in self.optimiser.param_groups:
             group["lr"] = lr
@@ -195,12 +198,17 @@ class _Run:
                 f"train.lr, lengthen train.warmup or set train.precision to fp32; earlier checkpoints stay"
             )
         self.optimiser.step()
-        self.ema.update(number)
+        self.ema.update(in_phase)
         self.state.update = number
         self.state.losses.append(loss)
         if number % self.spec.log_every == 0 or self.spent == 1:
             self._log(log, lr, norm)
         return loss, interrupted
+
+    def _begin_phase(self) -> None:
+        """Go on from the averaged weights with a fresh optimiser and average."""
+        self.ema.restart()
+        self.optimiser.state.clear()
 
     def _accumulate_gradients(self, number: int) -> Tensor:
         """Backward passes over this process's micro-batches; returns its part of the global mean loss."""

@@ -51,6 +51,12 @@ class EMA:
         torch._foreach_lerp_(list(self.average.values()), [p.detach() for p in self._weights.values()], 1 - decay)
 
     @torch.no_grad()
+    def restart(self) -> None:
+        """Put the average in the weights' place, and begin a new one there."""
+        for name, weight in self._weights.items():
+            weight.copy_(self.average[name])
+
+    @torch.no_grad()
     def swap(self) -> None:
         """Exchange the module's weights with the average, in place; a second call undoes it."""
         for name, weight in self._weights.items():

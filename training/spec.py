@@ -4,6 +4,12 @@ Conventions. An update is one optimiser step on one GLOBAL batch, however many p
 Updates are counted from 1: ``learning_rate(spec, 1)`` is the rate of the first, ``learning_rate(spec, spec.updates)``
 that of the last. The defaults suit the tiny preset on a CPU; Tal et al. (papers/002, section 4) train 500k updates of
 256 x 10 s with AdamW at 1e-4, 4000 updates of warm-up and cosine decay.
+
+Unconditional pre-training (papers/004, section 3.1.2): the first ``pretraining`` updates withhold every text and
+control, the others are plain training. The paper trains both phases alike (AdamW at 5e-5; its batch, updates and
+schedule are not stated), so each phase is a training of its own under the same settings: warm-up and schedule run anew
+over its updates, AdamW's moments start from nothing, and the second phase starts from the first one's averaged weights,
+as from a finished model. ``updates`` count both, so that runs with and without pre-training cost the same.
 """
 
 from __future__ import annotations
@@ -22,7 +28,7 @@ class TrainSpec:
     """Settings of one training run.
 
     Attributes:
-        updates: optimiser steps.
+        updates: optimiser steps, those of pre-training included.
         batch: clips per update, over all processes and micro-batches.
         seconds: length of the crop taken from each clip.
         lr: peak learning rate.
@@ -44,6 +50,7 @@ class TrainSpec:
         checkpoint_every: updates between checkpoints to resume from.
         log_every: updates per line of the log; a line has their mean loss.
         snapshots: updates whose averaged weights are kept for learning curves.
+        pretraining: updates of unconditional pre-training, the first of ``updates``; 0: none.
         seed: of the data order, crops, dropout coins and all noise.
         budget: what the run may use, instead of ``updates``, see ``training.budget``; once resolved, ``updates`` are
             those that it buys. By wall time ``updates`` mean nothing.
@@ -73,6 +80,7 @@ class TrainSpec:
     snapshots: tuple[int, ...] = ()
     seed: int = 0
     budget: Budget = later(Budget())  # noqa: RUF009
+    pretraining: int = later(0)
 
     def __post_init__(self) -> None:
         for field in ("updates", "batch", "accumulate", "checkpoint_every", "log_every", "seconds", "lr", "clip_norm"):
@@ -82,8 +90,7 @@ class TrainSpec:
         for field in ("condition_dropout", "ema_decay", "final_fraction", "weight_decay", *shares):
             if not 0 <= getattr(self, field) <= 1:
                 raise UserError(f"train.{field} is {getattr(self, field)}; give a number from 0 to 1")
-        if self.warmup < 0 or (self.warmup > self.updates and not self.budget.by_clock):
-            raise UserError(f"train.warmup is {self.warmup}; give 0 to train.updates ({self.updates})")
+        self._check_phases()
         if self.accumulate > self.batch:
             raise UserError(f"train.accumulate is {self.accumulate}, more than the batch of {self.batch}; lower it")
         if self.inpainting and self.hidden + 2 * self.margin > 1:
@@ -93,6 +100,25 @@ class TrainSpec:
         beyond = [update for update in self.snapshots if not 1 <= update <= self.updates]
         if beyond:
             raise UserError(f"train.snapshots has {beyond[0]}; give updates from 1 to {self.updates}")
+
+    def _check_phases(self) -> None:
+        if self.pretraining and self.budget.unit in ("flops", "wall_seconds"):
+            unit = self.budget.unit
+            raise UserError(
+                f"train.pretraining counts updates, which {unit} leave open; give a budget in updates or tokens"
+            )
+        if not 0 <= self.pretraining < self.updates and not self.budget.by_clock:
+            raise UserError(f"train.pretraining is {self.pretraining}; give 0 to below train.updates ({self.updates})")
+        shortest = min(self.pretraining or self.updates, self.updates - self.pretraining)
+        if self.warmup < 0 or (self.warmup > shortest and not self.budget.by_clock):
+            which = "train.updates" if not self.pretraining else "the updates of the shorter phase"
+            raise UserError(f"train.warmup is {self.warmup}; give 0 to {which} ({shortest})")
+
+    def phase(self, update: int) -> tuple[int, int]:
+        """Which update of its phase ``update`` is (from 1), and how many the phase has."""
+        if update <= self.pretraining:
+            return update, self.pretraining
+        return update - self.pretraining, self.updates - self.pretraining
 
     def hidden_frames(self, frames: int) -> int:
         """Length of the span that an inpainting update hides, of a crop of ``frames``."""
@@ -106,15 +132,17 @@ class TrainSpec:
 def learning_rate(spec: TrainSpec, update: int, wall_seconds: float = 0.0) -> float:
     """Learning rate of ``update`` (from 1): linear to ``lr`` at ``warmup``, then a half cosine to ``final_fraction``.
 
-    Loshchilov & Hutter 2017 (SGDR), eq. 5, without restarts. With a budget in wall time the cosine goes with the share
-    of it that was spent before this update, from the start on, and the warm-up's ramp is a factor of it.
+    Loshchilov & Hutter 2017 (SGDR), eq. 5, without restarts but for the one between pre-training and training: each
+    phase has a schedule of its own. With a budget in wall time the cosine goes with the share of it that was spent
+    before this update, from the start on, and the warm-up's ramp is a factor of it.
     """
     if spec.budget.by_clock:
         ramp = min(update / spec.warmup, 1.0) if spec.warmup else 1.0
         return spec.lr * ramp * _shape(spec, spec.spent(update, wall_seconds))
-    if update <= spec.warmup:
-        return spec.lr * update / spec.warmup
-    return spec.lr * _shape(spec, (update - spec.warmup) / max(spec.updates - spec.warmup, 1))
+    number, updates = spec.phase(update)
+    if number <= spec.warmup:
+        return spec.lr * number / spec.warmup
+    return spec.lr * _shape(spec, (number - spec.warmup) / max(updates - spec.warmup, 1))
 
 
 def _shape(spec: TrainSpec, progress: float) -> float:

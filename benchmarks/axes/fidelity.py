@@ -68,7 +68,8 @@ def data_of(cell: Cell) -> Data:
     corpus = from_dict(CorpusChoice, sources["corpus"], "corpus")
     controls = [spec["name"] for spec in cell.config.get("model", {}).get("controls", [])]
     of = cell.config.get("model", {}).get("normalisation", "paper")
-    chosen = Sources(corpus, sources["representation"], sources["text"], sources["latents"], of)
+    before = from_dict(CorpusChoice, sources["pretraining"], "pretraining_corpus") if "pretraining" in sources else None
+    chosen = Sources(corpus, sources["representation"], sources["text"], sources["latents"], of, before)
     return load_data(chosen, latents=cell.kind == "paradigm", controls=controls)
 
 

@@ -12,7 +12,7 @@ from backbones import BackboneConfig
 from backbones.config import preset
 from benchmarks.axes.judging import eligible, load_evaluator
 from benchmarks.cells import Cell
-from benchmarks.pipeline import Sources, identity, load_data
+from benchmarks.pipeline import Sources, identity, load_data, open_corpus
 from benchmarks.rewards import load_reward
 from benchmarks.study import ArmChoice, Study
 from benchmarks.systems import REFERENCES
@@ -64,6 +64,8 @@ def evaluation_of(study: Study, data: Data, coded: bool = True) -> tuple[dict[st
         "corpus": to_dict(study.corpus), "representation": study.representation, "text": study.text,
         "latents": study.latents,
     }  # fmt: skip
+    if study.pretraining_corpus is not None:
+        sources["pretraining"] = to_dict(study.pretraining_corpus)
     evaluator = load_evaluator(chosen.evaluator, data, coded)
     evaluation = {
         "split": chosen.split,
@@ -99,7 +101,7 @@ def trained_config(arm: ArmChoice, seed: int, study: Study, data: Data, shared: 
     Raises:
         UserError: a budget that buys no update of this arm, or fewer than the warm-up takes.
     """
-    model = model_config(arm, study, data.representation.spec)
+    model = {**model_config(arm, study, data.representation.spec), **_heard_before(study)}
     return {
         **shared,
         "model": model,
@@ -107,6 +109,14 @@ def trained_config(arm: ArmChoice, seed: int, study: Study, data: Data, shared: 
         "sampler": to_dict(paradigms.find(arm.paradigm).sampler(arm.sampler)),
         "seed": seed,
     }
+
+
+def _heard_before(study: Study) -> dict[str, Any]:
+    """The corpus of pre-training by content; nothing where there is none of its own."""
+    if study.pretraining_corpus is None or not study.train.pretraining:
+        return {}
+    corpus = open_corpus(study.pretraining_corpus, captions=False)
+    return {"pretraining_corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint}}
 
 
 def model_config(arm: ArmChoice, study: Study, latent: LatentSpec) -> dict[str, Any]:

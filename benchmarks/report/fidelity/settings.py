@@ -18,6 +18,7 @@ from benchmarks.report.table import Table
 from common.config import flat
 
 Keys = dict[str, Any]
+NONE = "–"  # also of a setting that a record has not: it is younger than the record, or at its default
 
 
 def boards(study: str, folder: Path, records: Sequence[Record]) -> list[tuple[Keys, Board]]:
@@ -45,10 +46,12 @@ def by_setting(found: Sequence[tuple[Mapping[str, Any], Board]]) -> Table:
     for values, board in found:
         for row in (row for row in board.arms if row.good):
             training = row.good[0].training
-            cost = ["–", "–"] if training is None else [f"{training.updates:,}", f"{training.tokens:,}"]
+            cost = [NONE, NONE] if training is None else [f"{training.updates:,}", f"{training.tokens:,}"]
             n = max((m.n for m in row.good[0].metrics.values()), default=0)
             scores = [figure(pooled(board, row, name)) for name in names]
-            body.append([*(f"{values[key]}" for key in keys), row.system, str(n), *cost, *scores])
+            body.append(
+                [*(NONE if values[k] is None else f"{values[k]}" for k in keys), row.system, str(n), *cost, *scores]
+            )
     return Table(header, body)
 
 
