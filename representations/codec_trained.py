@@ -18,14 +18,14 @@ from common.errors import UserError
 from common.files import cache_dir, locked, read_json
 from common.lines import say
 from corpora import load_corpus
-from representations.codec import BuiltinCodec, load_codec
+from representations.codec import SpectralAutoencoder, load_codec
 from representations.codec_recipes import recipe
 from representations.codec_training import train_codec
 
 NAME = "codec_trained"
 
 
-def load_trained(argument: str) -> BuiltinCodec:
+def load_trained(argument: str) -> SpectralAutoencoder:
     """The codec of ``RATE@STEPS``, trained here if the cache has it not.
 
     Raises:
