@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.records import Record, metric
+from benchmarks.papers.chosen import Library
+from benchmarks.papers.contrasts import judge
+from benchmarks.papers.ledger import load_trials
+from benchmarks.records import Record, metric, read_items, save_record
 from benchmarks.report.chapter import StudyRecords
 from benchmarks.report.frame_rate import chapter, published
 from benchmarks.report.frame_rate.rates import changes, points, series
@@ -33,7 +36,7 @@ def record(folder: Path, system: str, hz: float, frames: int, value: float, seed
         "model": {"paradigm": system, "backbone": {"d_model": 8}}, "train": {"seconds": seconds, "updates": updates},
     }  # fmt: skip
     shares = value + np.random.default_rng(seed).normal(0, 0.3, 24)
-    identity = config_hash([system, cell])
+    identity = config_hash(cell)
     write_text(folder / f"{identity}.csv", f"item,{NAME}\n" + "\n".join(f"p{i},{s}" for i, s in enumerate(shares)))
     found = metric(float(shares.mean()), low=value - 0.2, high=value + 0.2, n=24, better="lower")
     whole = metric(2 * value, n=24, better="lower")
@@ -98,3 +101,14 @@ def test_published_figures_and_claims_stand_beside() -> None:
     assert "| FM (EnC) | 25 Hz | 1000 | 40 | 0.51 | 0.38 |" in text
     assert "| AR | 100 Hz | 1000 | 10 | 0.64 | 0.40 |" in text
     assert text.count("\n- T") == 4
+
+
+def test_claims_on_rates_are_decided_by_windows(study: StudyRecords, tmp_path: Path) -> None:
+    for one in study.records:
+        save_record(tmp_path / "frame_rate", one, read_items(study.folder, one))
+    trials, library = load_trials(), Library(tmp_path)
+    said = {claim: [o.verdict for o in judge(trials[claim].contrasts, library)] for claim in ("T2", "T3", "T5", "T6")}
+    assert said["T2"] == ["holds"]  # 20 against 10
+    assert said["T3"] == ["holds", "undecided", "holds", "holds"]  # ar is as good at 50 as at 25 Hz
+    assert said["T5"] == ["undecided"] * 3
+    assert said["T6"] == ["holds", "holds"]

@@ -67,7 +67,8 @@ class Contrast:
     Attributes:
         metric: a family (``fad``: by whichever evaluator the records have) or a metric's name.
         minus: the difference between these two is taken off first.
-        varies: dotted prefixes of training or backbone in which the arms may differ, as the claim is about them.
+        varies: dotted prefixes of training, backbone or what scores rest on in which the arms may differ, as the claim
+            is about them.
         margin: for ``same`` and ``far_better``; None: the metric's own.
         run: the command where ``bench run <study>`` is not enough.
     """
@@ -146,7 +147,11 @@ def overall(outcomes: Sequence[Outcome]) -> Verdict:
 def _examine(contrast: Contrast, library: Library) -> tuple[Outcome, Comparison | None]:
     """The contrast's effect; not testable where it has none."""
     choices = [library.choose(s.study or contrast.study, s.arm, s.cell, contrast.run) for s in contrast.sides]
-    why = next((choice.why for choice in choices if choice.why), "") or mixed(choices) or _unlike(choices, contrast)
+    why = (
+        next((choice.why for choice in choices if choice.why), "")
+        or mixed(choices, contrast.varies)
+        or _unlike(choices, contrast)
+    )
     if why:
         return Outcome(contrast, "not testable", why), None
     held = [choice.metrics(contrast.metric) for choice in choices]
@@ -261,8 +266,8 @@ def _shared(choice: Choice) -> Mapping[str, Any]:
 def _references(choice: Choice, name: str, library: Library) -> dict[str, Metric]:
     """Ceilings and floors that were judged as the choice was: system -> its figure."""
     held = [r for r in library.records(choice.study) if r.kind == "reference" and name in r.metrics]
-    exam = choice.records[0].cell.get("evaluation")
-    return {r.system: r.metrics[name] for r in held if r.cell.get("evaluation") == exam}
+    exam = [choice.records[0].cell.get(key) for key in ("evaluation", "data")]
+    return {r.system: r.metrics[name] for r in held if [r.cell.get(key) for key in ("evaluation", "data")] == exam}
 
 
 def _named(side: Side) -> str:
