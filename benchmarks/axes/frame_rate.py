@@ -35,7 +35,7 @@ class FrameRate(Fidelity):
     default_study = "frame_rate"
 
     def expand(self, study: Study) -> list[Cell]:
-        """Point by point: references, then every arm for every seed, trained to the end."""
+        """References of all points, then every arm, trained to the end, at all points for each seed."""
         return expand(study)
 
     def prepare(self, cells: Sequence[Cell], context: Context) -> None:
@@ -65,7 +65,8 @@ def expand(study: Study) -> list[Cell]:
     _check_length(study, longest, held[longest.rate])
     evaluation, how = evaluation_of(longest.study, held[longest.rate], coded=False)
     judged = {**evaluation, "whole": longest.seconds, "window": window}
-    return [cell for point in found for cell in _cells(point, held[point.rate], judged, how)]
+    cells = [cell for point in found for cell in _cells(point, held[point.rate], judged, how)]
+    return sorted(cells, key=lambda cell: (cell.kind == "paradigm", cell.seed))  # so a run cut short has every point
 
 
 def _cells(point: Point, data: Data, judged: dict[str, Any], how: dict[str, Any]) -> list[Cell]:
