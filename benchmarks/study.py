@@ -19,7 +19,7 @@ from common.config import from_dict, later
 from common.errors import UserError, did_you_mean
 from training.spec import TrainSpec
 
-ARMLESS = ("samplesize",)  # axes that measure no arm, only metrics
+ARMLESS = ("reconstruction", "samplesize")  # axes that measure no arm
 STUDIES = Path(__file__).parent / "studies"
 
 
@@ -181,6 +181,15 @@ class FrameRateChoice:
 
 
 @dataclass(frozen=True)
+class ReconstructionChoice:
+    """``sample_rate`` at which clips that went through a representation are judged, whatever its own, so that what it
+    cuts off counts too. What listens for chords, melody and beats: ``controls``.
+    """
+
+    sample_rate: int = 16_000
+
+
+@dataclass(frozen=True)
 class Study:
     """A whole study. ``train`` is the same for every arm, its seed excepted, which is the cell's; its ``snapshots`` are
     measured too. ``sweep``: dotted keys and the values that each takes in turn (sweep.py). ``timeout``: minutes that
@@ -207,6 +216,7 @@ class Study:
     controls: ControlsChoice = ControlsChoice()
     inpainting: InpaintingChoice = InpaintingChoice()
     frame_rate: FrameRateChoice = FrameRateChoice()
+    reconstruction: ReconstructionChoice = ReconstructionChoice()
     sweep: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     jobs: int = 1
     timeout: float = 0.0

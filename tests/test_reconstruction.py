@@ -7,7 +7,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from benchmarks.metrics.reconstruction import log_mel_distance, si_snr, visqol, visqol_missing
+from benchmarks.metrics.reconstruction import log_mel_distance, log_msd, si_snr, visqol, visqol_missing
 from common.errors import UserError
 
 RATE = 16_000
@@ -58,3 +58,9 @@ def test_visqol_prefers_a_copy_to_noise() -> None:
     clean, noisy = visqol(music, music, RATE), visqol(music, music + rng.normal(0, 0.1, len(music)), RATE)
     assert clean > 4.5
     assert noisy < clean - 0.5
+
+
+def test_log_msd_of_a_gain_is_its_decimal_logarithm_at_every_resolution() -> None:
+    noise = np.random.default_rng(0).normal(0, 0.3, 2 * RATE)
+    assert log_msd(noise, noise, RATE) == 0.0
+    assert log_msd(noise, 0.1 * noise, RATE) == pytest.approx(1.0, rel=1e-2)

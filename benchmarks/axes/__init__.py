@@ -12,6 +12,7 @@ AXES = Registry(
         "inpainting": "benchmarks.axes.inpainting:Inpainting",
         "frame_rate": "benchmarks.axes.frame_rate:FrameRate",
         "latency": "benchmarks.axes.latency:Latency",
+        "reconstruction": "benchmarks.axes.reconstruction:Reconstruction",
         "samplesize": "benchmarks.axes.samplesize:SampleSize",
     },
 )

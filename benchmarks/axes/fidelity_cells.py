@@ -27,6 +27,7 @@ from training.tuning import TuneSpec
 
 if TYPE_CHECKING:
     from benchmarks.pipeline import Data
+    from corpora import Corpus
     from representations.base import LatentSpec
 
 VERSION = 1  # to be raised when the protocol or the meaning of a metric changes, which makes all cells new
@@ -51,15 +52,7 @@ def expand(study: Study) -> list[Cell]:
 def evaluation_of(study: Study, data: Data, coded: bool = True) -> tuple[dict[str, Any], dict[str, Any]]:
     """What decides the scores, and what a worker needs beside; ``coded``: see ``load_evaluator``."""
     chosen, seconds = study.evaluation, study.train.seconds
-    fit = len(eligible(data.corpus, chosen.split, seconds))
-    prompts = min(chosen.prompts, fit // 2)
-    if prompts < 2:
-        raise UserError(
-            f"corpus {data.corpus.name}: {fit} {chosen.split} clips of {seconds:g} s or more; "
-            "scoring needs 4 at least: add clips or lower train.seconds"
-        )
-    if prompts < chosen.prompts:
-        print(f"note: {fit} {chosen.split} clips make {prompts} prompts, not {chosen.prompts}", file=sys.stderr)
+    prompts = prompts_of(study, data.corpus)
     sources = {
         "corpus": to_dict(study.corpus), "representation": study.representation, "text": study.text,
         "latents": study.latents,
@@ -81,6 +74,25 @@ def evaluation_of(study: Study, data: Data, coded: bool = True) -> tuple[dict[st
         if reward.evaluator == evaluator.identity:
             print(f"note: {reward.name} is tuned by and judged by; name another evaluator or reward", file=sys.stderr)
     return evaluation, how
+
+
+def prompts_of(study: Study, corpus: Corpus) -> int:
+    """How many prompts the corpus has for a study, as many clips being left for the reference set.
+
+    Raises:
+        UserError: not even two.
+    """
+    chosen, seconds = study.evaluation, study.train.seconds
+    fit = len(eligible(corpus, chosen.split, seconds))
+    prompts = min(chosen.prompts, fit // 2)
+    if prompts < 2:
+        raise UserError(
+            f"corpus {corpus.name}: {fit} {chosen.split} clips of {seconds:g} s or more; "
+            "scoring needs 4 at least: add clips or lower train.seconds"
+        )
+    if prompts < chosen.prompts:
+        print(f"note: {fit} {chosen.split} clips make {prompts} prompts, not {chosen.prompts}", file=sys.stderr)
+    return prompts
 
 
 def reference_cell(axis: str, name: str, known: Collection[str], shared: dict[str, Any], how: dict[str, Any]) -> Cell:

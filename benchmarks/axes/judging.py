@@ -38,16 +38,19 @@ class Exam:
 
 def load_exam(evaluation: dict[str, Any], evaluator: str, data: Data) -> Exam:
     """The exam that a cell's ``evaluation`` config describes."""
-    clips = eligible(data.corpus, evaluation["split"], evaluation["seconds"])
+    return make_exam(evaluation, load_evaluator(evaluator, data), data.corpus)
+
+
+def make_exam(evaluation: dict[str, Any], listener: Evaluator, corpus: Corpus) -> Exam:
+    """The same of clips of ``corpus``, as ``listener`` hears them."""
+    clips = eligible(corpus, evaluation["split"], evaluation["seconds"])
     n, rate = evaluation["prompts"], evaluation["sample_rate"]
-    samples = round(evaluation["seconds"] * rate)
-    listener = load_evaluator(evaluator, data)
-    prompt_audio_BN = beginnings(clips[:n], rate, samples)
+    prompt_audio_BN = beginnings(clips[:n], rate, round(evaluation["seconds"] * rate))
     return Exam(
         prompts=clips[:n],
         prompt_audio_BN=prompt_audio_BN,
         heard_prompts=listener.hear(list(prompt_audio_BN), rate),
-        heard_reference=listener.hear(list(reference_audio(evaluation, data)), rate),
+        heard_reference=listener.hear(list(_reference_audio(evaluation, corpus)), rate),
         sample_rate=rate,
         evaluator=listener,
     )
@@ -55,7 +58,11 @@ def load_exam(evaluation: dict[str, Any], evaluator: str, data: Data) -> Exam:
 
 def reference_audio(evaluation: dict[str, Any], data: Data) -> np.ndarray:
     """The audio (n, N) of the reference set of the exam that ``evaluation`` describes."""
-    clips = eligible(data.corpus, evaluation["split"], evaluation["seconds"])
+    return _reference_audio(evaluation, data.corpus)
+
+
+def _reference_audio(evaluation: dict[str, Any], corpus: Corpus) -> np.ndarray:
+    clips = eligible(corpus, evaluation["split"], evaluation["seconds"])
     n, rate = evaluation["prompts"], evaluation["sample_rate"]
     return beginnings(clips[n : 2 * n], rate, round(evaluation["seconds"] * rate))
 

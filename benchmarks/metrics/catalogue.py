@@ -47,6 +47,10 @@ CATALOGUE = {
     "melody_chroma": About("higher", "item", 0.0, 1.0),
     "pitch_accuracy": About("higher", "item", 0.0, 1.0),
     "entropy": About("neither", "item", 0.0),
+    "si_snr": About("higher", "item", most=100.0),
+    "visqol": About("higher", "item", 1.0, 5.0),
+    "log_msd": About("lower", "item", 0.0),
+    "log_mel_distance": About("lower", "item", 0.0),
     "seam": About("lower", "item"),
     "context_similarity": About("higher", "item", -1.0, 1.0),
 }

@@ -1,4 +1,4 @@
-r"""How much of a clip survives a codec: SI-SNR, log-mel distance and ViSQOL, one figure per pair of waveforms.
+r"""How much of a clip survives a codec: SI-SNR, ViSQOL and log-mel distances, one figure per pair of waveforms.
 
 They need the original, so they judge codecs and never a generated clip. Read them together: SI-SNR follows the wave and
 punishes a harmless delay, log-mel distance forgets the phase, ViSQOL models hearing and was fitted to codec artefacts.
@@ -7,6 +7,10 @@ punishes a harmless delay, log-mel distance forgets the phase, ViSQOL models hea
   "SDR - half-baked or well done?", Eq. 3-4). Higher is better; at most 100 dB here, so that an exact copy has a number.
 - ``log_mel_distance``: mean absolute difference of natural log-mel magnitudes, the definition that codecs are trained
   with (``representations/codec_losses.py``). Lower is better.
+- ``log_msd``: the same over three resolutions (windows of 512, 1024 and 2048 samples with 40, 64 and 96 bands), in
+  DECIMAL logarithms, averaged. Lower is better. papers/002, appendix B has a log-MSD without a definition: mel or
+  multi-scale, natural or decimal, absolute or squared are all open. This reading is both mel and multi-scale, and of
+  the printed figures' size; it is not theirs for sure, so only orders compare.
 - ``visqol``: MOS-LQO of ViSQOL v3 in audio mode (Chinen et al., 2020, arXiv:2004.09584), 1 to 4.75 or so, at 48 kHz, to
   which the package resamples. Optional: ``pip install visqol-python``.
 """
@@ -56,6 +60,22 @@ def log_mel_distance(reference: ArrayLike, estimate: ArrayLike, sample_rate: int
     pair = [torch.from_numpy(wav).float()[None] for wav in _pair(reference, estimate)]
     with torch.no_grad():
         return float(distance(pair[0], pair[1], sample_rate)[0])
+
+
+def log_msd(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
+    """Multi-scale log-mel distance of waveforms (N,), (N,), in decimal logarithms.
+
+    Raises:
+        UserError: see ``si_snr``.
+    """
+    import torch
+
+    from representations.codec_losses import MEL_SCALES, mel_loss
+
+    first, second = (torch.from_numpy(wav).float()[None] for wav in _pair(reference, estimate))
+    with torch.no_grad():
+        distances = [float(mel_loss(first, second, sample_rate, scale)) for scale in range(len(MEL_SCALES))]
+    return sum(distances) / len(distances) / math.log(10)
 
 
 def visqol_missing() -> str:

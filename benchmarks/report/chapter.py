@@ -23,6 +23,7 @@ CHAPTERS = Registry(
         "inpainting": "benchmarks.report.controlled:inpainting",
         "frame_rate": "benchmarks.report.frame_rate:chapter",
         "latency": "benchmarks.report.latency:chapter",
+        "reconstruction": "benchmarks.report.reconstruction:chapter",
         "samplesize": "benchmarks.report.samplesize:chapter",
     },
 )

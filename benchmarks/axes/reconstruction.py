@@ -1,0 +1,252 @@
+"""Reconstruction: what a representation loses of a clip before any model is trained on it.
+
+Real clips go through encoder and decoder, and, where there are codebooks, through the quantiser too, each view a system
+of its own: papers/002, appendix B has the unquantised one alone, which is not what a token model decodes (X24). What
+comes back is judged against the very clip (SI-SNR, ViSQOL, log-MSD, log-mel distance), as a set (the evaluator's
+distances, as on the fidelity axis), and by what is left of chords, beats and melody: extractors hear the decoded clip,
+and mir_eval compares that with the clip's annotation, as on the control axis. The row ``real`` is the clips
+themselves, so its scores are what the extractors make of the original; ``noise`` and ``silence`` are the floors.
+
+A study's representations are a sweep over ``representation``; rows without one are measured once. All are judged at
+one sample rate. Times are not metrics here, since they differ from run to run: a record's ``timing`` holds the seconds
+that encoding and decoding took, one clip at a time, and their share of the clip's length.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.axes.base import Context, Estimate, Measurement
+from benchmarks.cells import Cell
+from benchmarks.study import CorpusChoice, Study
+from common.config import from_dict, to_dict
+from common.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmarks.axes.scoring import Scored
+    from benchmarks.evaluators import Evaluator
+    from corpora import Corpus
+    from representations import LatentSpec, Representation
+
+VERSION = 1  # to be raised when the protocol or the meaning of a metric changes, which makes all cells new
+REFERENCES = ("real", "noise", "silence")
+VIEWS = ("continuous", "quantised")
+
+
+class Reconstruction:
+    """The axis; see the module's docstring."""
+
+    default_study = "reconstruction"
+    exclusive = False
+
+    def expand(self, study: Study) -> list[Cell]:
+        """Floors and ceiling, then the views of the study's representation."""
+        return expand(study)
+
+    def estimate(self, cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate], str]:
+        """What earlier records of the same cells took."""
+        from benchmarks.records import load_records
+
+        folders = sorted(path.parent for path in results.glob("*/records"))
+        held = {r.id: r.timing for folder in folders for r in load_records(folder)[0] if r.axis == "reconstruction"}
+        found = {cell.id: Estimate(held.get(cell.id, {}).get("measuring_seconds")) for cell in cells}
+        return found, "Times: earlier records of the same cells."
+
+    def prepare(self, cells: Sequence[Cell], context: Context) -> None:
+        """Nothing is shared between groups."""
+
+    def open(self, cells: Sequence[Cell], context: Context) -> ReconstructionGroup:
+        """Load clips, evaluator, extractors and the representation."""
+        return ReconstructionGroup(cells, context)
+
+
+def expand(study: Study) -> list[Cell]:
+    """The cells of one representation, and the rows that need none.
+
+    Raises:
+        UserError: an unknown representation, evaluator or extractor; too few clips; no reference of this axis.
+    """
+    from benchmarks.axes.fidelity_cells import prompts_of
+    from benchmarks.metrics.reconstruction import visqol_missing
+    from corpora.extractors import load_extractor
+    from representations import load_representation
+
+    known = [name for name in study.evaluation.references if name in REFERENCES]
+    if not known:
+        raise UserError(f"{study.name}: evaluation.references: this axis knows {', '.join(REFERENCES)}; name one")
+    corpus, listener = _open(to_dict(study.corpus), study.evaluation.evaluator)
+    controls = study.controls
+    extractors = {"chords": controls.chords, "melody": controls.melody, "beats": controls.beats}
+    shared = {
+        "axis": "reconstruction",
+        "version": VERSION,
+        "data": {"corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint}},
+        "evaluation": {
+            "split": study.evaluation.split,
+            "prompts": prompts_of(study, corpus),
+            "seconds": study.train.seconds,
+            "sample_rate": study.reconstruction.sample_rate,
+            "evaluator": {"name": listener.name, "identity": listener.identity},
+            "heard_by": {kind: load_extractor(kind, name).name for kind, name in extractors.items()},
+            "visqol": not visqol_missing(),
+        },
+    }
+    how = {
+        "corpus": to_dict(study.corpus), "evaluator": study.evaluation.evaluator, "extractors": extractors,
+        "representation": study.representation, "keep_audio": study.evaluation.keep_audio,
+    }  # fmt: skip
+    cells = [_cell(name, "references", {**shared, "reference": name}, how) for name in known]
+    latents = load_representation(study.representation)
+    for view in VIEWS if latents.spec.codebooks else VIEWS[:1]:
+        about = {"fingerprint": latents.fingerprint, "view": view, **facts(latents.spec, view)}
+        name = f"{latents.spec.name}, {view}"
+        cells.append(_cell(name, f"latents-{latents.fingerprint}", {**shared, "representation": about}, how))
+    return cells
+
+
+def facts(spec: LatentSpec, view: str) -> dict[str, Any]:
+    """What a view of a representation costs a model: frames per second and what a frame holds."""
+    found = {"name": spec.name, "sample_rate": spec.sample_rate, "frame_rate_hz": spec.frame_rate_hz}
+    if view == "continuous":
+        return {**found, "channels": spec.dim, "numbers_per_second": spec.dim * spec.frame_rate_hz}
+    bits = spec.codebooks * math.log2(spec.cardinality) * spec.frame_rate_hz
+    return {**found, "codebooks": spec.codebooks, "cardinality": spec.cardinality, "bits_per_second": round(bits, 3)}
+
+
+def _cell(system: str, group: str, config: dict[str, Any], how: dict[str, Any]) -> Cell:
+    return Cell("reconstruction", system, "reference", 0, None, f"reconstruction-{group}", {**config, "seed": 0}, how)
+
+
+def _open(corpus: dict[str, Any], evaluator: str) -> tuple[Corpus, Evaluator]:
+    """The corpus, and an evaluator that has heard no representation, so that it is the same for all."""
+    from benchmarks.evaluators import get_evaluator
+    from benchmarks.pipeline import open_corpus
+
+    found = open_corpus(from_dict(CorpusChoice, corpus, "corpus"))
+    if Path(evaluator).is_dir():
+        return found, get_evaluator("builtin", folder=Path(evaluator))
+    return found, get_evaluator(evaluator, corpus=found, representation=None)
+
+
+class ReconstructionGroup:
+    """The clips, and one representation or none."""
+
+    def __init__(self, cells: Sequence[Cell], context: Context) -> None:
+        from benchmarks.axes.control_scoring import Listener
+        from benchmarks.axes.judging import make_exam
+        from representations import load_representation
+
+        how, self.evaluation, self.context = cells[0].how, cells[0].config["evaluation"], context
+        corpus, listener = _open(how["corpus"], how["evaluator"])
+        self.exam = make_exam(self.evaluation, listener, corpus)
+        self.listener = Listener(self.exam, how["extractors"], ())
+        coded = any("representation" in cell.config for cell in cells)
+        self.representation = load_representation(how["representation"]) if coded else None
+
+    def measure(self, cell: Cell) -> Measurement:
+        """Make what a listener gets of every clip, and score it."""
+        from benchmarks.axes.scoring import joined, score
+
+        begun = time.perf_counter()
+        audio_BN, timing = self._reference(cell) if self.representation is None else self._coded(cell)
+        made = joined(score(audio_BN, self.exam), self.listener.score(audio_BN))
+        metrics, items, basis = joined(made, self._kept(audio_BN))
+        timing["measuring_seconds"] = time.perf_counter() - begun
+        return Measurement(
+            metrics=metrics,
+            items=items,
+            timing={name: round(value, 5) for name, value in timing.items()},
+            artefacts=self._keep(cell, audio_BN),
+            environment={"scoring": basis},
+        )
+
+    def _reference(self, cell: Cell) -> tuple[np.ndarray, dict[str, float]]:
+        from benchmarks.systems import as_loud_noise
+        from common.seeds import seed_for
+
+        real_BN = self.exam.prompt_audio_BN
+        if cell.config["reference"] == "noise":
+            return as_loud_noise(real_BN, seed_for(cell.seed, "noise")), {}
+        return (np.zeros_like(real_BN) if cell.config["reference"] == "silence" else real_BN), {}
+
+    def _coded(self, cell: Cell) -> tuple[np.ndarray, dict[str, float]]:
+        """The clips through the representation at its own rate, at the rate that they are judged at; and seconds."""
+        from benchmarks.axes.judging import beginnings
+
+        assert self.representation is not None
+        seconds, rate = self.evaluation["seconds"], self.representation.spec.sample_rate
+        wav_BN = beginnings(self.exam.prompts, rate, round(seconds * rate))
+        quantised = cell.config["representation"]["view"] == VIEWS[1]
+        through(self.representation, wav_BN[:1], quantised)  # the first call, which sets things up, is not timed
+        made, taken = [], np.zeros(2)
+        for i in range(len(wav_BN)):
+            decoded_1N, spent = through(self.representation, wav_BN[i : i + 1], quantised)
+            made.append(resampled(decoded_1N[0], rate, self.exam.sample_rate, self.exam.prompt_audio_BN.shape[1]))
+            taken += spent
+            self.context.report((i + 1) / len(wav_BN), "coding")
+        encoding, decoding = taken / len(wav_BN)
+        return np.stack(made), {
+            "encoding_seconds_per_clip": encoding,
+            "decoding_seconds_per_clip": decoding,
+            "real_time_factor": (encoding + decoding) / seconds,
+        }
+
+    def _kept(self, audio_BN: np.ndarray) -> Scored:
+        """What of each clip is there still; ViSQOL only where it is installed."""
+        from benchmarks.axes.scoring import item_scores
+        from benchmarks.metrics.reconstruction import log_mel_distance, log_msd, si_snr, visqol, visqol_missing
+
+        rate, pairs = self.exam.sample_rate, list(zip(self.exam.prompt_audio_BN, audio_BN))
+        columns = {
+            "si_snr": [si_snr(x_N, y_N) for x_N, y_N in pairs],
+            "log_msd": [log_msd(x_N, y_N, rate) for x_N, y_N in pairs],
+            "log_mel_distance": [log_mel_distance(x_N, y_N, rate) for x_N, y_N in pairs],
+        }
+        if self.evaluation["visqol"]:
+            columns["visqol"] = [visqol(x_N, y_N, rate) if y_N.any() else math.nan for x_N, y_N in pairs]
+        basis = {"visqol": visqol_missing() or "visqol-python, audio mode"}
+        return item_scores({name: np.array(values) for name, values in columns.items()}, self.exam.prompts, basis)
+
+    def _keep(self, cell: Cell, audio_BN: np.ndarray) -> dict[str, str]:
+        """Write the first clips of every system that can be heard."""
+        from benchmarks.audio import kept_format, write_audio
+
+        kept: dict[str, str] = {}
+        for clip, audio_N in zip(self.exam.prompts[: cell.how["keep_audio"]], audio_BN):
+            prompt = clip.id.replace("/", "_")
+            kept[f"audio/{prompt}"] = f"audio/{cell.id}-{prompt}{kept_format()}"
+            write_audio(self.context.results / kept[f"audio/{prompt}"], audio_N, self.exam.sample_rate)
+        return kept
+
+
+def through(representation: Representation, wav_BN: np.ndarray, quantised: bool) -> tuple[np.ndarray, list[float]]:
+    """Waveforms (B, N) at the representation's rate, encoded and decoded; and the seconds that either took."""
+    import torch
+
+    from representations.base import fit_length
+
+    with torch.no_grad():
+        begun = time.perf_counter()
+        z: Any = representation.encode(torch.from_numpy(wav_BN))
+        if quantised:
+            z = representation.quantise(z)
+        encoded = time.perf_counter()
+        decoded_BN = representation.decode(representation.dequantise(z) if quantised else z)
+        done = time.perf_counter()
+    return fit_length(decoded_BN, wav_BN.shape[1]).clamp(-1, 1).numpy(), [encoded - begun, done - encoded]
+
+
+def resampled(audio_N: np.ndarray, rate: int, to: int, samples: int) -> np.ndarray:
+    """A waveform at another rate, cut or padded to ``samples``."""
+    from scipy.signal import resample_poly
+
+    common = math.gcd(rate, to)
+    if rate != to:
+        audio_N = resample_poly(audio_N, to // common, rate // common)
+    return np.pad(audio_N[:samples], (0, max(0, samples - len(audio_N)))).astype(np.float32)
