@@ -10,6 +10,8 @@ import pytest
 from benchmarks.papers.chosen import Library
 from benchmarks.papers.contrasts import judge
 from benchmarks.papers.ledger import load_trials
+from benchmarks.papers.plots import panels
+from benchmarks.papers.sheets import load
 from benchmarks.records import Record, metric, read_items, save_record
 from benchmarks.report.chapter import StudyRecords
 from benchmarks.report.frame_rate import chapter, published
@@ -112,3 +114,6 @@ def test_claims_on_rates_are_decided_by_windows(study: StudyRecords, tmp_path: P
     assert said["T3"] == ["holds", "undecided", "holds", "holds"]  # ar is as good at 50 as at 25 Hz
     assert said["T5"] == ["undecided"] * 3
     assert said["T6"] == ["holds", "holds"]
+    figures = [sheet for sheet in load("tal2025").sheets if sheet.study == "frame_rate"]
+    drawn = [panels(sheet, library) for sheet in figures]
+    assert [[len(panel.points) for panel in found] for found, _ in drawn] == [[2 * 4], [2 * 4]]
