@@ -38,9 +38,11 @@ def report(
         for page in write_papers([] if "all" in paper else paper, results):
             print(f"{page.file}: {told(page)}")
         return
+    import os
+
     from benchmarks.report import write_report
 
-    print(write_report(results, list(studies), out))
+    print(write_report(results, list(studies), out, jobs=len(os.sched_getaffinity(0))))
     if html:
         from benchmarks.report.page import write_page
 

@@ -8,7 +8,8 @@ share one error budget by Holm. ``better`` holds where the interval lies on the 
 for claims such as "sharply", holds where it lies beyond that margin, fails where it does not reach it. With ``minus``
 the effect is a difference of differences: (a - b) - (minus.a - minus.b).
 
-Speed: the effect is the ratio of two medians, its interval from the ends of theirs, which is wide rather than narrow.
+Speed: the effect is the ratio of two medians (with ``minus``: of two differences of medians), its interval from the
+ends of theirs, which is wide rather than narrow. Counts (``training_flops``): a ratio too, and exact.
 
 A contrast that lacks records, mixes evaluators or compares unlike trainings is ``not testable``, and says why.
 """
@@ -40,7 +41,9 @@ WORDS = {
 MARGINS = ("same", "far_better")  # decided by the interval and a margin, without a p
 SPEEDS = {"latency_s": "lower", "real_time_factor": "lower", "step_s": "lower", "throughput_clips_per_s": "higher"}
 RATIO_MARGIN = 0.1  # speeds within 10% of each other are the same
+TRAINING = "training_flops"  # operations of the training that a record stands on
 Scores = dict[tuple[str, int], float]
+Ends = tuple[float, float, float]  # low, value, high
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,8 @@ class Contrast:
     Attributes:
         metric: a family (``fad``: by whichever evaluator the records have) or a metric's name.
         minus: the difference between these two is taken off first.
-        varies: dotted prefixes of training, backbone or what scores rest on in which the arms may differ, as the claim
-            is about them.
-        margin: for ``same`` and ``far_better``; None: the metric's own.
+        varies: dotted prefixes in which trainings, backbones or examinations may differ, as the claim is about them.
+        margin: for ``same`` and ``far_better``; None: the metric's own. Of counts: what the ratio must stay below.
         run: the command where ``bench run <study>`` is not enough.
     """
 
@@ -154,6 +156,8 @@ def _examine(contrast: Contrast, library: Library) -> tuple[Outcome, Comparison 
     )
     if why:
         return Outcome(contrast, "not testable", why), None
+    if contrast.metric == TRAINING:
+        return _counted(Outcome(contrast, "undecided", metric=TRAINING, choices=tuple(choices))), None
     held = [choice.metrics(contrast.metric) for choice in choices]
     names = [name for name in held[0] if all(name in other for other in held)]
     if not names:
@@ -227,20 +231,42 @@ def _distance(told: Outcome) -> dict[str, Any]:
 
 
 def _speed(base: Outcome) -> Outcome:
-    """The ratio a / b of two medians with the widest interval that theirs allow."""
-    a, b = (choice.records[-1].metrics[base.metric] for choice in base.choices[:2])
-    if not (a.value and a.low and a.high and b.value and b.low and b.high):
+    """The ratio a / b of two medians, or (a - b) / (minus.a - minus.b) of four, as wide as their intervals allow."""
+    held = [choice.records[-1].metrics[base.metric] for choice in base.choices]
+    medians = [(m.low, m.value, m.high) for m in held if m.value and m.low and m.high]
+    if len(medians) < len(held):
         return replace(base, why="a median without an interval: too few samples")
-    low, high = a.low / b.high, a.high / b.low
+    above, below = medians[:2] if len(medians) == 2 else (_gap(*medians[:2]), _gap(*medians[2:]))
+    if below[0] <= 0:
+        return replace(base, why="the difference to compare with may be nothing: its medians' intervals overlap")
+    low, high = min(above[0] / below[2], above[0] / below[0]), max(above[2] / below[0], above[2] / below[2])
     told = replace(
-        base, statistic="ratio", effect=a.value / b.value, low=low, high=high, better=a.better, n=min(a.n, b.n),
-        margin=RATIO_MARGIN if base.contrast.margin is None else base.contrast.margin, seeds=1,
+        base, statistic="ratio", effect=above[1] / below[1], low=low, high=high, better=held[0].better, seeds=1,
+        n=min(m.n for m in held), margin=RATIO_MARGIN if base.contrast.margin is None else base.contrast.margin,
     )  # fmt: skip
     assert told.margin is not None
     if base.contrast.expect == "same":
         return replace(told, **_sameness(math.log(low), math.log(high), math.log1p(told.margin)))
     ahead, behind = (low > 1, high < 1) if _upward(base.contrast, base.metric) else (high < 1, low > 1)
     return replace(told, verdict="holds" if ahead else "fails" if behind else "undecided")
+
+
+def _gap(a: Ends, b: Ends) -> Ends:
+    """The difference of two medians and its ends."""
+    return a[0] - b[2], a[1] - b[1], a[2] - b[0]
+
+
+def _counted(base: Outcome) -> Outcome:
+    """The ratio a / b of operations counted over a whole training, which have no interval."""
+    counts = [choice.records[-1].training for choice in base.choices]
+    flops = [count.flops for count in counts if count and count.flops]
+    if len(flops) < len(counts):
+        return replace(base, verdict="not testable", why=f"its records do not count operations, {AGAIN}")
+    ratio, most = flops[0] / flops[1], 1.0 if base.contrast.margin is None else base.contrast.margin
+    return replace(
+        base, statistic="ratio", effect=ratio, low=ratio, high=ratio, margin=most, better="lower", n=1, seeds=1,
+        verdict="holds" if ratio < most else "fails",
+    )  # fmt: skip
 
 
 def _unlike(choices: Sequence[Choice], contrast: Contrast) -> str:

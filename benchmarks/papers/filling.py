@@ -143,7 +143,7 @@ def _line(paper: Paper, sheet: Sheet, row: Row, label: str, stated: dict[int, St
     for i, column in enumerate(sheet.columns):
         if column.ours:
             wanted = {**row.cell, **column.cell}
-            choice = found.setdefault(repr(wanted), library.choose(study, row.arm, wanted, sheet.run))
+            choice = found.setdefault(repr(wanted), library.choose(study, row.arm, wanted, row.run or sheet.run))
             cells = [Cell(name, choice.figure(name), choice) for name in choice.metrics(column.ours)]
             ours |= {i: cells} if cells else {}
     why = next((choice.why for choice in found.values() if choice.why), "its records have no such metric")

@@ -16,6 +16,7 @@ from benchmarks.papers.filling import Filled, apart, fill
 from benchmarks.papers.plots import Panel, draw, panels
 from benchmarks.papers.sheets import Paper, Sheet, load
 from benchmarks.report.chapter import anchor
+from benchmarks.report.keeping import fingerprint
 from benchmarks.report.markup import folded, image, link
 from benchmarks.report.table import Table
 from common.errors import UserError
@@ -136,7 +137,9 @@ def _figures(
 ) -> list[Path]:
     if anew:
         records = [r for panel in found for point, _ in panel.points for r in point.choice.records]
-        return draw(sheet, found, stated, folder, bool(apart(paper, records)))
+        studies = [folder.parents[1] / sheet.study] if sheet.study else []
+        mark = fingerprint(*studies, told=f"{paper} {sheet} {stated}")
+        return draw(sheet, found, stated, folder, bool(apart(paper, records)), mark)
     held = [folder / f"{sheet.id}.{ending}" for ending in ("png", "svg")]
     return held if all(path.is_file() for path in held) else []
 

@@ -14,8 +14,8 @@ from benchmarks.papers.chosen import Choice, Library, fits, mixed, value_at
 from benchmarks.papers.published import Stated
 from benchmarks.papers.sheets import Curve, Plot, Sheet
 from benchmarks.records import Metric
-from benchmarks.report.drawing import GREY, arm_colours, canvas, natural, save
-from common.files import atomic_path
+from benchmarks.report.drawing import GREY, arm_colours, canvas, natural, save, save_svg
+from benchmarks.report.keeping import kept
 
 MARKERS = "os^Dv<>P"
 
@@ -53,13 +53,24 @@ def panels(sheet: Sheet, library: Library) -> tuple[list[Panel], str]:
     return found, "" if found else f"no record of {sheet.study} has {' or '.join(sheet.plot.metrics)}"
 
 
-def draw(sheet: Sheet, found: Sequence[Panel], stated: Sequence[Stated], folder: Path, apart: bool) -> list[Path]:
-    """Write ``<sheet>.png`` and ``.svg`` into ``folder``; returns them, none where there is nothing to draw."""
+def draw(
+    sheet: Sheet, found: Sequence[Panel], stated: Sequence[Stated], folder: Path, apart: bool, mark: str = ""
+) -> list[Path]:
+    """Write ``<sheet>.png`` and ``.svg`` into ``folder``; returns them, none where there is nothing to draw.
+
+    Args:
+        mark: the fingerprint of what it is drawn from; files that bear it are kept.
+    """
     assert sheet.plot is not None
+    files = [folder / f"{sheet.id}.png", folder / f"{sheet.id}.svg"]
+    if mark and all(kept(path, mark) for path in files):
+        return files
     curve = sheet.plot.stated
     left = [metric for metric in curve.metrics if _curve(curve, stated, metric)] if curve else []
     count = len(left) + len(found)
     if not count:
+        for path in files:
+            path.unlink(missing_ok=True)
         return []
     columns = min(count, 4)
     figure, axes = canvas(-(-count // columns), columns, 3.6 * columns, 3.0 * -(-count // columns))
@@ -72,7 +83,7 @@ def draw(sheet: Sheet, found: Sequence[Panel], stated: Sequence[Stated], folder:
         axis.set_title(f"here: {panel.metric}" + (" (not comparable)" if apart and left else ""), fontsize=8)
     for axis in places[count:]:
         axis.set_visible(False)
-    return [save(figure, folder / f"{sheet.id}.png"), _save_svg(figure, folder / f"{sheet.id}.svg")]
+    return [save(figure, files[0], mark=mark), save_svg(figure, files[1], mark)]
 
 
 def _points(sheet: Sheet, plot: Plot, library: Library) -> list[Point]:
@@ -178,11 +189,3 @@ def _colours(panel: Panel) -> Mapping[tuple[Any, ...], Any]:
     arms = {str(p.line): str(value_at(p.choice.records[0], "model.paradigm") or "") for p, _ in panel.points}
     colours = arm_colours(arms)
     return {point.line: colours[str(point.line)] for point, _ in panel.points}
-
-
-def _save_svg(figure: Any, path: Path) -> Path:
-    import matplotlib
-
-    with matplotlib.rc_context({"svg.hashsalt": path.stem}), atomic_path(path) as temporary:
-        figure.savefig(temporary, format="svg", metadata={"Date": None})
-    return path

@@ -60,7 +60,8 @@ class Row:
     Attributes:
         where: only lines with these settings.
         label: how the line is called; else as published.
-        arm: an arm's label in ``study`` (or the sheet's); ``cell``: what else its records must have, by dotted key.
+        arm: an arm's label in ``study`` (or the sheet's); ``cell``: what else its records must have, by dotted key;
+            ``run``: the command where that is neither the study's nor the sheet's.
         why: the reason for an empty cell.
     """
 
@@ -70,6 +71,7 @@ class Row:
     arm: str = ""
     study: str = ""
     cell: dict[str, Any] = field(default_factory=dict)
+    run: str = ""
     why: str = ""
 
 

@@ -8,7 +8,8 @@ comes last (``benchmarks.papers``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,11 +23,12 @@ INTRODUCTION = (
 FIRST = "quickstart"  # leads the report where it has been run
 
 
-def write_report(results: Path, studies: Sequence[str], out: Path) -> str:
+def write_report(results: Path, studies: Sequence[str], out: Path, jobs: int = 1) -> str:
     """Write ``out`` and what it shows; returns a summary for the terminal.
 
     Args:
         studies: which folders of ``results`` to tell of in the returned summary; none: all. The file always has all.
+        jobs: chapters that are made side by side, each in a process of its own.
 
     Raises:
         UserError: no records, or no study of that name.
@@ -38,15 +40,35 @@ def write_report(results: Path, studies: Sequence[str], out: Path) -> str:
 
     home = out.resolve().parent
     held = _by_axis(results, _order(results, studies))
-    chapters: list[Chapter] = [CHAPTERS.load(axis)(held[axis], home) for axis in CHAPTERS.names() if axis in held]
-    if not chapters:
+    axes = [axis for axis in CHAPTERS.names() if axis in held]
+    if not axes:
         return f"No chapter tells of these records; {out} is not written."
-    write_text(out, _document([*chapters, *papers.chapters(results, home)]))
+    tasks = [partial(papers.chapters, results, home), *(partial(_chapter, axis, held[axis], home) for axis in axes)]
+    last, *own = _side_by_side(tasks, jobs)  # the papers' take longest, so they begin first
+    chapters = [chapter for found in own for chapter in found]
+    write_text(out, _document([*chapters, *last]))
     for chapter in chapters:
         for name, text in chapter.readme.items():
             refresh(home / "README.md", name, text)
     told = [text for chapter in chapters for name, text in chapter.summaries.items() if not studies or name in studies]
     return "\n\n".join([*told, f"Report: {out}"])
+
+
+def _chapter(axis: str, studies: Sequence[StudyRecords], home: Path) -> list[Chapter]:
+    from benchmarks.report.chapter import CHAPTERS
+
+    return [CHAPTERS.load(axis)(studies, home)]
+
+
+def _side_by_side(tasks: Sequence[Callable[[], list[Chapter]]], jobs: int) -> list[list[Chapter]]:
+    """The results of all tasks, in their order."""
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    if jobs <= 1 or len(tasks) == 1:
+        return [task() for task in tasks]
+    with ProcessPoolExecutor(min(jobs, len(tasks)), multiprocessing.get_context("spawn")) as pool:
+        return [future.result() for future in [pool.submit(task) for task in tasks]]
 
 
 def _document(chapters: Sequence[Chapter]) -> str:

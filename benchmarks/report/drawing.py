@@ -1,8 +1,10 @@
-"""One style for all figures: small PNGs, drawn without pyplot so that nothing global is touched."""
+"""One style for all figures: small PNGs, drawn without pyplot so that nothing global is touched.
+
+``Figure.savefig`` draws everything twice where a layout engine places the axes; here both happen in one go.
+"""
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,14 +52,33 @@ def canvas(rows: int, columns: int, width: float, height: float) -> tuple[Figure
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def save(figure: Figure, path: Path, colours: int = 128) -> Path:
-    """Write a PNG with a palette of so many colours, a third of the size of true colour; returns ``path``."""
-    from PIL import Image
+def save(figure: Figure, path: Path, colours: int = 128, mark: str = "") -> Path:
+    """Write a PNG with a palette of so many colours, a third of the size of true colour; returns ``path``.
 
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="raw", dpi=DPI)  # RGBA as it is, since a PNG made here would only be read again
-    width, height = (int(length) for length in figure.get_size_inches() * DPI)
-    picture = Image.frombytes("RGBA", (width, height), buffer.getvalue()).convert("RGB").quantize(colors=colours)
+    ``mark``: the fingerprint of what it was drawn from (``keeping``).
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
+    picture = pixels.convert("RGB").quantize(colors=colours)
+    about = PngInfo()
+    about.add_text("Source", f"drawn-from:{mark}")
     with atomic_path(path) as temporary:
-        picture.save(temporary, format="PNG", optimize=True)
+        picture.save(temporary, format="PNG", optimize=True, pnginfo=about if mark else None)
+    return path
+
+
+def save_svg(figure: Figure, path: Path, mark: str = "") -> Path:
+    """Write a figure that ``save`` has placed as an SVG, always of the same bytes; returns ``path``."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    figure.set_layout_engine("none")
+    with matplotlib.rc_context({"svg.hashsalt": path.stem}), atomic_path(path) as temporary:
+        FigureCanvasSVG(figure).print_svg(temporary, metadata={"Date": None, "Source": f"drawn-from:{mark}"})
     return path

@@ -8,6 +8,7 @@ filled spans.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,14 +70,14 @@ def shown(board: Board, axis: str, home: Path) -> list[str]:
     from benchmarks.report.controlled.entropy import entropy, findings
     from benchmarks.report.controlled.lanes import lanes
     from benchmarks.report.controlled.spans import spans
-    from benchmarks.report.drawing import save
+    from benchmarks.report.keeping import drawn, fingerprint
     from benchmarks.report.markup import image
 
-    figures = {}
+    mark, figures = fingerprint(board.folder, told=axis), {}
     for name, draw in ({"lanes": lanes, "entropy": entropy} if axis == "control" else {"spans": spans}).items():
-        drawn = draw(board)
-        if drawn is not None:
-            figures[name] = save(drawn, board.folder / "figures" / f"{name}.png")
+        path = drawn(board.folder / "figures" / f"{name}.png", mark, partial(draw, board))
+        if path is not None:
+            figures[name] = path
     parts = [image(figures, name, home, CAPTIONS[name]) for name in figures]
     if "entropy" in figures:
         parts.append(findings(board))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,10 @@ import numpy as np
 from benchmarks.audio import read_audio
 from benchmarks.metrics.catalogue import family
 from benchmarks.records import Metric, Record
-from benchmarks.report.drawing import GREY, arm_colours, canvas, save
+from benchmarks.report.drawing import GREY, arm_colours, canvas
 from benchmarks.report.fidelity.board import Board, Row
 from benchmarks.report.fidelity.scores import metric_names, pooled
+from benchmarks.report.keeping import drawn, fingerprint
 from benchmarks.systems import CEILINGS
 
 if TYPE_CHECKING:
@@ -23,13 +24,12 @@ if TYPE_CHECKING:
 
 def write_figures(board: Board) -> dict[str, Path]:
     """Write what the records allow; returns name -> file."""
-    folder = board.folder / "figures"
+    mark = fingerprint(board.folder, told=board.study)
     made = {}
     for name, draw in {"scores": scores, "learning": learning, "spectrograms": spectrograms}.items():
-        drawing: Callable[[Board], Figure | None] = draw
-        drawn = drawing(board)
-        if drawn is not None:
-            made[name] = save(drawn, folder / f"{name}.png")
+        path = drawn(board.folder / "figures" / f"{name}.png", mark, partial(draw, board))
+        if path is not None:
+            made[name] = path
     return made
 
 
@@ -117,19 +117,38 @@ def spectrograms(board: Board) -> Figure | None:
     prompts = list(dict.fromkeys(prompt for _, files in shown for prompt in files))
     if not prompts:
         return None
-    figure, axes = canvas(len(prompts), len(shown), 2.1 * len(shown) + 0.4, 1.35 * len(prompts) + 0.3)
-    for i, prompt in enumerate(prompts):
-        for j, (system, files) in enumerate(shown):
-            axis: Axes = axes[i][j]
-            axis.set_xticks([])
-            axis.set_yticks([])
-            if prompt in files and (board.folder / files[prompt]).is_file():
-                axis.imshow(log_spectrogram(board.folder / files[prompt]), origin="lower", aspect="auto", cmap="magma")
-            if i == 0:
-                axis.set_title(system, fontsize=9)
-            if j == 0:
-                axis.set_ylabel(f"prompt {i + 1}", fontsize=8)
+    places = [(i, j, files.get(prompt, "?")) for i, prompt in enumerate(prompts) for j, (_, files) in enumerate(shown)]
+    tiles = {(i, j): log_spectrogram(path) for i, j, name in places if (path := board.folder / name).is_file()}
+    figure, axes = canvas(1, 1, 2.1 * len(shown) + 0.4, 1.35 * len(prompts) + 0.3)
+    axis: Axes = axes[0][0]
+    axis.imshow(
+        mosaic(tiles, len(prompts), len(shown)), aspect="auto", cmap="magma", extent=(0, len(shown), len(prompts), 0)
+    )
+    axis.xaxis.tick_top()
+    axis.set_xticks(np.arange(len(shown)) + 0.5, [system for system, _ in shown], fontsize=9)
+    axis.set_yticks(np.arange(len(prompts)) + 0.5, [f"prompt {i + 1}" for i in range(len(prompts))], fontsize=8)
+    axis.tick_params(length=0)
+    axis.tick_params(axis="y", labelrotation=90)
+    axis.spines[:].set_visible(False)
     return figure
+
+
+def mosaic(tiles: dict[tuple[int, int], np.ndarray], rows: int, columns: int, width: int = 240) -> np.ndarray:
+    """Spectrograms (low bands first) in a grid, as one picture: axes for each would take ten times as long to draw.
+
+    Args:
+        tiles: (row, column) -> (bands, frames), stretched to ``width`` and to levels from 0 to 1.
+
+    Returns:
+        (rows * bands, columns * width), high bands on top; NaN between the tiles and where there is none.
+    """
+    bands = max((len(tile) for tile in tiles.values()), default=1)
+    picture = np.full((rows, bands + 4, columns, width + 8), np.nan)
+    for (row, column), tile in tiles.items():
+        frames = np.arange(width) * tile.shape[1] // width
+        level = (tile - tile.min()) / max(1e-9, tile.max() - tile.min())
+        picture[row, 2:-2, column, 4:-4] = level[::-1, frames]
+    return picture.reshape(rows * (bands + 4), columns * (width + 8))
 
 
 def clips(row: Row) -> dict[str, str]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ SHOWN = ("adherence", "fad", "fad_inf", "kad", "mad", "coverage", "is", "clap")
 def chapter(studies: Sequence[StudyRecords], home: Path) -> Chapter:
     """Curves, table and recommended n of all studies of sample size."""
     from benchmarks.report.chapter import Chapter
-    from benchmarks.report.drawing import save
+    from benchmarks.report.keeping import drawn, fingerprint
     from benchmarks.report.markup import image
     from benchmarks.report.samplesize.curves import make_curves, recommended
     from common.files import write_text
@@ -33,7 +34,8 @@ def chapter(studies: Sequence[StudyRecords], home: Path) -> Chapter:
         curves = make_curves(study.records)
         sheet, advice = table(curves), advise(recommended(curves))
         write_text(study.folder / "table.csv", sheet.csv())
-        figures = {"curves": save(draw(curves), study.folder / "figures" / "curves.png")}
+        path = drawn(study.folder / "figures" / "curves.png", fingerprint(study.folder), partial(draw, curves))
+        figures = {"curves": path} if path else {}
         caption = "Mean and range of 95% of single measurements, real (blue) and noise (grey), against n."
         parts += [f"### {study.name}", _basis(study), advice, sheet.markdown(), image(figures, "curves", home, caption)]
         summaries[study.name] = f"{sheet.plain()}\n\n{advice}"
