@@ -32,6 +32,7 @@ REPRESENTATIONS = Registry(
     "representation",
     {
         "codec_builtin": "representations.codec:load_builtin",
+        "vae_builtin": "representations.codec:load_builtin_vae",
         "codec_trained": "representations.codec_trained:load_trained",
         "encodec": "representations.encodec:load_encodec",
         "oobleck": "representations.oobleck:load_oobleck",
@@ -45,9 +46,9 @@ def load_representation(spec: str = "codec_builtin") -> Representation:
     """Load a frozen representation, in eval mode, on the CPU.
 
     Args:
-        spec: ``"codec_builtin"``; ``"codec_trained:RATE@STEPS"``; a folder in this project's codec format;
-            ``"encodec:<folder or hub id>"``; ``"oobleck:<folder or hub id>"``; an installed plugin's ``"name"`` or
-            ``"name:argument"``; or ``"package.module:load"`` or ``"package.module:load:argument"``
+        spec: ``"codec_builtin"``, ``"vae_builtin"``, ``"codec_trained:RATE@STEPS"``; a folder in this project's
+            codec format; ``"encodec:<folder or hub id>"``; ``"oobleck:<folder or hub id>"``; an installed plugin's
+            ``"name"`` or ``"name:argument"``; or ``"package.module:load"`` or ``"package.module:load:argument"``
             (docs/representations.md).
 
     Raises:

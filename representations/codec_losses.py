@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -43,10 +44,10 @@ def _mel_filters(n_fft: int, bands: int, sample_rate: int) -> Tensor:
 
 def log_mel(wav_BN: Tensor, sample_rate: int, n_fft: int = 1024, bands: int = 64) -> Tensor:
     """Natural log of mel magnitudes (B, frames, bands), HTK mel scale, Hann window, hop n_fft / 4, floored at 1e-4."""
-    window = torch.hann_window(n_fft)
+    window = torch.hann_window(n_fft, device=wav_BN.device)
     x_BFtc = torch.view_as_real(torch.stft(wav_BN, n_fft, n_fft // 4, window=window, return_complex=True))
     magnitude_BFt = (x_BFtc.square().sum(-1) + 1e-9).sqrt() * (2 / window.sum())
-    return (magnitude_BFt.mT @ _mel_filters(n_fft, bands, sample_rate)).clamp_min(MEL_FLOOR).log()
+    return (magnitude_BFt.mT @ _mel_filters(n_fft, bands, sample_rate).to(wav_BN.device)).clamp_min(MEL_FLOOR).log()
 
 
 def log_mel_distance(reference_BN: Tensor, estimate_BN: Tensor, sample_rate: int) -> Tensor:
@@ -60,6 +61,19 @@ def mel_loss(reference_BN: Tensor, estimate_BN: Tensor, sample_rate: int, scale:
     n_fft, bands = MEL_SCALES[scale % len(MEL_SCALES)]
     reference_BtM = log_mel(reference_BN, sample_rate, n_fft, bands)
     return nn.functional.l1_loss(log_mel(estimate_BN, sample_rate, n_fft, bands), reference_BtM)
+
+
+def multi_mel_distance(reference_BN: Tensor, estimate_BN: Tensor, sample_rate: int, windows: Sequence[int]) -> Tensor:
+    """L1 plus L2 of log-mels, averaged over window lengths, a scalar (EnCodec, Défossez et al. 2022, equation 2).
+
+    There are n_fft / 8 mel bands, at most 64, so that no band of a short window is empty.
+    """
+    distances = []
+    for n_fft in windows:
+        bands = max(1, min(64, n_fft // 8))
+        difference = log_mel(reference_BN, sample_rate, n_fft, bands) - log_mel(estimate_BN, sample_rate, n_fft, bands)
+        distances.append(difference.abs().mean() + (difference.square().mean() + 1e-12).sqrt())
+    return torch.stack(distances).mean()
 
 
 def gaussian_kl(mean_BTD: Tensor, std_BTD: Tensor) -> Tensor:

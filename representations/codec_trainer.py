@@ -18,19 +18,26 @@ seconds makes them alike.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from common.config import later
-from common.errors import UserError
 from common.seeds import seed_for
-from corpora import Corpus
-from representations.codec import BuiltinCodec, BuiltinVAE, CodecConfig, SpectralAutoencoder, build
+from representations.codec import BuiltinCodec, BuiltinVAE, CodecConfig, SpectralAutoencoder, build, save_codec
+from representations.codec_base import (
+    Crops,
+    Trainer,
+    check_training,
+    optimiser_tensors,
+    part,
+    restore_optimiser,
+    update_average,
+)
 from representations.codec_losses import gaussian_kl, mel_loss, snr
 
 
@@ -72,45 +79,10 @@ class CodecTraining:
     kl_weight: float = later(1e-3)
 
     def __post_init__(self) -> None:
-        for name in ("cpu_seconds", "wall_seconds", "batch", "crop_frames", "learning_rate", "warmup_share"):
-            if getattr(self, name) <= 0:
-                raise UserError(f"codec training: {name} must be above 0, not {getattr(self, name)}")
-        if self.steps < 0:
-            raise UserError(f"codec training: steps must be 0 (a budget by the clock) or more, not {self.steps}")
+        check_training(self, ("cpu_seconds", "wall_seconds", "batch", "crop_frames", "learning_rate", "warmup_share"))
 
 
-class Crops:
-    """Seeded random crops from several corpora, each drawn with its own probability; clips are kept as int16.
-
-    Args:
-        corpora: (corpus, weight) pairs; the weights need not sum to 1.
-    """
-
-    def __init__(self, corpora: Sequence[tuple[Corpus, float]], sample_rate: int, samples: int, seed: int) -> None:
-        self.sample_rate, self.samples, self.seed = sample_rate, samples, seed
-        self._clips = [corpus.clips("train") for corpus, _ in corpora]
-        weights = np.array([weight for _, weight in corpora], dtype=float)
-        self._chance = weights / weights.sum()
-        self._audio: dict[tuple[int, int], np.ndarray] = {}
-
-    def batch(self, step: int, size: int) -> Tensor:
-        """The (B, N) crops of ``step``."""
-        rng = np.random.default_rng(seed_for(self.seed, "crops", step))
-        return torch.from_numpy(np.stack([self._draw(rng) for _ in range(size)]))
-
-    def _draw(self, rng: np.random.Generator) -> np.ndarray:
-        which = int(rng.choice(len(self._clips), p=self._chance))
-        index = int(rng.integers(len(self._clips[which])))
-        if (which, index) not in self._audio:
-            audio = self._clips[which][index].audio(self.sample_rate)
-            self._audio[which, index] = (np.clip(audio, -1, 1) * 32767).astype(np.int16)
-        audio = self._audio[which, index]
-        start = int(rng.integers(max(1, len(audio) - self.samples + 1)))
-        crop = audio[start : start + self.samples].astype(np.float32) / 32767
-        return np.pad(crop, (0, self.samples - len(crop)))
-
-
-class SpectralTrainer:
+class SpectralTrainer(Trainer):
     """State of one run: the model, its moving average, the optimiser, and the clock.
 
     Subclasses say what stands between encoder and decoder (``bridge``).
@@ -119,13 +91,14 @@ class SpectralTrainer:
     codec: SpectralAutoencoder
 
     def __init__(self, config: CodecTraining) -> None:
+        super().__init__(config)
         torch.manual_seed(seed_for(config.seed, "codec") % 2**63)
         self.config = config
         self.codec = build(config.model, "codec")
-        self.average = build(config.model, "codec").requires_grad_(False)
+        self.average: SpectralAutoencoder = build(config.model, "codec").requires_grad_(False)
         self.average.load_state_dict(self.codec.state_dict())
+        self.crop_samples = config.crop_frames * self.codec.frame_samples
         self.optimiser = torch.optim.AdamW(self.codec.parameters(), weight_decay=config.weight_decay, betas=(0.9, 0.99))
-        self.step, self.cpu_seconds, self.wall_seconds, self.phase = 0, 0.0, 0.0, "all"
 
     def bridge(self, wav_BN: Tensor, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
         """Loss terms of the latents of (B, N), and the latents (B, T, D) that the decoder is to see."""
@@ -137,17 +110,9 @@ class SpectralTrainer:
         self.codec.initialise(wav_BN)
         self.average.load_state_dict(self.codec.state_dict())
 
-    @property
-    def progress(self) -> float:
-        """Part of the budget that is used, 0 to 1 and beyond."""
-        if self.config.steps:
-            return self.step / self.config.steps
-        return max(self.cpu_seconds / self.config.cpu_seconds, self.wall_seconds / self.config.wall_seconds)
-
-    @property
-    def settled(self) -> bool:
-        """Whether a checkpoint would say everything."""
-        return True
+    def start(self, crops: Crops) -> None:
+        """Principal components of 192 crops."""
+        self.initialise(torch.cat([crops.batch(-1 - i, 16) for i in range(12)]))
 
     def set_phase(self) -> None:
         """Enter phase 2 when its time has come: go on from the averaged weights, decoder only."""
@@ -169,18 +134,17 @@ class SpectralTrainer:
 
     def train_step(self, wav_BN: Tensor) -> dict[str, float]:
         """One update on crops (B, N); returns the loss terms."""
-        generator = torch.Generator().manual_seed(seed_for(self.config.seed, "step", self.step))
         learning_rate = self.learning_rate()
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate
-        terms = self._losses(wav_BN, generator)
+        terms = self._losses(wav_BN, self.generator())
         loss = torch.stack(list(terms.values())).sum()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         parameters = [p for p in self.codec.parameters() if p.grad is not None]
         norm = nn.utils.clip_grad_norm_(parameters, self.config.gradient_clip)
         self.optimiser.step()
-        self._update_average()
+        update_average(self.average, self.codec, self.config.ema, self.step)
         self.step += 1
         values = {name: round(term.item(), 5) for name, term in terms.items()}
         return {"loss": round(loss.item(), 5), **values, "grad_norm": round(norm.item(), 4), "lr": learning_rate}
@@ -198,41 +162,26 @@ class SpectralTrainer:
             **latent_terms,
         }
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        for mean, value in zip(self.average.parameters(), self.codec.parameters()):
-            mean.lerp_(value, 1 - decay)
-        for name, buffer in self.codec.named_buffers():
-            self.average.get_buffer(name).copy_(buffer)
-
     def checkpoint(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """(JSON-ready state, tensors) from which ``restore`` goes on."""
+        """See ``Trainer``."""
         tensors = {f"codec.{name}": t for name, t in self.codec.state_dict().items()}
         tensors |= {f"average.{name}": t for name, t in self.average.state_dict().items()}
         tensors |= {f"buffer.{name}": t for name, t in self.codec.named_buffers()}  # those outside state_dict too
-        for index, state in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
-        clocks = {"cpu_seconds": self.cpu_seconds, "wall_seconds": self.wall_seconds}
-        return {"step": self.step, "phase": self.phase, **clocks}, tensors
+        return self.clocks(), tensors | optimiser_tensors(self.optimiser, "optimiser.")
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Go on from what ``checkpoint`` returned; call it before the first step."""
-
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-
+        """See ``Trainer``."""
         self.step, self.cpu_seconds, self.wall_seconds = state["step"], state["cpu_seconds"], state["wall_seconds"]
-        self.average.load_state_dict(part("average."))
+        self.average.load_state_dict(part(tensors, "average."))
         self.set_phase()
-        self.codec.load_state_dict(part("codec."))
-        for name, tensor in part("buffer.").items():
+        self.codec.load_state_dict(part(tensors, "codec."))
+        for name, tensor in part(tensors, "buffer.").items():
             self.codec.get_buffer(name).copy_(tensor)
-        optimiser = self.optimiser.state_dict()
-        for name, tensor in part("optimiser.").items():
-            index, _, key = name.partition(".")
-            optimiser["state"].setdefault(int(index), {})[key] = tensor
-        self.optimiser.load_state_dict(optimiser)
+        restore_optimiser(self.optimiser, tensors, "optimiser.")
+
+    def save(self, folder: Path, record: dict[str, Any]) -> None:
+        """In the format of ``load_codec``."""
+        save_codec(self.average, folder, record)
 
 
 class CodecTrainer(SpectralTrainer):
@@ -282,8 +231,3 @@ class VAETrainer(SpectralTrainer):
         if self.phase == "all":
             terms["kl"] = 2 * self.config.kl_weight * gaussian_kl(mean_BTD, std_BTD).mean()
         return terms, mean_BTD + std_BTD * torch.randn(mean_BTD.shape, generator=generator)
-
-
-def trainer_for(config: CodecTraining) -> SpectralTrainer:
-    """A new run of the recipe ``config``."""
-    return CodecTrainer(config) if config.model.codebooks else VAETrainer(config)

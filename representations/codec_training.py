@@ -1,4 +1,4 @@
-"""Runs of the codec's training: the clock, the log, checkpoints to resume from, and the record beside the weights.
+"""Runs of a codec's training: the clock, the log, checkpoints to resume from, and the record beside the weights.
 
 The folder that ``train_codec`` fills:
 
@@ -27,9 +27,10 @@ from common.errors import UserError
 from common.files import read_json, write_json, write_tensors
 from corpora import Corpus, load_corpus
 from representations.base import Representation, fit_length
-from representations.codec import BuiltinVAE, SpectralAutoencoder, load_codec, save_codec
+from representations.codec import BuiltinVAE
+from representations.codec_base import Crops, Trainer
 from representations.codec_losses import gaussian_kl, log_mel_distance, perplexity, si_snr
-from representations.codec_trainer import CodecTraining, Crops, SpectralTrainer, trainer_for
+from representations.codec_recipes import Recipe, trainer_for
 
 LOG_EVERY = 50  # steps
 EVALUATION_CLIPS = 64  # per corpus, at the end
@@ -39,11 +40,11 @@ EVALUATION_SECONDS = 4.0
 
 def train_codec(
     corpora: Sequence[tuple[Corpus, float]],
-    config: CodecTraining,
+    config: Recipe,
     folder: Path,
     command: str = "",
     report: Callable[[str], None] = print,
-) -> SpectralAutoencoder:
+) -> str:
     """Train a codec or VAE on weighted corpora and write it to ``folder``; an interrupted run goes on from there.
 
     Args:
@@ -51,13 +52,16 @@ def train_codec(
         command: how the run was started, for the record.
         report: gets a line of progress at each log step.
 
+    Returns:
+        what ``load_representation`` calls the result.
+
     Raises:
         UserError: ``folder`` holds a checkpoint of another configuration.
     """
     trainer = trainer_for(config)
-    crops = Crops(corpora, config.model.sample_rate, config.crop_frames * trainer.codec.frame_samples, config.seed)
+    crops = Crops(corpora, trainer.average.spec.sample_rate, trainer.crop_samples, config.seed)
     if not _resume(trainer, folder):
-        trainer.initialise(torch.cat([crops.batch(-1 - i, 16) for i in range(12)]))
+        trainer.start(crops)
     cpu_start, wall_start = time.process_time() - trainer.cpu_seconds, time.monotonic() - trainer.wall_seconds
     snapshot_due = trainer.cpu_seconds + config.snapshot_seconds
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,11 +80,11 @@ def train_codec(
             if trainer.cpu_seconds >= snapshot_due and trainer.settled:
                 snapshot_due = trainer.cpu_seconds + config.snapshot_seconds
                 _save_checkpoint(trainer, folder)
-                save_codec(trainer.average, folder, _record(trainer, corpora, command, SNAPSHOT_CLIPS))
-    save_codec(trainer.average, folder, _record(trainer, corpora, command, EVALUATION_CLIPS))
+                trainer.save(folder, _record(trainer, corpora, command, SNAPSHOT_CLIPS))
+    trainer.save(folder, _record(trainer, corpora, command, EVALUATION_CLIPS))
     for name in ("checkpoint.json", "checkpoint.safetensors"):
         (folder / name).unlink(missing_ok=True)
-    return load_codec(folder)
+    return trainer.reference(folder)
 
 
 @torch.no_grad()
@@ -96,7 +100,7 @@ def evaluate_codec(codec: Representation, corpus: Corpus, max_clips: int) -> dic
     clips = corpus.clips(split)[:max_clips]
     rate, rows, codes, latents, divergence = codec.spec.sample_rate, [], [], [], []
     for clip in clips:
-        wav_BN = torch.from_numpy(clip.audio(rate))[None, : round(EVALUATION_SECONDS * rate)]
+        wav_BN = torch.from_numpy(clip.audio(rate))[None, : round(EVALUATION_SECONDS * rate)].to(codec.device)
         z_BTD = codec.encode(wav_BN)
         views = {"": z_BTD}
         if codec.spec.codebooks:
@@ -121,13 +125,11 @@ def _distances(codec: Representation, wav_BN: Tensor, view: str, decoded_BTD: Te
     return {f"{view}si_snr_db": si_snr(wav_BN, estimate_BN).item(), f"{view}log_mel_l1": distance}
 
 
-def _record(
-    trainer: SpectralTrainer, corpora: Sequence[tuple[Corpus, float]], command: str, clips: int
-) -> dict[str, Any]:
+def _record(trainer: Trainer, corpora: Sequence[tuple[Corpus, float]], command: str, clips: int) -> dict[str, Any]:
     heard = [corpus for corpus, _ in corpora if corpus.clips("valid") or corpus.clips("test")]
     metrics = {corpus.name: evaluate_codec(trainer.average, corpus, clips) for corpus in heard}
     return {
-        "training": to_dict(trainer.config),
+        "training": to_dict(trainer.budget),
         "command": command,
         "cpu_seconds": round(trainer.cpu_seconds, 1),
         "wall_seconds": round(trainer.wall_seconds, 1),
@@ -138,20 +140,20 @@ def _record(
     }
 
 
-def _save_checkpoint(trainer: SpectralTrainer, folder: Path) -> None:
+def _save_checkpoint(trainer: Trainer, folder: Path) -> None:
     state, tensors = trainer.checkpoint()
     write_tensors(folder / "checkpoint.safetensors", tensors)
-    write_json(folder / "checkpoint.json", {**state, "config": config_hash(trainer.config)})
+    write_json(folder / "checkpoint.json", {**state, "config": config_hash(trainer.budget)})
 
 
-def _resume(trainer: SpectralTrainer, folder: Path) -> bool:
+def _resume(trainer: Trainer, folder: Path) -> bool:
     """Load the checkpoint of ``folder`` into ``trainer``; False when there is none."""
     from safetensors.torch import load_file
 
     if not (folder / "checkpoint.json").exists():
         return False
     state = read_json(folder / "checkpoint.json")
-    if state["config"] != config_hash(trainer.config):
+    if state["config"] != config_hash(trainer.budget):
         raise UserError(f"{folder} holds a checkpoint of another configuration; choose another folder or delete it")
     trainer.restore(state, load_file(folder / "checkpoint.safetensors"))
     return True

@@ -41,15 +41,24 @@ class Oobleck(Representation):
         return fit_length(wav_BcN.mean(dim=1), z_BTD.shape[1] * self.hop)
 
 
+def oobleck_class() -> Any:
+    """Diffusers' class.
+
+    Raises:
+        UserError: diffusers is not installed.
+    """
+    try:
+        from diffusers import AutoencoderOobleck
+    except ImportError as error:
+        raise UserError("oobleck needs diffusers; install it with: pip install 'paradigm-bench[vae]'") from error
+    return AutoencoderOobleck
+
+
 def load_oobleck(argument: str) -> Oobleck:
     """Load from a folder or hub id.
 
     Raises:
         UserError: diffusers is not installed, or the weights cannot be found.
     """
-    try:
-        from diffusers import AutoencoderOobleck
-    except ImportError as error:
-        raise UserError("oobleck needs diffusers; install it with: pip install 'paradigm-bench[vae]'") from error
-    model = load_pretrained(AutoencoderOobleck, argument, "Oobleck VAE")
+    model = load_pretrained(oobleck_class(), argument, "Oobleck VAE")
     return Oobleck(model, f"oobleck:{argument.rstrip('/').rsplit('/', 1)[-1]}")

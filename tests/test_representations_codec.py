@@ -16,10 +16,11 @@ from corpora import load_corpus
 from representations import load_representation
 from representations.base import LatentSpec
 from representations.codec import BuiltinCodec, CodecConfig, load_codec, save_codec
+from representations.codec_base import Crops
 from representations.codec_losses import log_mel_distance, perplexity, si_snr, snr
 from representations.codec_networks import Spectrum
 from representations.codec_recipes import recipe
-from representations.codec_trainer import CodecTrainer, CodecTraining, Crops
+from representations.codec_trainer import CodecTrainer, CodecTraining
 from representations.codec_training import evaluate_codec, parse_corpora, train_codec
 from representations.quantiser import ResidualQuantiser
 
@@ -245,6 +246,7 @@ def test_a_budget_of_steps_gives_the_same_weights_twice(tmp_path: Path, monkeypa
     monkeypatch.setattr("representations.codec_training.EVALUATION_CLIPS", 2)
     corpus = load_corpus("builtin", clips=2, seconds=1.0)
     config = CodecTraining(SMALL, batch=2, crop_frames=8, steps=12, quantiser_start=2)
-    runs = [train_codec([(corpus, 1.0)], config, tmp_path / name, report=lambda line: None) for name in "ab"]
+    folders = [train_codec([(corpus, 1.0)], config, tmp_path / name, report=lambda line: None) for name in "ab"]
+    runs = [load_codec(Path(folder)) for folder in folders]
     assert runs[0].record["steps"] == 12
     assert runs[0].fingerprint == runs[1].fingerprint

@@ -11,9 +11,11 @@ from torch.distributions import Normal, kl_divergence
 
 from common.errors import UserError
 from corpora import load_corpus
-from representations.codec import BuiltinVAE, CodecConfig, load_codec
+from representations import load_representation
+from representations.codec import BuiltinVAE, CodecConfig
+from representations.codec_base import Crops
 from representations.codec_losses import gaussian_kl
-from representations.codec_trainer import CodecTraining, Crops, VAETrainer
+from representations.codec_trainer import CodecTraining, VAETrainer
 from representations.codec_training import evaluate_codec, train_codec
 
 SMALL = CodecConfig(width=24, encoder_blocks=1, decoder_blocks=1, dim=6, codebooks=0, cardinality=0)
@@ -66,11 +68,22 @@ def test_a_run_leaves_a_vae_that_loads_from_its_folder(tmp_path: Path, monkeypat
     monkeypatch.setattr("representations.codec_training.EVALUATION_CLIPS", 2)
     corpus = load_corpus("builtin", clips=2, seconds=1.0)
     config = CodecTraining(SMALL, batch=2, crop_frames=8, steps=5)
-    vae = train_codec([(corpus, 1.0)], config, tmp_path, report=lambda line: None)
-    assert isinstance(vae, BuiltinVAE)
-    loaded = load_codec(tmp_path)
-    assert loaded.fingerprint == vae.fingerprint
+    loaded = load_representation(train_codec([(corpus, 1.0)], config, tmp_path, report=lambda line: None))
+    assert isinstance(loaded, BuiltinVAE)
     measured = evaluate_codec(loaded, corpus, 2)
     assert measured == loaded.record["metrics"]["builtin"]
     assert measured["kl_nats_per_frame"] > 0
     assert "rvq_si_snr_db" not in measured
+
+
+def test_shipped_weights_do_what_their_record_says() -> None:
+    vae = load_representation("vae_builtin")
+    assert isinstance(vae, BuiltinVAE)
+    recorded = vae.record["metrics"]["builtin"]
+    measured = evaluate_codec(vae, load_corpus("builtin"), recorded["n"])
+    assert measured["corpus_fingerprint"] == recorded["corpus_fingerprint"]
+    for name in ("si_snr_db", "log_mel_l1", "kl_nats_per_frame"):
+        assert measured[name] == pytest.approx(recorded[name], rel=0.05)
+    assert vae.record["cpu_seconds"] < 1000
+    with pytest.raises(UserError, match="takes no argument"):
+        load_representation("vae_builtin:x")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from representations.codec_trainer import CodecTraining
+    from representations.codec_recipes import Recipe
 
 app = typer.Typer(
     help="The codec: waveform to latents and codes, and back.", no_args_is_help=True, rich_markup_mode=None
@@ -29,8 +29,8 @@ def train(
         Path, typer.Option("--out", "-o", help="Folder for the codec; usable as `representation` in a study.")
     ],
     corpus: Annotated[str, typer.Option(help="Corpora with weights, e.g. builtin:0.7,my/folder:0.3")] = "builtin",
-    recipe: Annotated[str, typer.Option(help="Architecture and training, by name.")] = "codec",
-    frame_rate: Annotated[float | None, typer.Option(help="Latent frames per second: 12.5, 25, 50 or 100.")] = None,
+    recipe: Annotated[str, typer.Option(help="codec, vae, encodec-25 (50, 100) or vae-25 (50, 100).")] = "codec",
+    frame_rate: Annotated[float | None, typer.Option(help="Of codec and vae: 12.5, 25, 50 or 100 Hz.")] = None,
     steps: Annotated[
         int | None, typer.Option(help="Budget, in updates: two runs on one machine are bit-identical.")
     ] = None,
@@ -47,6 +47,8 @@ def train(
     Examples:
       bench codec train --out runs/codec --corpus my/folder --cpu-seconds 1200
       bench codec train --out runs/codec_50hz --frame-rate 50 --steps 3000 --set model.width=128
+      bench codec train --out runs/vae --recipe vae --steps 2000
+      bench codec train --out runs/encodec --recipe encodec-50 --corpus my/folder
       bench run quickstart --corpus my/folder --set representation=runs/codec
     """
     from common.errors import UserError
@@ -55,13 +57,15 @@ def train(
 
     if steps is not None and (cpu_seconds is not None or wall_seconds is not None):
         raise UserError("--steps and --cpu-seconds or --wall-seconds are two budgets; give one of them")
+    if cpu_seconds is not None or wall_seconds is not None:
+        steps = 0  # the clock decides
     given = {"steps": steps, "cpu_seconds": cpu_seconds, "wall_seconds": wall_seconds, "seed": seed}
     config = _with_settings(find(recipe, frame_rate), given, settings or [])
-    train_codec(parse_corpora(corpus), config, out, shlex.join(["bench", *sys.argv[1:]]))
-    print(f"{out}: use it with --set representation={out}")
+    reference = train_codec(parse_corpora(corpus), config, out, shlex.join(["bench", *sys.argv[1:]]))
+    print(f"{out}: use it with --set representation={reference}")
 
 
-def _with_settings(config: CodecTraining, given: dict[str, Any], settings: Iterable[str]) -> CodecTraining:
+def _with_settings(config: Recipe, given: dict[str, Any], settings: Iterable[str]) -> Recipe:
     """The recipe with what the options say, then with ``--set``."""
     from benchmarks.study import parse_setting
     from benchmarks.sweep import check_key

@@ -46,6 +46,7 @@ def _kinds() -> dict[str, list[str]]:
         "corpora": [*(n for n in CORPORA.names() if n != "folder"), "<folder with manifest.csv or manifest.jsonl>"],
         "representations": [
             "codec_builtin",
+            "vae_builtin",
             "<folder of bench codec train>",
             "encodec:<folder or hub id>",
             "oobleck:<folder or hub id>",
