@@ -46,7 +46,7 @@ HELP = """A controlled comparison of generative paradigms for text-to-music: one
 \b
 First steps:
   bench doctor                              what this machine can do
-  bench run quickstart                      train four paradigms alike, judge them, write REPORT.md
+  bench run quickstart                      train five paradigms alike, judge them, write REPORT.md
   bench run --paradigm fm --axis fidelity   one paradigm only
   bench submit small_cpu                    the same as a SLURM array; then bench status, resume, cancel
   bench report                              write the report again, from the records alone
