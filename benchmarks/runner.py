@@ -129,7 +129,7 @@ class _Launcher:
         folder = self.context.work / "jobs"
         status, log = folder / f"{name}.status.json", folder / f"{name}.log"
         write_json(folder / f"{name}.json", to_dict(self.job(cells, status)))
-        threads = str(max(1, _cores() // self.jobs))
+        threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, _cores() // self.jobs))
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         variables = {
             **os.environ,

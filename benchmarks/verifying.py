@@ -108,10 +108,10 @@ def measured_again(record: Record, cell: Cell, study: str, work: Path | None) ->
     """
     from benchmarks.runner import run
 
-    threads = max(1, int(record.environment.get("threads", 1)))
+    os.environ["OMP_NUM_THREADS"] = str(max(1, int(record.environment.get("threads", 1))))  # workers obey it
     with tempfile.TemporaryDirectory(prefix="bench-verify-") as folder:
         context = Context(study, Path(folder) / "results" / study, work or Path(folder) / "work")
-        (again,) = run([cell], cell.axis, context, jobs=max(1, (os.cpu_count() or 1) // threads))
+        (again,) = run([cell], cell.axis, context)
     return again
 
 

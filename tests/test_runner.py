@@ -28,6 +28,7 @@ AXIS = "fake_axis:FakeAxis"
 def _workers_find_the_fake_axis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
     monkeypatch.syspath_prepend(str(ROOT / "tests"))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
 
 def run_arms(folder: Path, *behaviours: str, **options: float) -> dict[str, Record]:
@@ -37,6 +38,11 @@ def run_arms(folder: Path, *behaviours: str, **options: float) -> dict[str, Reco
     context = Context("s", folder / "results" / "s", folder / "runs")
     records = run(cells, AXIS, context, jobs=2, command="bench run s", **options)  # type: ignore[arg-type]
     return {record.system: record for record in records}
+
+
+def test_workers_have_the_threads_that_were_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert run_arms(tmp_path, "work")["work"].environment["threads"] == 3
 
 
 def test_every_ending_becomes_a_record_and_the_rest_goes_on(tmp_path: Path) -> None:

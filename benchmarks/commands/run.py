@@ -56,7 +56,10 @@ def run(
     compile_: Annotated[bool, typer.Option("--compile", help="Latency: torch.compile the backbone's blocks.")] = False,
     jobs: Annotated[
         int,
-        typer.Option(help="Worker processes at a time, sharing the cores; latency: always 1. Default: the study's."),
+        typer.Option(
+            help="Worker processes at a time, which share the cores (OMP_NUM_THREADS, where set, for each); "
+            "latency: always 1. Default: the study's."
+        ),
     ] = 0,
     timeout: Annotated[
         float, typer.Option(help="Minutes that one worker may take. Default: the study's, or no limit.")
