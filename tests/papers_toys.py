@@ -11,7 +11,6 @@ from benchmarks.records import Record, metric, save_record
 from common.config import config_hash
 
 REPOSITORY = Path(__file__).parent.parent
-COMING = {"codec_vs_vae"}  # studies yet to be packaged
 
 
 def published(results: Path) -> Path:

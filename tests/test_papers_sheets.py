@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from papers_toys import COMING, REPOSITORY, published, quality, speed
+from papers_toys import REPOSITORY, published, quality, speed
 
 from benchmarks.axes.fidelity import data_of
 from benchmarks.axes.fidelity_cells import expand
@@ -42,7 +42,7 @@ def test_every_table_and_figure_is_declared(key: str) -> None:
     paper = load(key)
     assert not set(ASKED[key]) - {sheet.name for sheet in paper.sheets}
     studies = {row.study for sheet in paper.sheets for row in sheet.rows} | {sheet.study for sheet in paper.sheets}
-    assert not studies - {"", "quickstart-music"} - set(study_names()) - COMING
+    assert not studies - {"", "quickstart-music"} - set(study_names())
 
 
 def test_ours_stand_apart_with_interval_and_records(tmp_path: Path) -> None:
