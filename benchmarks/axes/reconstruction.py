@@ -8,8 +8,8 @@ and mir_eval compares that with the clip's annotation, as on the control axis. T
 themselves, so its scores are what the extractors make of the original; ``noise`` and ``silence`` are the floors.
 
 A study's representations are a sweep over ``representation``; rows without one are measured once. All are judged at
-one sample rate. Times are not metrics here, since they differ from run to run: a record's ``timing`` holds the seconds
-that encoding and decoding took, one clip at a time, and their share of the clip's length.
+one sample rate. Times are not metrics here, since they differ from run to run: a record's ``timing`` holds the
+processor seconds of encoding and decoding, one clip at a time, and their share of the clip's length.
 """
 
 from __future__ import annotations
@@ -226,19 +226,19 @@ class ReconstructionGroup:
 
 
 def through(representation: Representation, wav_BN: np.ndarray, quantised: bool) -> tuple[np.ndarray, list[float]]:
-    """Waveforms (B, N) at the representation's rate, encoded and decoded; and the seconds that either took."""
+    """Waveforms (B, N) at the representation's rate, encoded and decoded; and the processor seconds of either."""
     import torch
 
     from representations.base import fit_length
 
     with torch.no_grad():
-        begun = time.perf_counter()
+        begun = time.process_time()
         z: Any = representation.encode(torch.from_numpy(wav_BN))
         if quantised:
             z = representation.quantise(z)
-        encoded = time.perf_counter()
+        encoded = time.process_time()
         decoded_BN = representation.decode(representation.dequantise(z) if quantised else z)
-        done = time.perf_counter()
+        done = time.process_time()
     return fit_length(decoded_BN, wav_BN.shape[1]).clamp(-1, 1).numpy(), [encoded - begun, done - encoded]
 
 
