@@ -178,15 +178,18 @@ class ReconstructionGroup:
     def _coded(self, cell: Cell) -> tuple[np.ndarray, dict[str, float]]:
         """The clips through the representation at its own rate, at the rate that they are judged at; and seconds."""
         from benchmarks.axes.judging import beginnings
+        from benchmarks.evaluators.threads import one_thread
 
         assert self.representation is not None
         seconds, rate = self.evaluation["seconds"], self.representation.spec.sample_rate
         wav_BN = beginnings(self.exam.prompts, rate, round(seconds * rate))
         quantised = cell.config["representation"]["view"] == VIEWS[1]
-        through(self.representation, wav_BN[:1], quantised)  # the first call, which sets things up, is not timed
         made, taken = [], np.zeros(2)
+        with one_thread():
+            through(self.representation, wav_BN[:1], quantised)  # the first call, which sets things up, is not timed
         for i in range(len(wav_BN)):
-            decoded_1N, spent = through(self.representation, wav_BN[i : i + 1], quantised)
+            with one_thread():  # others that wait for it would spend processor time too
+                decoded_1N, spent = through(self.representation, wav_BN[i : i + 1], quantised)
             made.append(resampled(decoded_1N[0], rate, self.exam.sample_rate, self.exam.prompt_audio_BN.shape[1]))
             taken += spent
             self.context.report((i + 1) / len(wav_BN), "coding")
