@@ -12,6 +12,7 @@ from papers_toys import REPOSITORY, published, quality, speed
 
 from benchmarks.axes.fidelity import data_of
 from benchmarks.axes.fidelity_cells import expand
+from benchmarks.papers.plots import named
 from benchmarks.papers.report import write_papers
 from benchmarks.papers.sheets import load, names
 from benchmarks.study import load_study, study_names
@@ -172,3 +173,9 @@ def test_an_arm_on_raw_latents_has_weights_of_its_own() -> None:
     assert trained["raw"].config["model"]["normalisation"] == "none"
     assert data_of(trained["raw"]).latent.std == 1.0
     assert data_of(trained["fm"]).latent.std > 1.2
+
+
+def test_a_line_is_named_by_what_is_on() -> None:
+    keys = ("model.paradigm", "sampler.repredict")
+    assert named(("masked_fm", True), keys) == "masked_fm, repredict"
+    assert named(("masked_fm", False), keys) == "masked_fm"

@@ -117,10 +117,16 @@ def _lines(axis: Any, panel: Panel, plot: Plot) -> None:
         errors = [[y - low for y, low in zip(ys, lows)], [high - y for y, high in zip(ys, highs)]]
         style = f"{MARKERS[i % len(MARKERS)]}-" if numbers else "o"
         look: dict[str, Any] = {"color": colours.get(line), "capsize": 2, "markersize": 4, "linewidth": 1}
-        axis.errorbar(xs, ys, errors, fmt=style, label=", ".join(map(str, line)), **look)
+        axis.errorbar(xs, ys, errors, fmt=style, label=named(line, plot.lines), **look)
     if not numbers:
         axis.set_xticks(range(len(order)), [str(x) for x in order], rotation=20, fontsize=7)
     _finish(axis, plot, plot.x, numbers)
+
+
+def named(line: tuple[Any, ...], keys: Sequence[str]) -> str:
+    """A line in words; of a setting that is on or off, its name where it is on."""
+    words = [key.rpartition(".")[2] if value is True else value for key, value in zip(keys, line) if value is not False]
+    return ", ".join(map(str, words))
 
 
 def _ends(metric: Metric) -> tuple[float, float, float]:
