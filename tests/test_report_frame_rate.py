@@ -114,6 +114,6 @@ def test_claims_on_rates_are_decided_by_windows(study: StudyRecords, tmp_path: P
     assert said["T3"] == ["holds", "undecided", "holds", "holds"]  # ar is as good at 50 as at 25 Hz
     assert said["T5"] == ["undecided"] * 3
     assert said["T6"] == ["holds", "holds"]
-    figures = [sheet for sheet in load("tal2025").sheets if sheet.study == "frame_rate" and sheet.plot]
+    figures = [sheet for sheet in load("tal2025").sheets if sheet.id in ("figure-4-duration", "figure-4-length")]
     drawn = [panels(sheet, library) for sheet in figures]
     assert [[len(panel.points) for panel in found] for found, _ in drawn] == [[2 * 4], [2 * 4]]
