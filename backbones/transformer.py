@@ -146,7 +146,7 @@ class Backbone(nn.Module):
             (B, T, C) after the final LayerNorm.
         """
         h = self.embed(x_BTC, time_B=time_B, positions_BT=positions_BT, cache=cache)
-        h = self.run(h, 0, self.config.n_layers, text, time_B=time_B, positions_BT=positions_BT, cache=cache)
+        h, _ = self.run(h, 0, self.config.n_layers, text, time_B=time_B, positions_BT=positions_BT, cache=cache)
         return self.norm_out(h)
 
     def embed(
@@ -186,24 +186,11 @@ class Backbone(nn.Module):
         time_B: Tensor | None = None,
         positions_BT: Tensor | None = None,
         cache: KVCache | None = None,
-    ) -> Tensor:
-        """Blocks ``start`` to ``stop`` (exclusive) over embedded input."""
-        return self.run_with_text(x_BTC, start, stop, text, time_B=time_B, positions_BT=positions_BT, cache=cache)[0]
-
-    def run_with_text(
-        self,
-        x_BTC: Tensor,
-        start: int,
-        stop: int,
-        text: TextMemory | None = None,
-        *,
-        time_B: Tensor | None = None,
-        positions_BT: Tensor | None = None,
-        cache: KVCache | None = None,
     ) -> tuple[Tensor, TextMemory | None]:
-        """As ``run``, and the text for the blocks that follow: a prefix as it is by then.
+        """Blocks ``start`` to ``stop`` (exclusive) over embedded input, and the text for those after them.
 
-        An encoder and a decoder are two calls, between which the sequence may change.
+        A prefix is by then what the blocks made of it. An encoder and a decoder are two calls, between which the
+        sequence may change.
         """
         view = self._view(x_BTC, positions_BT, text, cache)
         time_BC = None

@@ -240,7 +240,7 @@ class MAR(Paradigm):
         positions = torch.cat([before, positions + n_buffer], dim=1)
         buffer = self.buffer.expand(len(x_BTC), -1, -1) if buffer is None else buffer
         h = self.backbone.embed(torch.cat([buffer, x_BTC], dim=1), positions_BT=positions)
-        h, read = self.backbone.run_with_text(h, start, stop, text, positions_BT=positions)
+        h, read = self.backbone.run(h, start, stop, text, positions_BT=positions)
         return h, read or text
 
 

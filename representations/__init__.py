@@ -47,9 +47,9 @@ def load_representation(spec: str = "codec_builtin") -> Representation:
 
     Args:
         spec: ``"codec_builtin"``, ``"vae_builtin"``, ``"codec_trained:RATE@STEPS"``; a folder in this project's
-            codec format; ``"encodec:<folder or hub id>"``; ``"oobleck:<folder or hub id>"``; an installed plugin's
-            ``"name"`` or ``"name:argument"``; or ``"package.module:load"`` or ``"package.module:load:argument"``
-            (docs/representations.md).
+            codec format; ``"encodec:<folder or hub id>"``; ``"oobleck:<folder or hub id>"``; ``"mel"``;
+            ``"mel_vae:<folder or hub id>"``; an installed plugin's ``"name"`` or ``"name:argument"``; or
+            ``"package.module:load"`` or ``"package.module:load:argument"`` (docs/representations.md).
 
     Raises:
         UserError: the spec is unknown, or its weights cannot be found or read.
