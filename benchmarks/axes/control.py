@@ -49,10 +49,9 @@ def expand(study: Study) -> list[Cell]:
     Raises:
         UserError: no controls, or an unknown control or extractor; and what the fidelity axis raises.
     """
-    from benchmarks.axes.fidelity_cells import evaluation_of, last_update, reference_cell, trained_config
+    from benchmarks.axes.fidelity_cells import evaluation_of, reference_cell, trained_cells
     from benchmarks.pipeline import Sources, identity, load_data
     from benchmarks.systems import REFERENCES
-    from benchmarks.trained import training_folder
     from corpora.extractors import load_extractor
 
     chosen = study.controls
@@ -69,15 +68,8 @@ def expand(study: Study) -> list[Cell]:
     shared = {"axis": "control", "version": VERSION, "data": identity(data), "evaluation": judged}
     how = {**how, "extractors": extractors}
     cells = [reference_cell("control", name, REFERENCES, shared, how) for name in study.evaluation.references]
-    for seed in study.seeds:
-        for arm in study.arms:
-            config = trained_config(arm, seed, study, data, shared)
-            kept = how if seed == study.seeds[0] else {**how, "keep_audio": 0}
-            at, folder = last_update(config), training_folder(config)
-            for label, given in scenarios(study).items():
-                cell = {**config, "at_updates": at, "scenario": label, "given": given}
-                cells.append(Cell("control", arm.name, "paradigm", seed, at, folder, cell, kept, at or 0, label))
-    return cells
+    variants = {label: {"scenario": label, "given": given} for label, given in scenarios(study).items()}
+    return cells + trained_cells("control", study, data, shared, how, variants)
 
 
 def scenarios(study: Study) -> dict[str, list[str]]:

@@ -123,6 +123,31 @@ def trained_config(arm: ArmChoice, seed: int, study: Study, data: Data, shared: 
     }
 
 
+def trained_cells(
+    axis: str,
+    study: Study,
+    data: Data,
+    shared: dict[str, Any],
+    how: dict[str, Any],
+    variants: dict[str, dict[str, Any]],
+) -> list[Cell]:
+    """Every arm for every seed, trained to the end, once per variant: its label -> what its cells have beside the rest.
+
+    Raises:
+        UserError: see ``trained_config``.
+    """
+    cells = []
+    for seed in study.seeds:
+        kept = how if seed == study.seeds[0] else {**how, "keep_audio": 0}  # one run of each arm to listen to is enough
+        for arm in study.arms:
+            config = trained_config(arm, seed, study, data, shared)
+            at, folder = last_update(config), training_folder(config)
+            for label, beside in variants.items():
+                cell = {**config, "at_updates": at, **beside}
+                cells.append(Cell(axis, arm.name, "paradigm", seed, at, folder, cell, kept, at or 0, label))
+    return cells
+
+
 def _heard_before(study: Study) -> dict[str, Any]:
     """The corpus of pre-training by content; nothing where there is none of its own."""
     if study.pretraining_corpus is None or not study.train.pretraining:

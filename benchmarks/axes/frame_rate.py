@@ -70,10 +70,9 @@ def expand(study: Study) -> list[Cell]:
 
 
 def _cells(point: Point, data: Data, judged: dict[str, Any], how: dict[str, Any]) -> list[Cell]:
-    from benchmarks.axes.fidelity_cells import last_update, reference_cell, trained_config
+    from benchmarks.axes.fidelity_cells import reference_cell, trained_cells
     from benchmarks.pipeline import identity
     from benchmarks.systems import REFERENCES
-    from benchmarks.trained import training_folder
 
     study, evaluation = point.study, {**judged, "seconds": point.seconds}
     shared = {
@@ -83,14 +82,7 @@ def _cells(point: Point, data: Data, judged: dict[str, Any], how: dict[str, Any]
     how = {**how, "sources": {**how["sources"], "representation": study.representation}}
     cells = [reference_cell("frame_rate", name, REFERENCES, shared, how) for name in study.evaluation.references]
     cells = [dataclasses.replace(cell, group=f"references at {point.label}", label=point.label) for cell in cells]
-    for seed in study.seeds:
-        for arm in study.arms:
-            config = trained_config(arm, seed, study, data, shared)
-            kept = how if seed == study.seeds[0] else {**how, "keep_audio": 0}
-            at, folder = last_update(config), training_folder(config)
-            config = {**config, "at_updates": at}
-            cells.append(Cell("frame_rate", arm.name, "paradigm", seed, at, folder, config, kept, at or 0, point.label))
-    return cells
+    return cells + trained_cells("frame_rate", study, data, shared, how, {point.label: {}})
 
 
 def _data(study: Study, found: list[Point]) -> dict[float, Data]:

@@ -48,10 +48,9 @@ def expand(study: Study) -> list[Cell]:
     Raises:
         UserError: an arm that cannot fill spans, a span that does not fit; and what the fidelity axis raises.
     """
-    from benchmarks.axes.fidelity_cells import evaluation_of, last_update, reference_cell, trained_config
+    from benchmarks.axes.fidelity_cells import evaluation_of, reference_cell, trained_cells
     from benchmarks.inpainting import drawn_spans
     from benchmarks.pipeline import Sources, identity, load_data
-    from benchmarks.trained import training_folder
 
     data = load_data(Sources(study.corpus, study.representation, study.text, study.latents), latents=False)
     latent, seconds, train = data.representation.spec, study.train.seconds, study.train
@@ -70,14 +69,7 @@ def expand(study: Study) -> list[Cell]:
     }
     known = [*CEILINGS, *EDITS]
     cells = [reference_cell("inpainting", name, known, shared, how) for name in study.evaluation.references]
-    for seed in study.seeds:
-        for arm in study.arms:
-            config = trained_config(arm, seed, study, data, shared)
-            kept = how if seed == study.seeds[0] else {**how, "keep_audio": 0}
-            at, folder = last_update(config), training_folder(config)
-            cell = {**config, "at_updates": at}
-            cells.append(Cell("inpainting", arm.name, "paradigm", seed, at, folder, cell, kept, at or 0))
-    return cells
+    return cells + trained_cells("inpainting", study, data, shared, how, {"": {}})
 
 
 def splice(audio_BN: np.ndarray, spans: Sequence[Span], sample_rate: int, seed: int) -> np.ndarray:
