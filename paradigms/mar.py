@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from backbones import BackboneConfig, TextMemory
 from backbones.cost import Phase, linear
 from backbones.linear import Linear
 from backbones.transformer import truncated_normal_
+from common.config import later
 from common.errors import UserError
 from common.seeds import ItemRNG
 from paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
@@ -64,9 +65,15 @@ class MAROptions(ParadigmOptions):
 
 @dataclass(frozen=True)
 class MARSampler(HeadSampler):
-    """Settings of the head, and the number of unmasking iterations. Guidance rises linearly, as in MAR."""
+    """Settings of the head, and how tokens are unmasked. Guidance rises linearly, as in MAR.
+
+    Attributes:
+        iterations: passes in which all tokens are unmasked.
+        order: in which they are: ``random`` (MAR), or ``causal``, from left to right (papers/003, table 6 C and D).
+    """
 
     iterations: int = 64
+    order: Literal["random", "causal"] = later("random")
     guidance_schedule: Schedule = "linear"
 
     def __post_init__(self) -> None:
@@ -176,7 +183,9 @@ class MAR(Paradigm):
         shape = ("mar", latents.shape, hidden, sampler, text.shape(), controls is None)
         unmasking: Unmasking = self.session(shape, lambda: Unmasking(self, batch, frames, hidden, sampler))
         unmasking.condition(text, controls)
-        unmasking.start(latents, hidden_first(rng.permutation(frames), known_BT))
+        last_first = torch.arange(frames - 1, -1, -1, device=latents.device).expand(batch, -1)
+        order_BT = last_first if sampler.order == "causal" else rng.permutation(frames)
+        unmasking.start(latents, hidden_first(order_BT, known_BT))
         for iteration in range(len(unmasking.counts)):
             unmasking.reveal(iteration, rng)
         return unmasking.latents.clone()

@@ -49,10 +49,25 @@ MNTP_HIGH = TruncatedNormal(mean=0.75, std=0.1, low=0.0, high=1.0)
 MNTP_LOW = TruncatedNormal(mean=0.0, std=0.35, low=0.0, high=1.0)
 
 
-def mntp_ratio(rng: ItemRNG) -> float:
-    """Drop ratio of masked next-token prediction: the equal-weight mixture of ``MNTP_HIGH`` and ``MNTP_LOW``."""
-    high = float(rng.uniform(1)) < 0.5
-    return (MNTP_HIGH if high else MNTP_LOW).draw(rng)
+DROPS: dict[str, tuple[TruncatedNormal, ...]] = {
+    "mixture": (MNTP_HIGH, MNTP_LOW),
+    "high": (MNTP_HIGH,),
+    "low": (MNTP_LOW,),
+    "mar": (MAR_RATIO,),
+    "fixed": (TruncatedNormal(mean=0.7, std=1.0, low=0.7, high=0.7),),
+    "uniform": (TruncatedNormal(mean=0.5, std=1e3, low=0.0, high=1.0),),  # so wide a normal is flat
+    "none": (),
+}
+"""Drop ratios of masked next-token prediction, equal mixtures of their parts: ``mixture`` (papers/003, table 8 C), its
+parts (A and B), MAR's (D), and those of table 3, rows C (``fixed``) and D (``uniform``)."""
+
+
+def drop_ratio(name: str, rng: ItemRNG) -> float:
+    """One draw of ``DROPS[name]``."""
+    parts = DROPS[name]
+    if len(parts) > 1:
+        parts = parts[int(float(rng.uniform(1)) >= 0.5) :]
+    return parts[0].draw(rng) if parts else 0.0
 
 
 def cosine_counts(frames: int, iterations: int) -> list[int]:

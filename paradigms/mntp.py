@@ -3,7 +3,8 @@
 A causal backbone reads a shorter sequence, from which a random share of the tokens was dropped, and learns to draw the
 next token that is left from a diffusion head. Since that may be any later position, each input carries two position
 codes: where it stands (content) and which position is to be predicted (target). At inference nothing is dropped and the
-target is the content position plus one. ``ntp`` is the setting that drops nothing and needs no target code.
+target is the content position plus one. ``ntp`` is the setting that drops nothing and needs no target code. Both take
+the paper's ablations (table 3): hidden tokens that are dropped, zeroed or made noise while the next one is predicted.
 """
 
 from __future__ import annotations
@@ -21,19 +22,21 @@ from backbones import BackboneConfig, KVCache, TextMemory
 from backbones.cost import Phase, linear
 from backbones.linear import Linear
 from backbones.transformer import truncated_normal_
+from common.config import later
 from common.errors import UserError
 from common.seeds import ItemRNG
 from paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
 from paradigms.guidance import Schedule, scale_at
 from paradigms.heads import HeadOptions, HeadSampler, token_head
 from paradigms.infill import context_first
-from paradigms.masks import MAR_RATIO, MNTP_HIGH, MNTP_LOW, mntp_ratio, picked
+from paradigms.masks import DROPS, drop_ratio, index_at, picked
 from paradigms.session import Session
 from paradigms.trial import ByHeart, Trial
 from representations.base import LatentSpec
 from representations.controls import ControlSpec
 from representations.text import TextSpec
 
+Drop = Literal["mixture", "high", "low", "mar", "fixed", "uniform", "none"]
 NOISE_AHEAD = 64
 """Positions whose noise is drawn at once."""
 
@@ -43,12 +46,16 @@ class MNTPOptions(ParadigmOptions):
     """Options of masked next-token prediction.
 
     Attributes:
-        drop: distribution of the drop ratio, one draw per batch: the papers' ``mixture``, ``mar``'s, or ``none``.
+        drop: distribution of the ratio of hidden tokens, one draw per batch (``paradigms.masks.DROPS``).
         target_positions: add the code of the position to be predicted.
+        hidden: what becomes of hidden tokens. ``skipped``: they are dropped, and the next kept token is predicted
+            (papers/003, table 3 G). Otherwise every input predicts the token right after it: ``dropped`` (E),
+            ``zeroed`` (C, F), ``noised`` by noise of spread 1 (D).
     """
 
-    drop: Literal["mixture", "mar", "none"] = "mixture"
+    drop: Drop = "mixture"
     target_positions: bool = True
+    hidden: Literal["skipped", "dropped", "zeroed", "noised"] = later("skipped")
     head: HeadOptions = field(default_factory=HeadOptions)
 
 
@@ -56,7 +63,7 @@ class MNTPOptions(ParadigmOptions):
 class NTPOptions(MNTPOptions):
     """Options of next-token prediction: nothing dropped, no target code."""
 
-    drop: Literal["mixture", "mar", "none"] = "none"
+    drop: Drop = "none"
     target_positions: bool = False
 
 
@@ -129,28 +136,48 @@ class MNTP(Paradigm):
         return self.backbone(x_BSC, text, positions_BT=content_BS, cache=cache)
 
     def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
-        """Noise-prediction error on the kept tokens (papers/003 eq. 2 on the shortened sequence).
+        """Noise-prediction error on the tokens that are to be predicted (papers/003 eq. 2 on the shortened sequence).
 
         Inpainting: nothing is dropped, and the known tokens come first, in time's order both.
         """
         latents = batch.latents_BTD
-        frames = latents.shape[1]
         if batch.known_BT is None:
-            kept = max(frames - round(self._ratio(shared) * frames), 1)
-            positions = rng.permutation(frames)[:, :kept].sort(dim=1).values
+            x_BSC, content_BS, target_BS = self._task(latents, rng, shared)
         else:
             self._check_targets()
-            positions = context_first(batch.known_BT)
-        tokens = picked(latents, positions)
-        text, controls = self.read_text(batch.conditions), self.read_controls(batch.conditions, frames)
-        z = self.context(*self._put(tokens, positions), text, controls_BTC=controls)
-        return Loss.from_items(self.head.loss(tokens, z, rng))
+            order_BT = context_first(batch.known_BT)
+            x_BSC, content_BS, target_BS = self._chain(picked(latents, order_BT), order_BT)
+        text, controls = self.read_text(batch.conditions), self.read_controls(batch.conditions, latents.shape[1])
+        z = self.context(x_BSC, content_BS, target_BS, text, controls_BTC=controls)
+        return Loss.from_items(self.head.loss(picked(latents, target_BS - 1), z, rng))
 
-    def _put(self, tokens_BSD: Tensor, positions_BS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _task(self, latents_BTD: Tensor, rng: ItemRNG, shared: ItemRNG) -> tuple[Tensor, Tensor, Tensor]:
+        """Inputs, content and target positions of an update, some tokens hidden."""
+        frames = latents_BTD.shape[1]
+        hidden = round(drop_ratio(self.options.drop, shared) * frames)
+        kept = max(frames - hidden, 1)
+        if self.options.hidden == "skipped":
+            positions = rng.permutation(frames)[:, :kept].sort(dim=1).values
+            return self._chain(picked(latents_BTD, positions), positions)
+        order = rng.permutation(frames - 1)  # the last token is never an input
+        if self.options.hidden == "dropped":
+            seen = order[:, : kept - 1].sort(dim=1).values
+            return self._put(picked(latents_BTD, seen), seen)
+        before = latents_BTD[:, :-1]
+        put = rng.normal(*before.shape[1:]) if self.options.hidden == "noised" else torch.zeros_like(before)
+        index = index_at(order[:, :hidden], before)
+        return self._put(before.scatter(1, index, put.to(before.dtype).gather(1, index)), order.sort(dim=1).values)
+
+    def _chain(self, tokens_BSD: Tensor, positions_BS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs, content and target positions that predict ``tokens`` one after the other, from the start token on."""
-        inputs = torch.cat([self.start.expand(len(tokens_BSD), 1, -1), self.inputs(tokens_BSD[:, :-1])], dim=1)
-        target = positions_BS + 1
-        return inputs, torch.cat([torch.zeros_like(target[:, :1]), target[:, :-1]], dim=1), target
+        inputs, content, _ = self._put(tokens_BSD[:, :-1], positions_BS[:, :-1])
+        return inputs, content, positions_BS + 1
+
+    def _put(self, seen_BMD: Tensor, at_BM: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The start token and what is seen: inputs, content positions, and as targets those right after them."""
+        inputs = torch.cat([self.start.expand(len(seen_BMD), 1, -1), self.inputs(seen_BMD)], dim=1)
+        content = torch.cat([at_BM.new_zeros(len(at_BM), 1), at_BM + 1], dim=1)
+        return inputs, content, content + 1
 
     def _check_targets(self) -> None:
         if self.target_code is None:
@@ -209,8 +236,9 @@ class MNTP(Paradigm):
         return phases + self.head.cost(batch, frames, sampler, element_size)
 
     def forward_cost(self, batch: int, frames: int, text_tokens: int, hidden: int) -> float:
-        """Backbone and head on what is kept; inpainting drops nothing."""
-        ratios = [0.0] if hidden else self._ratios()
+        """Backbone and head on what is kept; inpainting drops nothing, nor do tokens that are zeroed or noised."""
+        parts = () if hidden or self.options.hidden in ("zeroed", "noised") else DROPS[self.options.drop]
+        ratios = [ratio for part in parts for ratio in part.quantiles()] or [0.0]
         cost = 0.0
         for ratio in ratios:
             kept = max(frames - round(ratio * frames), 1)
@@ -224,18 +252,6 @@ class MNTP(Paradigm):
         table = nn.Embedding(self.backbone_config.max_positions, self.backbone_config.d_model)
         nn.init.normal_(table.weight, std=math.sqrt(0.5))
         return table
-
-    def _ratio(self, shared: ItemRNG) -> float:
-        if self.options.drop == "none":
-            return 0.0
-        return mntp_ratio(shared) if self.options.drop == "mixture" else MAR_RATIO.draw(shared)
-
-    def _ratios(self) -> list[float]:
-        """Ratios that stand for all that ``_ratio`` draws, equally likely."""
-        if self.options.drop == "none":
-            return [0.0]
-        both = (MNTP_HIGH, MNTP_LOW) if self.options.drop == "mixture" else (MAR_RATIO,)
-        return [ratio for part in both for ratio in part.quantiles()]
 
 
 class Drawing(Session):
@@ -268,7 +284,7 @@ class Drawing(Session):
         if self.known:
             given = self.order_BT[:, : self.known]
             tokens = picked(self.latents, given)
-            self._context(*self.model._put(tokens.to(self.model.start.dtype), given))
+            self._context(*self.model._chain(tokens.to(self.model.start.dtype), given))
             self.cache.advance(self.known)
 
     def advance(self, rng: ItemRNG) -> None:

@@ -13,7 +13,12 @@ from benchmarks.study import load_study
 from tests.test_runner_fidelity import _own_cache, home, settings
 
 __all__ = ["_own_cache", "home"]  # fixtures
-QUICK = {"ar": {}, "mar": {"iterations": 2, "diffusion_steps": 2}, "mntp": {"diffusion_steps": 2}, "masked_fm-wide": {"iterations": 2, "steps": 2}}
+QUICK = {
+    "ar": {},
+    "mar": {"iterations": 2, "diffusion_steps": 2},
+    "mntp": {"diffusion_steps": 2},
+    "masked_fm-wide": {"iterations": 2, "steps": 2},
+}
 
 
 @pytest.mark.parametrize("paradigm", QUICK)

@@ -15,14 +15,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from training_toys import SPEC, Denoiser, run
 
-import paradigms.masks
-import paradigms.mntp
+import paradigms
 from backbones import BackboneConfig
 from common.config import config_hash, to_dict
 from common.errors import UserError
 from common.seeds import ItemRNG
 from paradigms.base import Batch, Conditions, Paradigm
-from paradigms.masks import MAR_RATIO, MNTP_HIGH, MNTP_LOW, TruncatedNormal, mntp_ratio
+from paradigms.masks import DROPS, MAR_RATIO, MNTP_HIGH, MNTP_LOW, TruncatedNormal, drop_ratio
 from representations.controls import ControlSpec
 from representations.text import TextSpec
 from tests.helpers import LATENT, OPTIONS
@@ -48,6 +47,9 @@ CASES = [
     ("mntp", {}, CROSS, EMBEDDED, (), 0),
     ("mntp", {}, PREFIX, WORDS, CONTROLS, 6),
     ("ntp", {}, CROSS, WORDS, (), 0),
+    ("ntp", {"drop": "mixture", "hidden": "dropped"}, CROSS, WORDS, CONTROLS, 0),
+    ("ntp", {"drop": "mixture", "hidden": "zeroed"}, CROSS, WORDS, (), 0),
+    ("ntp", {"drop": "uniform", "hidden": "noised"}, CROSS, WORDS, (), 0),
     ("masked_fm", {"ratio": [0.5, 0.5]}, CROSS, WORDS, (), 0),
     ("masked_fm", {"ratio": [0.5, 0.5], "head": {"kind": "mlp", "repeats": 3}}, PREFIX, WORDS, CONTROLS, 8),
 ]
@@ -72,9 +74,7 @@ def test_an_update_costs_what_torch_counts(
     name: str, options: dict[str, Any], backbone: BackboneConfig, text: TextSpec, controls: tuple[ControlSpec, ...],
     hidden: int, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    for module in (paradigms.masks, paradigms.mntp):
-        monkeypatch.setattr(module, "MNTP_HIGH", SURE)
-        monkeypatch.setattr(module, "MNTP_LOW", SURE)
+    monkeypatch.setitem(DROPS, "mixture", (SURE,))
     ratio = {"ratio": SURE} if name == "mar" else {}
     model = paradigms.build(name, {**OPTIONS.get(name, {}), **ratio, **options}, backbone, LATENT, text, controls)
     batch = a_batch(text, controls, hidden)
@@ -88,7 +88,7 @@ def test_quantiles_stand_for_the_draws() -> None:
     rng = ItemRNG([5])
     drawn = [MAR_RATIO.draw(rng) for _ in range(2000)]
     assert mean(MAR_RATIO.quantiles()) == pytest.approx(mean(drawn), abs=4 * 0.08 / math.sqrt(2000))
-    mixture = [mntp_ratio(rng) for _ in range(2000)]
+    mixture = [drop_ratio("mixture", rng) for _ in range(2000)]
     both = [*MNTP_HIGH.quantiles(), *MNTP_LOW.quantiles()]
     assert mean(both) == pytest.approx(mean(mixture), abs=4 * 0.3 / math.sqrt(2000))
 

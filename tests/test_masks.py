@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from common.seeds import ItemRNG
-from paradigms.masks import MAR_RATIO, MNTP_HIGH, MNTP_LOW, TruncatedNormal, cosine_counts, mntp_ratio
+from paradigms.masks import MAR_RATIO, MNTP_HIGH, MNTP_LOW, TruncatedNormal, cosine_counts, drop_ratio
 
 
 def scipys(ratio: TruncatedNormal) -> stats.rv_continuous:
@@ -37,10 +38,21 @@ def test_mars_mean_ratio_is_the_published_one() -> None:
 
 def test_mntp_ratio_is_the_equal_mixture() -> None:
     rng = ItemRNG([5])
-    draws = [mntp_ratio(rng) for _ in range(2000)]
+    draws = [drop_ratio("mixture", rng) for _ in range(2000)]
     mixture = [scipys(MNTP_HIGH), scipys(MNTP_LOW)]
     assert stats.kstest(draws, lambda x: sum(part.cdf(x) for part in mixture) / 2).pvalue > 0.01
     assert stats.kstest(draws, mixture[0].cdf).pvalue < 1e-6  # the test can tell
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("high", scipys(MNTP_HIGH)), ("low", scipys(MNTP_LOW)), ("mar", scipys(MAR_RATIO)), ("uniform", stats.uniform())],
+)
+def test_drop_ratios_of_one_part(name: str, expected: Any) -> None:
+    rng = ItemRNG([6])
+    draws = [drop_ratio(name, rng) for _ in range(2000)]
+    assert stats.kstest(draws, expected.cdf).pvalue > 0.01
+    assert {drop_ratio("fixed", rng), drop_ratio("none", rng)} == {0.7, 0.0}
 
 
 @given(frames=st.integers(1, 800), iterations=st.integers(1, 300))

@@ -17,13 +17,14 @@ from paradigms.delay import columns, delay, pattern_mask, undelay
 from paradigms.guidance import scale_at
 from paradigms.heads import HeadSampler
 from paradigms.mar import MAR
-from paradigms.masks import cosine_counts
+from paradigms.masks import DROPS, TruncatedNormal, cosine_counts
 from paradigms.mntp import MNTP
 from tests.helpers import BACKBONE, make, sample, some_batch, some_conditions
 
 P = torch.tensor([0.05, 0.4, 0.1, 0.25, 0.2])
 PREFIX = BackboneConfig(d_model=32, n_layers=2, n_heads=4, d_ff=64, text="prefix", positions="rotary", skips=True)
 MAE_PREFIX = dataclasses.replace(PREFIX, skips=False)
+SIX_OF_TEN = TruncatedNormal(mean=0.6, std=1.0, low=0.6, high=0.6)
 
 
 def frequencies(logits: Tensor, **settings: float) -> Tensor:
@@ -133,7 +134,7 @@ def test_mntp_trains_on_the_next_kept_token(monkeypatch: pytest.MonkeyPatch) -> 
     model, seen = make("mntp"), {}
     assert isinstance(model, MNTP)
     batch = some_batch(some_conditions([2, 3]))
-    monkeypatch.setattr(model, "_ratio", lambda shared: 0.6)
+    monkeypatch.setitem(DROPS, "mixture", (SIX_OF_TEN,))
     context, head_loss = model.context, model.head.loss
 
     def spy(x: Tensor, content: Tensor, target: Tensor, text: TextMemory, controls_BTC: None) -> Tensor:
@@ -155,6 +156,61 @@ def test_mntp_trains_on_the_next_kept_token(monkeypatch: pytest.MonkeyPatch) -> 
     for row in range(2):
         assert torch.equal(seen["tokens"][row], batch.latents_BTD[row, target[row] - 1])
         assert_close(seen["x"][row, 1:], model.inputs(batch.latents_BTD[row, content[row, 1:] - 1]))
+
+
+@pytest.mark.parametrize("hidden", ["dropped", "zeroed", "noised"])
+def test_hidden_tokens_while_the_next_one_is_predicted(monkeypatch: pytest.MonkeyPatch, hidden: str) -> None:
+    """papers/003, table 3 E, C and D: dropping shortens the input, the others put zeros or noise there."""
+    model, seen = make("ntp", {"drop": "mixture", "hidden": hidden}), {}
+    assert isinstance(model, MNTP)
+    batch = some_batch(some_conditions([2, 3]))
+    monkeypatch.setitem(DROPS, "mixture", (SIX_OF_TEN,))
+    context, head_loss = model.context, model.head.loss
+
+    def spy(x: Tensor, content: Tensor, target: Tensor, text: TextMemory, controls_BTC: None) -> Tensor:
+        seen.update(x=x, content=content, target=target)
+        return context(x, content, target, text)
+
+    def spy_loss(tokens: Tensor, z: Tensor, rng: ItemRNG) -> Tensor:
+        seen.update(tokens=tokens)
+        return head_loss(tokens, z, rng)
+
+    monkeypatch.setattr(model, "context", spy)
+    monkeypatch.setattr(model.head, "loss", spy_loss)
+    model.loss(batch, ItemRNG([1, 2]), ItemRNG([3]))
+    content, target, x = seen["content"], seen["target"], seen["x"]
+    assert torch.equal(target, content + 1)
+    assert (content[:, 0] == 0).all()
+    assert (content.diff() > 0).all()
+    assert content.shape == (2, 4 if hidden == "dropped" else 10)
+    for row in range(2):
+        clip = batch.latents_BTD[row]
+        assert torch.equal(seen["tokens"][row], clip[target[row] - 1])
+        intact = x[row, 1:].isclose(model.inputs(clip[content[row, 1:] - 1])).all(dim=1)
+        assert intact.sum() == 3  # of nine inputs: six of ten are hidden
+        if hidden == "dropped":
+            assert intact.all()
+        else:
+            zeros = x[row, 1:][~intact].isclose(model.inputs(torch.zeros(6)))
+            assert bool(zeros.all()) == (hidden == "zeroed")
+    if hidden == "dropped":
+        assert not torch.equal(content[0], content[1])
+
+
+@pytest.mark.parametrize("iterations", [3, 64])
+def test_mar_may_draw_from_left_to_right(monkeypatch: pytest.MonkeyPatch, iterations: int) -> None:
+    model, frames, hidden = make("mar"), 13, []
+    assert isinstance(model, MAR)
+    context = model.context
+
+    def spy(latents: Tensor, order: Tensor, masked: int, text: TextMemory, controls: None) -> Tensor:
+        hidden.append(order[:, :masked].sort(dim=1).values)
+        return context(latents, order, masked, text)
+
+    monkeypatch.setattr(model, "context", spy)
+    sample(model, some_conditions([4, 2]), frames, [1, 2], iterations=iterations, order="causal")
+    left = [frames, *cosine_counts(frames, iterations)[:-1]]
+    assert [rows.tolist() for rows in hidden] == [[list(range(frames - n, frames))] * 4 for n in left]
 
 
 @pytest.mark.parametrize("mae", [True, False])

@@ -13,8 +13,6 @@ from test_budget import BATCH, CROSS, EMBEDDED, FRAMES, PREFIX, TOKENS, a_batch
 from torch.autograd.graph import saved_tensors_hooks
 
 import paradigms
-import paradigms.masks
-import paradigms.mntp
 from backbones import BackboneConfig
 from benchmarks.cli import status
 from benchmarks.planning.devices import Device, from_file, published, sampling_shares
@@ -25,7 +23,7 @@ from benchmarks.records import load_records
 from benchmarks.study import load_study
 from common.errors import UserError
 from common.seeds import ItemRNG
-from paradigms.masks import TruncatedNormal
+from paradigms.masks import DROPS, TruncatedNormal
 from tests.helpers import LATENT
 
 TOY = Device("toy", bf16_flops_per_s=1e15, fp32_flops_per_s=1e14, copy_bytes_per_s=1e12, memory_bytes=80e9, mfu=0.5)
@@ -45,9 +43,7 @@ KEPT = [
 def test_the_forward_pass_keeps_what_is_planned(
     name: str, backbone: BackboneConfig, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (paradigms.masks, paradigms.mntp):
-        monkeypatch.setattr(module, "MNTP_HIGH", NEVER)
-        monkeypatch.setattr(module, "MNTP_LOW", NEVER)
+    monkeypatch.setitem(DROPS, "mixture", (NEVER,))
     model = paradigms.build(name, options, dataclasses.replace(backbone, d_ff=256), LATENT, EMBEDDED)
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, Any] = {}
@@ -110,7 +106,13 @@ def test_a_sweep_counts_each_run_and_more_gpus_hold_less_each() -> None:
 def test_arms_of_one_model_train_once_and_a_budget_is_kept() -> None:
     changes = ["train.updates=10", "train.warmup=1", "train.snapshots=[]"]
     shared = make_plan(load_study("inpainting", changes), TOY).runs
-    assert [run.arm for run in shared] == ["ar", "fm", "mar", "mntp", "masked_fm-wide"]  # fm_zero_shot is fm, sampled otherwise
+    assert [run.arm for run in shared] == [
+        "ar",
+        "fm",
+        "mar",
+        "mntp",
+        "masked_fm-wide",
+    ]  # fm_zero_shot is fm, sampled otherwise
     equal = make_plan(load_study("equal_flops"), TOY).runs
     assert all(0.99 * 1.5e13 < run.flops <= 1.5e13 for run in equal)
     assert len({run.updates for run in equal}) == 5
