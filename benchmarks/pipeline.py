@@ -255,7 +255,7 @@ def load_model(folder: Path) -> Loaded:
     from representations.text import WordTokeniser
 
     if not (folder / "pipeline.json").is_file():
-        raise UserError(f"{folder}: no trained model there; name a folder that holds pipeline.json, as runs/.../final does")
+        raise UserError(f"{folder}: no trained model there; name a folder with a pipeline.json, as runs/.../final has")
     about = read_json(folder / "pipeline.json")
     model = paradigms.load(folder)
     representation = load_representation(about["representation"])

@@ -42,7 +42,10 @@ def test_help_loads_nothing_heavy() -> None:
         ("rnu", "run"),
         ("list studis", "did you mean 'studies'?"),
         ("models --preset tinny", "unknown preset 'tinny' (did you mean 'tiny'?)"),
-        ("sample --prompt x --checkpoint nowhere", "nowhere: no trained model there; name a folder that holds pipeline.json"),
+        (
+            "sample --prompt x --checkpoint nowhere",
+            "nowhere: no trained model there; name a folder with a pipeline.json",
+        ),
         ("tune --checkpoint nowhere --reward clap_builtin --out x", "nowhere: no trained model there"),
         ("report nosuch --results {tmp}", "no study 'nosuch'"),
     ],
