@@ -227,6 +227,12 @@ def study_names() -> list[str]:
     return sorted(path.stem for path in STUDIES.glob("*.yaml"))
 
 
+def title_of(results: str) -> str:
+    """The title of the packaged study that fills this folder of results, ``quickstart-music`` say; else nothing."""
+    own = [name for name in study_names() if results == name or results.startswith(f"{name}-")]
+    return load_study(max(own, key=len)).title if own else ""
+
+
 def load_study(
     name: str, settings: Iterable[str] = (), paradigms: Iterable[str] = (), sweeps: Iterable[str] = ()
 ) -> Study:

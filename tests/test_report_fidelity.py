@@ -288,6 +288,7 @@ def test_arms_on_one_budget_share_a_table_whatever_updates_it_buys(results: Path
         save(folder, arm, 0, at=updates, cell=cell, id=config_hash(cell), training=training)
     write_report(results, ["b"], results / "REPORT.md")
     text = (results / "REPORT.md").read_text()
+    assert "| [b](#b) |  | c | 2 | 80–100 | 0 |" in text  # among all studies; no packaged one, so it has no title
     assert "a budget of 3 TFLOPs each, spent in updates of 4" in text
     assert "| ar | 80 | 1,000 | 2.9 |" in text
     assert "| fm | 100 | 1,000 | 2.9 |" in text

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cells import Cell, check_distinct
-from benchmarks.study import load_study, study_names, with_corpus
+from benchmarks.study import load_study, study_names, title_of, with_corpus
 from common.errors import UserError
 
 BASE = "title: T\naxis: fidelity\narms: [ar, {paradigm: fm, label: fm-heun, sampler: {solver: heun}}]\n"
@@ -93,3 +93,9 @@ def test_one_measurement_under_two_names_is_refused() -> None:
     cells = [Cell("a", name, "paradigm", 0, None, name, {"lr": 1e-3}) for name in ("x", "y")]
     with pytest.raises(UserError, match="'x seed 0' and 'y seed 0' are the same measurement"):
         check_distinct(cells, "s")
+
+
+def test_results_of_another_corpus_have_their_studys_title() -> None:
+    assert title_of("quickstart-music") == title_of("quickstart") == load_study("quickstart").title
+    assert title_of("masked_fm_spans") == load_study("masked_fm_spans").title
+    assert title_of("maskgit") == ""

@@ -23,7 +23,7 @@ def chapter(studies: Sequence[StudyRecords], home: Path) -> Chapter:
     from benchmarks.report.fidelity.scores import differences
     from benchmarks.report.fidelity.settings import boards
     from benchmarks.report.fidelity.tables import as_csv, comparison
-    from benchmarks.report.fidelity.words import Findings, opening, ran, section, summary
+    from benchmarks.report.fidelity.words import TITLE, Findings, opening, ran, section, summary
     from common.files import write_text
 
     found = []
@@ -35,4 +35,4 @@ def chapter(studies: Sequence[StudyRecords], home: Path) -> Chapter:
     first = found[0].board
     parts = [*opening(found), *(part for one in found for part in section(one, home))]
     readme = {FIRST: f"{comparison(first).markdown()}\n\n{ran(first)}"} if first.study == FIRST else {}
-    return Chapter(f"In short: {first.study}", parts, {one.board.study: summary(one) for one in found}, readme)
+    return Chapter(TITLE, parts, {one.board.study: summary(one) for one in found}, readme)

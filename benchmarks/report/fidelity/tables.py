@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.records import Metric
+from benchmarks.report.chapter import anchor
 from benchmarks.report.fidelity.board import Board, Row
 from benchmarks.report.fidelity.scores import Difference, Part, best, metric_names, not_usable, pooled
 from benchmarks.report.table import Table
+from benchmarks.study import title_of
 
 ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
 
@@ -36,6 +39,20 @@ def comparison(board: Board, part: Part = "main") -> Table:
         italic.add(len(body) - 1)
     notes = tuple(f"`{name}` is not usable on this corpus at this n: {why}." for name, why in doubts.items())
     return Table(header, body, frozenset(leading), frozenset(italic), notes)
+
+
+def contents(boards: Sequence[Board]) -> Table:
+    """What each study asks, of how many arms, trained for how long."""
+    body = []
+    for board in boards:
+        records = [record for row in board.arms for record in row.good]
+        updates = sorted({record.training.updates for record in records if record.training})
+        spent = "–".join(f"{n:,}" for n in dict.fromkeys([*updates[:1], *updates[-1:]]))
+        seeds = ", ".join(str(seed) for seed in sorted({record.seed for record in records}))
+        corpus = board.records[-1].cell["data"]["corpus"]["name"]
+        about = f"[{board.study}](#{anchor(board.study)})"
+        body.append([about, title_of(board.study), corpus, str(len(board.arms)), spent, seeds])
+    return Table(["study", "what it asks", "corpus", "arms", "updates", "seeds"], body)
 
 
 def costs(board: Board) -> Table:

@@ -12,9 +12,10 @@ from benchmarks.report.fidelity.board import Board
 from benchmarks.report.fidelity.figures import clips
 from benchmarks.report.fidelity.scores import Difference, metric_names
 from benchmarks.report.fidelity.settings import by_setting
-from benchmarks.report.fidelity.tables import comparison, costs, tuning, verdicts
+from benchmarks.report.fidelity.tables import comparison, contents, costs, tuning, verdicts
 from benchmarks.report.markup import folded, image, link
 
+TITLE = "Fidelity"
 GUIDE = """\
 **How to read the tables.** Rows in italics are ceilings (real audio, codec reconstructions) and floors (real
 audio of another caption, noise, silence); they answer the same prompts as the arms. In brackets: 95% bootstrap
@@ -45,14 +46,15 @@ class Findings:
 
 
 def opening(found: Sequence[Findings]) -> list[str]:
-    """The first study in short, where the others stand, and how to read them."""
+    """The first study in short, what the others ask, and how to read them."""
     head = found[0]
-    names = [one.board.study for one in found]
     return [
-        f"## In short: {head.board.study}",
+        f"## {TITLE}",
+        f"### In short: {head.board.study}",
         comparison(head.board).markdown(),
         conclusion(head.differences),
-        f"All studies: {', '.join(f'[{name}](#{name})' for name in names)}.",
+        "### All studies",
+        contents([one.board for one in found]).markdown(),
         GUIDE.format(evaluators=", ".join(dict.fromkeys(_evaluator(one.board) for one in found))),
     ]
 
@@ -60,7 +62,7 @@ def opening(found: Sequence[Findings]) -> list[str]:
 def section(one: Findings, home: Path) -> list[str]:
     """One study in full."""
     board, figures = one.board, one.figures
-    parts = [f"## {board.study}", ran(board), "### Scores", comparison(board).markdown()]
+    parts = [f"### {board.study}", ran(board), "#### Scores", comparison(board).markdown()]
     if metric_names(board, "further"):
         parts += ["What whole sets show, against as many real clips:"]
         parts += [comparison(board, "further").markdown()]
@@ -69,13 +71,13 @@ def section(one: Findings, home: Path) -> list[str]:
         parts += [comparison(board, "details").markdown()]
     parts += [image(figures, "scores", home, "Scores with 95% intervals.")]
     if one.differences:
-        parts += ["### Differences between systems", conclusion(one.differences)]
+        parts += ["#### Differences between systems", conclusion(one.differences)]
         parts += [folded("All paired differences", verdicts(one.differences).markdown())]
     if (tuned := tuning(board)).body:
         reward = _newest(board).cell["evaluation"].get("reward", {}).get("name", "")
-        parts += ["### Fine-tuning by reward", TUNING.format(reward=reward), tuned.markdown()]
+        parts += ["#### Fine-tuning by reward", TUNING.format(reward=reward), tuned.markdown()]
     if board.arms:
-        parts += ["### What training cost", costs(board).markdown()]
+        parts += ["#### What training cost", costs(board).markdown()]
         text = (
             "Training loss over its first value (losses of different paradigms do not compare), adherence at snapshots."
         )
@@ -94,7 +96,7 @@ def _settings(one: Findings) -> list[str]:
     if len(one.settings) < 2:
         return []
     text = "Every setting among the records, final weights of each; the tables above show the newest."
-    return ["### By setting", text, by_setting(one.settings).markdown()]
+    return ["#### By setting", text, by_setting(one.settings).markdown()]
 
 
 def ran(board: Board) -> str:
@@ -207,7 +209,7 @@ def _listening(board: Board, figures: Mapping[str, Path], home: Path) -> list[st
     if not lines:
         return []
     text = "Log-frequency spectrograms of the fixed prompts, in the order above, 70 dB range."
-    return ["### Listen", "\n".join(lines), image(figures, "spectrograms", home, text)]
+    return ["#### Listen", "\n".join(lines), image(figures, "spectrograms", home, text)]
 
 
 def _captions(board: Board) -> dict[str, str]:
