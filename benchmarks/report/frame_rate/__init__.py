@@ -38,7 +38,7 @@ def chapter(studies: Sequence[StudyRecords], home: Path) -> Chapter:
         name = metric(found, "fad")
         sheet, moves = table(found), changes(found, name)
         write_text(study.folder / "table.csv", sheet.csv())
-        said, drawn = words(moves), draw(found, name)
+        said, drawn = "\n".join(filter(None, (words(moves), floor(found)))), draw(found, name)
         figures = {} if drawn is None else {"rates": save(drawn, study.folder / "figures" / "rates.png")}
         parts += [f"### {study.name}", basis(study, found, left_out), said, image(figures, "rates", home, CAPTION)]
         parts += [sheet.markdown(), folded(f"Differences by {name}", differences(moves).markdown()) if moves else ""]
@@ -91,6 +91,23 @@ def words(moves: Sequence[Change]) -> str:
         told = [said(move) for move in moves if (move.arm, move.mode) == (arm, mode)]
         lines.append(f"- {arm}, {HELD[mode]}: {'; '.join(told)}.")
     return "\n".join(lines)
+
+
+def floor(found: Sequence[Point]) -> str:
+    """Which arms have not learnt to follow captions, and where: there only the sound is compared."""
+    from benchmarks.report.frame_rate.rates import metric, unheard
+
+    name = metric(found, "clap")
+    told = [
+        f"{arm} at {'every point' if len(at) == len(found) else ', '.join(f'({point.label})' for point in at)}"
+        for arm, at in unheard(found, name).items()
+    ]
+    if not told:
+        return ""
+    return (
+        f"- At the floor: by `{name}` not told from real audio of another caption: {'; '.join(told)}. So short a "
+        "training has not taught captions there; FAD compares the sound alone."
+    )
 
 
 def said(move: Change) -> str:

@@ -108,6 +108,16 @@ def metric(found: Sequence[Point], wanted: str) -> str:
     return fitting[0] if fitting else ""
 
 
+def unheard(found: Sequence[Point], name: str) -> dict[str, list[Point]]:
+    """Arm -> the points at which ``name`` (higher is better) does not tell it from real audio of another caption."""
+    deaf: dict[str, list[Point]] = {}
+    for arm, point in itertools.product(arms(found), found):
+        own, floor = point.score(arm, name), point.score("shuffled_captions", name)
+        if own.low is not None and floor.high is not None and own.low <= floor.high:
+            deaf.setdefault(arm, []).append(point)
+    return deaf
+
+
 def changes(found: Sequence[Point], name: str) -> list[Change]:
     """Every arm between neighbours of every series, on ``name``; Holm over all of them.
 
