@@ -228,9 +228,11 @@ def study_names() -> list[str]:
 
 
 def title_of(results: str) -> str:
-    """The title of the packaged study that fills this folder of results, ``quickstart-music`` say; else nothing."""
-    own = [name for name in study_names() if results == name or results.startswith(f"{name}-")]
-    return load_study(max(own, key=len)).title if own else ""
+    """What the study asks whose results are in the folder of this name: its title; nothing for a study of one's own."""
+    if results in study_names():
+        return load_study(results).title
+    same = [name for name in study_names() if results.startswith(f"{name}-")]
+    return f"the same as {max(same, key=len)}, on other audio" if same else ""
 
 
 def load_study(
