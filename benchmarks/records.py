@@ -86,6 +86,12 @@ class Record:
         """File name without its ending."""
         return f"{self.id}-{self.attempt}"
 
+    @property
+    def ended(self) -> bool:
+        """Whether this is of the end of training, or of what is not trained; else it is of a snapshot."""
+        updates = self.cell.get("train", {}).get("updates")
+        return self.at_updates is None or updates is None or self.at_updates >= updates
+
 
 KEYS = {cls: frozenset(f.name for f in dataclasses.fields(cls)) for cls in (Record, Metric, Training)}
 

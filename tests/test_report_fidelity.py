@@ -24,6 +24,7 @@ from common.errors import UserError
 
 N = 40
 LEVELS = {
+    "mar": 0.5,
     "ar": 0.3,
     "fm": 0.8,
     "shuffled_captions": 0.1,
@@ -141,6 +142,14 @@ def test_records_of_another_budget_or_exam_stay_out_and_are_counted(results: Pat
     assert [record.seed for record in board.arms[0].records] == [9]
     assert sum(board.left_out.values()) == 8
     assert list(board.left_out) == ["train.updates"]
+
+
+def test_an_arm_of_which_only_snapshots_were_measured_stays_out(results: Path) -> None:
+    """Its run was stopped: half-trained weights would have been compared with whole ones."""
+    save(results / "s", "mar", 0, at=50)
+    board = board_of(results)
+    assert board.row("mar") is None
+    assert board.left_out == {"at_updates (of arms that have no end)": 1}
 
 
 def test_of_an_arm_measured_with_other_options_the_newest_stands_alone(results: Path) -> None:

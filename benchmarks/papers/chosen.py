@@ -90,7 +90,7 @@ class Library:
         folder = self.results / study
         if not self.records(study):
             return Choice(study, folder, why=missing(study, run))
-        own = [r for r in self.records(study) if r.system == arm and fits(r, cell or {}) and _ended(r)]
+        own = [r for r in self.records(study) if r.system == arm and fits(r, cell or {}) and r.ended]
         good = {record.seed: record for record in own if record.status == "ok"}
         if good:
             return Choice(study, folder, tuple(good[seed] for seed in sorted(good)))
@@ -149,11 +149,6 @@ def _judged(record: Record, varies: Sequence[str]) -> dict[str, Any]:
     held = flat({key: record.cell.get(key) for key in JUDGED_BY if key in record.cell})
     kept = {key: value for key, value in held.items() if not key.startswith(tuple(varies))} if varies else held
     return {"schema_version": record.schema_version, **kept}
-
-
-def _ended(record: Record) -> bool:
-    updates = record.cell.get("train", {}).get("updates")
-    return record.at_updates is None or updates is None or record.at_updates >= updates
 
 
 def _detail(name: str, wanted: str) -> bool:

@@ -91,13 +91,15 @@ def make_board(study: str, folder: Path, records: Sequence[Record]) -> Board:
     kept = [r for r in exam if r.kind != "paradigm" or setting_of(r) == setting_of(newest)]
     newest_of = {r.system: r for r in sorted(kept, key=lambda r: r.created)}
     kept = [r for r in kept if _arm(r) == _arm(newest_of[r.system])]
+    ended = {r.system for r in kept if r.ended}
+    kept = [r for r in kept if r.system in ended]  # weights of a snapshot never stand beside those of the end
     arms = sorted({(_rank(r), r.system) for r in kept if r.kind == "paradigm"})
     names = dict.fromkeys([*CEILINGS, *FLOORS, *(system for _, system in arms)])
     rows = [_row(name, [r for r in kept if r.system == name]) for name in names]
     left_out: dict[str, int] = {}
     for record in held:
         if record not in kept:
-            what = _difference(record, newest_of.get(record.system, newest))
+            what = _difference(record, newest_of.get(record.system, newest)) or "at_updates (of arms that have no end)"
             left_out[what] = left_out.get(what, 0) + 1
     return Board(study, folder, [row for row in rows if row.records], left_out)
 
@@ -110,14 +112,10 @@ def _rank(record: Record) -> int:
 
 
 def _row(system: str, records: list[Record]) -> Row:
-    """Final records are those at the largest number of updates; a seed measured twice counts once, the newer."""
-    end = max((r.at_updates or 0 for r in records), default=0)
-    final: dict[int, Record] = {}
-    for record in sorted(records, key=lambda r: r.created):
-        if (record.at_updates or 0) == end:
-            final[record.seed] = record
+    """Final records are those of the end of training; a seed measured twice counts once, the newer."""
+    final = {r.seed: r for r in sorted(records, key=lambda r: r.created) if r.ended}
     kind = records[0].kind if records else ""
-    snapshots = [r for r in records if (r.at_updates or 0) < end and r.status == "ok"]
+    snapshots = [r for r in records if not r.ended and r.status == "ok"]
     return Row(system, kind, [final[seed] for seed in sorted(final)], snapshots)
 
 
