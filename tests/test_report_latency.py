@@ -238,3 +238,13 @@ def test_an_arm_keeps_its_colour_whatever_stands_beside_it() -> None:
 )
 def test_figures_have_three_digits(shown: str, text: str) -> None:
     assert shown == text
+
+
+def test_the_readme_shows_a_sweep_over_batch_though_another_place_was_measured_later(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("<!-- latency -->\n<!-- /latency -->\n")
+    for batch in (1, 8):
+        save(tmp_path / "results", "sweep", "ar", batch=batch, device="cpu", threads=2, created="09:00")
+    for layers in (2, 24):
+        save(tmp_path / "results", "ablation", "ar", layers=layers, device="cpu", threads=1, created="10:00")
+    write_report(tmp_path / "results", [], tmp_path / "REPORT.md")
+    assert "| batch | ar |" in (tmp_path / "README.md").read_text()

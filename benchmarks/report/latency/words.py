@@ -67,8 +67,10 @@ def summary(sheet: Sheet, published: Sequence[Stated]) -> str:
 
 
 def readme(found: Sequence[Findings], published: Sequence[Stated]) -> str:
-    """The first place's broadest sweep over batch, or its broadest study, in short."""
-    sheet = max(found[0].group.sheets, key=lambda one: ("batch" in one.swept, len({p.paradigm for p in one.points})))
+    """The broadest sweep over batch, at the first place that has one, in short; else the first place's broadest study."""
+    places = [one.group.sheets for one in found]
+    first = next((sheets for sheets in places if any("batch" in one.swept for one in sheets)), places[0])
+    sheet = max(first, key=lambda one: ("batch" in one.swept, len({p.paradigm for p in one.points})))
     few = [point for point in sheet.points if point.knobs.get("batch") in README_BATCHES]
     shown = dataclasses.replace(sheet, points=few or sheet.points)
     parts = [f"Speed on {sheet.place.title}; {held(sheet)}. {SHORT}:", in_short(shown).markdown()]
