@@ -58,16 +58,17 @@ DROPS: dict[str, tuple[TruncatedNormal, ...]] = {
     "uniform": (TruncatedNormal(mean=0.5, std=1e3, low=0.0, high=1.0),),  # so wide a normal is flat
     "none": (),
 }
-"""Drop ratios of masked next-token prediction, equal mixtures of their parts: ``mixture`` (papers/003, table 8 C), its
-parts (A and B), MAR's (D), and those of table 3, rows C (``fixed``) and D (``uniform``)."""
+"""Drop ratios of masked next-token prediction, equal mixtures of their one or two parts: ``mixture`` (papers/003, table
+8 C), its parts (A and B), MAR's (D), and those of table 3, rows C (``fixed``) and D (``uniform``)."""
 
 
 def drop_ratio(name: str, rng: ItemRNG) -> float:
     """One draw of ``DROPS[name]``."""
     parts = DROPS[name]
-    if len(parts) > 1:
-        parts = parts[int(float(rng.uniform(1)) >= 0.5) :]
-    return parts[0].draw(rng) if parts else 0.0
+    if not parts:
+        return 0.0
+    part = parts[0] if len(parts) == 1 or float(rng.uniform(1)) < 0.5 else parts[1]
+    return part.draw(rng)
 
 
 def cosine_counts(frames: int, iterations: int) -> list[int]:

@@ -166,7 +166,8 @@ class MNTP(Paradigm):
         before = latents_BTD[:, :-1]
         put = rng.normal(*before.shape[1:]) if self.options.hidden == "noised" else torch.zeros_like(before)
         index = index_at(order[:, :hidden], before)
-        return self._put(before.scatter(1, index, put.to(before.dtype).gather(1, index)), order.sort(dim=1).values)
+        every = torch.arange(frames - 1, device=order.device).expand(len(order), -1)
+        return self._put(before.scatter(1, index, put.to(before.dtype).gather(1, index)), every)
 
     def _chain(self, tokens_BSD: Tensor, positions_BS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs, content and target positions that predict ``tokens`` one after the other, from the start token on."""

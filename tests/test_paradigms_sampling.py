@@ -13,6 +13,7 @@ from torch.testing import assert_close
 from backbones import BackboneConfig, TextMemory
 from common.seeds import ItemRNG
 from paradigms.ar import AR, ARSampler, draw
+from paradigms.base import Batch
 from paradigms.delay import columns, delay, pattern_mask, undelay
 from paradigms.guidance import scale_at
 from paradigms.heads import HeadSampler
@@ -111,30 +112,9 @@ def test_mntp_cached_sampling_equals_full_passes(name: str, backbone: BackboneCo
     assert_close(ours, torch.cat(tokens, dim=1), rtol=1e-4, atol=1e-4)
 
 
-def test_ntp_trains_on_what_it_samples() -> None:
-    """With nothing dropped, inputs are the clip shifted by one, at positions 0..T-1."""
-    model, batch, seen = make("ntp"), some_batch(some_conditions([2, 3])), {}
-    assert isinstance(model, MNTP)
-    context = model.context
-
-    def spy(x: Tensor, content: Tensor, target: Tensor, text: TextMemory, controls_BTC: None) -> Tensor:
-        seen.update(x=x, content=content, target=target)
-        return context(x, content, target, text)
-
-    model.context = spy  # type: ignore[method-assign]
-    model.loss(batch, ItemRNG([1, 2]), ItemRNG([3]))
-    assert_close(seen["x"][:, 0], model.start.expand(2, -1))
-    assert_close(seen["x"][:, 1:], model.inputs(batch.latents_BTD[:, :-1]))
-    assert torch.equal(seen["content"], torch.arange(10).expand(2, -1))
-    assert torch.equal(seen["target"], seen["content"] + 1)
-
-
-def test_mntp_trains_on_the_next_kept_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every input stands at the target of the one before and holds that token; the head is given the target's."""
-    model, seen = make("mntp"), {}
-    assert isinstance(model, MNTP)
-    batch = some_batch(some_conditions([2, 3]))
-    monkeypatch.setitem(DROPS, "mixture", (SIX_OF_TEN,))
+def learnt(model: MNTP, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
+    """What one loss gives to the backbone (``x``, ``content``, ``target``) and, as ``tokens``, to the head."""
+    seen: dict[str, Tensor] = {}
     context, head_loss = model.context, model.head.loss
 
     def spy(x: Tensor, content: Tensor, target: Tensor, text: TextMemory, controls_BTC: None) -> Tensor:
@@ -148,6 +128,27 @@ def test_mntp_trains_on_the_next_kept_token(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(model, "context", spy)
     monkeypatch.setattr(model.head, "loss", spy_loss)
     model.loss(batch, ItemRNG([1, 2]), ItemRNG([3]))
+    return seen
+
+
+def test_ntp_trains_on_what_it_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nothing dropped, inputs are the clip shifted by one, at positions 0..T-1."""
+    model, batch = make("ntp"), some_batch(some_conditions([2, 3]))
+    assert isinstance(model, MNTP)
+    seen = learnt(model, batch, monkeypatch)
+    assert_close(seen["x"][:, 0], model.start.expand(2, -1))
+    assert_close(seen["x"][:, 1:], model.inputs(batch.latents_BTD[:, :-1]))
+    assert torch.equal(seen["content"], torch.arange(10).expand(2, -1))
+    assert torch.equal(seen["target"], seen["content"] + 1)
+
+
+def test_mntp_trains_on_the_next_kept_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every input stands at the target of the one before and holds that token; the head is given the target's."""
+    model = make("mntp")
+    assert isinstance(model, MNTP)
+    batch = some_batch(some_conditions([2, 3]))
+    monkeypatch.setitem(DROPS, "mixture", (SIX_OF_TEN,))
+    seen = learnt(model, batch, monkeypatch)
     content, target = seen["content"], seen["target"]
     assert target.shape == (2, 4)  # 60% of ten frames dropped
     assert (target > content).all()
@@ -161,23 +162,11 @@ def test_mntp_trains_on_the_next_kept_token(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("hidden", ["dropped", "zeroed", "noised"])
 def test_hidden_tokens_while_the_next_one_is_predicted(monkeypatch: pytest.MonkeyPatch, hidden: str) -> None:
     """papers/003, table 3 E, C and D: dropping shortens the input, the others put zeros or noise there."""
-    model, seen = make("ntp", {"drop": "mixture", "hidden": hidden}), {}
+    model = make("ntp", {"drop": "mixture", "hidden": hidden})
     assert isinstance(model, MNTP)
     batch = some_batch(some_conditions([2, 3]))
     monkeypatch.setitem(DROPS, "mixture", (SIX_OF_TEN,))
-    context, head_loss = model.context, model.head.loss
-
-    def spy(x: Tensor, content: Tensor, target: Tensor, text: TextMemory, controls_BTC: None) -> Tensor:
-        seen.update(x=x, content=content, target=target)
-        return context(x, content, target, text)
-
-    def spy_loss(tokens: Tensor, z: Tensor, rng: ItemRNG) -> Tensor:
-        seen.update(tokens=tokens)
-        return head_loss(tokens, z, rng)
-
-    monkeypatch.setattr(model, "context", spy)
-    monkeypatch.setattr(model.head, "loss", spy_loss)
-    model.loss(batch, ItemRNG([1, 2]), ItemRNG([3]))
+    seen = learnt(model, batch, monkeypatch)
     content, target, x = seen["content"], seen["target"], seen["x"]
     assert torch.equal(target, content + 1)
     assert (content[:, 0] == 0).all()
