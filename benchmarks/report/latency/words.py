@@ -67,7 +67,7 @@ def summary(sheet: Sheet, published: Sequence[Stated]) -> str:
 
 
 def readme(found: Sequence[Findings], published: Sequence[Stated]) -> str:
-    """The broadest sweep over batch, at the first place that has one, in short; else the first place's broadest study."""
+    """The broadest sweep over batch, at the first place that has one; else the first place's broadest study."""
     places = [one.group.sheets for one in found]
     first = next((sheets for sheets in places if any("batch" in one.swept for one in sheets)), places[0])
     sheet = max(first, key=lambda one: ("batch" in one.swept, len({p.paradigm for p in one.points})))
