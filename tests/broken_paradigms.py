@@ -158,8 +158,8 @@ class Uphill(FM):
 class LeakyTarget(NTP):
     """The input at each position is the very token to be predicted, which sampling cannot know."""
 
-    def _put(self, tokens_BSD: Tensor, positions_BS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        inputs, content, target = super()._put(tokens_BSD, positions_BS)
+    def _chain(self, tokens_BSD: Tensor, positions_BS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        inputs, content, target = super()._chain(tokens_BSD, positions_BS)
         return (self.inputs(tokens_BSD) if self.training else inputs), content, target
 
 
