@@ -269,7 +269,10 @@ class Backbone(nn.Module):
         return rotary_angles(positions, self.config.d_model // self.config.n_heads)
 
     def _initialise(self) -> None:
-        """Truncated normal, std 1 / sqrt(fan_in) / sqrt(2 (layer + 1)), cut at 3 std, as MusicGen's authors do."""
+        """Truncated normal, std 1 / sqrt(fan_in) / sqrt(2 (layer + 1)), cut at 3 std, as MusicGen's authors do.
+
+        Skips begin as the model without them; the papers do not say how theirs do.
+        """
         for depth, block in enumerate(self.blocks):
             for module in block.modules():
                 if isinstance(module, nn.Linear):
@@ -278,7 +281,7 @@ class Backbone(nn.Module):
                 nn.init.zeros_(block.modulation.weight)
                 nn.init.zeros_(block.modulation.bias)
         for weight in self.skip_projections.parameters():
-            truncated_normal_(weight, 1 / math.sqrt(weight.shape[1]))
+            nn.init.eye_(weight)  # [1, 0]: random weights would scramble the residual stream (docs/footguns.md)
         if self.learned_positions is not None:
             truncated_normal_(self.learned_positions.weight, 0.02)
 

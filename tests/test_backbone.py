@@ -173,6 +173,12 @@ def test_skips_join_what_the_paper_says() -> None:
     assert_close(model(x), model.norm_out(output[4]), rtol=1e-5, atol=1e-5)
 
 
+def test_skips_begin_as_the_model_without_them() -> None:
+    skipping, plain, (x, words) = Backbone(replace(SMALL, skips=True)), Backbone(SMALL), inputs()
+    plain.load_state_dict(skipping.state_dict(), strict=False)
+    assert_close(skipping(x, skipping.read(words, MASK_BL)), plain(x, plain.read(words, MASK_BL)))
+
+
 def count(config: BackboneConfig) -> int:
     with torch.device("meta"):
         return sum(p.numel() for p in Backbone(config).parameters())
