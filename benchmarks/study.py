@@ -17,6 +17,7 @@ from typing import Any, Literal
 from benchmarks.speed.stopping import StopRule
 from common.config import from_dict, later
 from common.errors import UserError, did_you_mean
+from paradigms import names as paradigm_names
 from training.spec import TrainSpec
 
 ARMLESS = ("reconstruction", "samplesize")  # axes that measure no arm
@@ -263,11 +264,20 @@ def load_study(
     wanted = list(paradigms)
     if wanted:
         arms = {arm.get("label") or arm.get("paradigm"): arm for arm in data.get("arms", [])}
-        data["arms"] = [arms.get(p, {"paradigm": p}) for p in dict.fromkeys(wanted)]
+        data["arms"] = [_arm(name, arms) for name in dict.fromkeys(wanted)]
         _drop_sweeps(data, [name for name in arms if name not in wanted])
     study = from_dict(Study, data, path.name)
     _check(study, path.name)
     return study
+
+
+def _arm(name: str, arms: Mapping[str, Any]) -> Any:
+    """The study's arm of that label, else a paradigm's with its defaults."""
+    known = [*arms, *(paradigm for paradigm in paradigm_names() if paradigm not in arms)]
+    if name not in known and ":" not in name:
+        told = f"unknown paradigm {name!r}{did_you_mean(name, known)}; arms here: {', '.join(arms) or 'none'}"
+        raise UserError(f"{told}; paradigms: {', '.join(paradigm_names())}; or give package.module:Name")
+    return arms.get(name, {"paradigm": name})
 
 
 def _find(name: str) -> Path:

@@ -48,6 +48,12 @@ def test_paradigm_filter_keeps_the_studys_arm_and_adds_others_with_defaults(tmp_
     assert [(arm.name, arm.sampler) for arm in study.arms] == [("fm-heun", {"solver": "heun"}), ("mar", {})]
 
 
+def test_an_unknown_arm_names_the_arms_of_the_study(tmp_path: Path) -> None:
+    known = r"unknown paradigm 'fm-huen' \(did you mean 'fm-heun'\?\); arms here: .*fm-heun.*; paradigms: ar, fm,"
+    with pytest.raises(UserError, match=known):
+        load_study(written(tmp_path, BASE), paradigms=["fm-huen"])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
