@@ -12,7 +12,7 @@ import pytest
 import benchmarks.report.chapter as chapters
 from benchmarks.records import Record, save_record
 from benchmarks.report import write_report
-from benchmarks.report.chapter import Chapter, StudyRecords
+from benchmarks.report.chapter import Answer, Chapter, StudyRecords
 from benchmarks.report.table import Table
 from common.config import config_hash
 from common.registry import Registry
@@ -31,7 +31,8 @@ def smells(studies: Sequence[StudyRecords], home: Path) -> Chapter:
 
 def tastes(studies: Sequence[StudyRecords], home: Path) -> Chapter:
     told = {study.name: f"{len(study.records)} tasted in {study.name}" for study in studies}
-    return Chapter("Taste", ["## Taste", *told.values()], told)
+    answer = Answer("Who tastes best?", "plums", "Of plums", "3 tasters")
+    return Chapter("Taste", ["## Taste", *told.values()], told, answers=[answer])
 
 
 @pytest.fixture
@@ -48,13 +49,15 @@ def test_every_axis_gets_its_chapter_even_of_one_folder(tmp_path: Path, capsys: 
     save(results, "mixed", "taste")
     save(results, "mixed", "touch")
     save(results, "zest", "taste")
-    (tmp_path / "README.md").write_text("<!-- smell -->\nold\n<!-- /smell -->\n")
+    (tmp_path / "README.md").write_text("<!-- smell -->\nold\n<!-- /smell -->\n<!-- glance --><!-- /glance -->\n")
     told = write_report(results, ["mixed"], out)
     assert told == f"3 smelled in mixed\n\n1 tasted in mixed\n\nReport: {out}"
     text = out.read_text()
     assert "[How it smells: badly](#how-it-smells-badly) · [Taste](#taste)" in text
     headings = [line for line in text.splitlines() if line.startswith("#")]
-    assert headings == ["# Report", "## How it smells: badly", "## Taste"]
+    assert headings == ["# Report", "## At a glance", "## How it smells: badly", "## Taste"]
+    assert "| Who tastes best? | plums | [Of plums](#of-plums): 3 tasters |" in text
+    assert "| plums | [Of plums](REPORT.md#of-plums)" in (tmp_path / "README.md").read_text()
     assert "1 tasted in zest" in text
     assert "| pong |" in (tmp_path / "README.md").read_text()
     assert "1 record(s)" in (said := capsys.readouterr().err)

@@ -21,7 +21,7 @@ from common.files import write_json, write_text
 def record(system: str, scenario: str | None, value: float, lr: float = 1e-3, created: int = 1) -> Record:
     kind = "paradigm" if scenario else "reference"
     model = {"paradigm": system, "controls": [{"name": "chords_majmin"}, {"name": "drums"}]}
-    cell = {"data": "d", "evaluation": "e", "scenario": scenario, "train": {"lr": lr}, "model": model}
+    cell = {"data": "d", "evaluation": {"prompts": 8}, "scenario": scenario, "train": {"lr": lr}, "model": model}
     same = metric(0.4, low=0.3, high=0.5, n=8, better="higher")
     found = {"chord_iou": metric(value, low=value - 0.05, high=value + 0.05, n=8, better="higher"), "beat_f1": same}
     made = f"2026-01-01T00:00:{created:02d}"
@@ -46,6 +46,9 @@ def test_arms_that_follow_and_fail_are_told_apart(tmp_path: Path) -> None:
     assert "0.99" not in text
     assert (tmp_path / "s" / "table.csv").read_text().count("\n") == 9
     assert "Published" not in text  # no such file here
+    short = {answer.question: (answer.answer, answer.basis) for answer in told.answers}
+    assert short["Who follows chords given in time?"] == ("do: ar; do not: fm", " updates, 1 seed, 8 prompts")
+    assert short["Who follows drums given in time?"][0] == "do not: ar, fm"
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,14 @@ import pytest
 from benchmarks.audio import read_audio, write_audio
 from benchmarks.records import Metric, Record, Training, load_records, metric, read_items, save_record
 from benchmarks.report import write_report
+from benchmarks.report.fidelity.answers import answers
 from benchmarks.report.fidelity.board import Board, make_board
 from benchmarks.report.fidelity.figures import log_spectrogram
 from benchmarks.report.fidelity.scores import best, differences, pooled
 from benchmarks.report.fidelity.settings import boards, by_setting
 from benchmarks.report.fidelity.tables import comparison, figure, verdicts
-from benchmarks.report.fidelity.words import conclusion
+from benchmarks.report.fidelity.words import Findings, conclusion
+from benchmarks.report.glance import standing, trained
 from common.config import config_hash
 from common.errors import UserError
 
@@ -126,6 +128,16 @@ def test_the_better_arm_wins_and_both_are_judged_against_the_floor(results: Path
     verdicts = {(d.a, d.b): d.judgement.verdict for d in differences(board)}
     assert verdicts[("ar", "fm")] == "worse"
     assert verdicts[("fm", "shuffled_captions")] == "better"
+
+
+def test_at_a_glance_the_beaten_stand_behind_with_what_beats_them(results: Path) -> None:
+    board = board_of(results)
+    said = standing(board, differences(board), "adherence_b")
+    assert re.fullmatch(r"not beaten: fm 0\.\d{3}; beaten: ar 0\.\d{3} \(by fm\)", said), said
+    assert standing(board, differences(board), "fad_b") == "not compared: ar 10.5, fm 10.5"  # no items are kept
+    assert trained(board) == "100 updates, 2 seeds, 40 prompts"
+    line = answers([Findings(board, differences(board), {})])[1]
+    assert (line.question, line.answer) == ("Who does what captions ask for? (`adherence_b`)", said)
 
 
 def test_equal_arms_are_not_ranked(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ def record(folder: Path, system: str, hz: float, frames: int, value: float, seed
         "axis": "frame_rate", "version": 1, "seed": seed,
         "frame_rate": {"hz": hz, "frames": frames, "seconds": seconds},
         "data": {"corpus": "c", "representation": {"name": f"codec_{hz:g}", "fingerprint": f"{hz:08g}"}},
-        "evaluation": {"seconds": seconds, "window": 1.0, "evaluator": {"name": "builtin"}},
+        "evaluation": {"prompts": 24, "seconds": seconds, "window": 1.0, "evaluator": {"name": "builtin"}},
     }  # fmt: skip
     cell |= {"reference": system} if kind == "reference" else {
         "model": {"paradigm": system, "backbone": {"d_model": 8}}, "train": {"seconds": seconds, "updates": updates},
@@ -92,6 +93,11 @@ def test_duration_length_and_rate_are_told_apart(study: StudyRecords) -> None:
 
 def test_the_chapter_tells_shows_and_draws(study: StudyRecords, tmp_path: Path) -> None:
     told = chapter([study], tmp_path)
+    (short,) = told.answers
+    assert short.question == "Which frame rate suits whom? (`fad_builtin_window` at 12.5, 25, 50, 100 Hz, 4 s)"
+    assert re.match(r"ar 20\.\d, 20\.\d, 20\.\d, 30\.\d; fm 5\.\d\d, 15\.\d, 25\.\d, 35\.\d", short.answer), (
+        short.answer
+    )
     text = "\n\n".join(told.parts)
     assert "- fm, same duration: (12.5 Hz, 4 s) **better** than (25 Hz, 4 s);" in text
     assert "(12.5 Hz, 8 s) the same as (25 Hz, 4 s) within" in text

@@ -14,6 +14,7 @@ from benchmarks.report import write_report
 from benchmarks.report.chapter import StudyRecords
 from benchmarks.report.drawing import arm_colours
 from benchmarks.report.latency import units
+from benchmarks.report.latency.answers import answers
 from benchmarks.report.latency.crossover import crossovers, from_batch, sentences
 from benchmarks.report.latency.curves import claims
 from benchmarks.report.latency.points import Group, make_groups
@@ -163,6 +164,19 @@ def test_medians_without_intervals_decide_nothing(tmp_path: Path) -> None:
         save(tmp_path, "s", "fm", 0.01, batch=batch)
     said = sentences(groups(tmp_path, "s")[0].sheets[0], [])
     assert "measured, no crossover in the range 1 to 2: undecided throughout" in said[0]
+
+
+def test_the_fastest_at_a_glance(tmp_path: Path) -> None:
+    for batch, ar, fm in ((1, 0.5, 0.02), (8, 0.5, 0.25), (64, 0.5, 0.5)):
+        save(tmp_path, "s", "ar", ar, batch=batch)
+        if batch < 64:  # not shared: no comparison there
+            save(tmp_path, "s", "fm", fm, batch=batch)
+    (line,) = answers(groups(tmp_path, "s"))
+    assert line.heading in line.question
+    first, last = line.answer.split("; ")
+    assert re.fullmatch(r"10 s, batch 1: ar \S+ m?s, fm \S+ m?s", first), first
+    assert last.startswith("10 s, batch 8: ")
+    assert answers(groups(tmp_path, "none")) == []
 
 
 def test_papers_stand_beside_the_same_depth_and_duration_only(tmp_path: Path) -> None:

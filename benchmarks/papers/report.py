@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.papers import published, verdicts
 from benchmarks.papers.chosen import Library
-from benchmarks.papers.ledger import rule
+from benchmarks.papers.ledger import counts, rule
 from benchmarks.papers.pages import Page, make_page, section, write_page
 from benchmarks.papers.sheets import names
 from benchmarks.report.markup import folded, link
@@ -40,14 +40,15 @@ def write_papers(
 
 def chapters(results: Path, home: Path) -> list[Chapter]:
     """The chapters of REPORT.md on claims and papers; none where the results folder has no published data."""
-    from benchmarks.report.chapter import Chapter
+    from benchmarks.report.chapter import Answer, Chapter
 
     if not published.results(results):
         return []
     library = Library(results)
     pages, rulings = write_papers([], results, library), rule(results, library)
     page = verdicts.write_ledger(rulings, results)
-    said = Chapter(verdicts.TITLE, verdicts.section(rulings, page, home), {})
+    held = Answer("What of the four papers holds at this scale?", f"their claims: {counts(rulings)}", verdicts.TITLE)
+    said = Chapter(verdicts.TITLE, verdicts.section(rulings, page, home), {}, answers=[held])
     return [said, Chapter(TITLE, _parts(pages, home), {})]
 
 

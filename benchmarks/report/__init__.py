@@ -35,6 +35,7 @@ def write_report(results: Path, studies: Sequence[str], out: Path, jobs: int = 1
     """
     from benchmarks.papers import report as papers
     from benchmarks.report.chapter import CHAPTERS
+    from benchmarks.report.glance import glance
     from benchmarks.report.readme import refresh
     from common.files import write_text
 
@@ -46,7 +47,9 @@ def write_report(results: Path, studies: Sequence[str], out: Path, jobs: int = 1
     tasks = [partial(papers.chapters, results, home), *(partial(_chapter, axis, held[axis], home) for axis in axes)]
     last, *own = _side_by_side(tasks, jobs)  # the papers' take longest, so they begin first
     chapters = [chapter for found in own for chapter in found]
-    write_text(out, _document([*chapters, *last]))
+    answers = [answer for chapter in [*chapters, *last] for answer in chapter.answers]
+    write_text(out, _document([*chapters, *last], glance(answers)))
+    refresh(home / "README.md", "glance", glance(answers, out.name))
     for chapter in chapters:
         for name, text in chapter.readme.items():
             refresh(home / "README.md", name, text)
@@ -71,10 +74,13 @@ def _side_by_side(tasks: Sequence[Callable[[], list[Chapter]]], jobs: int) -> li
         return [future.result() for future in [pool.submit(task) for task in tasks]]
 
 
-def _document(chapters: Sequence[Chapter]) -> str:
+def _document(chapters: Sequence[Chapter], short: str) -> str:
+    from benchmarks.report.glance import TITLE
+
     parts = ["# Report", INTRODUCTION]
     if len(chapters) > 1:
         parts.append("Chapters: " + " · ".join(f"[{chapter.title}](#{chapter.anchor})" for chapter in chapters) + ".")
+    parts += [f"## {TITLE}", short] if short else []
     parts += [part for chapter in chapters for part in chapter.parts]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -39,6 +39,23 @@ class StudyRecords:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """A line of the report at a glance.
+
+    Attributes:
+        question: what a reader wants to know.
+        answer: what the records say, in one line of Markdown.
+        heading: of the section with the evidence.
+        basis: what it rests on (updates, seeds, prompts).
+    """
+
+    question: str
+    answer: str
+    heading: str
+    basis: str = ""
+
+
+@dataclass(frozen=True)
 class Chapter:
     """An axis, told.
 
@@ -47,12 +64,14 @@ class Chapter:
         parts: Markdown paragraphs, that heading among them; empty ones are dropped.
         summaries: study -> text for the terminal.
         readme: name of a pair of markers in README.md -> Markdown to stand between them.
+        answers: its lines of the report at a glance.
     """
 
     title: str
     parts: Sequence[str]
     summaries: Mapping[str, str]
     readme: Mapping[str, str] = field(default_factory=dict)
+    answers: Sequence[Answer] = ()
 
     @property
     def anchor(self) -> str:

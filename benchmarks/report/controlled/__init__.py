@@ -17,7 +17,7 @@ from benchmarks.records import Record, latest
 from common.config import config_hash
 
 if TYPE_CHECKING:
-    from benchmarks.report.chapter import Chapter, StudyRecords
+    from benchmarks.report.chapter import Answer, Chapter, StudyRecords
     from benchmarks.report.fidelity.board import Board
     from benchmarks.report.table import Table
 
@@ -52,9 +52,9 @@ def _chapter(title: str, axis: str, studies: Sequence[StudyRecords], home: Path)
     from benchmarks.report.chapter import Chapter
     from common.files import write_text
 
-    parts, summaries = [f"## {title}", "How it is measured: `docs/control.md`."], {}
+    parts, summaries, boards = [f"## {title}", "How it is measured: `docs/control.md`."], {}, []
     for study in studies:
-        board = make_board(study.name, study.folder, study.records)
+        boards.append(board := make_board(study.name, study.folder, study.records))
         sheet, said = table(board, axis), verdicts(board) if axis == "control" else ""
         write_text(study.folder / "table.csv", sheet.csv())
         parts += [f"### {study.name}", f"Command: `{study.records[-1].command}`.", sheet.markdown(), said]
@@ -62,7 +62,8 @@ def _chapter(title: str, axis: str, studies: Sequence[StudyRecords], home: Path)
         summaries[study.name] = "\n\n".join(part for part in (sheet.plain(), said) if part)
     if studies:
         parts.append(published(axis, studies[0].folder.parent))
-    return Chapter(title, parts, summaries)
+    widest = max(boards, key=lambda board: len({row.records[0].system for row in board.arms}), default=None)
+    return Chapter(title, parts, summaries, answers=answers(widest, axis) if widest else ())
 
 
 def shown(board: Board, axis: str, home: Path) -> list[str]:
@@ -116,22 +117,50 @@ def table(board: Board, axis: str) -> Table:
     return Table(["system", *(name + ARROWS[held[name]] for name in names)], body, italic=italic)
 
 
-def verdicts(board: Board) -> str:
-    """Of each control and arm: is what it controls above the same with wrong controls, their intervals apart?"""
+def followed(board: Board) -> list[tuple[str, str, bool, str]]:
+    """Arm, control, whether what it controls is above the same with wrong controls, their intervals apart, and both."""
     from benchmarks.report.fidelity.scores import pooled
     from benchmarks.report.fidelity.tables import figure
 
-    lines = []
+    found = []
     for arm in dict.fromkeys(row.records[0].system for row in board.arms):
         rows = [board.row(f"{arm}, {scenario}") for scenario in ("all", "wrong")]
         for control, name in FOLLOWED.items():
             right, wrong = (pooled(board, row, name) if row and _has(row.records[0], control) else None for row in rows)
             if right is None or wrong is None or right.low is None or wrong.high is None:
                 continue
-            says = f"follows its {control}" if right.low > wrong.high else f"**fails to follow its {control}**"
             told = f"{name} {figure(right)} with all controls, {figure(wrong)} with another clip's"
-            lines.append(f"- {arm} {says}: {told}.")
-    return "\n".join(lines)
+            found.append((arm, control, right.low > wrong.high, told))
+    return found
+
+
+def verdicts(board: Board) -> str:
+    """Of each control and arm: does the arm follow it?"""
+    says = {True: "follows its", False: "**fails to follow its"}
+    found = followed(board)
+    return "\n".join(f"- {arm} {says[yes]} {control}{'**' * (not yes)}: {told}." for arm, control, yes, told in found)
+
+
+def answers(board: Board, axis: str) -> list[Answer]:
+    """Lines of the report at a glance."""
+    from benchmarks.report.chapter import Answer
+    from benchmarks.report.fidelity.scores import differences
+    from benchmarks.report.glance import standing, trained
+
+    basis, lines = trained(board), []
+    if axis == "control":
+        found = followed(board)
+        for control in dict.fromkeys(control for _, control, _, _ in found):
+            does, fails = (
+                [arm for arm, asked, yes, _ in found if asked == control and yes is it] for it in (True, False)
+            )
+            told = "; ".join(f"{who}: {', '.join(arms)}" for who, arms in (("do", does), ("do not", fails)) if arms)
+            lines.append(Answer(f"Who follows {control} given in time?", told, board.study, basis))
+    compared = differences(board) if axis == "inpainting" else []
+    for name in dict.fromkeys(d.metric for d in compared if family(d.metric) == "fad" and d.metric.endswith("_span")):
+        question = f"Whose filled spans are most like real ones? (`{name}`)"
+        lines.append(Answer(question, standing(board, compared, name), board.study, basis))
+    return lines
 
 
 def published(axis: str, results: Path) -> str:

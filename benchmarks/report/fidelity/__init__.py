@@ -1,7 +1,7 @@
 """The chapter on fidelity: what every system scores, which differences are evident, what training cost, how it sounds.
 
 ``board`` picks the records that may share a table, ``settings`` sets several such boards side by side, ``scores`` pools
-and compares records, ``tables`` and ``figures`` show them, ``words`` says what they mean.
+and compares records, ``tables`` and ``figures`` show them, ``words`` says what they mean, ``answers`` at a glance.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ def chapter(studies: Sequence[StudyRecords], home: Path) -> Chapter:
     """Tables, figures and words of all studies of fidelity; the first leads."""
     from benchmarks.report import FIRST
     from benchmarks.report.chapter import Chapter
+    from benchmarks.report.fidelity.answers import answers
     from benchmarks.report.fidelity.board import make_board
     from benchmarks.report.fidelity.figures import write_figures
     from benchmarks.report.fidelity.scores import differences
@@ -35,4 +36,4 @@ def chapter(studies: Sequence[StudyRecords], home: Path) -> Chapter:
     first = found[0].board
     parts = [*opening(found), *(part for one in found for part in section(one, home))]
     readme = {FIRST: f"{comparison(first).markdown()}\n\n{ran(first)}"} if first.study == FIRST else {}
-    return Chapter(TITLE, parts, {one.board.study: summary(one) for one in found}, readme)
+    return Chapter(TITLE, parts, {one.board.study: summary(one) for one in found}, readme, answers(found))

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.records import Metric
+from benchmarks.records import Metric, Record
 from benchmarks.report.chapter import anchor
 from benchmarks.report.fidelity.board import Board, Row
 from benchmarks.report.fidelity.scores import Difference, Part, best, metric_names, not_usable, pooled
@@ -46,13 +46,17 @@ def contents(boards: Sequence[Board]) -> Table:
     body = []
     for board in boards:
         records = [record for row in board.arms for record in row.good]
-        updates = sorted({record.training.updates for record in records if record.training})
-        spent = "–".join(f"{n:,}" for n in dict.fromkeys([*updates[:1], *updates[-1:]]))
         seeds = ", ".join(str(seed) for seed in sorted({record.seed for record in records}))
         corpus = board.records[-1].cell["data"]["corpus"]["name"]
         about = f"[{board.study}](#{anchor(board.study)})"
-        body.append([about, title_of(board.study), corpus, str(len(board.arms)), spent, seeds])
+        body.append([about, title_of(board.study), corpus, str(len(board.arms)), spent(records), seeds])
     return Table(["study", "what it asks", "corpus", "arms", "updates", "seeds"], body)
+
+
+def spent(records: Sequence[Record]) -> str:
+    """Updates that records' arms were trained for: fewest to most."""
+    updates = sorted({record.training.updates for record in records if record.training})
+    return "–".join(f"{n:,}" for n in dict.fromkeys([*updates[:1], *updates[-1:]]))
 
 
 def costs(board: Board) -> Table:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchmarks.report.chapter import Chapter, StudyRecords
+    from benchmarks.report.chapter import Answer, Chapter, StudyRecords
     from benchmarks.report.frame_rate.rates import Change, Point
     from benchmarks.report.table import Table
 
@@ -32,7 +32,7 @@ def chapter(studies: Sequence[StudyRecords], home: Path) -> Chapter:
     from benchmarks.report.markup import folded, image
     from common.files import write_text
 
-    parts, summaries = [f"## {TITLE}", "How it is measured: `docs/frame-rate.md`."], {}
+    parts, summaries, short = [f"## {TITLE}", "How it is measured: `docs/frame-rate.md`."], {}, []
     for study in studies:
         found, left_out = points(study.name, study.folder, study.records)
         name = metric(found, "fad")
@@ -43,8 +43,27 @@ def chapter(studies: Sequence[StudyRecords], home: Path) -> Chapter:
         parts += [f"### {study.name}", basis(study, found, left_out), said, image(figures, "rates", home, CAPTION)]
         parts += [sheet.markdown(), folded(f"Differences by {name}", differences(moves).markdown()) if moves else ""]
         summaries[study.name] = "\n\n".join(part for part in (sheet.plain(), said) if part)
+        short += answers(study.name, found, name)
     parts.append(published(studies[0].folder.parent))
-    return Chapter(TITLE, parts, summaries)
+    return Chapter(TITLE, parts, summaries, answers=short)
+
+
+def answers(study: str, found: Sequence[Point], name: str) -> list[Answer]:
+    """Of each arm the scores at one duration, by rate: a line of the report at a glance."""
+    from benchmarks.report.chapter import Answer
+    from benchmarks.report.frame_rate.rates import arms, series
+    from benchmarks.report.glance import trained
+
+    lines = []
+    for points in series(found, "duration")[:1]:
+        told = [
+            f"{arm} {', '.join(f'{p.score(arm, name).value:#.3g}' for p in points if p.arm(arm))}"
+            for arm in arms(points)
+        ]
+        rates = ", ".join(f"{point.hz:g}" for point in points)
+        question = f"Which frame rate suits whom? (`{name}` at {rates} Hz, {points[0].seconds:g} s)"
+        lines.append(Answer(question, "; ".join(told), study, trained(points[0].board)))
+    return lines
 
 
 def table(found: Sequence[Point]) -> Table:

@@ -1,7 +1,8 @@
 """The chapter on latency: how fast every arm is on which hardware, and how near to what that hardware allows.
 
 ``points`` groups the records, ``tables`` and ``curves`` show a study's sweep, ``limits`` shows the bound, ``crossover``
-finds from which batch on AR makes more clips than FM, ``published`` reads what papers state, ``words`` says it all.
+finds from which batch on AR makes more clips than FM, ``published`` reads what papers state, ``words`` says it all,
+``answers`` the report at a glance.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ def chapter(studies: Sequence[StudyRecords], home: Path) -> Chapter:
     """Tables, figures and words of all studies of latency."""
     from benchmarks.report.chapter import Chapter
     from benchmarks.report.drawing import arm_colours
+    from benchmarks.report.latency.answers import answers
     from benchmarks.report.latency.points import make_groups
     from benchmarks.report.latency.published import stated
     from benchmarks.report.latency.tables import as_csv
@@ -39,7 +41,7 @@ def chapter(studies: Sequence[StudyRecords], home: Path) -> Chapter:
         summaries[study.name] = "\n\n".join(summary(sheet, published) for sheet in sheets)
     found = [_draw(group, results, colours, published) for group in groups]
     parts = chapter_parts(found, published, home)
-    return Chapter(TITLE, parts, summaries, {"latency": readme(found, published)})
+    return Chapter(TITLE, parts, summaries, {"latency": readme(found, published)}, answers(groups))
 
 
 def _draw(group: Group, results: Path, colours: Mapping[str, Any], published: Sequence[Stated]) -> Findings:
