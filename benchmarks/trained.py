@@ -20,7 +20,8 @@ from common.errors import UserError
 from common.files import locked
 from representations.controls import ControlSpec
 from training import BatchStream, TrainSpec, train
-from training.budget import Budget, flops_per_update, resolve
+from training.budget import flops_per_update, resolve
+from training.spec import Budget
 
 if TYPE_CHECKING:
     from paradigms.base import Paradigm

@@ -25,6 +25,8 @@ from common.config import flat
 from common.errors import UserError
 
 if TYPE_CHECKING:
+    import click
+
     from benchmarks.study import Study
 
 PARTS = ("value", "low", "high", "n")
@@ -55,22 +57,22 @@ def check_repeatable(record: Record, path: Path) -> None:
         )
 
 
-def study_of(record: Record, path: Path, study: str = "", corpus: str = "") -> Study:
+def study_of(
+    record: Record, path: Path, commands: Mapping[str, click.Command], study: str = "", corpus: str = ""
+) -> Study:
     """The study that the record's command describes.
 
     Args:
+        commands: of the command line, by name.
         study, corpus: instead of the command's own, where those are elsewhere on this machine.
 
     Raises:
         UserError: no such command, or what it names is not here.
     """
-    import typer
-
-    from benchmarks.cli import app
     from benchmarks.commands.run import study_of_options
 
     name, *words = shlex.split(record.command)[1:] or [""]
-    command = getattr(typer.main.get_command(app), "commands", {}).get(name)
+    command = commands.get(name)
     if command is None or not any(parameter.name == "study" for parameter in command.params):
         raise UserError(f"{path}: its command {record.command!r} runs no study, so its cell cannot be found again")
     options = command.make_context(name, words).params

@@ -25,9 +25,9 @@ from representations.controls import control_specs
 from representations.latent_stats import LatentStats, Normalisation
 from representations.preparing import make, units
 from representations.shards import Rows
-from representations.store import Layout, layout_of
+from representations.store import Layout
+from representations.store_manifest import layout_of, update_manifest
 from representations.store_manifest import normalisation as measured
-from representations.store_manifest import update_manifest
 
 
 @dataclass(frozen=True)

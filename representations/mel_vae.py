@@ -32,7 +32,7 @@ from torch import Tensor
 from common.config import to_dict
 from common.errors import UserError
 from representations.base import LatentSpec, Representation, fingerprint, fit_length
-from representations.mel import Frames, MelConfig
+from representations.log_mel import Frames, MelConfig
 from representations.pretrained import load_pretrained
 from representations.vocoder import GriffinLim, Vocoder, load_vocoder
 

@@ -25,8 +25,8 @@ from representations.base import Representation
 from representations.control_cache import control_label, control_shard
 from representations.encoding import encode_shard
 from representations.shards import BadShardError
-from representations.store import DTYPES, Layout, layout_of
-from representations.store_manifest import found
+from representations.store import DTYPES, Layout
+from representations.store_manifest import found, layout_of
 
 Unit = tuple[str, int]  # split, number of the shard in it
 

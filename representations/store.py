@@ -12,17 +12,13 @@ once, so that a small corpus gives the same numbers as in one piece.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from common.config import config_hash
-from common.errors import UserError, did_you_mean
-from common.files import cache_dir
 from corpora import Clip, Corpus
-from representations.base import LatentSpec, Representation
+from representations.base import LatentSpec
 from representations.shards import Shard
 
 FORMAT = 2  # of the store; part of its key
@@ -69,41 +65,6 @@ class Layout:
     def shards(self, split: str) -> list[Shard]:
         """The shards of ``split`` in the clips' order."""
         return [self.shard(split, number) for number in range(self.count(split))]
-
-
-def layout_of(
-    corpus: Corpus, representation: Representation, dtype: str = "float32", clips_per_shard: int | None = None
-) -> Layout:
-    """The store's layout; one that is there keeps the size of its shards.
-
-    Args:
-        clips_per_shard: None: as the store has it; a new one: by ``CLIPS_PER_SHARD`` and ``SHARD_BYTES``.
-
-    Raises:
-        UserError: an unknown ``dtype``, a manifest of something else, or shards of another size than asked for.
-    """
-    if dtype not in DTYPES:
-        raise UserError(f"latents of {dtype!r}{did_you_mean(dtype, list(DTYPES))}; known: {', '.join(DTYPES)}")
-    if clips_per_shard is not None and clips_per_shard < 1:
-        raise UserError(f"{clips_per_shard} clips per shard asked for; ask for at least 1")
-    from representations.store_manifest import decided
-
-    key = [FORMAT, corpus.fingerprint, representation.fingerprint, *([dtype] if dtype != "float32" else [])]
-    folder = cache_dir("latents", f"{corpus.name}-{config_hash(key)}")
-    spec = representation.spec
-    layout = Layout(corpus, spec, representation.fingerprint, dtype, folder, clips_per_shard or _fitting(corpus, spec))
-    kept = decided(layout)
-    if kept and clips_per_shard not in (None, kept):
-        raise UserError(
-            f"{folder}: its shards have {kept} clips, not {clips_per_shard}; leave out --clips-per-shard, "
-            "or delete the folder to encode everything again"
-        )
-    return dataclasses.replace(layout, clips_per_shard=kept or layout.clips_per_shard)
-
-
-def _fitting(corpus: Corpus, spec: LatentSpec) -> int:
-    clips = next((clips for clips in corpus.clips_by_split.values() if clips), [])
-    return clips_that_fit(spec, sum(clip.seconds for clip in clips) / max(len(clips), 1))
 
 
 def clips_that_fit(spec: LatentSpec, seconds: float) -> int:

@@ -1,4 +1,4 @@
-"""The manifest of a store: of what it is, and a summary of its shards.
+"""The manifest of a store: of what it is, how many clips its shards have, and a summary of them.
 
     {"format", "corpus": {name, fingerprint}, "representation": {name, fingerprint, ...}, "frame_rate_hz", "dtype",
      "clips_per_shard", "clips": in complete splits, "normalisation": {mean, std_paper, std_global, clips, of},
@@ -16,26 +16,51 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from common.config import config_hash
-from common.errors import UserError
-from common.files import read_json, write_json
+from common.errors import UserError, did_you_mean
+from common.files import cache_dir, read_json, write_json
+from corpora import Corpus
+from representations.base import LatentSpec, Representation
 from representations.latent_stats import ONE_PASS, LatentStats, added, latent_stats
 from representations.shards import BadShardError, Facts, Rows, Shard
-from representations.store import FORMAT, Layout
+from representations.store import DTYPES, FORMAT, Layout, clips_that_fit
 
 LATENTS = "latents"  # what a shard without a label holds
 
 
-def found(layout: Layout) -> None:
-    """Give a new store its manifest, so that whoever comes next makes shards of the same size.
+def layout_of(
+    corpus: Corpus, representation: Representation, dtype: str = "float32", clips_per_shard: int | None = None
+) -> Layout:
+    """The store's layout; one that is there keeps the size of its shards.
+
+    Args:
+        clips_per_shard: None: as the store has it; a new one: by ``CLIPS_PER_SHARD`` and ``SHARD_BYTES``.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: an unknown ``dtype``, a manifest of something else, or shards of another size than asked for.
     """
-    if not layout.manifest.exists():
-        write_json(layout.manifest, _heading(layout))
+    if dtype not in DTYPES:
+        raise UserError(f"latents of {dtype!r}{did_you_mean(dtype, list(DTYPES))}; known: {', '.join(DTYPES)}")
+    if clips_per_shard is not None and clips_per_shard < 1:
+        raise UserError(f"{clips_per_shard} clips per shard asked for; ask for at least 1")
+    key = [FORMAT, corpus.fingerprint, representation.fingerprint, *([dtype] if dtype != "float32" else [])]
+    folder = cache_dir("latents", f"{corpus.name}-{config_hash(key)}")
+    spec = representation.spec
+    layout = Layout(corpus, spec, representation.fingerprint, dtype, folder, clips_per_shard or _fitting(corpus, spec))
+    kept = _decided(layout)
+    if kept and clips_per_shard not in (None, kept):
+        raise UserError(
+            f"{folder}: its shards have {kept} clips, not {clips_per_shard}; leave out --clips-per-shard, "
+            "or delete the folder to encode everything again"
+        )
+    return dataclasses.replace(layout, clips_per_shard=kept or layout.clips_per_shard)
 
 
-def decided(layout: Layout) -> int | None:
+def _fitting(corpus: Corpus, spec: LatentSpec) -> int:
+    clips = next((clips for clips in corpus.clips_by_split.values() if clips), [])
+    return clips_that_fit(spec, sum(clip.seconds for clip in clips) / max(len(clips), 1))
+
+
+def _decided(layout: Layout) -> int | None:
     """Clips per shard as the store's manifest has them; None where there is no store.
 
     Raises:
@@ -54,6 +79,16 @@ def decided(layout: Layout) -> int | None:
         if key == "clips_per_shard" and not (isinstance(found, int) and found > 0):
             raise UserError(f"{layout.manifest}: its {key} is {found!r}; delete the file to have it made anew")
     return int(told["clips_per_shard"])
+
+
+def found(layout: Layout) -> None:
+    """Give a new store its manifest, so that whoever comes next makes shards of the same size.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    if not layout.manifest.exists():
+        write_json(layout.manifest, _heading(layout))
 
 
 def _heading(layout: Layout) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import UserError
-from representations.mel import Frames, MelConfig
+from representations.log_mel import Frames, MelConfig
 from representations.pretrained import load_pretrained
 
 PHASE_STEPS, MOMENTUM = 32, 0.99  # as librosa has them

@@ -26,8 +26,8 @@ from representations.controls import ControlSpec
 from representations.text import TextSpec
 from tests.helpers import LATENT, OPTIONS
 from training import TrainSpec
-from training.budget import Budget, flops_per_update, resolve
-from training.spec import learning_rate
+from training.budget import flops_per_update, resolve
+from training.spec import Budget, learning_rate
 
 BATCH, FRAMES, TOKENS = 2, 12, 5
 EMBEDDED = TextSpec(kind="embeddings", dim=24, vocabulary=(), max_length=TOKENS)

@@ -20,8 +20,8 @@ from representations.base import Representation
 from representations.latent_stats import added, latent_stats, moments
 from representations.latents import EncodedSplit, encode_corpus
 from representations.preparing import make, units
-from representations.store import Layout, layout_of
-from representations.store_manifest import found, update_manifest
+from representations.store import Layout
+from representations.store_manifest import found, layout_of, update_manifest
 from training import BatchStream
 
 CLIPS, SHARD = 22, 10

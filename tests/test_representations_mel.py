@@ -20,7 +20,7 @@ from representations import load_representation
 from representations.base import LatentSpec
 from representations.codec_losses import log_mel_distance
 from representations.latents import encode_corpus
-from representations.mel import Frames, MelConfig
+from representations.log_mel import Frames, MelConfig
 from training import BatchStream
 
 RATE = 16_000

@@ -17,32 +17,10 @@ and its interruptions (time since the last checkpoint is spent again), so two ru
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from common.errors import UserError
-
-if TYPE_CHECKING:
-    from training.spec import TrainSpec
-
-Unit = Literal["updates", "tokens", "flops", "wall_seconds"]
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What a run may use; the default leaves it to ``train.updates``."""
-
-    unit: Unit = "updates"
-    amount: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.amount < 0 or (self.amount == 0 and self.unit != "updates"):
-            raise UserError(f"train.budget.amount is {self.amount:g} {self.unit}; give a positive number")
-
-    @property
-    def by_clock(self) -> bool:
-        """Whether wall time ends the run, so that nobody knows its updates before."""
-        return self.unit == "wall_seconds"
+from training.spec import Budget, TrainSpec
 
 
 def resolve(spec: TrainSpec, frames: int, flops_per_update: float | None = None) -> TrainSpec:

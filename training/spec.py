@@ -20,7 +20,25 @@ from typing import Literal
 
 from common.config import later
 from common.errors import UserError
-from training.budget import Budget
+
+Unit = Literal["updates", "tokens", "flops", "wall_seconds"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a run may use; the default leaves it to ``train.updates``."""
+
+    unit: Unit = "updates"
+    amount: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.amount < 0 or (self.amount == 0 and self.unit != "updates"):
+            raise UserError(f"train.budget.amount is {self.amount:g} {self.unit}; give a positive number")
+
+    @property
+    def by_clock(self) -> bool:
+        """Whether wall time ends the run, so that nobody knows its updates before."""
+        return self.unit == "wall_seconds"
 
 
 @dataclass(frozen=True)
@@ -52,7 +70,7 @@ class TrainSpec:
         snapshots: updates whose averaged weights are kept for learning curves.
         pretraining: updates of unconditional pre-training, the first of ``updates``; 0: none.
         seed: of the data order, crops, dropout coins and all noise.
-        budget: what the run may use, instead of ``updates``, see ``training.budget``; once resolved, ``updates`` are
+        budget: what the run may use, instead of ``updates``, see ``budget.py``; once resolved, ``updates`` are
             those that it buys. By wall time ``updates`` mean nothing.
     """
 

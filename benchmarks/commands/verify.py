@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 
 def verify(
+    context: typer.Context,
     record: Annotated[Path, typer.Argument(help="A record: results/<study>/records/<id>-<attempt>.json.")],
     tolerance: Annotated[
         float, typer.Option(help="Relative difference that still counts as the same, e.g. 1e-4 on another machine.")
@@ -43,7 +44,7 @@ def verify(
         raise UserError(f"--tolerance {tolerance:g}: give 0 or more")
     held = read_record(record)
     verifying.check_repeatable(held, record)
-    chosen = verifying.study_of(held, record, study, corpus)
+    chosen = verifying.study_of(held, record, getattr(context.find_root().command, "commands", {}), study, corpus)
     cell = verifying.cell_of(held, expand(chosen), record)
     say(f"{record}: measuring {cell.title} of study {chosen.name} again")
     again = verifying.measured_again(held, cell, chosen.name, None if fresh else work)

@@ -105,9 +105,7 @@ def get_evaluator(name: str = "builtin", **options: Any) -> Evaluator:
     if kind not in EVALUATORS.names():
         kind = name
     elif kind == "builtin" and source.isdigit():
-        from benchmarks.evaluators.builtin.training import EvaluatorConfig
-
-        options |= {"config": EvaluatorConfig(seed=int(source))}
+        options |= {"seed": int(source)}
     elif source:
         options |= {"folder": Path(source)} if kind == "builtin" else {"source": source}
     evaluator: Evaluator = EVALUATORS.load(kind)(**options)

@@ -26,6 +26,7 @@ def builtin_evaluator(
     corpus: Corpus | None = None,
     representation: Representation | None = None,
     config: EvaluatorConfig | None = None,
+    seed: int | None = None,
     folder: Path | None = None,
     progress: bool = True,
 ) -> BuiltinEvaluator:
@@ -35,6 +36,7 @@ def builtin_evaluator(
         corpus: what will be judged; ``None`` or the built-in music takes the shipped weights.
         representation: codec through which the arms' audio comes; a newly trained evaluator learns its sound too.
         config: settings for one trained on demand; giving them always trains (or finds) one of one's own.
+        seed: the same, for one with the usual settings from another seed.
         folder: a checkpoint to load instead, whatever the corpus.
 
     Raises:
@@ -42,7 +44,7 @@ def builtin_evaluator(
     """
     if folder is not None:
         return BuiltinEvaluator.load(folder)
-    if config is None and (corpus is None or _is_builtin_music(corpus)):
+    if config is None and seed is None and (corpus is None or _is_builtin_music(corpus)):
         return BuiltinEvaluator.load(SHIPPED)
     if corpus is None:
         from corpora import load_corpus
@@ -50,7 +52,7 @@ def builtin_evaluator(
         corpus = load_corpus("builtin")
     from benchmarks.evaluators.builtin.training import EvaluatorConfig, train_evaluator
 
-    settings = config or EvaluatorConfig()
+    settings = config or EvaluatorConfig(seed=seed or 0)
     codec = "none" if representation is None else representation.fingerprint
     key = config_hash({"format": FORMAT, "corpus": corpus.fingerprint, "codec": codec, "config": to_dict(settings)})
     cached = cache_dir("evaluators", key)
