@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import graphlib
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,27 @@ def test_imports_go_downward_only() -> None:
         if found := imported(ast.parse(path.read_text())) & above:
             upward[name(path)] = found
     assert not upward
+
+
+def test_imports_run_in_no_circle() -> None:
+    """File by file, those inside functions and for types too."""
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in MODULES
+    }
+    below = {module: files_below(ast.parse(path.read_text()), modules) - {module} for module, path in modules.items()}
+    graphlib.TopologicalSorter(below).prepare()  # names a circle if there is one
+
+
+def files_below(tree: ast.AST, modules: Collection[str]) -> set[str]:
+    """The modules of ours that a file imports, or names from."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {module if module in modules else node.module for module in whole}
+    return found & set(modules)
 
 
 def test_files_are_short() -> None:
