@@ -29,16 +29,27 @@ def record(system: str, scenario: str | None, value: float, lr: float = 1e-3, cr
     return Record(identity, "s", "control", system, kind, 0, "ok", cell, made, metrics=found)
 
 
-def test_arms_that_follow_and_fail_are_told_apart(tmp_path: Path) -> None:
+def with_items(one: Record, folder: Path) -> Record:
+    """``one`` with eight clips' scores around its own."""
+    path = folder / "s" / f"{one.id}.csv"
+    rows = [",".join(["item", *one.metrics])]
+    rows += [",".join([f"p{i}", *(str(m.value + (i - 3.5) / 100) for m in one.metrics.values())]) for i in range(8)]
+    write_text(path, "\n".join(rows))
+    return dataclasses.replace(one, artefacts={"items": path.name})
+
+
+def test_arms_that_follow_and_those_that_are_not_shown_to_are_told_apart(tmp_path: Path) -> None:
     records = [record("real", None, 0.95), record("shuffled_captions", None, 0.05)]
-    for arm, given in (("ar", 0.7), ("fm", 0.2)):
+    for arm, given in (("ar", 0.7), ("fm", 0.18)):
         records += [record(arm, "wrong", 0.18), record(arm, "none", 0.3), record(arm, "all", given)]
     records.append(record("ar", "all", 0.99, lr=5e-3, created=0))  # of another training: not in this table
+    records = [with_items(one, tmp_path) for one in records]
     told = control([StudyRecords("s", tmp_path / "s", records)], tmp_path)
     text = "\n\n".join(told.parts)
-    assert "- ar follows its chords: chord_iou 0.70 [0.65, 0.75] with all controls, 0.18 [0.13, 0.23]" in text
-    assert "- fm **fails to follow its chords**" in text
-    assert "- ar **fails to follow its drums**: beat_f1 0.40" in text  # whatever it is given
+    right, wrong = "0.70 [0.65, 0.75] with all controls", "0.18 [0.13, 0.23] with another clip's"
+    assert f"- ar follows its chords: chord_iou {right}, {wrong}: +0.52 [+0.52, +0.52], p " in text
+    assert "- fm **is not shown to follow its** chords" in text
+    assert "- ar **is not shown to follow its** drums: beat_f1 0.40" in text  # whatever it is given
     assert "melody" not in text  # it has no such control
     assert "| *real* | 0.95 [0.90, 1.00] |" in text
     rows = [line.split(" |")[0] for line in text.splitlines() if line.startswith(("| ar", "| fm"))]
@@ -47,8 +58,10 @@ def test_arms_that_follow_and_fail_are_told_apart(tmp_path: Path) -> None:
     assert (tmp_path / "s" / "table.csv").read_text().count("\n") == 9
     assert "Published" not in text  # no such file here
     short = {answer.question: (answer.answer, answer.basis) for answer in told.answers}
-    assert short["Who follows chords given in time?"] == ("do: ar; do not: fm", " updates, 1 seed, 8 prompts")
-    assert short["Who follows drums given in time?"][0] == "do not: ar, fm"
+    over = "over that with another clip's"
+    asked = f"Who follows chords given in time? (`chord_iou` {over})"
+    assert short[asked] == ("do: ar +0.52; not shown: fm +0.00", " updates, 1 seed, 8 prompts")
+    assert short[f"Who follows drums given in time? (`beat_f1` {over})"][0] == "not shown: ar +0.00, fm +0.00"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from benchmarks.records import Record, latest
 from common.config import config_hash
 
 if TYPE_CHECKING:
-    from benchmarks.report.chapter import Answer, Chapter, StudyRecords
+    from benchmarks.report.chapter import Chapter, StudyRecords
     from benchmarks.report.fidelity.board import Board
     from benchmarks.report.table import Table
 
@@ -27,7 +27,6 @@ SHOWN = {
 }
 STATED = {"control": ("tal2025", "Table 3"), "inpainting": ("tal2025", "Table 4")}
 CALLED_HERE = {"beat_f1": "downbeat_f1", "melody_similarity": "melody_chroma"}  # the paper's Beat F1 is of down-beats
-FOLLOWED = {"chords": "chord_iou", "melody": "melody_chroma", "drums": "beat_f1"}  # control -> the metric that tells
 CAPTIONS = {
     "lanes": "Chords of one prompt, below the chroma of what is heard. Lanes: the request (the prompt's own chords), "
     "what is given instead where controls are wrong, what is heard in the prompt's own audio (reference) and in the "
@@ -50,6 +49,8 @@ def inpainting(studies: Sequence[StudyRecords], home: Path) -> Chapter:
 
 def _chapter(title: str, axis: str, studies: Sequence[StudyRecords], home: Path) -> Chapter:
     from benchmarks.report.chapter import Chapter
+    from benchmarks.report.controlled.answers import answers
+    from benchmarks.report.controlled.following import verdicts
     from common.files import write_text
 
     parts, summaries, boards = [f"## {title}", "How it is measured: `docs/control.md`."], {}, []
@@ -117,52 +118,6 @@ def table(board: Board, axis: str) -> Table:
     return Table(["system", *(name + ARROWS[held[name]] for name in names)], body, italic=italic)
 
 
-def followed(board: Board) -> list[tuple[str, str, bool, str]]:
-    """Arm, control, whether what it controls is above the same with wrong controls, their intervals apart, and both."""
-    from benchmarks.report.fidelity.scores import pooled
-    from benchmarks.report.fidelity.tables import figure
-
-    found = []
-    for arm in dict.fromkeys(row.records[0].system for row in board.arms):
-        rows = [board.row(f"{arm}, {scenario}") for scenario in ("all", "wrong")]
-        for control, name in FOLLOWED.items():
-            right, wrong = (pooled(board, row, name) if row and _has(row.records[0], control) else None for row in rows)
-            if right is None or wrong is None or right.low is None or wrong.high is None:
-                continue
-            told = f"{name} {figure(right)} with all controls, {figure(wrong)} with another clip's"
-            found.append((arm, control, right.low > wrong.high, told))
-    return found
-
-
-def verdicts(board: Board) -> str:
-    """Of each control and arm: does the arm follow it?"""
-    says = {True: "follows its", False: "**fails to follow its"}
-    found = followed(board)
-    return "\n".join(f"- {arm} {says[yes]} {control}{'**' * (not yes)}: {told}." for arm, control, yes, told in found)
-
-
-def answers(board: Board, axis: str) -> list[Answer]:
-    """Lines of the report at a glance."""
-    from benchmarks.report.chapter import Answer
-    from benchmarks.report.fidelity.scores import differences
-    from benchmarks.report.glance import standing, trained
-
-    basis, lines = trained(board), []
-    if axis == "control":
-        found = followed(board)
-        for control in dict.fromkeys(control for _, control, _, _ in found):
-            does, fails = (
-                [arm for arm, asked, yes, _ in found if asked == control and yes is it] for it in (True, False)
-            )
-            told = "; ".join(f"{who}: {', '.join(arms)}" for who, arms in (("do", does), ("do not", fails)) if arms)
-            lines.append(Answer(f"Who follows {control} given in time?", told, board.study, basis))
-    compared = differences(board) if axis == "inpainting" else []
-    for name in dict.fromkeys(d.metric for d in compared if family(d.metric) == "fad" and d.metric.endswith("_span")):
-        question = f"Whose filled spans are most like real ones? (`{name}`)"
-        lines.append(Answer(question, standing(board, compared, name), board.study, basis))
-    return lines
-
-
 def published(axis: str, results: Path) -> str:
     """What a paper states of this axis: other music, codec and size, so for the order only."""
     from benchmarks.papers.published import NAMES
@@ -189,10 +144,6 @@ def _place(record: Record) -> tuple[bool, str, int]:
     if record.kind != "paradigm":
         return False, "", 0
     return True, record.system, {"all": 0, "none": 2, "wrong": 3}.get(record.cell.get("scenario", ""), 1)
-
-
-def _has(record: Record, control: str) -> bool:
-    return any(spec["name"].startswith(control) for spec in record.cell.get("model", {}).get("controls", []))
 
 
 def _exam(record: Record) -> str:
