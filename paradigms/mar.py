@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,12 +29,14 @@ from paradigms.guidance import Schedule, scale_at
 from paradigms.heads import HeadOptions, HeadSampler, token_head
 from paradigms.masks import (
     MAR_RATIO,
+    Order,
     TruncatedNormal,
     cosine_counts,
     hidden_count,
     hidden_first,
     index_at,
     picked,
+    unmasking_order,
 )
 from paradigms.session import Session
 from paradigms.trial import ByHeart, Trial
@@ -73,7 +75,7 @@ class MARSampler(HeadSampler):
     """
 
     iterations: int = 64
-    order: Literal["random", "causal"] = later("random")
+    order: Order = later("random")  # noqa: RUF009
     guidance_schedule: Schedule = "linear"
 
     def __post_init__(self) -> None:
@@ -183,9 +185,7 @@ class MAR(Paradigm):
         shape = ("mar", latents.shape, hidden, sampler, text.shape(), controls is None)
         unmasking: Unmasking = self.session(shape, lambda: Unmasking(self, batch, frames, hidden, sampler))
         unmasking.condition(text, controls)
-        last_first = torch.arange(frames - 1, -1, -1, device=latents.device).expand(batch, -1)
-        order_BT = last_first if sampler.order == "causal" else rng.permutation(frames)
-        unmasking.start(latents, hidden_first(order_BT, known_BT))
+        unmasking.start(latents, hidden_first(unmasking_order(sampler.order, rng, frames), known_BT))
         for iteration in range(len(unmasking.counts)):
             unmasking.reveal(iteration, rng)
         return unmasking.latents.clone()

@@ -26,13 +26,23 @@ from backbones import BackboneConfig, TextMemory
 from backbones.cost import Phase, linear
 from backbones.linear import Linear
 from backbones.transformer import truncated_normal_
+from common.config import later
 from common.errors import UserError
 from common.seeds import ItemRNG
 from paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
 from paradigms.flow_transformer import FlowTransformer
 from paradigms.guidance import Schedule, scale_at
 from paradigms.heads import FlowHead, FlowSampler, HeadOptions
-from paradigms.masks import cosine_counts, hidden_count, hidden_first, index_at, picked, span_order
+from paradigms.masks import (
+    Order,
+    cosine_counts,
+    hidden_count,
+    hidden_first,
+    index_at,
+    picked,
+    span_order,
+    unmasking_order,
+)
 from paradigms.ode import ODESettings
 from paradigms.session import Session
 from paradigms.trial import ByHeart, Trial
@@ -88,12 +98,14 @@ class MaskedFMSampler(ODESettings, FlowSampler):
         steps: of the solver, in every pass.
         iterations: passes s.
         repredict: the second reading of the module's docstring; else the first.
+        order: in which spans are drawn: ``random``, or ``causal``, from left to right (papers/001, section 3.4).
         temperature: scale of the noise that a pass starts from.
     """
 
     steps: int = 25
     iterations: int = 8
     repredict: bool = False
+    order: Order = later("random")  # noqa: RUF009
     temperature: float = 1.0
     guidance_schedule: Schedule = "constant"
 
@@ -198,7 +210,8 @@ class MaskedFM(Paradigm):
         filling.latents.copy_(latents)
         for i in range(len(filling.plan)):
             if i == 0 or sampler.repredict:
-                filling.order_BT.copy_(hidden_first(span_order(rng, frames, self.options.span), known_BT))
+                order_BT = unmasking_order(sampler.order, rng, frames, self.options.span)
+                filling.order_BT.copy_(hidden_first(order_BT, known_BT))
             filling.noise.copy_(rng.normal(frames, dim))
             filling.advance(i)
         return filling.latents.clone()

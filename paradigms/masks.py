@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from common.seeds import ItemRNG
+
+Order = Literal["random", "causal"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,17 @@ def cosine_counts(frames: int, iterations: int) -> list[int]:
         if masked == 0:
             break
     return counts
+
+
+def unmasking_order(order: Order, rng: ItemRNG, frames: int, span: int = 1) -> Tensor:
+    """The order (B, T) in which sampling goes through the frames, last to first: what stands behind is drawn before.
+
+    Args:
+        order: ``random``, in spans; or ``causal``, from left to right.
+    """
+    if order == "causal":
+        return torch.arange(frames - 1, -1, -1, device=rng.device).expand(len(rng), -1)
+    return span_order(rng, frames, span)
 
 
 def span_order(rng: ItemRNG, frames: int, span: int) -> Tensor:

@@ -112,6 +112,22 @@ def test_loss_is_on_the_masked_frames_which_the_backbone_does_not_see(options: d
     assert torch.equal(seen[1], z)
 
 
+def test_spans_may_be_drawn_from_left_to_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, frames, seen = make("masked_fm", TRANSFORMER), 10, []
+    assert isinstance(model, MaskedFM)
+    context = model.context
+
+    def spy(latents: Tensor, masked_BM: Tensor, *rest: object) -> Tensor:
+        seen.append(masked_BM.sort(dim=1).values.tolist())
+        return context(latents, masked_BM, *rest)
+
+    monkeypatch.setattr(model, "context", spy)
+    settings = model.sampler({"iterations": 3, "steps": 2, "order": "causal"})
+    model.generate(some_conditions([3, 1]), frames, settings, ItemRNG([1, 2]))
+    masked = [count for count, _ in passes(frames, model.options.span, settings)]
+    assert seen == [[list(range(frames - n, frames))] * 2 * settings.branches for n in masked]
+
+
 def test_masked_frames_of_one_pass_hear_each_other_in_the_transformer_alone() -> None:
     """The noise of one masked frame reaches the others through the transformer, not through the per-token head."""
     for options, heard in ((TRANSFORMER, True), (MLP, False)):
