@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -274,7 +275,10 @@ def test_arms_that_hardly_differ_are_the_same_within_a_margin(tmp_path: Path) ->
     board = board_of(tmp_path / "results")
     (found,) = [d for d in differences(board) if {d.a, d.b} == {"ar", "fm"}]
     assert found.judgement.verdict == "same"
-    assert "same within 0.04" in verdicts([found]).plain()
+    (line,) = csv.DictReader(io.StringIO(verdicts([found]).csv()))
+    assert (line["a"], line["b"], line["verdict"], line["prompts"], line["seeds"]) == ("ar", "fm", "same", str(N), "1")
+    assert float(line["same_within"]) == pytest.approx(0.04, abs=0.005)
+    assert float(line["low"]) <= float(line["estimate"]) <= float(line["high"])
     assert "the same within 0.04" in conclusion([found])
 
 

@@ -23,7 +23,7 @@ def chapter(studies: Sequence[StudyRecords], home: Path) -> Chapter:
     from benchmarks.report.fidelity.figures import write_figures
     from benchmarks.report.fidelity.scores import differences
     from benchmarks.report.fidelity.settings import boards
-    from benchmarks.report.fidelity.tables import as_csv, comparison
+    from benchmarks.report.fidelity.tables import as_csv, comparison, verdicts
     from benchmarks.report.fidelity.words import TITLE, Findings, opening, ran, section, summary
     from common.files import write_text
 
@@ -33,6 +33,7 @@ def chapter(studies: Sequence[StudyRecords], home: Path) -> Chapter:
         write_text(board.folder / "table.csv", as_csv(board))
         settings = boards(study.name, study.folder, study.records)
         found.append(Findings(board, differences(board), write_figures(board), settings))
+        write_text(board.folder / "differences.csv", verdicts(found[-1].differences).csv())
     first = found[0].board
     parts = [*opening(found), *(part for one in found for part in section(one, home))]
     readme = {FIRST: f"{comparison(first).markdown()}\n\n{ran(first)}"} if first.study == FIRST else {}

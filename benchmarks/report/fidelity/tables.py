@@ -107,18 +107,30 @@ def _mean(logs: list[tuple[dict[str, Any], dict[str, Any]]], name: str, end: boo
     return sum(log[name][log["kept_round"] if end else 0] for _, log in logs) / len(logs)
 
 
-def verdicts(found: list[Difference]) -> Table:
-    """Paired differences, one line each."""
+def verdicts(found: Sequence[Difference]) -> Table:
+    """Every paired difference a - b: interval, effect size, Holm-adjusted p, verdict of a, and what it rests on."""
+    header = [
+        "metric",
+        "a",
+        "b",
+        "estimate",
+        "low",
+        "high",
+        "d_z",
+        "p_holm",
+        "verdict",
+        "same_within",
+        "prompts",
+        "seeds",
+    ]
     body = []
     for d in found:
-        gap, kind = d.comparison.difference, d.judgement.verdict
-        estimate = f"{gap.estimate:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
-        says = f"{d.a} {kind}" if kind in ("better", "worse") else kind
-        if kind == "same":
-            says += f" within {d.comparison.margin:.2g}"
-        effect = "–" if d.comparison.effect_size is None else f"{d.comparison.effect_size:+.2f}"
-        body.append([d.metric, f"{d.a} − {d.b}", estimate, effect, f"{d.judgement.p_adjusted:.3f}", says])
-    return Table(["metric", "difference", "estimate [95%]", "d_z", "p (Holm)", "verdict"], body)
+        gap, compared = d.comparison.difference, d.comparison
+        numbers = (gap.estimate, gap.low, gap.high, compared.effect_size, d.judgement.p_adjusted)
+        shown = ["" if number is None else f"{number:.6g}" for number in (*numbers, compared.margin)]
+        rests = [str(gap.n_prompts), str(gap.n_seeds)]
+        body.append([d.metric, d.a, d.b, *shown[:-1], d.judgement.verdict, shown[-1], *rests])
+    return Table(header, body)
 
 
 def as_csv(board: Board) -> str:

@@ -12,8 +12,8 @@ from benchmarks.report.fidelity.board import Board
 from benchmarks.report.fidelity.figures import clips
 from benchmarks.report.fidelity.scores import Difference, metric_names
 from benchmarks.report.fidelity.settings import by_setting
-from benchmarks.report.fidelity.tables import comparison, contents, costs, tuning, verdicts
-from benchmarks.report.markup import folded, image, link
+from benchmarks.report.fidelity.tables import comparison, contents, costs, tuning
+from benchmarks.report.markup import image, link
 
 TITLE = "Fidelity"
 GUIDE = """\
@@ -71,8 +71,8 @@ def section(one: Findings, home: Path) -> list[str]:
         parts += [comparison(board, "details").markdown()]
     parts += [image(figures, "scores", home, "Scores with 95% intervals.")]
     if one.differences:
-        parts += ["#### Differences between systems", conclusion(one.differences)]
-        parts += [folded("All paired differences", verdicts(one.differences).markdown())]
+        every = link("CSV", board.folder / "differences.csv", home)
+        parts += ["#### Differences between systems", conclusion(one.differences), f"All of them as {every}."]
     if (tuned := tuning(board)).body:
         reward = _newest(board).cell["evaluation"].get("reward", {}).get("name", "")
         parts += ["#### Fine-tuning by reward", TUNING.format(reward=reward), tuned.markdown()]
