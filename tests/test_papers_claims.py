@@ -68,6 +68,18 @@ def test_one_arm_far_better_than_another(tmp_path: Path, metric: str, b: float, 
     assert outcome(tmp_path, metric=family, a="ar", b="fm", expect="far_better", margin=0.1).verdict == verdict
 
 
+def test_arms_that_follow_no_caption_are_named(tmp_path: Path) -> None:
+    for name, clap in (("real", 0.9), ("shuffled_captions", 0.02), ("ar", 0.5), ("fm", 0.03)):
+        scores = list(clap + np.random.default_rng(1).normal(0, 0.05, PROMPTS))
+        far = list(3 - 2 * np.asarray(scores))
+        for seed in range(2):
+            record = quality(tmp_path, "s", name, {"clap_builtin": scores, "fad_builtin": far}, seed, LOWER)
+            if name in ("real", "shuffled_captions"):
+                save_record(tmp_path / "s", replace(record, kind="reference"))
+    found = outcome(tmp_path, metric="fad", a="ar", b=Side("fm", cell={"model.paradigm": "fm"}))
+    assert (found.verdict, found.floored) == ("holds", ("fm (paradigm fm)",))
+
+
 def test_sameness_needs_a_margin(tmp_path: Path) -> None:
     arm(tmp_path, "ar", 0.5)
     arm(tmp_path, "fm", 0.5)

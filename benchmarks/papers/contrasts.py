@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from benchmarks.metrics.catalogue import about
+from benchmarks.metrics.catalogue import about, family
 from benchmarks.papers.chosen import Choice, Library, mixed
 from benchmarks.records import Metric
 from benchmarks.report.fidelity.board import BY_NATURE
@@ -37,6 +37,14 @@ WORDS = {
     "same": "as good as",
     "lower": "lower than",
     "higher": "higher than",
+}
+UNITS = {
+    "hz": "{} Hz",
+    "frames": "{} frames",
+    "seconds": "{} s",
+    "n_layers": "{} layers",
+    "name": "{}",
+    "scenario": "{}",
 }
 MARGINS = ("same", "far_better")  # decided by the interval and a margin, without a p
 SPEEDS = {"latency_s": "lower", "real_time_factor": "lower", "step_s": "lower", "throughput_clips_per_s": "higher"}
@@ -109,6 +117,7 @@ class Outcome:
         p: Holm-adjusted over the claim's contrasts, None where intervals decide.
         better: the metric's better end.
         n, prompts, seeds: what it rests on.
+        floored: the arms that follow no caption: their CLAP is not above that of real audio of other captions.
     """
 
     contrast: Contrast
@@ -126,6 +135,7 @@ class Outcome:
     prompts: int = 0
     seeds: int = 0
     choices: tuple[Choice, ...] = ()
+    floored: tuple[str, ...] = ()
 
 
 def judge(contrasts: Sequence[Contrast], library: Library) -> list[Outcome]:
@@ -188,8 +198,20 @@ def _quality(base: Outcome, library: Library) -> tuple[Outcome, Comparison | Non
     told = replace(
         base, statistic="difference", effect=gap.estimate, low=gap.low, high=gap.high, margin=margin,
         better=about(name).better, n=gap.n_items, prompts=gap.n_prompts, seeds=gap.n_seeds,
+        floored=tuple(dict.fromkeys(
+            _named(side) for side, choice in zip(contrast.sides, base.choices) if _deaf(choice, name, library)
+        )),
     )  # fmt: skip
     return told, compared
+
+
+def _deaf(choice: Choice, metric: str, library: Library) -> bool:
+    """Whether the arm's CLAP, judged as ``metric``, does not tell it from real audio of other captions."""
+    name = "clap" + metric.removeprefix(family(metric))
+    if choice.row.kind != "paradigm" or name not in choice.metrics("clap"):
+        return False
+    own, floor = choice.figure(name), _references(choice, name, library).get("shuffled_captions", Metric(None))
+    return own.low is not None and floor.high is not None and own.low <= floor.high
 
 
 def _upward(contrast: Contrast, name: str) -> bool:
@@ -297,5 +319,13 @@ def _references(choice: Choice, name: str, library: Library) -> dict[str, Metric
 
 
 def _named(side: Side) -> str:
-    more = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in side.cell.items())
+    more = ", ".join(_said(key.rpartition(".")[2], value) for key, value in side.cell.items())
     return f"{side.arm} ({more})" if more else side.arm
+
+
+def _said(key: str, value: Any) -> str:
+    """``100 Hz``, ``with skips``, ``batch 32``."""
+    if isinstance(value, bool):
+        return f"{'with' if value else 'without'} {key}"
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return UNITS.get(key, f"{key} {{}}").format(text)

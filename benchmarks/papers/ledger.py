@@ -25,7 +25,7 @@ from common.errors import UserError, did_you_mean
 TRIALS = Path(__file__).parent / "claims.yaml"
 FIELDS = (
     "claim", "paper", "verdict", "contrast", "outcome", "metric", "statistic", "effect", "low", "high", "margin", "p",
-    "n", "prompts", "seeds", "scale", "why", "records",
+    "n", "prompts", "seeds", "at_floor", "scale", "why", "records",
 )  # fmt: skip
 
 
@@ -135,6 +135,7 @@ def _outcome_row(o: Outcome) -> dict[str, Any]:
         "contrast": o.contrast.title, "outcome": o.verdict, "metric": o.metric, "statistic": o.statistic,
         **{key: "" if value is None else f"{value:.4g}" for key, value in numbers.items()},
         "n": o.n or "", "prompts": o.prompts or "", "seeds": o.seeds or "", "why": o.why,
+        "at_floor": "; ".join(o.floored),
     }  # fmt: skip
 
 

@@ -21,7 +21,8 @@ HOW = """\
 A verdict is about the scale and the evaluator that stand beside it, not about the paper's. `holds`, `fails`: decided by
 the contrasts below (paired on prompt and seed, 95% bootstrap clustered on both, Holm over the contrasts of a claim;
 speeds: ratio of medians); `undecided`: the interval allows both; `not testable`: records are missing, or nothing here
-could decide it. A claim of several contrasts holds where all do."""
+could decide it. A claim of several contrasts holds where all do. `at the floor`: these arms follow no caption yet,
+their CLAP is not above that of real audio of other captions, so that the contrast is about their sound alone."""
 
 
 def write_ledger(rulings: Sequence[Ruling], results: Path) -> Path:
@@ -62,7 +63,7 @@ def table(rulings: Sequence[Ruling]) -> Table:
         scope = f" (tested: {ruling.trial.scope})" if ruling.trial.scope else ""
         head = [ruling.claim.id, ruling.claim.statement + scope, f"**{ruling.verdict}**"]
         for outcome in ruling.outcomes:
-            told = [outcome.contrast.title, outcome.verdict, *numbers(outcome)]
+            told = [outcome.contrast.title, _verdict(outcome), *numbers(outcome)]
             body.append([*head, *told, ruling.scale if head[0] else ""])
             head = ["", "", ""]
     return Table(header, body)
@@ -118,11 +119,16 @@ def _told(ruling: Ruling, home: Path) -> str:
         lines.append(f"At this scale: {ruling.scale}.")
     text = "\\\n".join(lines)
     if any(outcome.effect is not None for outcome in ruling.outcomes):
-        rows = [[o.contrast.title, o.verdict, *numbers(o)] for o in ruling.outcomes]
+        rows = [[o.contrast.title, _verdict(o), *numbers(o)] for o in ruling.outcomes]
         text += "\n\n" + Table(["contrast", "it", "effect [95%]", "p", "n"], rows).markdown()
         files = [link(path.stem, path, home) for path, _ in ruling.records]
         text += "\n\n" + folded(f"Records of {claim.id}", " ".join(files))
     return text
+
+
+def _verdict(outcome: Outcome) -> str:
+    """What is said of a contrast, and which of its arms follow no caption."""
+    return outcome.verdict + (f"; at the floor: {', '.join(outcome.floored)}" if outcome.floored else "")
 
 
 def _untested(rulings: Sequence[Ruling]) -> Table:
