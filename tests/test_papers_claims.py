@@ -137,6 +137,15 @@ def test_one_difference_in_speed_larger_than_another(tmp_path: Path, many: float
     assert found.low < (many - 1) / 2 < found.high
 
 
+@pytest.mark.parametrize(("key", "verdict"), [("cap_seconds", "holds"), ("warm_ups", "not testable")])
+def test_times_compare_however_long_they_were_sampled_if_warmed_up_alike(
+    tmp_path: Path, key: str, verdict: str
+) -> None:
+    for name, seconds, held in (("ar", 1.0, 1), ("fm", 2.0, 3)):
+        speed(tmp_path, "s", name, seconds, **{f"protocol__{key}": held})
+    assert outcome(tmp_path, metric="latency_s", a="ar", b="fm").verdict == verdict
+
+
 def test_a_difference_in_speed_that_may_be_nothing_is_no_measure(tmp_path: Path) -> None:
     for name, seconds in (("a", 9.0), ("b", 1.0), ("c", 1.0), ("d", 1.01)):
         speed(tmp_path, "s", name, seconds)

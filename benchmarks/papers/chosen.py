@@ -20,6 +20,8 @@ from benchmarks.study import study_names
 from common.config import flat
 
 JUDGED_BY = ("axis", "version", "data", "evaluation", "protocol")
+# When sampling of times ends: that decides how wide a median's interval is, not what is measured.
+PRECISION = frozenset(f"protocol.{key}" for key in ("samples", "seconds", "spread", "cap_samples", "cap_seconds"))
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,7 @@ def path_of(folder: Path, record: Record) -> Path:
 
 def _judged(record: Record, varies: Sequence[str]) -> dict[str, Any]:
     held = flat({key: record.cell.get(key) for key in JUDGED_BY if key in record.cell})
+    held = {key: value for key, value in held.items() if key not in PRECISION}
     kept = {key: value for key, value in held.items() if not key.startswith(tuple(varies))} if varies else held
     return {"schema_version": record.schema_version, **kept}
 
