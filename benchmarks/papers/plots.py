@@ -14,7 +14,7 @@ from benchmarks.papers.chosen import Choice, Library, fits, mixed, value_at
 from benchmarks.papers.published import Stated
 from benchmarks.papers.sheets import Curve, Plot, Sheet
 from benchmarks.records import Metric
-from benchmarks.report.drawing import GREY, arm_colours, canvas, natural, save, save_svg
+from benchmarks.report.drawing import GREY, arm_colours, canvas, log_ticks, natural, save, save_svg
 from benchmarks.report.keeping import kept
 
 MARKERS = "os^Dv<>P"
@@ -141,8 +141,7 @@ def _finish(axis: Any, plot: Plot, x: str, numbers: bool = True) -> None:
     for name, scaled in (("x", axis.xaxis), ("y", axis.yaxis)):
         if name in plot.log and (numbers or name == "y"):
             getattr(axis, f"set_{name}scale")("log")
-            scaled.set_major_formatter("{x:g}")
-            scaled.set_minor_formatter("{x:g}" if name == "y" else "")
+            log_ticks(scaled)
     axis.set_xlabel(x.rpartition(".")[2].replace("_", " "), fontsize=8)
     axis.tick_params(labelsize=7)
     axis.grid(alpha=0.3)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.report.drawing import GREY, canvas
+from benchmarks.report.drawing import GREY, canvas, log_ticks
 from benchmarks.report.latency import units
 from benchmarks.report.latency.crossover import EQUAL, label
 from benchmarks.report.latency.points import Point, Sheet, number
@@ -163,10 +163,6 @@ def _values(points: Sequence[Point], knob: str) -> list[float]:
 
 
 def _ticks(axis: Any, values: Sequence[float]) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator
-
     axis.set_xticks(values, [f"{value:g}" for value in values])
-    low, high = axis.get_ylim()
-    axis.yaxis.set_major_locator(LogLocator(subs=(1,) if high / low > 1000 else (1, 2, 5)))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.minorticks_off()
+    log_ticks(axis.yaxis)
