@@ -12,7 +12,8 @@ from papers_toys import REPOSITORY, published, quality, speed
 
 from benchmarks.axes.fidelity import data_of
 from benchmarks.axes.fidelity_cells import expand
-from benchmarks.papers.plots import named
+from benchmarks.papers.chosen import Library
+from benchmarks.papers.plots import named, panels
 from benchmarks.papers.report import write_papers
 from benchmarks.papers.sheets import load, names
 from benchmarks.study import load_study, study_names
@@ -155,13 +156,23 @@ def test_bad_requests(tmp_path: Path, key: str, told: str) -> None:
 
 
 def test_the_whole_of_what_is_committed(tmp_path: Path) -> None:
-    from benchmarks.papers.chosen import Library
     from benchmarks.papers.pages import make_page
 
     library = Library(REPOSITORY / "results")
     filled = [part.filled for part in make_page("tal2025", published(tmp_path), library).parts if part.filled]
     assert any(one.records for one in filled)
     assert not [one.refused for one in filled if one.refused]
+
+
+def test_no_line_of_a_committed_figure_has_two_points_at_one_place() -> None:
+    """As the line of an arm that goes another way would add to that of its paradigm."""
+    library, double = Library(REPOSITORY / "results"), []
+    for key in names():
+        for sheet in (sheet for sheet in load(key).sheets if sheet.plot):
+            for panel in panels(sheet, library)[0]:
+                places = [(point.line, point.x, point.y) for point, _ in panel.points]
+                double += [(key, sheet.id, panel.metric)] * (len(places) > len(set(places)))
+    assert not double
 
 
 def test_an_arm_on_raw_latents_has_weights_of_its_own() -> None:

@@ -124,8 +124,9 @@ def _lines(axis: Any, panel: Panel, plot: Plot) -> None:
 
 
 def named(line: tuple[Any, ...], keys: Sequence[str]) -> str:
-    """A line in words; of a setting that is on or off, its name where it is on."""
-    words = [key.rpartition(".")[2] if value is True else value for key, value in zip(keys, line) if value is not False]
+    """A line in words; of a setting that is on or off, its name where it is on; nothing of one that records lack."""
+    said = [(key, value) for key, value in zip(keys, line) if value not in (None, False)]
+    words = [key.rpartition(".")[2] if value is True else value for key, value in said]
     return ", ".join(map(str, words))
 
 
