@@ -113,6 +113,12 @@ def test_the_chapter_tells_shows_and_draws(study: StudyRecords, tmp_path: Path) 
     assert (study.folder / "table.csv").read_text().count("\n") == 1 + 7 * 7
 
 
+def test_a_rate_that_an_arm_lacks_leaves_a_dash_in_its_place(study: StudyRecords, tmp_path: Path) -> None:
+    lacking = [r for r in study.records if (r.system, r.cell["frame_rate"]["hz"]) != ("ar", 25.0)]
+    (short,) = chapter([StudyRecords("s", study.folder, lacking)], tmp_path).answers
+    assert re.match(r"ar 20\.\d, –, 20\.\d, 30\.\d; fm ", short.answer)
+
+
 def test_published_figures_and_claims_stand_beside() -> None:
     text = published(Path(__file__).parent.parent / "results")
     assert "| FM (EnC) | 25 Hz | 1000 | 40 | 0.51 | 0.38 |" in text

@@ -56,10 +56,8 @@ def answers(study: str, found: Sequence[Point], name: str) -> list[Answer]:
 
     lines = []
     for points in series(found, "duration")[:1]:
-        told = [
-            f"{arm} {', '.join(f'{p.score(arm, name).value:#.3g}' for p in points if p.arm(arm))}"
-            for arm in arms(points)
-        ]
+        scores = {arm: [point.score(arm, name).value for point in points] for arm in arms(points)}
+        told = [f"{arm} {', '.join('–' if v is None else f'{v:#.3g}' for v in row)}" for arm, row in scores.items()]
         rates = ", ".join(f"{point.hz:g}" for point in points)
         question = f"Which frame rate suits whom? (`{name}` at {rates} Hz, {points[0].seconds:g} s)"
         lines.append(Answer(question, "; ".join(told), study, trained(points[0].board)))
