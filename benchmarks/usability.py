@@ -72,3 +72,8 @@ def _best(metric: Metric, sign: float) -> float:
 
 def _figure(metric: Metric) -> str:
     return f"{metric.value:.3g}"
+
+
+def at_floor(own: Metric, floor: Metric) -> bool:
+    """Whether the intervals of a score (higher is better) and of its floor do not tell the two apart."""
+    return own.low is not None and floor.high is not None and own.low <= floor.high

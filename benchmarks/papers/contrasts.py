@@ -26,7 +26,7 @@ from benchmarks.papers.chosen import Choice, Library, mixed
 from benchmarks.records import Metric
 from benchmarks.report.fidelity.board import BY_NATURE
 from benchmarks.statistics import Comparison, compare, holm, verdict
-from benchmarks.usability import same_within, unusable
+from benchmarks.usability import at_floor, same_within, unusable
 from common.config import flat
 
 Verdict = Literal["holds", "fails", "undecided", "not testable"]
@@ -211,7 +211,7 @@ def _deaf(choice: Choice, metric: str, library: Library) -> bool:
     if choice.row.kind != "paradigm" or name not in choice.metrics("clap"):
         return False
     own, floor = choice.figure(name), _references(choice, name, library).get("shuffled_captions", Metric(None))
-    return own.low is not None and floor.high is not None and own.low <= floor.high
+    return at_floor(own, floor)
 
 
 def _upward(contrast: Contrast, name: str) -> bool:

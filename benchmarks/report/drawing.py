@@ -52,12 +52,12 @@ def canvas(rows: int, columns: int, width: float, height: float) -> tuple[Figure
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def log_ticks(scaled: Any, few: int = 1000) -> None:
-    """Plain numbers along a logarithmic ``XAxis`` or ``YAxis``: 1, 2, 5 of every decade, 1 alone from a ratio on."""
+def log_ticks(scaled: Any) -> None:
+    """Plain numbers along a logarithmic ``XAxis`` or ``YAxis``: 1, 2, 5 of every decade, 1 alone from three on."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     low, high = scaled.get_view_interval()
-    scaled.set_major_locator(LogLocator(subs=(1,) if high / low > few else (1, 2, 5)))
+    scaled.set_major_locator(LogLocator(subs=(1,) if high / low > 1000 else (1, 2, 5)))
     scaled.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     scaled.set_minor_locator(NullLocator())
 

@@ -45,8 +45,8 @@ def standing(board: Board, differences: Iterable[Difference], name: str) -> str:
     beaten_by: dict[str, list[str]] = {}
     compared = [d for d in differences if d.metric == name and d.b != "shuffled_captions"]
     for d in compared:
-        if d.judgement.verdict in ("better", "worse"):
-            winner, loser = (d.a, d.b) if d.judgement.verdict == "better" else (d.b, d.a)
+        if d.ranked:
+            winner, loser = d.ranked
             beaten_by.setdefault(loser, []).append(winner)
     scores = {row.system: pooled(board, row, name) for row in board.arms if row.good}
     sign = -1 if any(score.better == "higher" for score in scores.values()) else 1
@@ -65,7 +65,7 @@ def trained(board: Board) -> str:
     """What a board's arms were given: updates, seeds, prompts."""
     from benchmarks.report.fidelity.tables import spent
 
-    runs = [record for row in board.arms for record in row.good]
+    runs = board.runs
     seeds = len({record.seed for record in runs})
     prompts = max((record.cell["evaluation"]["prompts"] for record in runs), default=0)
     return f"{spent(runs)} updates, {seeds} seed{'s' * (seeds > 1)}, {prompts} prompts"

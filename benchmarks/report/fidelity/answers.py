@@ -36,6 +36,6 @@ def answers(found: Sequence[Findings]) -> list[Answer]:
 
 def _telling(board: Board) -> tuple[int, int, int]:
     """Paradigms, seeds and updates of a board's arms."""
-    runs = [record for row in board.arms for record in row.good]
-    updates = [record.training.updates for record in runs if record.training]
-    return len({r.cell["model"]["paradigm"] for r in runs}), len({r.seed for r in runs}), min(updates, default=0)
+    updates = [run.training.updates for run in board.runs if run.training]
+    paradigms, seeds = {run.cell["model"]["paradigm"] for run in board.runs}, {run.seed for run in board.runs}
+    return len(paradigms), len(seeds), min(updates, default=0)

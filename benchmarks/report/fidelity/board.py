@@ -61,6 +61,11 @@ class Board:
         return [row for row in self.rows if row.kind == "paradigm"]
 
     @property
+    def runs(self) -> list[Record]:
+        """The final records of all arms that have scores."""
+        return [record for row in self.arms for record in row.good]
+
+    @property
     def records(self) -> list[Record]:
         """All records of the tables."""
         return [record for row in self.rows for record in (*row.records, *row.snapshots)]

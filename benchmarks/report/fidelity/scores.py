@@ -36,6 +36,11 @@ class Difference:
     comparison: Comparison
     judgement: Judgement
 
+    @property
+    def ranked(self) -> tuple[str, str] | None:
+        """Winner and loser; None where neither is evidently better."""
+        return {"better": (self.a, self.b), "worse": (self.b, self.a)}.get(self.judgement.verdict)
+
 
 def metric_names(board: Board, part: Part = "main") -> list[str]:
     """The metrics of one part of the board's tables, in order."""

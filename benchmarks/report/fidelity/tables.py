@@ -45,11 +45,10 @@ def contents(boards: Sequence[Board]) -> Table:
     """What each study asks, of how many arms, trained for how long."""
     body = []
     for board in boards:
-        records = [record for row in board.arms for record in row.good]
-        seeds = ", ".join(str(seed) for seed in sorted({record.seed for record in records}))
+        seeds = ", ".join(str(seed) for seed in sorted({run.seed for run in board.runs}))
         corpus = board.records[-1].cell["data"]["corpus"]["name"]
         about = f"[{board.study}](#{anchor(board.study)})"
-        body.append([about, title_of(board.study), corpus, str(len(board.arms)), spent(records), seeds])
+        body.append([about, title_of(board.study), corpus, str(len(board.arms)), spent(board.runs), seeds])
     return Table(["study", "what it asks", "corpus", "arms", "updates", "seeds"], body)
 
 
@@ -110,19 +109,8 @@ def _mean(logs: list[tuple[dict[str, Any], dict[str, Any]]], name: str, end: boo
 def verdicts(found: Sequence[Difference]) -> Table:
     """Every paired difference a - b: interval, effect size, Holm-adjusted p, verdict of a, and what it rests on."""
     header = [
-        "metric",
-        "a",
-        "b",
-        "estimate",
-        "low",
-        "high",
-        "d_z",
-        "p_holm",
-        "verdict",
-        "same_within",
-        "prompts",
-        "seeds",
-    ]
+        "metric", "a", "b", "estimate", "low", "high", "d_z", "p_holm", "verdict", "same_within", "prompts", "seeds",
+    ]  # fmt: skip
     body = []
     for d in found:
         gap, compared = d.comparison.difference, d.comparison

@@ -162,7 +162,7 @@ def conclusion(found: Sequence[Difference]) -> str:
     for metric in dict.fromkeys(d.metric for d in found):
         own = [d for d in found if d.metric == metric]
         between = [d for d in own if d.b != "shuffled_captions"]
-        decided = [_sentence(d) for d in between if d.judgement.verdict in ("better", "worse")]
+        decided = [_sentence(d, *d.ranked) for d in between if d.ranked]
         same = [f"{d.a}–{d.b}" for d in between if d.judgement.verdict == "same"]
         open_ = [f"{d.a}–{d.b}" for d in between if d.judgement.verdict == "undecided"]
         said = [", ".join(decided)] if decided else []
@@ -192,8 +192,7 @@ def summary(one: Findings) -> str:
     return f"{comparison(one.board).plain()}\n\n{conclusion(one.differences)}{listen}"
 
 
-def _sentence(d: Difference) -> str:
-    winner, loser = (d.a, d.b) if d.judgement.verdict == "better" else (d.b, d.a)
+def _sentence(d: Difference, winner: str, loser: str) -> str:
     return f"{winner} beats {loser} by {abs(d.comparison.difference.estimate):.2g} (p {d.judgement.p_adjusted:.2g})"
 
 

@@ -18,7 +18,7 @@ from benchmarks.records import Metric, Record, latest
 from benchmarks.report.fidelity.board import Board, Row, comparable, make_board
 from benchmarks.report.fidelity.scores import pooled
 from benchmarks.statistics import Comparison, Judgement, compare, judge
-from benchmarks.usability import same_within
+from benchmarks.usability import at_floor, same_within
 from common.config import config_hash
 
 Mode = Literal["duration", "length", "rate"]
@@ -112,8 +112,7 @@ def unheard(found: Sequence[Point], name: str) -> dict[str, list[Point]]:
     """Arm -> the points at which ``name`` (higher is better) does not tell it from real audio of another caption."""
     deaf: dict[str, list[Point]] = {}
     for arm, point in itertools.product(arms(found), found):
-        own, floor = point.score(arm, name), point.score("shuffled_captions", name)
-        if own.low is not None and floor.high is not None and own.low <= floor.high:
+        if at_floor(point.score(arm, name), point.score("shuffled_captions", name)):
             deaf.setdefault(arm, []).append(point)
     return deaf
 
