@@ -50,21 +50,26 @@ def inpainting(studies: Sequence[StudyRecords], home: Path) -> Chapter:
 def _chapter(title: str, axis: str, studies: Sequence[StudyRecords], home: Path) -> Chapter:
     from benchmarks.report.chapter import Chapter
     from benchmarks.report.controlled.answers import answers
-    from benchmarks.report.controlled.following import verdicts
+    from benchmarks.report.controlled.following import followed, verdicts
     from common.files import write_text
 
     parts, summaries, boards = [f"## {title}", "How it is measured: `docs/control.md`."], {}, []
     for study in studies:
-        boards.append(board := make_board(study.name, study.folder, study.records))
-        sheet, said = table(board, axis), verdicts(board) if axis == "control" else ""
+        board = make_board(study.name, study.folder, study.records)
+        found = followed(board) if axis == "control" else {}
+        boards.append((board, found))
+        sheet, said = table(board, axis), verdicts(board, found)
         write_text(study.folder / "table.csv", sheet.csv())
         parts += [f"### {study.name}", f"Command: `{study.records[-1].command}`.", sheet.markdown(), said]
         parts += shown(board, axis, home)
         summaries[study.name] = "\n\n".join(part for part in (sheet.plain(), said) if part)
     if studies:
         parts.append(published(axis, studies[0].folder.parent))
-    widest = max(boards, key=lambda board: len({row.records[0].system for row in board.arms}), default=None)
-    return Chapter(title, parts, summaries, answers=answers(widest, axis) if widest else ())
+    short = []
+    if boards:
+        board, found = max(boards, key=lambda one: len({row.records[0].system for row in one[0].arms}))
+        short = answers(board, axis, found)
+    return Chapter(title, parts, summaries, answers=short)
 
 
 def shown(board: Board, axis: str, home: Path) -> list[str]:

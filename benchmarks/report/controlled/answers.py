@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from benchmarks.metrics.catalogue import family
 from benchmarks.report.chapter import Answer
-from benchmarks.report.controlled.following import FOLLOWED, followed
+from benchmarks.report.controlled.following import FOLLOWED, Followed
 from benchmarks.report.fidelity.board import Board
 from benchmarks.report.fidelity.scores import differences
 from benchmarks.report.glance import standing, trained
 
 
-def answers(board: Board, axis: str) -> list[Answer]:
+def answers(board: Board, axis: str, found: Followed) -> list[Answer]:
     """Its lines of the report at a glance."""
     if axis == "control":
-        return _control(board)
+        return _control(board, found)
     compared = differences(board)
     spans = dict.fromkeys(d.metric for d in compared if family(d.metric) == "fad" and d.metric.endswith("_span"))
     question = "Whose filled spans are most like real ones? (`{}`)"
@@ -22,9 +22,9 @@ def answers(board: Board, axis: str) -> list[Answer]:
     ]
 
 
-def _control(board: Board) -> list[Answer]:
+def _control(board: Board, found: Followed) -> list[Answer]:
     """Of each control and metric the gains of all arms, those that are evident first."""
-    found, lines = followed(board), []
+    lines = []
     for control, name in FOLLOWED:
         gains = {arm: pair for (arm, _, metric), pair in found.items() if metric == name}
         ranked = sorted(gains, key=lambda arm: -gains[arm][0].difference.estimate)

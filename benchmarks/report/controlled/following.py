@@ -15,7 +15,10 @@ BASIS = (
 )
 
 
-def followed(board: Board) -> dict[tuple[str, str, str], tuple[Comparison, Judgement]]:
+Followed = dict[tuple[str, str, str], tuple[Comparison, Judgement]]
+
+
+def followed(board: Board) -> Followed:
     """(Arm, control, metric) -> what the control's metric gains over the same arm with wrong controls."""
     found = {}
     for arm in dict.fromkeys(row.records[0].system for row in board.arms):
@@ -30,10 +33,10 @@ def followed(board: Board) -> dict[tuple[str, str, str], tuple[Comparison, Judge
     return {key: (compared, verdicts["/".join(key)]) for key, compared in found.items()}
 
 
-def verdicts(board: Board) -> str:
+def verdicts(board: Board, found: Followed) -> str:
     """Of each control and arm: does the arm follow it?"""
     lines = []
-    for (arm, control, name), (compared, judged) in followed(board).items():
+    for (arm, control, name), (compared, judged) in found.items():
         says = "follows its" if judged.verdict == "better" else "**is not shown to follow its**"
         scores = (figure(pooled(board, row, name)) for case in ("all", "wrong") if (row := board.row(f"{arm}, {case}")))
         gain = compared.difference
