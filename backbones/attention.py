@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from backbones.cache import KVCache, TextMemory
+from backbones.cache import KVCache, LayerText
 from backbones.linear import Linear
 from backbones.positions import rotate
 
@@ -64,9 +64,7 @@ class SelfAttention(nn.Module):
             q, kv = rotate(q, view.angles), torch.stack([rotate(kv[0], view.angles), kv[1]])
         if cache is not None:
             kv = cache.write(layer, kv)
-        return merge_heads(
-            scaled_dot_product_attention(q, kv[0], kv[1], attn_mask=view.bias, is_causal=view.causal and q.shape[2] > 1)
-        )
+        return merge_heads(scaled_dot_product_attention(q, kv[0], kv[1], attn_mask=view.bias, is_causal=view.causal))
 
 
 class CrossAttention(nn.Module):
@@ -83,9 +81,9 @@ class CrossAttention(nn.Module):
         """The text's keys and values, (2, B, H, L, D)."""
         return self.kv(text_BLC).unflatten(-1, (2, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
 
-    def forward(self, x_BTC: Tensor, layer: int, text: TextMemory) -> Tensor:
+    def forward(self, x_BTC: Tensor, text: LayerText) -> Tensor:
         """Attend to the text; (B, T, C) before the output layer, zero for rows without text."""
-        k, v = text.cross[layer]
+        k, v = text.kv_2BHLD
         attended = scaled_dot_product_attention(
             split_heads(self.q(x_BTC), self.n_heads), k, v, attn_mask=text.bias_B11L
         )

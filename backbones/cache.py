@@ -23,6 +23,16 @@ GPU_BUCKET = 64
 
 
 @dataclass
+class LayerText:
+    """What one layer's cross-attention reads; see ``TextMemory`` for what the fields hold."""
+
+    rows: int
+    kv_2BHLD: Tensor
+    bias_B11L: Tensor | None
+    present_B11: Tensor | None
+
+
+@dataclass
 class TextMemory:
     """Text as the backbone reads it; made by ``Backbone.read``, the same for every pass over one batch.
 
@@ -49,6 +59,10 @@ class TextMemory:
     def prefix_length(self) -> int:
         """Positions that the text takes before the sequence."""
         return 0 if self.prefix_BLC is None else self.prefix_BLC.shape[1]
+
+    def layer(self, i: int) -> LayerText | None:
+        """The part of layer ``i``; None where text is not read by cross-attention."""
+        return LayerText(self.rows, self.cross[i], self.bias_B11L, self.present_B11) if self.cross else None
 
     def tensors(self) -> list[Tensor]:
         """Everything held, in a fixed order."""

@@ -11,9 +11,10 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from backbones.attention import CrossAttention, SelfAttention, View, bias_of
-from backbones.cache import KVCache, TextMemory
+from backbones.cache import KVCache, LayerText, TextMemory
 from backbones.config import BackboneConfig
 from backbones.linear import Linear
 from backbones.positions import TimeEmbedding, rotary_angles, sinusoid
@@ -40,7 +41,7 @@ class Block(nn.Module):
         x_BTC: Tensor,
         layer: int,
         view: View,
-        text: TextMemory | None,
+        text: LayerText | None,
         time_BC: Tensor | None,
         cache: KVCache | None,
     ) -> Tensor:
@@ -48,7 +49,7 @@ class Block(nn.Module):
         if self.modulation is not None and time_BC is not None:
             return self._modulated(x_BTC, layer, view, text, self.modulation(nn.functional.silu(time_BC)), cache)
         x_BTC = self.self_attention.out.add_to(x_BTC, self.self_attention(self.norm_self(x_BTC), layer, view, cache))
-        x_BTC = self._hear(x_BTC, layer, text)
+        x_BTC = self._cross_attend(x_BTC, text)
         return self.ff_out.add_to(x_BTC, nn.functional.gelu(self.ff_in(self.norm_ff(x_BTC))))
 
     def _modulated(
@@ -56,23 +57,23 @@ class Block(nn.Module):
         x_BTC: Tensor,
         layer: int,
         view: View,
-        text: TextMemory | None,
+        text: LayerText | None,
         modulation: Tensor,
         cache: KVCache | None,
     ) -> Tensor:
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = modulation[:, None].chunk(6, dim=-1)
         h = _modulated_norm(self.norm_self, x_BTC, scale_a, shift_a)
         attended = self.self_attention.out(self.self_attention(h, layer, view, cache))
-        x_BTC = self._hear(x_BTC + (1 + gate_a) * attended, layer, text)
+        x_BTC = self._cross_attend(x_BTC + (1 + gate_a) * attended, text)
         h = _modulated_norm(self.norm_ff, x_BTC, scale_f, shift_f)
         return x_BTC + (1 + gate_f) * self.ff_out(nn.functional.gelu(self.ff_in(h)))
 
-    def _hear(self, x_BTC: Tensor, layer: int, text: TextMemory | None) -> Tensor:
+    def _cross_attend(self, x_BTC: Tensor, text: LayerText | None) -> Tensor:
         """Add cross-attention to the rows that have text; for the others it is zero and is not computed."""
         if self.cross_attention is None or self.norm_cross is None or text is None:
             return x_BTC
         heard = x_BTC[: text.rows]
-        heard = self.cross_attention.out.add_to(heard, self.cross_attention(self.norm_cross(heard), layer, text))
+        heard = self.cross_attention.out.add_to(heard, self.cross_attention(self.norm_cross(heard), text))
         return heard if text.rows == len(x_BTC) else torch.cat([heard, x_BTC[text.rows :]])
 
 
@@ -86,11 +87,15 @@ def _modulated_norm(norm: nn.LayerNorm, x_BTC: Tensor, scale_B1C: Tensor, shift_
 
 
 class Backbone(nn.Module):
-    """The transformer between a paradigm's input embedding and its head."""
+    """The transformer between a paradigm's input embedding and its head.
+
+    Attributes:
+        recompute: in training keep only each block's input for the backward pass, and compute the rest again there.
+    """
 
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.recompute = config, False
         width = config.d_model
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm_out = nn.LayerNorm(width)
@@ -219,7 +224,14 @@ class Backbone(nn.Module):
             if self.config.skips and i >= half:
                 # papers/002 E.3.1: the input of block N + j takes the output of block N - j; block 0 is the embedding.
                 x_BTC = self.skip_projections[i - half](torch.cat([x_BTC, taps[self.config.n_layers - 1 - i]], dim=-1))
-            x_BTC = self.blocks[i](x_BTC, i, view, text, time_BC, cache)
+            text_here = None if text is None else text.layer(i)
+            if self.recompute and torch.is_grad_enabled():
+                x_BTC = checkpoint(
+                    self.blocks[i], x_BTC, i, view, text_here, time_BC, cache,
+                    use_reentrant=False, preserve_rng_state=False,
+                )  # fmt: skip
+            else:
+                x_BTC = self.blocks[i](x_BTC, i, view, text_here, time_BC, cache)
             taps.append(x_BTC)
         return x_BTC
 

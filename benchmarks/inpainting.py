@@ -6,7 +6,6 @@ hears there is the codec's own resynthesis.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.pipeline import Generated, to_audio
+from benchmarks.pipeline import Generated, in_batches
 from common.errors import UserError
-from common.seeds import ItemRNG, seed_for
+from common.seeds import Noise, item_rng, seed_for
 from paradigms.base import Conditions
 from representations.base import fit_length
 
@@ -94,31 +93,26 @@ def drawn_spans(
 
 def inpaint(
     model: Paradigm, representation: Representation, text: TextEncoder, captions: Sequence[str], seeds: Sequence[int],
-    sampler: Any, audio_BN: np.ndarray, spans: Sequence[Span], batch: int = 16,
+    sampler: Any, audio_BN: np.ndarray, spans: Sequence[Span], batch: int = 16, noise: Noise = "philox",
 ) -> Generated:  # fmt: skip
     """Clips with their spans filled; ``batch`` at a time, on which no clip depends.
 
     Args:
         audio_BN: the clips, at the representation's rate.
         spans: one per clip, of equal lengths.
+        noise: how random numbers are drawn (``common.seeds``).
 
     Raises:
         UserError: the paradigm cannot fill spans.
     """
     if not model.inpaints:
         raise UserError(f"paradigm {model.name!r} cannot fill spans; choose another")
-    clips, sampling, decoding = [], 0.0, 0.0
-    for start in range(0, len(captions), batch):
-        part = slice(start, start + batch)
-        begun = time.perf_counter()
-        target = encode(audio_BN[part], model, representation, spans[start].frames)
-        drawn = fill(model, text, captions[part], seeds[part], sampler, target, spans[part])
-        drawn_at = time.perf_counter()
-        clips.append(to_audio(drawn, model, representation, audio_BN.shape[1]))
-        sampling += drawn_at - begun
-        decoding += time.perf_counter() - drawn_at
-    n = max(1, len(captions))
-    return Generated(np.concatenate(clips), sampling / n, decoding / n)
+
+    def draw(part: slice) -> Tensor:
+        target = encode(audio_BN[part], model, representation, spans[part.start].frames)
+        return fill(model, text, captions[part], seeds[part], sampler, target, spans[part], noise)
+
+    return in_batches(draw, len(captions), batch, model, representation, audio_BN.shape[1])
 
 
 @torch.no_grad()
@@ -126,16 +120,17 @@ def encode(audio_BN: np.ndarray, model: Paradigm, representation: Representation
     """Waveforms as the model sees them: codes (B, K, T) or normalised latents (B, T, D)."""
     spec = representation.spec
     samples = round(frames * spec.sample_rate / spec.frame_rate_hz)
-    z_BTD = representation.encode(fit_length(torch.from_numpy(np.ascontiguousarray(audio_BN)), samples))[:, :frames]
+    wav_BN = torch.from_numpy(np.ascontiguousarray(audio_BN)).to(representation.device)
+    z_BTD = representation.encode(fit_length(wav_BN, samples))[:, :frames]
     return representation.quantise(z_BTD) if model.view == "codes" else model.latent.normalise(z_BTD)
 
 
 def fill(
     model: Paradigm, text: TextEncoder, captions: Sequence[str], seeds: Sequence[int], sampler: Any, target: Tensor,
-    spans: Sequence[Span],
+    spans: Sequence[Span], noise: Noise = "philox",
 ) -> Tensor:  # fmt: skip
-    """``target`` with the spans filled by the model, what is known untouched."""
+    """``target`` with the spans filled by the model, what is known untouched; on the model's device."""
     device = next(model.parameters()).device
     known_BT = torch.stack([span.known for span in spans]).to(device)
     conditions = Conditions(*text.encode(list(captions))).to(device)
-    return model.inpaint(target.to(device), known_BT, conditions, sampler, ItemRNG(seeds, device)).cpu()
+    return model.inpaint(target.to(device), known_BT, conditions, sampler, item_rng(seeds, device, noise))

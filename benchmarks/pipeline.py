@@ -7,8 +7,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +21,10 @@ import paradigms
 from backbones import BackboneConfig
 from common.errors import UserError
 from common.files import read_json, write_json
-from common.seeds import ItemRNG, seed_for
+from common.seeds import Noise, item_rng, seed_for
 from corpora import load_corpus
 from paradigms.base import Conditions
+from paradigms.session import capture_count
 from representations import load_representation
 from representations.base import fit_length
 from representations.text import load_text_encoder
@@ -128,7 +130,7 @@ def build_model(
 
 @dataclass(frozen=True)
 class Generated:
-    """Clips (n, N) and what they took: seconds of sampling and of decoding, per clip."""
+    """Clips (n, N) and what they took: seconds of sampling and of decoding, per clip, over the batches in the clock."""
 
     audio_BN: np.ndarray
     sampling_seconds: float
@@ -147,11 +149,13 @@ class Generated:
 def generate(
     model: Paradigm, representation: Representation, text: TextEncoder, captions: Sequence[str], seeds: Sequence[int],
     sampler: Any, seconds: float, batch: int = 16, controls: Mapping[str, torch.Tensor] | None = None,
+    noise: Noise = "philox",
 ) -> Generated:  # fmt: skip
     """One clip of ``seconds`` per caption; ``batch`` at a time, on which no clip depends.
 
     Args:
         controls: name -> one token per frame of each clip (n, T); those left out are withheld.
+        noise: how random numbers are drawn (``common.seeds``).
 
     Raises:
         UserError: less than a frame, or a control that the model was not trained with, or of another length.
@@ -162,20 +166,89 @@ def generate(
         raise UserError(f"a clip of {seconds:g} s holds no frame of {1 / model.latent.frame_rate_hz:g} s; lengthen it")
     samples = round(seconds * representation.spec.sample_rate)
     check_controls(model, controls or {}, len(captions), frames)
-    clips, sampling, decoding = [], 0.0, 0.0
-    for start in range(0, len(captions), batch):
-        part = slice(start, start + batch)
-        begun = time.perf_counter()
+
+    def draw(part: slice) -> torch.Tensor:
         encoded, mask_BL = text.encode(list(captions[part]))
         asked = {name: tokens_BT[part] for name, tokens_BT in (controls or {}).items()}
         conditions = Conditions(encoded, mask_BL, asked).to(device)
-        drawn = model.generate(conditions, frames, sampler, ItemRNG(seeds[part], device)).cpu()
-        drawn_at = time.perf_counter()
-        clips.append(to_audio(drawn, model, representation, samples))
-        sampling += drawn_at - begun
-        decoding += time.perf_counter() - drawn_at
-    n = max(1, len(captions))
-    return Generated(np.concatenate(clips), sampling / n, decoding / n)
+        return model.generate(conditions, frames, sampler, item_rng(seeds[part], device, noise))
+
+    return in_batches(draw, len(captions), batch, model, representation, samples)
+
+
+def in_batches(
+    draw: Callable[[slice], torch.Tensor], clips: int, batch: int, model: Paradigm, representation: Representation,
+    samples: int,
+) -> Generated:  # fmt: skip
+    """Draw and decode ``clips`` clips, ``batch`` at a time, on the model's device.
+
+    On a GPU the first batch loads kernels and later ones may capture steps (``paradigms.session``). Such batches are
+    left out of the clock, and where that leaves none, the last batch is drawn again for the clock alone.
+
+    Args:
+        draw: the clips of a part of the prompts, codes or normalised latents.
+        samples: length of each clip.
+    """
+    device = next(model.parameters()).device
+    parts = [slice(start, min(start + batch, clips)) for start in range(0, clips, batch)]
+    made, timed = [], list[_Timed]()
+    with _on(representation, device):
+        for i, part in enumerate(parts):
+            audio_BN, seconds = _timed(draw, part, model, representation, samples)
+            made.append(audio_BN)
+            if device.type == "cpu" or (i > 0 and not seconds.captured):
+                timed.append(seconds)
+        for _ in range(RETRIES):
+            if timed or not parts:
+                break
+            _, seconds = _timed(draw, parts[-1], model, representation, samples)
+            timed += [] if seconds.captured else [seconds]
+    n = max(1, sum(one.clips for one in timed))
+    return Generated(
+        np.concatenate(made), sum(one.sampling for one in timed) / n, sum(one.decoding for one in timed) / n
+    )
+
+
+RETRIES = 3
+"""Times that a batch is drawn for the clock alone: once called, once captured, once replayed."""
+
+
+@dataclass(frozen=True)
+class _Timed:
+    """Seconds that one batch took, and whether a step was captured meanwhile."""
+
+    clips: int
+    sampling: float
+    decoding: float
+    captured: bool
+
+
+def _timed(
+    draw: Callable[[slice], torch.Tensor], part: slice, model: Paradigm, representation: Representation, samples: int
+) -> tuple[np.ndarray, _Timed]:
+    captures, begun = capture_count(), time.perf_counter()
+    drawn = draw(part)
+    _wait_for(drawn.device)
+    drawn_at = time.perf_counter()
+    audio_BN = to_audio(drawn, model, representation, samples)
+    ended, captured = time.perf_counter(), capture_count() > captures
+    return audio_BN, _Timed(part.stop - part.start, drawn_at - begun, ended - drawn_at, captured)
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@contextlib.contextmanager
+def _on(representation: Representation, device: torch.device) -> Iterator[None]:
+    """Have the codec decode on ``device``, and give it back to where it was."""
+    before = representation.device
+    representation.to(device)
+    try:
+        yield
+    finally:
+        representation.to(before)
 
 
 def check_controls(model: Paradigm, controls: Mapping[str, torch.Tensor], clips: int, frames: int) -> None:
@@ -217,7 +290,7 @@ def chord_control(model: Paradigm, text: str, seconds: float, tempo: float = 0.0
 def to_audio(drawn: torch.Tensor, model: Paradigm, representation: Representation, samples: int) -> np.ndarray:
     """What a model drew, codes or normalised latents, as waveforms (B, samples), clipped to [-1, 1]."""
     z_BTD = representation.dequantise(drawn) if model.view == "codes" else model.latent.denormalise(drawn)
-    return fit_length(representation.decode(z_BTD), samples).clamp(-1, 1).numpy()
+    return fit_length(representation.decode(z_BTD), samples).clamp(-1, 1).cpu().numpy()
 
 
 def save_model(model: Paradigm, folder: Path, data: Data, sampler: Mapping[str, Any], seconds: float) -> None:

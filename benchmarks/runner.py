@@ -1,8 +1,9 @@
 """Runs cells: skips what is done, prepares what is shared, and works through the rest in a few processes at a time.
 
-Cells of one group (one training run and the measurements of it) share a worker. A worker that fails, is killed or
-exceeds its time leaves records that say so, and the run goes on. Ctrl-C stops the workers and keeps every finished
-record; training resumes from its last checkpoint when the same command is given again.
+Cells of one group (one training run and the measurements of it) share a worker. Where there are GPUs, each worker has
+one of them to itself. A worker that fails, is killed or exceeds its time leaves records that say so, and the run goes
+on. Ctrl-C stops the workers and keeps every finished record; training resumes from its last checkpoint when the same
+command is given again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from benchmarks.axes import AXES
 from benchmarks.axes.base import Context, Measurement
 from benchmarks.cells import Cell
+from benchmarks.gpus import VARIABLE, visible, workers
 from benchmarks.progress import Progress
 from benchmarks.records import GOOD, Record, latest, load_records, record_paths, save_record
 from benchmarks.worker import Job, make_record
@@ -54,6 +56,7 @@ class _Running:
     status: Path
     log: Path
     known: set[str]  # stems of these cells' records that existed before
+    gpu: str | None  # lent to this worker alone until it has ended; None: no GPU is visible
     started: float = field(default_factory=time.monotonic)
     oom_kills: int = field(default_factory=lambda: oom_kills())
 
@@ -76,7 +79,8 @@ def run(
     axis: str,
     context: Context,
     *,
-    jobs: int = 1,
+    jobs: int = 0,
+    cpu_jobs: int = 1,
     command: str = "",
     timeout_s: float | None = None,
     prepare: bool = True,
@@ -85,7 +89,9 @@ def run(
     """Measure every cell that has no good record yet; returns the records that now speak for ``cells``.
 
     Args:
-        jobs: worker processes at a time; each gets an equal share of the cores.
+        jobs: worker processes at a time; each gets an equal share of the cores, and no more run than there are GPUs,
+            where there are any. 0: one worker per GPU, or ``cpu_jobs`` workers without a GPU.
+        cpu_jobs: see ``jobs``.
         timeout_s: a worker that takes longer is stopped and its cells recorded as ``timeout``.
         prepare: make first what several groups need; False where that has been done.
         patience_s: how long workers that are told to stop may take to save their training.
@@ -101,7 +107,9 @@ def run(
             check_writable(folder)
         if prepare:
             AXES.load(axis)().prepare(todo.pending, context)
-        _work(todo.groups, _Launcher(axis, context, max(1, jobs), command, patience_s), progress, timeout_s)
+        gpus = visible()
+        jobs = workers(jobs, cpu_jobs, len(todo.groups), gpus)
+        _work(todo.groups, _Launcher(axis, context, jobs, gpus, command, patience_s), progress, timeout_s)
     held = latest(load_records(context.results, {cell.id for cell in cells})[0])
     return [held[cell.id] for cell in cells if cell.id in held]
 
@@ -120,30 +128,37 @@ class _Launcher:
     axis: str
     context: Context
     jobs: int
+    gpus: Sequence[str]
     command: str
     patience_s: float
 
-    def start(self, cells: list[Cell]) -> _Running:
-        """Start a worker on one group."""
+    def start(self, cells: list[Cell], running: Sequence[_Running]) -> _Running:
+        """Start a worker on one group, on a GPU that none of the ``running`` workers has."""
         name = f"{config_hash([cell.id for cell in cells])}-{os.getpid()}"
         folder = self.context.work / "jobs"
         status, log = folder / f"{name}.status.json", folder / f"{name}.log"
         write_json(folder / f"{name}.json", to_dict(self.job(cells, status)))
-        threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, _cores() // self.jobs))
-        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        variables = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(paths),
-            **{key: threads for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")},
-        }
+        lent = {worker.gpu for worker in running}
+        gpu = next((gpu for gpu in self.gpus if gpu not in lent), None)
         known = {path.stem for path in record_paths(self.context.results, {cell.id for cell in cells})}
         with open(log, "wb") as out:
             process = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.worker", str(folder / f"{name}.json")],
-                env=variables, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                env=self.variables(gpu), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches the runner alone, which then stops its workers in order
             )  # fmt: skip
-        return _Running(cells, process, status, log, known)
+        return _Running(cells, process, status, log, known, gpu)
+
+    def variables(self, gpu: str | None) -> dict[str, str]:
+        """The environment of a worker."""
+        threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, _cores() // self.jobs))
+        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        return {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(paths),
+            **{key: threads for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")},
+            **({} if gpu is None else {VARIABLE: gpu}),
+        }
 
     def job(self, cells: list[Cell], status: Path) -> Job:
         """What a worker on ``cells`` is told."""
@@ -164,7 +179,7 @@ def _work(groups: list[list[Cell]], launcher: _Launcher, progress: Progress, tim
     try:
         while waiting or running:
             while waiting and len(running) < launcher.jobs:
-                running.append(launcher.start(waiting.pop(0)))
+                running.append(launcher.start(waiting.pop(0), running))
             time.sleep(0.2)
             for worker in list(running):
                 late = timeout_s is not None and time.monotonic() - worker.started > timeout_s

@@ -17,6 +17,9 @@ from typing import Any, Literal
 from benchmarks.speed.stopping import StopRule
 from common.config import from_dict, later
 from common.errors import UserError, did_you_mean
+from common.precision import Precision
+from common.seeds import Noise
+from common.strict_yaml import parse_yaml
 from paradigms import names as paradigm_names
 from training.spec import TrainSpec
 
@@ -69,7 +72,8 @@ class EvaluationChoice:
 
     ``batch`` is how many clips are generated at once (no result depends on it); ``keep_audio`` how many fixed prompts
     leave their audio beside the records; ``snapshots`` whether those of the training are measured too; ``reward`` what
-    else scores every clip (benchmarks/rewards.py), which is also what arms with ``tune`` are tuned by.
+    else scores every clip (benchmarks/rewards.py), which is also what arms with ``tune`` are tuned by; ``precision`` is
+    the number format in which arms sample.
     """
 
     prompts: int = 64
@@ -87,6 +91,7 @@ class EvaluationChoice:
     keep_audio: int = 4
     snapshots: bool = True
     reward: str = ""
+    precision: Precision = "fp32"
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ class LatencyChoice:
         frame_rate: latent frames per second; None: the latent's own.
         text_tokens: length of the (random) text.
         device: ``auto`` takes a GPU where there is one; a GPU that is asked for and absent is an error.
-        dtype: ``auto`` is fp32 on the CPU and bf16 on a GPU.
+        dtype: ``auto`` is fp32 on the CPU and bf16 on a GPU; ``tf32`` is fp32 whose products round their factors.
         threads: of the CPU; None: one per core.
         decoder: put the latents' decoder into the clock too.
         compile: torch.compile the backbone's blocks; compiling is timed apart.
@@ -112,7 +117,7 @@ class LatencyChoice:
     frame_rate: float | None = None
     text_tokens: int = 64
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    dtype: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
     threads: int | None = None
     decoder: bool = False
     compile: bool = False
@@ -192,10 +197,15 @@ class ReconstructionChoice:
 
 @dataclass(frozen=True)
 class Study:
-    """A whole study. ``train`` is the same for every arm, its seed excepted, which is the cell's; its ``snapshots`` are
-    measured too. ``sweep``: dotted keys and the values that each takes in turn (sweep.py). ``timeout``: minutes that
-    one worker may take, 0 for no limit. ``pretraining_corpus``: what the updates of ``train.pretraining`` hear, with
-    captions or without; None: ``corpus``.
+    """A whole study.
+
+    Attributes:
+        train: the same for every arm, its seed excepted, which is the cell's; its ``snapshots`` are measured too.
+        pretraining_corpus: clips of the first ``train.pretraining`` updates; captions are not read. None: ``corpus``.
+        sweep: dotted keys and the values that each takes in turn (sweep.py).
+        noise: how random numbers are drawn (common/seeds.py).
+        jobs: worker processes at a time on CPUs; with GPUs there is one for each.
+        timeout: minutes that one worker may take, 0 for no limit.
     """
 
     name: str
@@ -219,6 +229,7 @@ class Study:
     frame_rate: FrameRateChoice = FrameRateChoice()
     reconstruction: ReconstructionChoice = ReconstructionChoice()
     sweep: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    noise: Noise = "philox"
     jobs: int = 1
     timeout: float = 0.0
 
@@ -352,43 +363,6 @@ def _check(study: Study, where: str) -> None:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise UserError(f"{where}: two arms are called {repeated[0]!r}; give one of them a label")
-
-
-def parse_yaml(text: str, where: str) -> Any:
-    """Strict YAML: repeated keys are errors.
-
-    Raises:
-        UserError: not YAML; ``where`` is how it calls the text.
-    """
-    import yaml
-
-    try:
-        return yaml.load(text, Loader=_strict_loader())
-    except yaml.YAMLError as error:
-        line = f"line {error.problem_mark.line + 1}: " if getattr(error, "problem_mark", None) else ""
-        raise UserError(f"{where}: not valid YAML: {line}{getattr(error, 'problem', None) or error}") from error
-
-
-def _strict_loader() -> type:
-    """YAML's safe loader that refuses repeated keys and reads ``1e-3`` as the number it is in YAML 1.2."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    def mapping(loader: Any, node: Any) -> dict[Any, Any]:
-        keys = [loader.construct_object(key) for key, _ in node.value]
-        repeated = [key for key in keys if keys.count(key) > 1]
-        if repeated:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {repeated[0]!r} is given twice", node.start_mark
-            )
-        return dict(loader.construct_pairs(node, deep=True))
-
-    Loader.add_constructor("tag:yaml.org,2002:map", mapping)
-    number = re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+)[eE][-+]?\d+")
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+.0123456789"))
-    return Loader
 
 
 def with_corpus(study: Study, folder: str) -> Study:

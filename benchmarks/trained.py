@@ -18,6 +18,7 @@ from benchmarks.records import Training
 from common.config import config_hash, from_dict, to_dict
 from common.errors import UserError
 from common.files import locked
+from common.seeds import Noise
 from representations.controls import ControlSpec
 from training import BatchStream, TrainSpec, train
 from training.budget import flops_per_update, resolve
@@ -34,8 +35,13 @@ Report = Callable[[float, str], None]
 
 def training_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a cell's config that decides its weights; clips to tune on depend on the sampler too."""
-    keys = ("data", "model", "train", *(("tune", "sampler") if "tune" in config else ()))
-    return {key: config[key] for key in keys}
+    keys = ("data", "model", "train", "noise", *(("tune", "sampler") if "tune" in config else ()))
+    return {key: config[key] for key in keys if key in config}
+
+
+def noise_of(config: Mapping[str, Any]) -> Noise:
+    """How a cell's random numbers are drawn; the first records do not say, and drew them by torch."""
+    return config.get("noise", "torch")
 
 
 def untuned(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,7 +90,7 @@ def train_system(
     model = _model(config["model"], data, spec.seed)
     assert data.store is not None, "training needs encoded clips"
     unlabelled = data.unlabelled.split("train") if data.unlabelled else None
-    stream = BatchStream(data.store.split("train"), data.latent, data.text, spec, unlabelled)
+    stream = BatchStream(data.store.split("train"), data.latent, data.text, spec, unlabelled, noise_of(config))
 
     def save(model: Any, target: Path) -> None:
         save_model(model, target, data, config["sampler"], spec.seconds)

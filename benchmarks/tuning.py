@@ -28,10 +28,10 @@ from torch import Tensor
 
 import paradigms
 from benchmarks.pipeline import Loaded, load_model, to_audio
-from benchmarks.trained import training_folder
+from benchmarks.trained import noise_of, training_folder
 from common.config import config_hash, from_dict, to_dict
 from common.files import locked, read_json, write_json, write_tensors, write_text
-from common.seeds import ItemRNG, seed_for
+from common.seeds import Noise, item_rng, seed_for
 from paradigms.base import Conditions
 from representations.latents import EncodedSplit
 from training import train
@@ -93,8 +93,9 @@ class Tuner:
 
     def __init__(
         self, loaded: Loaded, sampler: Any, clips: Sequence[Clip], reward: Reward, judge: Evaluator, spec: TuneSpec,
-        folder: Path,
+        folder: Path, noise: Noise,
     ) -> None:  # fmt: skip
+        self.noise = noise
         self.loaded, self.sampler, self.reward, self.judge = loaded, sampler, reward, judge
         self.spec, self.folder = spec, folder
         self.watched = _drawn(clips, spec.watched, spec.group, spec.seed, "watched")
@@ -122,7 +123,7 @@ class Tuner:
         from safetensors.torch import load_file
 
         weights = [float(p.detach().double().sum()) for p in model.parameters()]
-        key = config_hash([[clip.caption for clip in clips], seeds, to_dict(self.sampler), weights])
+        key = config_hash([[clip.caption for clip in clips], seeds, to_dict(self.sampler), weights, self.noise])
         if path.exists() and (found := load_file(path).get(key)) is not None:
             return found
         model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
@@ -132,7 +133,9 @@ class Tuner:
             part = slice(start, start + GENERATED_AT_ONCE)
             text, mask_BL = self.loaded.text.encode([clip.caption for clip in clips[part]])
             conditions = Conditions(text, mask_BL).to(device)
-            parts.append(model.generate(conditions, frames, self.sampler, ItemRNG(seeds[part], device)).cpu())
+            parts.append(
+                model.generate(conditions, frames, self.sampler, item_rng(seeds[part], device, self.noise)).cpu()
+            )
         write_tensors(path, {key: torch.cat(parts)}, {})
         return torch.cat(parts)
 
@@ -144,7 +147,7 @@ class Tuner:
         split = EncodedSplit(pool.clips, frames, list(raw.float()), held)
         return RewardedStream(
             split, pool.rewards.tolist(), self.spec, model.latent, self.loaded.text,
-            self.spec.training(self.loaded.seconds, number),
+            self.spec.training(self.loaded.seconds, number), noise=self.noise,
         )  # fmt: skip
 
     def line(self, number: int, pool: Pool, before: np.ndarray | None) -> tuple[dict[str, float], np.ndarray]:
@@ -165,7 +168,7 @@ class Tuner:
 
 def tune(
     checkpoint: Path, clips: Sequence[Clip], reward: Reward, judge: Evaluator, spec: TuneSpec, folder: Path,
-    *, sampler: Mapping[str, Any] | None = None, report: Report | None = None,
+    *, sampler: Mapping[str, Any] | None = None, report: Report | None = None, noise: Noise = "philox",
 ) -> Tuned:  # fmt: skip
     """Tune the model in ``checkpoint``, from where an earlier run in ``folder`` stopped.
 
@@ -174,13 +177,14 @@ def tune(
         judge: whose embeddings say how diverse clips are and how far they moved.
         sampler: settings in place of the checkpoint's.
         report: called with the fraction done and a few words.
+        noise: how random numbers are drawn (``common.seeds``).
 
     Raises:
         UserError: scores that nothing can be learnt from; and what the training loop raises.
     """
     loaded, about = load_model(checkpoint), read_json(checkpoint / "pipeline.json")
     settings = loaded.model.sampler(sampler or loaded.sampler)
-    tuner = Tuner(loaded, settings, clips, reward, judge, spec, folder)
+    tuner = Tuner(loaded, settings, clips, reward, judge, spec, folder, noise)
     objective, model, kept = Regularised(loaded.model, spec.penalty), loaded.model, 0
     lines: list[dict[str, float]] = []
     before: np.ndarray | None = None
@@ -224,7 +228,7 @@ def tune_system(
     with locked(folder / ".lock"):
         return tune(
             trained.final, data.corpus.clips("train"), reward, exam.evaluator, spec, folder,
-            sampler=config["sampler"], report=report,
+            sampler=config["sampler"], report=report, noise=noise_of(config),
         )  # fmt: skip
 
 

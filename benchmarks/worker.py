@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 import signal
 import sys
 import threading
@@ -24,6 +25,9 @@ from benchmarks.records import Record, Status, save_record
 from common.config import from_dict
 from common.errors import UserError
 from common.files import read_json, write_json, write_text
+
+# Errors for lack of memory that have no class of their own: of the CPU allocator, the CUDA driver, the CUDA libraries.
+MEMORY_ERRORS = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
@@ -102,13 +106,15 @@ def _measure(group: Group | Exception, cell: Cell, context: Context) -> Measurem
             raise group
         return group.measure(cell)
     except Exception as error:
-        return _failure(cell, context, error)
+        return _failure(cell, context, error, opened=not isinstance(group, Exception))
 
 
-def _failure(cell: Cell, context: Context, error: Exception) -> Measurement:
+def _failure(cell: Cell, context: Context, error: Exception, opened: bool) -> Measurement:
     status = _status(error)
     told = isinstance(error, (UserError, UnsupportedError))
     reason = str(error) if told else f"{type(error).__name__}: {error}"
+    if status == "oom" and not told:
+        reason = _out_of_memory(cell, error, opened) or reason
     artefacts = {}
     if status == "failed" and not told:
         name = f"logs/{cell.id}-{datetime.datetime.now():%Y%m%d-%H%M%S}.txt"
@@ -121,12 +127,27 @@ def _status(error: Exception) -> Status:
     if isinstance(error, UnsupportedError):
         return "unsupported"
     # torch's own error is known by name, so that a worker without torch need not load it.
-    memory = (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in str(error)
-    )
-    return "oom" if memory else "failed"
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return "oom" if named or any(phrase in str(error) for phrase in MEMORY_ERRORS) else "failed"
+
+
+def _out_of_memory(cell: Cell, error: Exception, opened: bool) -> str:
+    """What ran out of memory, the mend, and the allocator's message; empty for a cell of a system that is not trained.
+
+    A group trains its system while it opens, and samples from it in every measurement.
+    """
+    train, batch = cell.config.get("train", {}), cell.how.get("batch")
+    if opened and train and batch:
+        doing, load, mend = "sampling", f"{batch} clips at a time", "lower evaluation.batch"
+    elif not opened and {"batch", "seconds", "accumulate"} <= set(train):
+        parts = "1 micro-batch" if train["accumulate"] == 1 else f"{train['accumulate']} micro-batches"
+        doing, load = "training", f"batch {train['batch']} x {train['seconds']:g} s, {parts}"
+        mend = "raise train.accumulate" + ("" if train.get("recompute") else " or set train.recompute=true")
+    else:
+        return ""
+    memory = "GPU memory" if type(error).__name__ == "OutOfMemoryError" or "CUDA" in str(error) else "memory"
+    said = re.split(r"(?<=\.)\s+", str(error))[:3]  # torch's first sentences have the sizes, the others advise
+    return f"{doing} {cell.system} ran out of {memory} ({load}): {mend}; {' '.join(said) or type(error).__name__}"
 
 
 class _Reporter:

@@ -1,13 +1,18 @@
-"""Seeds per item, so that a sample never depends on its batch, rank, device count or neighbours (DESIGN, rule 3)."""
+"""Seeds per item, so that a sample never depends on its batch, rank, device count or neighbours."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import torch
+
+Noise = Literal["philox", "torch"]
+"""How random numbers are drawn: ``philox`` on the device itself, the same there as on the CPU but for rounding;
+``torch`` by torch's generators on the CPU, as records of the suite's first version were made."""
 
 
 def seed_for(*parts: object) -> int:
@@ -19,29 +24,80 @@ def seed_for(*parts: object) -> int:
 class ItemRNG:
     """One independent random stream per batch item; draws are stacked on dim 0.
 
+    Random bits come from the counter-based generator Philox (``common.philox``) and are equal on all devices. Normal
+    draws are made of them by logarithms and cosines, which devices round differently.
+
     Args:
-        seeds: one seed per item.
-        device: where the drawn tensors go.
-        source: where numbers are drawn: on the ``cpu`` and moved, so that a GPU run sees the noise of a CPU run, or on
-            the ``device`` itself, which is faster and gives other numbers there.
+        seeds: one seed per item, from 0 to 2**63 - 1.
+        device: where numbers are drawn and stay.
     """
 
-    def __init__(
-        self, seeds: Sequence[int], device: torch.device | str = "cpu", source: Literal["cpu", "device"] = "cpu"
-    ) -> None:
+    def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
         import torch
 
-        self.device = device
-        self._drawn_on = torch.device(device if source == "device" else "cpu")
-        self._generators = [torch.Generator(self._drawn_on).manual_seed(int(s)) for s in seeds]
+        from common.philox import Streams
+
+        self.device = torch.device(device)
+        self._streams = Streams(seeds, self.device)
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seed of each item."""
+        return self._streams.seeds
 
     def __len__(self) -> int:
-        return len(self._generators)
+        return len(self.seeds)
 
     def again(self) -> ItemRNG:
         """The same streams from their beginning."""
-        source: Literal["cpu", "device"] = "cpu" if self._drawn_on.type == "cpu" else "device"
-        return ItemRNG([generator.initial_seed() for generator in self._generators], self.device, source)
+        return type(self)(self.seeds, self.device)
+
+    def normal(self, *shape: int) -> torch.Tensor:
+        """Standard normal draws (B, *shape) float32 (Box and Muller 1958: two from each word)."""
+        import torch
+
+        first_BN, second_BN = self._halves(math.prod(shape)).tensor_split(2, dim=1)
+        radius = (first_BN & 0x7FFFFFFF).float().add_(0.5).mul_(2.0**-31).log_().mul_(-2).sqrt_()  # at most 6.66
+        angle = second_BN.float().mul_(math.pi * 2.0**-31)
+        return self._shaped(torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1), shape)
+
+    def uniform(self, *shape: int) -> torch.Tensor:
+        """Uniform draws in [0, 1), (B, *shape) float32, multiples of 2**-24."""
+        return self._shaped(((self._halves(math.prod(shape)) >> 8) & 0xFFFFFF).float().mul_(2.0**-24), shape)
+
+    def integers(self, high: int, *shape: int) -> torch.Tensor:
+        """Uniform integers in [0, high), (B, *shape) int64; ``high`` at most 2**31 (Lemire 2019, without rejection)."""
+        halves = self._halves(math.prod(shape)).long() & 0xFFFFFFFF
+        return self._shaped(halves * high >> 32, shape)
+
+    def permutation(self, n: int) -> torch.Tensor:
+        """One random permutation of 0..n-1 per item, (B, n) int64: the order of n random words."""
+        return self._streams.words(n).argsort(dim=1)
+
+    def _halves(self, numbers: int) -> torch.Tensor:
+        """Halves of enough words for so many numbers, (B, an even number) int32."""
+        import torch
+
+        words = -(-numbers // 2)
+        return self._streams.words(words).contiguous().flatten().view(torch.int32).view(len(self), 2 * words)
+
+    def _shaped(self, numbers_BN: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+        return numbers_BN[:, : math.prod(shape)].reshape(len(self), *shape)
+
+
+class TorchRNG(ItemRNG):
+    """The streams of the suite's first version: one torch generator per item, on the CPU; draws move to ``device``."""
+
+    def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
+        import torch
+
+        self.device = torch.device(device)
+        self._generators = [torch.Generator().manual_seed(int(s)) for s in seeds]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seed of each item."""
+        return [generator.initial_seed() for generator in self._generators]
 
     def normal(self, *shape: int) -> torch.Tensor:
         """Standard normal draws (B, *shape)."""
@@ -70,5 +126,9 @@ class ItemRNG:
     def _stack(self, draw: Callable[..., torch.Tensor], *what: Any) -> torch.Tensor:
         import torch
 
-        rows = [draw(*what, generator=generator, device=self._drawn_on) for generator in self._generators]
-        return torch.stack(rows).to(self.device)
+        return torch.stack([draw(*what, generator=generator) for generator in self._generators]).to(self.device)
+
+
+def item_rng(seeds: Sequence[int], device: torch.device | str = "cpu", noise: Noise = "philox") -> ItemRNG:
+    """One stream per item, drawn as ``noise`` says."""
+    return (TorchRNG if noise == "torch" else ItemRNG)(seeds, device)

@@ -75,6 +75,7 @@ class AR(Paradigm):
     streams = True
     inpaints = True
     predictor = "head"
+    leaves_parameters_unused = False
     trial = Trial(
         sampler={"top_k": 0, "guidance": 2.0},
         filling={"fill_middle": True},
@@ -163,6 +164,7 @@ class AR(Paradigm):
     def inpaint(self, target: Tensor, known_BT: Tensor, conditions: Conditions, sampler: Any, rng: ItemRNG) -> Tensor:
         """Codes (B, K, T) that equal ``target`` where known: A and C are read at once, then B is decoded."""
         self._check_fill_middle()
+        infill.check_spans(known_BT)
         order = infill.arrangement(known_BT)
         frames, hidden = order.shape[1], int((~known_BT[0]).sum())
         sequence = infill.arrange(target, order, self.special + 1)
@@ -233,7 +235,7 @@ class Decoding(Session):
         self.model, self.sampler, self.first, self.watched = model, sampler, known, watched
         capacity = self.length - 1 + text.prefix_length
         self.cache = KVCache(model.backbone_config, batch * sampler.branches, capacity, weight.device, weight.dtype)
-        super().__init__(weight.device, self.cache.cursor)
+        super().__init__(weight.device)
         self.delayed = torch.zeros(batch, codebooks, self.length, dtype=torch.int64, device=weight.device)
         self.uniforms_BSK = torch.zeros(batch, self.length - 1 - known, codebooks, device=weight.device)
         self.entropy_BS2 = torch.zeros(batch, (self.length - 1 - known) * watched, 2, device=weight.device)
@@ -256,7 +258,7 @@ class Decoding(Session):
 
     def _step(self) -> None:
         at = self.cache.cursor - self.text.prefix_length
-        logits = guide(self._logits(self.delayed.index_select(2, at), at)[:, 0], self.sampler)
+        logits = guide(self._logits(self.delayed.index_select(2, at), at)[:, 0].float(), self.sampler)
         codes = draw(logits, self.uniforms_BSK.index_select(1, at - self.first)[:, 0], self.sampler)
         if self.watched:
             self.entropy_BS2.index_copy_(1, at - self.first, entropies(logits[:, 0], self.sampler)[:, None])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -22,107 +22,18 @@ from backbones.cost import BackboneCost, Phase, linear
 from common.config import from_dict
 from common.errors import UserError
 from common.seeds import ItemRNG
-from paradigms.controls import WITHHELD, ControlStem
-from paradigms.session import Session
+from paradigms.batch import Batch, Conditions, Loss
+from paradigms.controls import ControlStem
+from paradigms.session import TEXT_BUCKET, Session, Sessions, captures_on
 from paradigms.trial import Trial
 from representations.base import LatentSpec
 from representations.controls import ControlSpec
 from representations.text import TextSpec
 
+__all__ = ["Batch", "Conditions", "Loss", "Paradigm", "ParadigmOptions", "TextStem"]
+
 PASSES = 3
 """Of training, in forward passes: one forward, and the backward one, which takes two."""
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What a clip is asked to be.
-
-    Attributes:
-        text: token ids (B, L) int64, or embeddings of a frozen encoder (B, L, D_text) float.
-        text_mask_BL: True at real tokens; a row that is all False is the null condition of guidance.
-        controls: name -> one token per frame (B, T) int64, -1 where withheld; a control that is absent is withheld.
-    """
-
-    text: Tensor
-    text_mask_BL: Tensor
-    controls: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return self.text.shape[0]
-
-    def __getitem__(self, items: slice | Tensor) -> Conditions:
-        return Conditions(self.text[items], self.text_mask_BL[items], {k: v[items] for k, v in self.controls.items()})
-
-    def to(self, device: torch.device | str) -> Conditions:
-        """The same conditions on another device."""
-        return Conditions(
-            self.text.to(device), self.text_mask_BL.to(device), {k: v.to(device) for k, v in self.controls.items()}
-        )
-
-    def drop(self, keep_B: Tensor, keep_controls: Mapping[str, Tensor] | None = None) -> Conditions:
-        """Withhold the text where ``keep_B`` is False, and each control where its own (B,) is (condition dropout)."""
-        kept = keep_controls or {}
-        controls = {
-            name: torch.where(kept[name][:, None], tokens, WITHHELD) if name in kept else tokens
-            for name, tokens in self.controls.items()
-        }
-        return Conditions(self.text, self.text_mask_BL & keep_B[:, None], controls)
-
-    def text_alone(self) -> Conditions:
-        """The same text with every control withheld."""
-        return Conditions(self.text, self.text_mask_BL)
-
-    def null(self) -> Conditions:
-        """The null condition for every row."""
-        return Conditions(self.text, torch.zeros_like(self.text_mask_BL))
-
-    def branches(self, n: int) -> Conditions:
-        """The branches of guidance in one batch (n B, ...): everything; for three the text alone; for more than one
-        nothing.
-        """
-        parts = [self, *([self.text_alone()] if n == 3 else []), *([self.null()] if n > 1 else [])]
-        withheld = {name: torch.full_like(tokens, WITHHELD) for name, tokens in self.controls.items()}
-        return Conditions(
-            torch.cat([part.text for part in parts]),
-            torch.cat([part.text_mask_BL for part in parts]),
-            {name: torch.cat([part.controls.get(name, withheld[name]) for part in parts]) for name in self.controls},
-        )
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Training data of one step.
-
-    Attributes:
-        latents_BTD: normalised continuous latents.
-        codes_BKT: the same clips' discrete codes, None where the representation has no discrete view.
-        conditions: text and controls, with condition dropout already applied.
-        known_BT: for an update that trains inpainting: False on one span of equal length in every row, else None.
-        weights_B: how much each clip counts, mean 1 over the global batch; None: all alike (training/tuning.py).
-    """
-
-    latents_BTD: Tensor
-    codes_BKT: Tensor | None
-    conditions: Conditions
-    known_BT: Tensor | None = None
-    weights_B: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A training loss: the scalar to minimise (mean over items) and its value per item (B,)."""
-
-    mean: Tensor
-    per_item_B: Tensor
-
-    @classmethod
-    def from_items(cls, per_item_B: Tensor) -> Loss:
-        """Average per-item losses."""
-        return cls(per_item_B.mean(), per_item_B)
-
-    def weighted(self, weights_B: Tensor | None) -> Tensor:
-        """The mean in which items count by their weights."""
-        return self.mean if weights_B is None else (weights_B * self.per_item_B).mean()
 
 
 @dataclass(frozen=True)
@@ -172,7 +83,7 @@ class TextStem(nn.Module):
     def forward(self, text: Tensor, mask_BL: Tensor) -> Tensor:
         """Encode; rows that are all masked give numbers that nothing attends to."""
         if self.spec.kind == "embeddings":
-            return self.projection(text)
+            return self.projection(text.to(self.projection.weight.dtype))
         h = self.embedding(text) + self.positions.weight[: text.shape[1]]
         visible = mask_BL | ~mask_BL.any(dim=1, keepdim=True)
         for layer in self.layers:
@@ -192,6 +103,8 @@ class Paradigm(nn.Module):
         inpaints: whether ``inpaint`` is there.
         predictor: dotted name of the layer whose output ``loss`` compares with its target (velocities, or logits of
             codes): what tuning holds near to the model before it; empty: not known.
+        leaves_parameters_unused: an update may leave some parameters without a gradient, such as a null text in a
+            batch that dropped none; with several processes each then looks for them, which takes time.
         trial: small settings under which ``bench check`` tries it.
 
     Attributes:
@@ -208,6 +121,7 @@ class Paradigm(nn.Module):
     streams: ClassVar[bool] = False
     inpaints: ClassVar[bool] = False
     predictor: ClassVar[str] = ""
+    leaves_parameters_unused: ClassVar[bool] = True
     trial: ClassVar[Trial] = Trial()
 
     def __init__(
@@ -229,7 +143,7 @@ class Paradigm(nn.Module):
         self.backbone = Backbone(self.backbone_config)
         self.control_stem = ControlStem(controls, backbone.d_model) if controls else None
         self.entropies: list[Tensor] | None = None
-        self._held: tuple[Any, Session] | None = None
+        self._sessions = Sessions()
 
     def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
         """Training loss of one batch.
@@ -312,12 +226,22 @@ class Paradigm(nn.Module):
         return from_dict(cls.sampler_class, settings or {}, f"{cls.name} sampler")
 
     def read_text(self, conditions: Conditions, branches: int = 1) -> TextMemory:
-        """The text as the backbone reads it, for a batch of guidance's branches, of which the null branch is last."""
+        """The text as the backbone reads it, for a batch of guidance's branches, of which the null branch is last.
+
+        Where sampling captures its steps, texts are padded to few different lengths.
+        """
+        if not torch.is_grad_enabled() and captures_on(conditions.text.device):
+            conditions = conditions.padded(self._bucketed(conditions.text.shape[1]))
         if self.backbone_config.text == "prefix" or branches == 3:
             conditions = conditions.branches(branches)
             if self.backbone_config.text != "prefix":  # cross-attention of the null branch is skipped
                 conditions = conditions[: len(conditions) // branches * (branches - 1)]
         return self.backbone.read(self.text_stem(conditions.text, conditions.text_mask_BL), conditions.text_mask_BL)
+
+    def _bucketed(self, tokens: int) -> int:
+        """``tokens`` rounded up to a multiple of ``TEXT_BUCKET``, but to no more than the text encoder gives."""
+        most = max(self.text_stem.spec.max_length, tokens)
+        return min(-(-tokens // TEXT_BUCKET) * TEXT_BUCKET, most)
 
     def read_controls(self, conditions: Conditions, frames: int, branches: int = 1) -> Tensor | None:
         """What controls add to the backbone's input at each frame, (n B, T, C); None for a model without controls."""
@@ -339,15 +263,9 @@ class Paradigm(nn.Module):
         return Phase("text", 1, phase.flops + linear(batch * tokens, spec.dim, width), phase.bytes + moved)
 
     def session(self, shape: tuple[Any, ...], make: Callable[[], Session]) -> Any:
-        """The buffers of a sampling loop. On CUDA the last clip's, with its graphs, where ``shape`` is the same."""
+        """The buffers of a sampling loop. On CUDA those of earlier clips of the same ``shape``, with their graphs."""
         weight = next(self.parameters())
-        if weight.device.type != "cuda":
-            return make()
-        key = (*shape, weight.data_ptr(), weight.dtype)
-        if self._held is None or self._held[0] != key:
-            self._held = None  # its memory is given back before the new one takes some
-            self._held = (key, make())
-        return self._held[1]
+        return self._sessions.get((*shape, weight.data_ptr(), weight.dtype), make, weight.device)
 
     def parameter_counts(self) -> dict[str, int]:
         """Trainable parameters per part: each direct child module, and this module's own parameters as ``other``."""

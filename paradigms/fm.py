@@ -24,6 +24,7 @@ from common.errors import UserError
 from common.seeds import ItemRNG
 from paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
 from paradigms.guidance import Guided, guide
+from paradigms.infill import context_first
 from paradigms.ode import EVALUATIONS_PER_STEP, ODESettings, integrate
 from paradigms.session import Session
 from paradigms.trial import ByHeart, Trial
@@ -76,6 +77,7 @@ class FM(Paradigm):
     options_class = FMOptions
     inpaints = True
     predictor = "head"
+    leaves_parameters_unused = False
     sampler_class = FMSampler
     backbone_needs = {"causal": False, "time": "add"}  # noqa: RUF012
     trial = Trial(sampler={"steps": 4, "guidance": 2.0}, by_heart=ByHeart(copies=16, sampler={"steps": 30}))
@@ -113,7 +115,7 @@ class FM(Paradigm):
         v_hat = self.velocity(x_t, time_B, self.read_text(batch.conditions), controls)
         error_BT = (v_hat - (data - shrink * noise)).square().mean(dim=2)
         if batch.known_BT is not None:
-            error_BT = error_BT[~batch.known_BT].view(len(data), -1)
+            error_BT = error_BT.gather(1, context_first(batch.known_BT)[:, data.shape[1] - batch.hidden_frames :])
         error_B = error_BT.mean(dim=1)
         return Loss.from_items(error_B * (1 + time_B) if self.options.time_weight else error_B)
 

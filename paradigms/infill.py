@@ -30,13 +30,28 @@ def span(known_T: list[bool]) -> tuple[int, int]:
     return hidden[0], hidden[-1] + 1
 
 
-def arrangement(known_BT: Tensor) -> Tensor:
-    """Order (B, T + 3) in which frames are put: a frame's index, or -1, -2, -3 for the tokens of A, C, B."""
-    rows = []
+def check_spans(known_BT: Tensor) -> None:
+    """Check every row as ``span`` does; waits for the device.
+
+    Raises:
+        ValueError: nothing is hidden in a row, or more than one span.
+    """
     for known_T in known_BT.tolist():
-        start, end = span(known_T)
-        rows.append([-1, *range(start), -2, *range(end, len(known_T)), -3, *range(start, end)])
-    return torch.tensor(rows, device=known_BT.device)
+        span(known_T)
+
+
+def arrangement(known_BT: Tensor) -> Tensor:
+    """Order (B, T + 3) in which frames are put: a frame's index, or -1, -2, -3 for the tokens of A, C, B.
+
+    A sort by segment, tokens before frames, that keeps the order in time.
+    """
+    batch, frames = known_BT.shape
+    passed_BT = (~known_BT).to(torch.int64).cumsum(dim=1) > 0  # the hidden span has begun
+    segment_BT = torch.where(known_BT, passed_BT.to(torch.int64), 2)
+    tokens = torch.arange(len(SEGMENTS), device=known_BT.device)
+    rank = torch.cat([(2 * tokens).expand(batch, -1), 2 * segment_BT + 1], dim=1)
+    placed = torch.cat([-1 - tokens, torch.arange(frames, device=known_BT.device)]).expand(batch, -1)
+    return placed.gather(1, rank.argsort(dim=1, stable=True))
 
 
 def arrange(codes_BKT: Tensor, order_BF: Tensor, first_special: int) -> Tensor:

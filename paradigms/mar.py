@@ -94,6 +94,7 @@ class MAR(Paradigm):
     backbone_needs = {"causal": False, "time": "none"}  # noqa: RUF012
     inpaints = True
     predictor = "head.outputs"
+    leaves_parameters_unused = False
     trial = Trial(
         options={"buffer_tokens": 3, "head": {"width": 32, "depth": 2, "repeats": 2}},
         sampler={"iterations": 4, "diffusion_steps": 8, "guidance": 2.0},
@@ -145,7 +146,7 @@ class MAR(Paradigm):
         if self.options.mae:
             encoded, text = self._blocks(picked(x_BTC, kept), kept, 0, half, text)
             buffer, tokens = encoded[:, : len(self.buffer)], encoded[:, len(self.buffer) :]
-            whole = torch.zeros_like(x_BTC).scatter(1, index_at(kept, x_BTC), tokens)
+            whole = torch.zeros_like(x_BTC, dtype=tokens.dtype).scatter(1, index_at(kept, x_BTC), tokens)
             h_BTC, _ = self._blocks(self._fill(whole, hidden, controls_BTC), None, half, layers, text, buffer)
         else:
             h_BTC, _ = self._blocks(self._fill(x_BTC, hidden, controls_BTC), None, 0, layers, text)
@@ -157,7 +158,7 @@ class MAR(Paradigm):
         Inpainting: only tokens of the hidden span are masked, by the same ratios.
         """
         frames = batch.latents_BTD.shape[1]
-        masked = max(round(self.options.ratio.draw(shared) * hidden_count(batch.known_BT, frames)), 1)
+        masked = max(round(self.options.ratio.draw(shared) * batch.hidden_frames), 1)
         order_BT = hidden_first(rng.permutation(frames), batch.known_BT)
         text, controls = self.read_text(batch.conditions), self.read_controls(batch.conditions, frames)
         z_BTC = self.context(batch.latents_BTD, order_BT, masked, text, controls)
@@ -226,8 +227,10 @@ class MAR(Paradigm):
     def _fill(self, x_BTC: Tensor, hidden: Tensor, controls_BTC: Tensor | None) -> Tensor:
         """Put the mask embedding at the hidden positions, with their controls."""
         index = index_at(hidden, x_BTC)
-        masks = self.mask_embedding.expand(index.shape)
-        return x_BTC.scatter(1, index, masks if controls_BTC is None else masks + controls_BTC.gather(1, index))
+        masks = self.mask_embedding.to(x_BTC.dtype).expand(index.shape)
+        if controls_BTC is not None:
+            masks = masks + controls_BTC.to(x_BTC.dtype).gather(1, index)
+        return x_BTC.scatter(1, index, masks)
 
     def _blocks(
         self,

@@ -134,6 +134,7 @@ class MaskedFM(Paradigm):
     backbone_needs = {"causal": False, "time": "none"}  # noqa: RUF012
     inpaints = True
     predictor = "head.outputs"
+    leaves_parameters_unused = False
     trial = Trial(
         options={"head": {"depth": 2}},
         sampler={"iterations": 3, "steps": 4, "guidance": 2.0},
@@ -175,11 +176,10 @@ class MaskedFM(Paradigm):
         Inpainting: only frames of the hidden span are masked, by the same ratios.
         """
         frames = batch.latents_BTD.shape[1]
-        hidden = hidden_count(batch.known_BT, frames)
         low, high = self.options.ratio
         ratio = low + (high - low) * float(shared.uniform(1))
         order_BT = hidden_first(span_order(rng, frames, self.options.span), batch.known_BT)
-        masked_BM = order_BT[:, : masked_frames(ratio, hidden, self.options.span)]
+        masked_BM = order_BT[:, : masked_frames(ratio, batch.hidden_frames, self.options.span)]
         text, controls = self.read_text(batch.conditions), self.read_controls(batch.conditions, frames)
         z_BTC = self.context(batch.latents_BTD, masked_BM, text, controls)
         if isinstance(self.head, FlowTransformer):

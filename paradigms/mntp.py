@@ -88,6 +88,7 @@ class MNTP(Paradigm):
     streams = True
     inpaints = True
     predictor = "head.outputs"
+    leaves_parameters_unused = False
     trial = Trial(
         options={"head": {"width": 32, "depth": 2, "repeats": 2}},
         sampler={"diffusion_steps": 8, "guidance": 2.0},
@@ -268,7 +269,7 @@ class Drawing(Session):
         self.model, self.sampler, self.known = model, sampler, known
         rows, capacity = batch * sampler.branches, frames + text.prefix_length
         self.cache = KVCache(model.backbone_config, rows, capacity, start.device, start.dtype)
-        super().__init__(start.device, self.cache.cursor)
+        super().__init__(start.device)
         self.latents = torch.zeros(batch, frames, dim, device=start.device)
         self.order_BT = torch.zeros(batch, frames, dtype=torch.int64, device=start.device)
         self.noise_nSBD = torch.zeros(NOISE_AHEAD, model.head.draws(sampler), batch, dim, device=start.device)

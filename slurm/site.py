@@ -69,7 +69,7 @@ def load_site(path: Path | None, profile: str, options: Mapping[str, Any]) -> Si
     Raises:
         UserError: no such file or profile, bad YAML, an unknown key or a value of the wrong type.
     """
-    from benchmarks.study import parse_yaml
+    from common.strict_yaml import parse_yaml
 
     path = path or SITE
     try:

@@ -16,6 +16,7 @@ from benchmarks.axes.base import Context, Estimate, Measurement, UnsupportedErro
 from benchmarks.cells import Cell
 from benchmarks.records import Training, metric
 from benchmarks.study import Study
+from common.config import to_dict
 from common.errors import UserError
 
 if TYPE_CHECKING:
@@ -49,7 +50,18 @@ class FakeAxis:
     def open(self, cells: Sequence[Cell], context: Context) -> FakeGroup:
         if cells[0].config["does"] == "fail to open":
             raise RuntimeError("opening failed")
+        if cells[0].config["does"] == "GPU memory to open":
+            _run_out_of_gpu_memory()
         return FakeGroup(context)
+
+
+class FakeTrainingAxis(FakeAxis):
+    """The same, whose cells look like those of an axis that trains its arms."""
+
+    def _cell(self, study: Study, name: str, does: str, seed: int) -> Cell:
+        cell = super()._cell(study, name, does, seed)
+        config = {**cell.config, "train": to_dict(study.train)}
+        return dataclasses.replace(cell, config=config, how={"batch": study.evaluation.batch})
 
 
 class FakeGroup:
@@ -76,6 +88,8 @@ def _behave(does: str, work: Path) -> None:
         raise UnsupportedError("fake cannot do this")
     if does == "memory":
         raise MemoryError("too much")
+    if does == "GPU memory":
+        _run_out_of_gpu_memory()
     if does == "segfault":
         os.kill(os.getpid(), signal.SIGSEGV)
     if does == "killed":
@@ -87,6 +101,8 @@ def _behave(does: str, work: Path) -> None:
         time.sleep(60)
     if does == "seeded":
         time.sleep(2.0)
+    if does.startswith("hold"):
+        _hold_gpu(work, 3.0 if "long" in does else 0.5, crash="crash" in does)
     if does == "train":
         _train(work)
     if does == "hog":  # what a cgroup or the kernel does to it, an address space limit does here
@@ -99,6 +115,27 @@ def _behave(does: str, work: Path) -> None:
             time.sleep(0.05)
     if does == "once broken" and not (work / "mended").exists():
         raise RuntimeError("not mended yet")
+
+
+def _run_out_of_gpu_memory() -> None:
+    """Raise what torch raises, in its words."""
+    import torch
+
+    raise torch.OutOfMemoryError(
+        "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 79.11 GiB of which 1.06 GiB is "
+        "free. Including non-PyTorch memory, this process has 78.04 GiB memory in use. Of the allocated memory 76.02 "
+        "GiB is allocated by PyTorch, and 1.31 GiB is reserved by PyTorch but unallocated."
+    )
+
+
+def _hold_gpu(work: Path, seconds: float, crash: bool) -> None:
+    """Write which GPUs this process sees, and from when to when it held them; then crash, if that is wanted."""
+    begun = time.monotonic()
+    time.sleep(seconds)
+    with open(work / "held", "a", encoding="utf-8") as log:
+        log.write(f"{os.environ.get('CUDA_VISIBLE_DEVICES', 'unset')} {begun} {time.monotonic()}\n")
+    if crash:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _train(work: Path) -> None:

@@ -112,7 +112,7 @@ def test_who_sees_whom(text: str, causal: bool) -> None:
 def test_the_null_condition_adds_exactly_nothing() -> None:
     model, (x, words) = backbone(), inputs()
     nothing = torch.zeros_like(MASK_BL)
-    assert (model.blocks[0].cross_attention(x, 0, model.read(words, nothing)) == 0).all()
+    assert (model.blocks[0].cross_attention(x, model.read(words, nothing).layer(0)) == 0).all()
     assert torch.equal(model(x, model.read(words, nothing)), model(x))
 
 

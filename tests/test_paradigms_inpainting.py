@@ -64,7 +64,7 @@ def test_fill_in_the_middle_by_hand() -> None:
     assert put[1, 2].tolist() == [12, 0, 1, 2, 3, 13, 7, 14, 4, 5, 6]
     assert infill.context_first(KNOWN_BT)[1].tolist() == [0, 1, 2, 3, 7, 4, 5, 6]
     with pytest.raises(ValueError, match="exactly one span"):
-        infill.arrangement(torch.tensor([[True, False, True, False]]))
+        infill.check_spans(torch.tensor([[True, False, True, False]]))
 
 
 @torch.no_grad()

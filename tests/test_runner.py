@@ -29,6 +29,7 @@ def _workers_find_the_fake_axis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
     monkeypatch.syspath_prepend(str(ROOT / "tests"))
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # what is tested here is the same with GPUs; see test_gpus.py
 
 
 def run_arms(folder: Path, *behaviours: str, **options: float) -> dict[str, Record]:

@@ -130,5 +130,5 @@ def test_a_sweep_in_the_file_must_be_lists(tmp_path: Path) -> None:
 
 
 def test_an_option_of_the_latency_axis_is_refused_elsewhere() -> None:
-    with pytest.raises(UserError, match="--device has no effect on axis fidelity"):
-        chosen_study("smoke", "", "", [], 0, [], [], [], {"latency.device": "cpu", "latency.peers": False})
+    with pytest.raises(UserError, match="--dtype has no effect on axis fidelity"):
+        chosen_study("smoke", "", "", [], 0, [], [], [], {"latency.dtype": "bf16", "latency.peers": False})

@@ -85,7 +85,7 @@ def test_every_arm_sees_the_same_samples_in_the_same_order(tmp_path: Path) -> No
 
         def watched(batch: Batch, rng: ItemRNG, shared: ItemRNG, mine: Any = mine, loss: Any = loss) -> Loss:
             mine.extend([batch.latents_BTD, batch.codes_BKT, batch.conditions.text, batch.conditions.text_mask_BL])
-            mine.append(torch.tensor([generator.initial_seed() for generator in rng._generators]))
+            mine.append(torch.tensor(rng.seeds))
             return loss(batch, rng, shared)
 
         model.loss = watched

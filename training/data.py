@@ -24,7 +24,7 @@ from torch.nn.utils.rnn import pad_sequence
 from common.config import config_hash
 from common.errors import UserError
 from common.lines import say_once
-from common.seeds import ItemRNG, seed_for
+from common.seeds import ItemRNG, Noise, item_rng, seed_for
 from paradigms.base import Batch, Conditions
 from representations.base import LatentSpec
 from representations.text import NoText
@@ -67,6 +67,7 @@ class BatchStream:
         latent: normalisation of the latents.
         text: encoder of the captions; each caption is encoded once, here.
         unlabelled: the clips of pre-training, whose captions are not read; None: those of ``split``.
+        noise: how random numbers are drawn (``common.seeds``).
 
     Raises:
         UserError: no clip is as long as a crop, or one of ``split`` has no caption.
@@ -74,9 +75,9 @@ class BatchStream:
 
     def __init__(
         self, split: EncodedSplit, latent: LatentSpec, text: TextEncoder, spec: TrainSpec,
-        unlabelled: EncodedSplit | None = None,
+        unlabelled: EncodedSplit | None = None, noise: Noise = "philox",
     ) -> None:  # fmt: skip
-        lengths = split.frames
+        self.noise, lengths = noise, split.frames
         self._split, self._lengths, self._latent, self.spec = split, lengths, latent, spec
         self.frames = latent.frames(spec.seconds)
         self._kept = [i for i, length in enumerate(lengths) if length >= self.frames]
@@ -93,10 +94,13 @@ class BatchStream:
         if silent and not isinstance(text, NoText):
             raise UserError(f"clip {silent[0]} has no caption; give it one, or leave its corpus to pre-training")
         self._text = _encode_captions([clip.caption for clip in clips], text)
+        # torch.compile wants one length of text for the whole run.
+        self._tokens = max(len(mask) for _, mask in self._text) if spec.compile else 0
         self._before: BatchStream | None = None  # what pre-training reads
         if spec.pretraining:
             withheld = dataclasses.replace(spec, pretraining=0, condition_dropout=1.0)
-            self._before = BatchStream(unlabelled or split, latent, NoText(text.spec), withheld)
+            self._before = BatchStream(unlabelled or split, latent, NoText(text.spec), withheld, noise=noise)
+            self._before._tokens = self._tokens
 
     def __len__(self) -> int:
         """Clips in one epoch."""
@@ -113,6 +117,7 @@ class BatchStream:
             tasks.append([spec.inpainting, spec.hidden, spec.margin])
         if self._before is not None:
             tasks.append([spec.pretraining, self._before.fingerprint])
+        tasks += [["noise", self.noise]] * (self.noise != "torch")
         settings = [self.frames, spec.batch, spec.seed, spec.condition_dropout, *tasks]
         return config_hash([clips, settings, self._latent.name, self._latent.mean, self._latent.std])
 
@@ -132,19 +137,25 @@ class BatchStream:
         self, update: int, positions: slice = slice(None), device: torch.device | str = "cpu"
     ) -> tuple[Batch, ItemRNG]:
         """Data and per-sample noise streams of some ``positions`` of the global batch of ``update``."""
+        batch, seeds = self.host_batch(update, positions)
+        return batch.to(device), item_rng(seeds, device, self.noise)
+
+    def host_batch(self, update: int, positions: slice = slice(None)) -> tuple[Batch, list[int]]:
+        """The same on the CPU, with the seeds of the noise streams; safe to call from another thread."""
         if (phase := self._at(update)) is not self:
-            return phase.batch(update, positions, device)
+            return phase.host_batch(update, positions)
         drawn = self._draw(update, range(self.spec.batch)[positions])
         crops = [(self._kept[row], slice(item.start_frame, item.start_frame + self.frames)) for row, item in drawn]
         z_BTD = torch.stack([self._split.z[clip][crop] for clip, crop in crops]).float()
         codes_BKT = known_BT = None
         if self._split.codes is not None:
-            codes_BKT = torch.stack([self._split.codes[clip][:, crop] for clip, crop in crops]).long().to(device)
+            codes_BKT = torch.stack([self._split.codes[clip][:, crop] for clip, crop in crops]).long()
         if self.inpaints(update):
-            known_BT = self._known(torch.tensor([item.hidden for _, item in drawn])).to(device)
-        conditions = self._conditions(drawn, crops).to(device)
-        batch = Batch(self._latent.normalise(z_BTD).to(device), codes_BKT, conditions, known_BT)
-        return batch, ItemRNG([item.seed for _, item in drawn], device)
+            known_BT = self._known(torch.tensor([item.hidden for _, item in drawn]))
+        hidden = self.frames if known_BT is None else self.spec.hidden_frames(self.frames)
+        conditions = self._conditions(drawn, crops)
+        batch = Batch(self._latent.normalise(z_BTD), codes_BKT, conditions, known_BT, hidden=hidden)
+        return batch, [item.seed for _, item in drawn]
 
     def _conditions(self, drawn: list[tuple[int, Item]], crops: list[tuple[int, slice]]) -> Conditions:
         texts, masks = (pad_sequence([self._text[row][part] for row, _ in drawn], batch_first=True) for part in (0, 1))
@@ -153,16 +164,20 @@ class BatchStream:
             for name, tokens in self._split.controls.items()
         }
         kept = {name: torch.tensor([name not in item.withheld for _, item in drawn]) for name in controls}
-        return Conditions(texts, masks, controls).drop(torch.tensor([item.keep_text for _, item in drawn]), kept)
+        conditions = Conditions(texts, masks, controls).padded(self._tokens)
+        return conditions.drop(torch.tensor([item.keep_text for _, item in drawn]), kept)
 
     def _known(self, hidden_B: Tensor) -> Tensor:
         """(B, T), False on the hidden spans that begin at ``hidden_B``."""
         frame = torch.arange(self.frames)
         return (frame < hidden_B[:, None]) | (frame >= hidden_B[:, None] + self.spec.hidden_frames(self.frames))
 
-    def shared(self, update: int, device: torch.device | str = "cpu") -> ItemRNG:
-        """A fresh stream for what the global batch of ``update`` shares; equal in every process and micro-batch."""
-        return ItemRNG([seed_for(self.spec.seed, "shared", update)], device)
+    def shared(self, update: int) -> ItemRNG:
+        """A fresh stream for what the global batch of ``update`` shares; equal in every process and micro-batch.
+
+        It is on the CPU: what is drawn from it, such as a mask ratio, decides shapes, which the host must know.
+        """
+        return item_rng([seed_for(self.spec.seed, "shared", update)], "cpu", self.noise)
 
     def _draw(self, update: int, positions: range) -> list[tuple[int, Item]]:
         """(row among the kept clips, sample) at ``positions`` of ``update``."""

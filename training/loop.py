@@ -30,13 +30,17 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor, nn
 
+from backbones import Backbone
 from common.errors import UserError
 from common.files import atomic_folder, write_json, write_text
+from common.precision import float32_products
 from common.seeds import ItemRNG, seed_for
 from paradigms.base import Batch, Paradigm
 from training.checkpoints import State, restore_latest, write_checkpoint
+from training.compilation import compile_blocks
 from training.data import DATA, BatchStream
 from training.interrupts import Interrupts
+from training.loader import Loader
 from training.optimiser import EMA, adamw
 from training.progress import Progress
 from training.results import TrainResult, finished, identity, result_of, snapshot_path, tidy
@@ -80,8 +84,8 @@ def train(
     accelerator = Accelerator(
         cpu=runs_on_cpu(device),
         mixed_precision="no",
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )  # e.g. the null text, in a batch that dropped none
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=_may_leave_unused(model))],
+    )
     _check(spec, stream, accelerator.num_processes)
     if (launched := int(os.environ.get("WORLD_SIZE", "1"))) != accelerator.num_processes:
         raise UserError(
@@ -97,7 +101,8 @@ def train(
     run.restore(state)
     interrupted = False
     bar = Progress(model.name, run.state.update, run.spent, show=progress and run.main)
-    with Interrupts() as interrupts, run.open_log() as log, bar:
+    products = float32_products(spec.precision, accelerator.device.type)
+    with Interrupts() as interrupts, run.open_log() as log, bar, products, contextlib.closing(run.loader):
         while run.spent < 1 and not interrupted:
             loss, interrupted = run.update(interrupts, log)
             bar.update(run.state.update, run.spent, loss)
@@ -127,6 +132,11 @@ def leave_process_group() -> None:
         torch.distributed.destroy_process_group()
 
 
+def read(numbers: Tensor) -> list[float]:
+    """The numbers on the host, once the device has made them; training waits for the device here and nowhere else."""
+    return numbers.tolist()
+
+
 def mean_loss(model: Paradigm, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Tensor:
     """The objective of plain training."""
     return model.loss(batch, rng, shared).mean
@@ -153,7 +163,11 @@ class _Run:
         self.model, self.stream, self.spec, self.folder = model, stream, spec, folder
         self.accelerator, self.save = accelerator, save
         self.main, self.device = accelerator.is_main_process, accelerator.device
+        for backbone in (module for module in model.modules() if isinstance(module, Backbone)):
+            backbone.recompute = spec.recompute
         self.objective = accelerator.prepare(_Objective(model.train(), objective))
+        if spec.compile:
+            compile_blocks(model)
         self.optimiser, self.ema = adamw(model, spec), EMA(model, spec.ema_decay)
         self.parts = _share(spec, accelerator.process_index, accelerator.num_processes)
 
@@ -165,6 +179,7 @@ class _Run:
     def restore(self, start: State) -> None:
         """Go on from the latest checkpoint, or from ``start`` when there is none, and start the clocks."""
         self.state = restore_latest(self.folder, start, self.model, self.ema, self.optimiser)
+        self.loader = Loader(self.stream, self.parts, self.device, first=self.state.update + 1)
         self._wall_start = time.perf_counter() - self.state.wall_seconds
         self._cpu_mark = time.process_time()
 
@@ -190,15 +205,16 @@ class _Run:
             group["lr"] = lr
         self.optimiser.zero_grad(set_to_none=True)
         own_loss = self._accumulate_gradients(number)
-        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.spec.clip_norm))
-        loss, interrupted = self._gather(own_loss, interrupts.received)
+        own_norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.spec.clip_norm)
+        self.optimiser.step()
+        self.ema.update(in_phase)
+        # The one wait for the device, after all of the update's work has been given to it.
+        loss, norm, interrupted = self._gather(own_loss, own_norm, interrupts.received)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise UserError(
                 f"{self.model.name}: loss {loss:g}, gradient norm {norm:g} at update {number}; lower "
                 f"train.lr, lengthen train.warmup or set train.precision to fp32; earlier checkpoints stay"
             )
-        self.optimiser.step()
-        self.ema.update(in_phase)
         self.state.update = number
         self.state.losses.append(loss)
         if number % self.spec.log_every == 0 or self.spent == 1:
@@ -214,28 +230,32 @@ class _Run:
         """Backward passes over this process's micro-batches; returns its part of the global mean loss."""
         loss = torch.zeros((), device=self.device, dtype=torch.float64)
         for part in self.parts:
-            batch, rng = self.stream.batch(number, part, self.device)
+            batch, rng = self.loader.next()
             torch.manual_seed(seed_for(self.spec.seed, "torch", number, part.start))  # for layers such as dropout
             share = (part.stop - part.start) / self.spec.batch
             last = part is self.parts[-1]
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.objective):
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.spec.precision == "bf16"):
-                    mean = self.objective(batch, rng, self.stream.shared(number, self.device))
+                    mean = self.objective(batch, rng, self.stream.shared(number))
                 # DDP averages over processes, so each scales its share of the sum up by their number.
                 self.accelerator.backward(mean * share * self.accelerator.num_processes)
             loss += mean.detach() * share
         return loss
 
-    def _gather(self, own_loss: Tensor, stop: bool) -> tuple[float, bool]:
-        """Sum losses, stop flags and CPU time over processes, and take the first one's clock, in one exchange."""
+    def _gather(self, own_loss: Tensor, norm: Tensor, stop: bool) -> tuple[float, float, bool]:
+        """Loss over the global batch, gradient norm, and whether any process was told to stop, in one exchange.
+
+        CPU time is summed over processes, and the first one's clock is taken, in the same exchange.
+        """
         now = time.process_time()
         wall_seconds = time.perf_counter() - self._wall_start if self.main else 0.0
-        mine = [float(own_loss), now - self._cpu_mark, float(stop), wall_seconds]
+        counted = torch.tensor([now - self._cpu_mark, float(stop), wall_seconds], dtype=torch.float64)
         self._cpu_mark = now
-        gathered = self.accelerator.reduce(torch.tensor(mine, dtype=torch.float64, device=self.device), "sum")
-        loss, cpu_seconds, stops, self.state.wall_seconds = gathered.tolist()
+        share = norm.double() / self.accelerator.num_processes  # each process has the same norm
+        mine = torch.cat([torch.stack([own_loss, share]), counted.to(self.device, non_blocking=True)])
+        loss, whole_norm, cpu_seconds, stops, self.state.wall_seconds = read(self.accelerator.reduce(mine, "sum"))
         self.state.cpu_seconds += cpu_seconds
-        return loss, stops > 0
+        return loss, whole_norm, stops > 0
 
     def _log(self, log: TextIO | None, lr: float, norm: float) -> None:
         self.state.final_loss = math.fsum(self.state.losses) / len(self.state.losses)
@@ -298,6 +318,12 @@ def _share(spec: TrainSpec, index: int, processes: int) -> list[slice]:
     pieces = processes * spec.accumulate
     bounds = [spec.batch * i // pieces for i in range(pieces + 1)]
     return [slice(bounds[i], bounds[i + 1]) for i in range(index * spec.accumulate, (index + 1) * spec.accumulate)]
+
+
+def _may_leave_unused(model: Paradigm) -> bool:
+    """Whether an update may leave parameters without a gradient, which DistributedDataParallel must be told."""
+    no_text = getattr(model.backbone_config, "text", "none") == "none"  # the text stem is there all the same
+    return no_text or model.leaves_parameters_unused
 
 
 def _check(spec: TrainSpec, stream: BatchStream, processes: int) -> None:

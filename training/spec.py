@@ -20,6 +20,7 @@ from typing import Literal
 
 from common.config import later
 from common.errors import UserError
+from common.precision import Precision
 
 Unit = Literal["updates", "tokens", "flops", "wall_seconds"]
 
@@ -64,11 +65,15 @@ class TrainSpec:
         hidden: length of that span as a share of the crop (papers/002 section 5.3: 5 of 10 seconds).
         margin: what stays known on both sides at least, as a share of the crop (there 1 of 10 seconds).
         accumulate: micro-batches per update and process; more of them need less memory for the same result.
-        precision: ``fp32``, or ``bf16`` for autocast over fp32 weights.
+        precision: ``fp32``; ``tf32``, on a GPU matrix products of fp32 numbers that round their factors; ``bf16``,
+            autocast over fp32 weights.
         checkpoint_every: updates between checkpoints to resume from.
         log_every: updates per line of the log; a line has their mean loss.
         snapshots: updates whose averaged weights are kept for learning curves.
         pretraining: updates of unconditional pre-training, the first of ``updates``; 0: none.
+        compile: run the blocks of backbone and head through torch.compile; captions are padded to one length then.
+        recompute: keep only each block's input for the backward pass and compute the rest again (activation
+            checkpointing): less memory, about a third more time, the same gradients.
         seed: of the data order, crops, dropout coins and all noise.
         budget: what the run may use, instead of ``updates``, see ``budget.py``; once resolved, ``updates`` are
             those that it buys. By wall time ``updates`` mean nothing.
@@ -92,13 +97,15 @@ class TrainSpec:
     hidden: float = later(0.5)
     margin: float = later(0.1)
     accumulate: int = 1
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     checkpoint_every: int = 500
     log_every: int = 10
     snapshots: tuple[int, ...] = ()
     seed: int = 0
     budget: Budget = later(Budget())  # noqa: RUF009
     pretraining: int = later(0)
+    compile: bool = later(False)
+    recompute: bool = later(False)
 
     def __post_init__(self) -> None:
         for field in ("updates", "batch", "accumulate", "checkpoint_every", "log_every", "seconds", "lr", "clip_norm"):

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from common.config import config_hash, to_dict
 from common.errors import UserError
-from common.seeds import ItemRNG
+from common.seeds import ItemRNG, Noise
 from paradigms.base import Batch, Paradigm
 from representations.base import LatentSpec
 from representations.latents import EncodedSplit
@@ -116,9 +116,9 @@ class RewardedStream(BatchStream):
 
     def __init__(
         self, split: EncodedSplit, rewards: Sequence[float], tuning: TuneSpec, latent: LatentSpec, text: TextEncoder,
-        spec: TrainSpec,
+        spec: TrainSpec, noise: Noise = "philox",
     ) -> None:  # fmt: skip
-        super().__init__(split, latent, text, spec)
+        super().__init__(split, latent, text, spec, noise=noise)
         self.rewards, self.tuning = torch.tensor(relative(rewards, tuning.group), dtype=torch.float64), tuning
 
     @property
@@ -127,14 +127,12 @@ class RewardedStream(BatchStream):
         content = [float(z.double().sum()) for z in self._split.z]
         return config_hash([super().fingerprint, self.rewards.tolist(), to_dict(self.tuning), content])
 
-    def batch(
-        self, update: int, positions: slice = slice(None), device: torch.device | str = "cpu"
-    ) -> tuple[Batch, ItemRNG]:
-        """As ``BatchStream.batch``; weights are normalised over the global batch, whoever takes which part of it."""
-        batch, rng = super().batch(update, positions, device)
+    def host_batch(self, update: int, positions: slice = slice(None)) -> tuple[Batch, list[int]]:
+        """As ``BatchStream``'s; weights are normalised over the global batch, whoever takes which part of it."""
+        batch, seeds = super().host_batch(update, positions)
         rows = [self._kept[row] for row, _ in self._draw(update, range(self.spec.batch))]
         weights_B = reward_weights(self.rewards[rows], self.tuning.tau)[positions]
-        return dataclasses.replace(batch, weights_B=weights_B.to(device)), rng
+        return dataclasses.replace(batch, weights_B=weights_B), seeds
 
 
 class Regularised:

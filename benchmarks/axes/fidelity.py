@@ -17,6 +17,7 @@ from benchmarks.axes.base import Context, Estimate, Measurement
 from benchmarks.cells import Cell
 from benchmarks.study import CorpusChoice, Study
 from common.config import from_dict
+from common.precision import float32_products
 from common.seeds import seed_for
 
 if TYPE_CHECKING:
@@ -104,7 +105,11 @@ class FidelityGroup:
     def measure(self, cell: Cell) -> Measurement:
         """Make one clip per prompt and score them."""
         begun = time.perf_counter()
-        audio_BN, timing = self.reference(cell) if cell.kind == "reference" else self.generate(cell)
+        if cell.kind == "reference":
+            audio_BN, timing = self.reference(cell)
+        else:
+            with float32_products(cell.config.get("precision", "fp32"), device_type()):
+                audio_BN, timing = self.generate(cell)
         metrics, items, basis = self.score(audio_BN)
         timing["measuring_seconds"] = time.perf_counter() - begun
         return Measurement(
@@ -113,8 +118,22 @@ class FidelityGroup:
             timing={name: round(value, 4) for name, value in timing.items()},
             training=at_update(self.training, cell.at_updates) if cell.kind == "paradigm" else None,
             artefacts=self._keep(cell, audio_BN) | self.beside(cell, audio_BN),
-            environment={"scoring": basis, **({"tuning": self.tuned.record} if self.tuned else {})},
+            environment={"scoring": basis, **self.circumstances(cell)},
         )
+
+    def circumstances(self, cell: Cell) -> dict[str, Any]:
+        """What a record says of where an arm was trained and sampled."""
+        from benchmarks.environment import device_name
+        from paradigms.session import capture_failures
+
+        if cell.kind == "reference":
+            return {}
+        failures = capture_failures()
+        return {
+            "device": device_name(device_type()),
+            **({"tuning": self.tuned.record} if self.tuned else {}),
+            **({"plain_steps": failures} if failures else {}),
+        }
 
     def score(self, audio_BN: np.ndarray) -> Scored:
         """Metrics, per-clip rows and what they rest on, of one clip per prompt."""
@@ -143,17 +162,19 @@ class FidelityGroup:
         final = cell.at_updates in (None, self.training.updates)
         folder = self.result.final if final else self.result.snapshots[cell.at_updates or 0]
         model = paradigms.load(self.tuned.final if self.tuned else folder)
-        return model.to("cuda" if torch.cuda.is_available() else "cpu")
+        dtype = torch.bfloat16 if cell.config.get("precision") == "bf16" else torch.float32
+        return model.to(device_type(), dtype)
 
     def generate(self, cell: Cell) -> tuple[np.ndarray, dict[str, float]]:
         """One clip per prompt, and what they took."""
         from benchmarks.pipeline import generate
+        from benchmarks.trained import noise_of
 
         model, prompts = self.model(cell), self.exam.prompts
         made = generate(
             model, self.data.representation, self.data.text, [clip.caption for clip in prompts],
             [seed_for(cell.seed, clip.id, 0) for clip in prompts], model.sampler(cell.config["sampler"]),
-            cell.config["evaluation"]["seconds"], cell.how["batch"], self.controls(cell),
+            cell.config["evaluation"]["seconds"], cell.how["batch"], self.controls(cell), noise_of(cell.config),
         )  # fmt: skip
         return made.audio_BN, made.timing
 
@@ -183,6 +204,13 @@ class FidelityGroup:
             write_audio(self.context.results / name, audio_N, self.exam.sample_rate)
             kept[f"audio/{prompt}"] = name
         return kept
+
+
+def device_type() -> str:
+    """Where arms are trained and sampled: ``cuda`` where there is a GPU."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def with_tuning(training: Training, tuned: Tuned, cell: Cell) -> Training:

@@ -120,6 +120,9 @@ def trained_config(arm: ArmChoice, seed: int, study: Study, data: Data, shared: 
         "train": to_dict(resolved(dataclasses.replace(study.train, seed=seed), model, data)),
         "sampler": to_dict(paradigms.find(arm.paradigm).sampler(arm.sampler)),
         "seed": seed,
+        # Records older than these two settings have neither key.
+        **({} if study.noise == "torch" else {"noise": study.noise}),
+        **({} if study.evaluation.precision == "fp32" else {"precision": study.evaluation.precision}),
     }
 
 

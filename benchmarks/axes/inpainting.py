@@ -126,12 +126,13 @@ class InpaintingGroup(FidelityGroup):
     def generate(self, cell: Cell) -> tuple[np.ndarray, dict[str, float]]:
         """Every prompt's own clip with its span filled by the model, given the caption and no temporal control."""
         from benchmarks.inpainting import inpaint
+        from benchmarks.trained import noise_of
 
         model, prompts = self.model(cell), self.exam.prompts
         made = inpaint(
             model, self.data.representation, self.data.text, [clip.caption for clip in prompts],
             [seed_for(cell.seed, clip.id, 0) for clip in prompts], model.sampler(cell.config["sampler"]),
-            self.exam.prompt_audio_BN, self.spans, cell.how["batch"],
+            self.exam.prompt_audio_BN, self.spans, cell.how["batch"], noise_of(cell.config),
         )  # fmt: skip
         return made.audio_BN, made.timing
 

@@ -27,6 +27,8 @@ from benchmarks.speed.sampling import Work
 from benchmarks.speed.stopping import StopRule
 from common.config import from_dict
 from common.errors import UserError
+from common.precision import float32_products
+from paradigms.session import capture_count, capture_failures
 
 PARTS = StopRule(samples=11, seconds=1.0, spread=0.05, cap_samples=101, cap_seconds=20.0, warm_ups=1)
 """For the parts timed beside the whole: time to first audio, and the decoder alone."""
@@ -46,8 +48,10 @@ class LatencyGroup:
     def measure(self, cell: Cell) -> Measurement:
         """The cell's measurement; raises what its system raised."""
         if cell.id not in self._outcomes:
+            setting = self.cells[0].config["setting"]
             try:
-                self._measure_all()
+                with float32_products(setting["dtype"], setting["device"]):
+                    self._measure_all()
             except Exception as error:  # what all need is missing, or a round broke off
                 for each in self.cells:
                     self._outcomes.setdefault(each.id, error)
@@ -71,12 +75,15 @@ class LatencyGroup:
         rates = measure_rates(subject.weight_bytes(), subject.dtype, subject.device)
         warm = {cell.id: self._warm(cell, subject, rule, empty) for cell in hopeful}
         timed = {key: one for key, one in warm.items() if one is not None}
+        captures = capture_count()
         states = measure(
             [one.series for one in timed.values()], rule, subject.device, board,
             lambda share: self._report(0.3 + 0.6 * share, "sampling"),
         )  # fmt: skip
+        captured_meanwhile = ["captured steps: a step was captured while sampling"] * (capture_count() > captures)
         for one in timed.values():
             one.recompiled = one.compiles is not None and one.compiles.some()
+            one.series.unmet += [*captured_meanwhile, *capture_failures()]
         self._report(0.95, "timing parts")
         decoder = _time(subject.decoding(), subject.device)
         for cell in hopeful:

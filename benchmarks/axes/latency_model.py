@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from backbones.cost import Phase
     from paradigms.base import Paradigm
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 Generate = Callable[[Conditions, int, Any, ItemRNG], Tensor]
 
 
@@ -97,9 +97,9 @@ class Subject:
         return self.decoder.decode(z_BTD.to(self.decoder_dtype))
 
     def rng(self) -> ItemRNG:
-        """The clips' random streams, the same for every sample; on a GPU drawn there."""
+        """The clips' random streams, the same for every sample."""
         seeds = [seed_for(self.seed, "clip", i) for i in range(self.batch)]
-        return ItemRNG(seeds, self.device, source="device" if self.device == "cuda" else "cpu")
+        return ItemRNG(seeds, self.device)
 
     def cost(self) -> list[Phase]:
         """Operations and bytes that the sampler cannot do without."""

@@ -49,16 +49,19 @@ def run(
         list[str], typer.Option(help="Measure at each value, e.g. latency.batch=1,8,64; repeatable.")
     ] = [],  # noqa: B006
     scale: Annotated[str, typer.Option(help="Backbone preset, e.g. tiny, 193m, 400m. Default: the study's.")] = "",
-    device: Annotated[str, typer.Option(help="Latency: cpu, cuda, or auto (a GPU where there is one).")] = "",
-    dtype: Annotated[str, typer.Option(help="Latency: fp32, bf16, fp16, or auto (bf16 on a GPU).")] = "",
+    device: Annotated[
+        str,
+        typer.Option(help="cpu, cuda (an error without a GPU) or auto (a GPU where there is one). Default: auto."),
+    ] = "",
+    dtype: Annotated[str, typer.Option(help="Latency: fp32, tf32, bf16, fp16, or auto (bf16 on a GPU).")] = "",
     threads: Annotated[int, typer.Option(help="Latency: CPU threads. Default: one per core.")] = 0,
     peers: Annotated[bool, typer.Option("--peers", help="Latency: time other libraries at the same work too.")] = False,
     compile_: Annotated[bool, typer.Option("--compile", help="Latency: torch.compile the backbone's blocks.")] = False,
     jobs: Annotated[
         int,
         typer.Option(
-            help="Worker processes at a time, which share the cores (OMP_NUM_THREADS, where set, for each); "
-            "latency: always 1. Default: the study's."
+            help="Worker processes at a time, which share the cores (OMP_NUM_THREADS, where set, for each). "
+            "With GPUs: at most one per GPU. Latency: always 1. Default: one per GPU; without a GPU the study's."
         ),
     ] = 0,
     timeout: Annotated[
@@ -107,7 +110,8 @@ def run(
         cells,
         chosen.axis,
         context,
-        jobs=1 if measured.exclusive else jobs or chosen.jobs,
+        jobs=1 if measured.exclusive else jobs,
+        cpu_jobs=chosen.jobs,
         command=command,
         timeout_s=minutes * 60 if minutes > 0 else None,
     )
@@ -118,14 +122,24 @@ def run(
 
 
 def study_of_options(options: Mapping[str, Any]) -> Study:
-    """The study that a command's options describe, by their names here; those that it does not have are not given."""
+    """The study that a command's options describe, by their names here; those that it does not have are not given.
+
+    Applies ``--device`` to this process and its workers too; on axis latency the study holds it instead.
+    """
+    from benchmarks.gpus import check_device, use_device
+
+    device = options.get("device") or "auto"
+    check_device(device)
     shortcuts = {key: options.get(name) for key, name in SHORTCUTS.items()}
     shortcuts["backbone.preset"] = (options.get("scale") or "").lower()
-    return chosen_study(
+    study = chosen_study(
         options["study"], options.get("axis") or "", options.get("corpus") or "", options.get("seed") or (),
         options.get("updates") or 0, options.get("settings") or (), options.get("paradigm") or (),
         options.get("sweep") or (), shortcuts,
     )  # fmt: skip
+    if study.axis != "latency":
+        use_device(device)
+    return study
 
 
 def chosen_study(
@@ -153,8 +167,8 @@ def chosen_study(
     study = load_study(name or default, [*short, *settings], paradigms, sweeps)
     if axis and study.axis != axis:
         raise UserError(f"study {study.name!r} measures {study.axis}, not {axis}; leave out --axis, or run {default!r}")
-    idle = [key for key in given if key.startswith("latency.") and study.axis != "latency"]
-    if idle:
+    idle = [key for key in given if key.startswith("latency.") and key != "latency.device"]
+    if idle and study.axis != "latency":
         option = idle[0].removeprefix("latency.")
         raise UserError(f"--{option} has no effect on axis {study.axis}; leave it out, or give --axis latency")
     if corpus:

@@ -1,0 +1,83 @@
+"""The GPUs that workers may use. Each worker gets one of them for itself, by the variable ``CUDA_VISIBLE_DEVICES``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from common.errors import UserError, did_you_mean
+from common.lines import say
+
+VARIABLE = "CUDA_VISIBLE_DEVICES"
+DEVICES = ["auto", "cpu", "cuda"]
+
+
+def visible() -> list[str]:
+    """The GPUs visible to this process, as ``CUDA_VISIBLE_DEVICES`` names them; empty without a GPU.
+
+    Where the variable is set, its own entries are returned. Otherwise torch counts the GPUs.
+    """
+    listed = os.environ.get(VARIABLE)
+    if listed is not None:
+        return _entries(listed)
+    import torch
+
+    return [str(index) for index in range(torch.cuda.device_count())]  # creates no CUDA context
+
+
+def _entries(listed: str) -> list[str]:
+    """The GPUs in a value of the variable, by CUDA's rules.
+
+    An entry that names no GPU, such as ``-1`` or ``NoDevFiles``, ends the list. A repeated entry hides all GPUs.
+    """
+    entries: list[str] = []
+    for entry in map(str.strip, listed.split(",")):
+        if entry in entries:
+            return []
+        if not (entry.isdecimal() or entry.startswith(("GPU-", "MIG-"))):
+            break
+        entries.append(entry)
+    return entries
+
+
+def workers(jobs: int, cpu_jobs: int, groups: int, gpus: Sequence[str]) -> int:
+    """How many workers run at a time.
+
+    Without a GPU: ``jobs``, or ``cpu_jobs`` if ``jobs`` is 0. With GPUs: ``jobs``, or one per GPU if it is 0, but no
+    more than there are GPUs or ``groups`` to work on. Says so if there are fewer GPUs than ``jobs``.
+    """
+    if not gpus:
+        return max(1, jobs or cpu_jobs)
+    if jobs > len(gpus):
+        count = len(gpus)
+        are, run = ("GPU is", "worker runs") if count == 1 else ("GPUs are", "workers run")
+        say(f"--jobs {jobs}: {count} {are} visible, so {count} {run} at a time, one per GPU")
+    return max(1, min(jobs or len(gpus), len(gpus), groups))
+
+
+def check_device(name: str) -> None:
+    """Check the value of ``--device``.
+
+    Raises:
+        UserError: it is none of ``DEVICES``.
+    """
+    if name not in DEVICES:
+        meant = "cuda" if name.lower() == "gpu" else name.lower()  # by its letters, gpu is nearer to cpu
+        raise UserError(f"--device {name!r} is not one of {', '.join(DEVICES)}{did_you_mean(meant, DEVICES)}")
+
+
+def use_device(name: str) -> None:
+    """Apply ``--device`` to this process and the workers it starts; call it before anything asks for CUDA.
+
+    ``cpu`` hides all GPUs, ``auto`` changes nothing.
+
+    Raises:
+        UserError: the device is ``cuda`` and torch finds no GPU.
+    """
+    if name == "cpu":
+        os.environ[VARIABLE] = ""
+    elif name == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UserError("--device cuda: torch finds no GPU here; give --device cpu, or see `bench doctor`")

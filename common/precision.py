@@ -1,0 +1,34 @@
+"""Number formats: ``fp32``, ``tf32`` (fp32 whose matrix products round their factors to 10 bits) and ``bf16``.
+
+torch's own default for fp32 differs between matrix products (full) and convolutions (TF32), so both are always set.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Literal
+
+Precision = Literal["fp32", "tf32", "bf16"]
+
+
+@contextlib.contextmanager
+def float32_products(precision: str, device: str) -> Iterator[None]:
+    """Compute products of fp32 numbers on a GPU in TF32 if ``precision`` is ``tf32``, else in full; undone at the end.
+
+    Args:
+        device: type of the device, such as ``cuda``; on others nothing is set.
+    """
+    if device != "cuda":
+        yield
+        return
+    import torch
+
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
