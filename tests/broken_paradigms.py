@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from backbones.cost import Phase
 from common.seeds import ItemRNG
@@ -106,6 +106,46 @@ class WeighsByBatch(FM):
     def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
         per_item_B = super().loss(batch, rng, shared).per_item_B
         return Loss((per_item_B * per_item_B.softmax(dim=0).detach()).sum(), per_item_B)
+
+
+class FullPrecisionBuffer(FM):
+    """Scatters half-precision values into a single-precision tensor."""
+
+    def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
+        x = self.inputs(batch.latents_BTD)
+        torch.zeros(x.shape, device=x.device).scatter(1, torch.zeros_like(x, dtype=torch.int64), x)
+        return super().loss(batch, rng, shared)
+
+
+class ReadsBack(FM):
+    """Looks at the times on the host."""
+
+    def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
+        loss = super().loss(batch, rng, shared)
+        return loss if float(loss.mean.detach()) > 0 else Loss.from_items(0 * loss.per_item_B)
+
+
+class NoiseOnHost(FM):
+    """Draws noise on the CPU and moves it."""
+
+    def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
+        noise = ItemRNG([1] * len(rng)).normal(*batch.latents_BTD.shape[1:])
+        per_item_B = super().loss(batch, rng, shared).per_item_B + 0 * (batch.latents_BTD + noise).mean()
+        return Loss.from_items(per_item_B)
+
+
+class SometimesIdle(FM):
+    """Has a parameter that updates of inpainting do not use, and says that there is none."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.worded = nn.Parameter(torch.zeros(self.backbone_config.d_model))
+
+    def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
+        loss = super().loss(batch, rng, shared)
+        if batch.known_BT is not None:
+            return loss
+        return Loss.from_items(loss.per_item_B + self.worded.mean())
 
 
 class TouchesKnown(FM):

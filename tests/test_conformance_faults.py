@@ -36,6 +36,15 @@ FAULTS = [
     (broken.ClaimsInpainting, "known_frames", "target_positions", "docstring of paradigms.base"),
     (broken.PeeksInSpan, "span_context", "depends on what stood in the span", "hide the span of target"),
     (broken.LateStream, "streaming", "the first part comes after 14 of 14 passes", "or set streams = False"),
+    (broken.FullPrecisionBuffer, "precision", "scatter(): Expected self.dtype", "mend the code there"),
+    (broken.ReadsBack, "device", "on tensors without data the loss stops", "take what the host must know from shared"),
+    (
+        broken.NoiseOnHost,
+        "device",
+        "on tensors without data the loss stops",
+        "take what the host must know from shared",
+    ),
+    (broken.SometimesIdle, "unused", "an update leaves worded without a gradient", "leave leaves_parameters_unused"),
     (broken.SeesTheFuture, "streaming", "changes with the control of its last frame", "look at no later frame"),
 ]
 

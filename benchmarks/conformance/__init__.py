@@ -16,6 +16,7 @@ from benchmarks.conformance.accounting import cost
 from benchmarks.conformance.case import Case, Fault, Skipped
 from benchmarks.conformance.filling import known_frames, span_context
 from benchmarks.conformance.form import declaration, gradients, saving, shapes
+from benchmarks.conformance.hardware import device, precision, unused
 from benchmarks.conformance.independence import batch, determinism, global_rng, padding, seeds
 from benchmarks.conformance.learning import learning, playback, weighting
 from benchmarks.conformance.sampling import controls, guidance, streaming, text
@@ -26,7 +27,8 @@ CHECKS: dict[str, Check] = {
     check.__name__: check
     for check in (
         declaration, shapes, gradients, determinism, global_rng, saving, seeds, batch, padding, weighting, text,
-        guidance, controls, known_frames, span_context, streaming, cost, learning, playback,
+        guidance, controls, known_frames, span_context, streaming, precision, device, unused, cost,
+        learning, playback,
     )
 }  # fmt: skip
 
@@ -46,6 +48,9 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "known_frames": ("batch",),
     "span_context": ("known_frames",),
     "streaming": ("determinism", "global_rng"),
+    "precision": ("controls", "known_frames"),
+    "device": ("controls", "known_frames"),
+    "unused": ("gradients", "controls", "known_frames"),
     "playback": ("learning", "text"),
 }
 
