@@ -28,6 +28,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from backbones.cost import TIME_CODE, Phase, linear
 from backbones.linear import Linear
@@ -128,14 +129,18 @@ class ResidualBlock(nn.Module):
 
 
 class TokenHead(nn.Module):
-    """The network between a token's noisy state and its velocity, under the backbone's output at its position."""
+    """The network between a token's noisy state and its velocity, under the backbone's output at its position.
+
+    Attributes:
+        recompute: see ``Backbone``.
+    """
 
     blocks: nn.ModuleList
 
     def __init__(self, options: HeadOptions, token_dim: int, d_model: int, time_scale: float) -> None:
         super().__init__()
         width = options.width or (1024 if d_model >= 768 else d_model)
-        self.repeats, self.token_dim = options.repeats, token_dim
+        self.repeats, self.token_dim, self.recompute = options.repeats, token_dim, False
         self.inputs = Linear(token_dim, width)
         self.step_embedding = TimeEmbedding(width, scale=time_scale)
         self.condition = Linear(d_model, width)
@@ -153,7 +158,8 @@ class TokenHead(nn.Module):
         y = nn.functional.silu(self.step_embedding(t_R) + self.condition(z_RC))
         h = self.inputs(x_RD)
         for block in self.blocks:
-            h = block(h, y)
+            recomputed = self.recompute and torch.is_grad_enabled()
+            h = checkpoint(block, h, y, use_reentrant=False, preserve_rng_state=False) if recomputed else block(h, y)
         return self._out(h, *self.modulation_out(y).chunk(2, dim=-1))
 
     def loss(self, tokens_BTD: Tensor, z_BTC: Tensor, rng: ItemRNG) -> Tensor:

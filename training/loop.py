@@ -30,7 +30,6 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor, nn
 
-from backbones import Backbone
 from common.errors import UserError
 from common.files import atomic_folder, write_json, write_text
 from common.precision import float32_products
@@ -163,8 +162,9 @@ class _Run:
         self.model, self.stream, self.spec, self.folder = model, stream, spec, folder
         self.accelerator, self.save = accelerator, save
         self.main, self.device = accelerator.is_main_process, accelerator.device
-        for backbone in (module for module in model.modules() if isinstance(module, Backbone)):
-            backbone.recompute = spec.recompute
+        for module in model.modules():
+            if hasattr(module, "recompute"):  # backbones and heads
+                module.recompute = spec.recompute  # type: ignore[assignment]
         self.objective = accelerator.prepare(_Objective(model.train(), objective))
         if spec.compile:
             compile_blocks(model)

@@ -8,7 +8,8 @@ Memory of one process, N parameters in float32:
       again for cross-attention without its k and v, the feed-forward layer before and after GELU), the text's keys and
       values 2 C per token, AR's logits twice, a per-token head 12 W per block and noise level of a token
 
-at 4 bytes each, under bf16 at 2. That is fused attention, which keeps no T x T matrix. Every draw counts at its worst
+at 4 bytes each, under bf16 at 2. With ``train.recompute`` each block keeps its input alone, and one block at a time
+what is listed. That is fused attention, which keeps no T x T matrix. Every draw counts at its worst
 (nothing dropped). tests/test_planning.py holds it against what torch really keeps.
 
 Disk: two checkpoints of 16N (weights, average, moments) and a third while it is written; 4N per snapshot and at the
@@ -59,19 +60,25 @@ def training_bytes(model: Paradigm, spec: TrainSpec, frames: int, text_tokens: i
     parameters = sum(p.numel() for p in model.parameters())
     clips = -(-spec.batch // (spec.accumulate * processes))
     half = spec.precision == "bf16"
-    kept = kept_numbers(model, clips, frames, text_tokens) * (2 if half else 4)
+    kept = kept_numbers(model, clips, frames, text_tokens, spec.recompute) * (2 if half else 4)
     return parameters * (STATE + 2 * half) + kept
 
 
-def kept_numbers(model: Paradigm, clips: int, frames: int, text_tokens: int) -> float:
+def kept_numbers(model: Paradigm, clips: int, frames: int, text_tokens: int, recompute: bool = False) -> float:
     """How many numbers the forward pass of ``clips`` clips keeps for the backward one."""
     config, layers = model.backbone_config, model.backbone_config.n_layers
     whole = _positions(model, frames) + (text_tokens if config.text == "prefix" else 0)
     cross = config.text == "cross"
     per_position = (12 if cross else 9) * config.d_model + 2 * config.d_ff
     text = 2 * layers * text_tokens * config.d_model if cross else 0
-    backbone = layers * whole * per_position + (layers // 2 if config.skips else 0) * 2 * whole * config.d_model
-    return clips * (backbone + text + _head(model, frames))
+    skips = (layers // 2 if config.skips else 0) * 2 * whole * config.d_model
+    backbone = whole * _stack(layers, per_position, config.d_model, recompute) + skips
+    return clips * (backbone + text + _head(model, frames, recompute))
+
+
+def _stack(blocks: int, kept: float, width: int, recompute: bool) -> float:
+    """Numbers per position that a stack of blocks keeps, each ``kept``, or its input and those of one block."""
+    return blocks * width + kept if recompute else blocks * kept
 
 
 def _positions(model: Paradigm, frames: int) -> int:
@@ -81,16 +88,18 @@ def _positions(model: Paradigm, frames: int) -> int:
     return frames + len(getattr(model, "buffer", ()))
 
 
-def _head(model: Paradigm, frames: int) -> float:
+def _head(model: Paradigm, frames: int, recompute: bool) -> float:
     """Numbers that the layers after the backbone keep, per clip."""
     head: Any = getattr(model, "head", None)
     if isinstance(head, FlowTransformer):
         shape = head.config
-        return frames * (head.repeats * shape.n_layers * (12 * shape.d_model + 2 * shape.d_ff) + 2 * shape.d_model)
+        blocks = _stack(shape.n_layers, 12 * shape.d_model + 2 * shape.d_ff, shape.d_model, recompute)
+        return frames * (head.repeats * blocks + 2 * shape.d_model)
     if isinstance(head, TokenHead):
         width = head.condition.out_features
         rows = frames * head.repeats
-        return rows * (12 * len(head.blocks) * width + 8 * width + TIME_CODE + head.condition.in_features)
+        blocks = _stack(len(head.blocks), 12 * width, width, recompute)
+        return rows * (blocks + 8 * width + TIME_CODE + head.condition.in_features)
     if model.view == "codes":
         return 2 * _positions(model, frames) * model.latent.codebooks * model.latent.cardinality
     return 2 * frames * model.latent.dim
