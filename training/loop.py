@@ -168,6 +168,7 @@ class _Run:
         self.objective = accelerator.prepare(_Objective(model.train(), objective))
         if spec.compile:
             compile_blocks(model)
+        self.parameters = list(model.parameters())
         self.optimiser, self.ema = adamw(model, spec), EMA(model, spec.ema_decay)
         self.parts = _share(spec, accelerator.process_index, accelerator.num_processes)
 
@@ -205,7 +206,7 @@ class _Run:
             group["lr"] = lr
         self.optimiser.zero_grad(set_to_none=True)
         own_loss = self._accumulate_gradients(number)
-        own_norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.spec.clip_norm)
+        own_norm = nn.utils.clip_grad_norm_(self.parameters, self.spec.clip_norm)
         self.optimiser.step()
         self.ema.update(in_phase)
         # The one wait for the device, after all of the update's work has been given to it.

@@ -43,12 +43,14 @@ class EMA:
         self.decay = decay
         self._weights = dict(module.named_parameters())
         self.average = {name: p.detach().clone() for name, p in self._weights.items()}
+        self._pairs = list(self.average.values()), [p.detach() for p in self._weights.values()]
 
     @torch.no_grad()
     def update(self, n: int) -> None:
         """Take in the weights after update ``n`` (from 1)."""
         decay = min(self.decay, (1 + n) / (10 + n))
-        torch._foreach_lerp_(list(self.average.values()), [p.detach() for p in self._weights.values()], 1 - decay)
+        averages, weights = self._pairs
+        torch._foreach_lerp_(averages, weights, 1 - decay)
 
     @torch.no_grad()
     def restart(self) -> None:

@@ -1,0 +1,180 @@
+"""Where the time of a training update goes: model kernels, noise, batches, optimiser, and the host's own work.
+
+    python scripts/profile_training.py                    all arms of the quickstart at its settings, on one CPU thread
+    python scripts/profile_training.py --arm mar --updates 40
+
+The torch profiler sees every operation with its own time ("self time"); each is counted for the part of the update that
+it runs in, as a share of what an update takes without the profiler, which is slower. ``host`` is the rest, in which no
+operation runs: Python, dispatching, the autograd engine's bookkeeping. ``model`` is the time of operations in forward
+and backward pass, drawing of noise excluded. Random latents of the quickstart's shape stand in for clips, since no time
+here depends on values. Run it on an idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile, record_function
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import training.loop as loop
+from backbones.config import preset
+from benchmarks.environment import cpu_model
+from benchmarks.study import load_study
+from common.config import from_dict
+from common.seeds import ItemRNG
+from representations.base import LatentSpec
+from representations.latents import EncodedSplit
+from representations.text import TextSpec
+from training import BatchStream, TrainSpec, train
+
+LATENT = LatentSpec("random", 16000, 25.0, dim=32, codebooks=4, cardinality=512)
+WORDS = TextSpec("tokens", 0, tuple(f"w{i}" for i in range(100)), max_length=64)
+PARTS = ("batch", "noise", "optimiser", "model")
+DRAWS = ("normal", "uniform", "integers", "permutation")
+WARM = 5
+
+
+class Clip:
+    """What a stream asks of a clip."""
+
+    def __init__(self, i: int) -> None:
+        self.id, self.caption = f"clip{i}", " ".join(f"w{(7 * i + j) % 100}" for j in range(20 + i % 15))
+
+
+class Captions:
+    """A tokeniser of such captions."""
+
+    spec = WORDS
+
+    def encode(self, captions: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids (B, L) and mask."""
+        rows = [[1 + int(word[1:]) % 99 for word in caption.split()] for caption in captions]
+        longest = max(map(len, rows))
+        ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
+        return ids, ids > 0
+
+
+def stream_of(spec: TrainSpec, clips: int = 64) -> BatchStream:
+    """Random clips of a crop's length."""
+    frames, generator = LATENT.frames(spec.seconds), torch.Generator().manual_seed(0)
+    z = [torch.randn(frames, LATENT.dim, generator=generator) for _ in range(clips)]
+    shape = (LATENT.codebooks, frames)
+    codes = [torch.randint(512, shape, generator=generator).to(torch.int16) for _ in range(clips)]
+    split = EncodedSplit([Clip(i) for i in range(clips)], [frames] * clips, z, codes)  # type: ignore[arg-type]
+    return BatchStream(split, LATENT, Captions(), spec)  # type: ignore[arg-type]
+
+
+@contextmanager
+def marked() -> Iterator[None]:
+    """Name the parts of an update for the profiler."""
+    places: list[tuple[Any, str, str]] = [(BatchStream, "batch", "batch")]
+    places += [(ItemRNG, name, "noise") for name in DRAWS]
+    places += [(torch.optim.AdamW, "step", "optimiser"), (loop.EMA, "update", "optimiser")]
+    places += [(torch.nn.utils, "clip_grad_norm_", "optimiser"), (loop._Run, "_accumulate_gradients", "model")]
+    before = [(holder, name, getattr(holder, name)) for holder, name, _ in places]
+    for (holder, name, part), (_, _, function) in zip(places, before):
+        setattr(holder, name, _scoped(function, part))
+    try:
+        yield
+    finally:
+        for holder, name, function in before:
+            setattr(holder, name, function)
+
+
+def _scoped(function: Any, part: str) -> Any:
+    def scoped(*given: Any, **named: Any) -> Any:
+        with record_function(f"part:{part}"):
+            return function(*given, **named)
+
+    return scoped
+
+
+def shares(model: Any, stream: BatchStream, spec: TrainSpec) -> tuple[float, dict[str, float]]:
+    """Milliseconds of an update without the profiler, and the share of them that each part takes; medians.
+
+    Each update is done twice, first without the profiler and then with it, on the same clips and draws, since arms
+    that hide a random share of the tokens have updates of very different lengths.
+    """
+    plain: list[float] = []
+    found: dict[str, list[float]] = {part: [] for part in PARTS}
+    update = loop._Run.update
+
+    def measured(run: Any, *given: Any) -> Any:
+        number, place = run.state.update, run.loader._next
+        begun = time.perf_counter()
+        update(run, *given)
+        plain.append(1000 * (time.perf_counter() - begun))
+        run.state.update, run.loader._next = number, place
+        with marked(), profile(activities=[ProfilerActivity.CPU]) as profiled, record_function("part:update"):
+            done = update(run, *given)
+        spent = Counter[str]()
+        for event in profiled.events():
+            if not event.name.startswith("part:"):
+                spent[_part(event)] += event.self_cpu_time_total / 1000
+        for part, shares in found.items():
+            shares.append(spent[part] / plain[-1])
+        return done
+
+    loop._Run.update = measured  # type: ignore[method-assign]
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            train(model, stream, spec, Path(folder), progress=False, device="cpu")
+    finally:
+        loop._Run.update = update  # type: ignore[method-assign]
+    medians = {part: median(shares[WARM:]) for part, shares in found.items()}
+    return median(plain[WARM:]), {**medians, "host": 1 - sum(medians.values())}
+
+
+def _part(event: Any) -> str:
+    """The innermost part of an update that an operation runs in; empty outside of updates."""
+    while event is not None:
+        name = event.name.removeprefix("part:")
+        if name in PARTS and event.name != name:
+            return name
+        if event.name == "part:update":
+            return "other"
+        event = event.cpu_parent
+    return ""
+
+
+def main() -> None:
+    """Print a line per arm."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arm", action="append", default=[], help="only this arm of the quickstart; repeatable")
+    parser.add_argument(
+        "--updates", type=int, default=40, help=f"every second one is profiled, the first {2 * WARM} warm up"
+    )
+    parser.add_argument("--scale", default="tiny", help="backbone preset")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    study = load_study("quickstart", [f"train.updates={given.updates}", "train.warmup=1", "train.snapshots=[]"])
+    import paradigms
+
+    print(f"{cpu_model()}, 1 thread, torch {torch.__version__}; scale {given.scale}, batch {study.train.batch} x 4 s")
+    print(f"{'arm':16}{'ms/update':>10}" + "".join(f"{part:>11}" for part in (*PARTS[::-1], "host")))
+    for arm in study.arms:
+        if given.arm and arm.name not in given.arm:
+            continue
+        kind = paradigms.find(arm.paradigm)
+        options = from_dict(kind.options_class, arm.options, "options")
+        torch.manual_seed(0)
+        model = kind(options, preset(given.scale), LATENT, WORDS)
+        milliseconds, found = shares(model, stream_of(study.train), study.train)
+        row = "".join(f"{found[part]:>11.1%}" for part in (*PARTS[::-1], "host"))
+        print(f"{arm.name:16}{milliseconds:>10.1f}{row}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
