@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 import paradigms
 from backbones import BackboneConfig
@@ -48,10 +52,33 @@ MORE_BACKBONES = {
 }
 
 
-def losses(model: Paradigm, batch: Batch, half: bool) -> Tensor:
+class CudaRules(TorchFunctionMode):
+    """What autocast on CUDA computes in fp32 and autocast on the CPU does not, from torch's list of both.
+
+    With it layer norms give fp32 in the middle of bf16, which is where dtypes part on a GPU and not here.
+    """
+
+    IN_FP32 = (
+        "layer_norm", "softmax", "log_softmax", "cumsum", "cumprod", "exp", "log", "pow", "__pow__", "norm", "prod",
+        "reciprocal", "rsqrt", "sum", "tan", "cross_entropy", "mse_loss", "nll_loss", "softplus",
+    )  # fmt: skip
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") in self.IN_FP32:
+            args = [single(value) for value in args]
+            kwargs = {name: single(value) for name, value in (kwargs or {}).items()}
+        return func(*args, **(kwargs or {}))
+
+
+def single(value: Any) -> Any:
+    return value.float() if isinstance(value, Tensor) and value.dtype == torch.bfloat16 else value
+
+
+def losses(model: Paradigm, batch: Batch, half: bool, rules: str = "cpu") -> Tensor:
     """Per-item losses, and gradients in the model."""
     model.zero_grad()
-    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+    as_on_a_gpu = CudaRules() if rules == "cuda" else contextlib.nullcontext()
+    with torch.autocast("cpu", torch.bfloat16, enabled=half), as_on_a_gpu:
         loss = model.loss(batch, ItemRNG([1, 2]), ItemRNG([5]))
     loss.mean.backward()
     return loss.per_item_B.detach().float()
@@ -65,11 +92,12 @@ def gradients(model: Paradigm) -> Tensor:
 def check_training(model: Paradigm, batch: Batch) -> None:
     """bf16 has 8 bits, so a loss of many terms agrees to some percent; a wrong branch of the code is far off."""
     model.train()
-    single, wanted = losses(model, batch, half=False), gradients(model)
-    half, found = losses(model, batch, half=True), gradients(model)
-    assert torch.allclose(half, single, rtol=0.05, atol=0.02), (half, single)
-    assert bool(torch.isfinite(found).all())
-    assert float(torch.nn.functional.cosine_similarity(found, wanted, dim=0)) > 0.98
+    exact, wanted = losses(model, batch, half=False), gradients(model)
+    for rules in ("cpu", "cuda"):
+        half, found = losses(model, batch, half=True, rules=rules), gradients(model)
+        assert torch.allclose(half, exact, rtol=0.05, atol=0.02), (rules, half, exact)
+        assert bool(torch.isfinite(found).all())
+        assert float(torch.nn.functional.cosine_similarity(found, wanted, dim=0)) > 0.98
     assert all(p.dtype == torch.float32 for p in model.parameters())
 
 
@@ -113,6 +141,15 @@ def test_backbones_in_half_precision(name: str, kind: str) -> None:
     model = case.model(options, text=EMBEDDED if embedded else TEXT, std=0.05)
     check_training(model, some_batch(conditions, FRAMES))
     check_sampling(model, some_batch(conditions, FRAMES), conditions)
+
+
+def test_the_rules_of_cuda_are_other_rules() -> None:
+    x, layer = torch.randn(2, 8), torch.nn.LayerNorm(8)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = torch.nn.functional.linear(x, torch.eye(8))
+        assert layer(half).dtype == torch.bfloat16
+        with CudaRules():
+            assert layer(half).dtype == torch.float32
 
 
 @pytest.mark.parametrize("name", paradigms.names())
