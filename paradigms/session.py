@@ -12,6 +12,7 @@ are padded to multiples of ``TEXT_BUCKET`` tokens for that, or every batch of ca
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
@@ -146,8 +147,12 @@ class Session:
         if self.device.type != "cuda":
             return _Called(step)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
-            step()
+        gc.freeze()  # torch collects garbage before it captures; looking through all that lives takes 0.1 s each time
+        try:
+            with torch.cuda.graph(graph, pool=self._pool):
+                step()
+        finally:
+            gc.unfreeze()
         self._pool = graph.pool()  # graphs run one after the other, so their scratch memory may be the same
         return graph
 

@@ -2,6 +2,7 @@
 
 python tests/training_arms.py train FOLDER     each arm once, in FOLDER/<arm>; works under torchrun
 python tests/training_arms.py kill FOLDER      the same, each killed by SIGKILL at random moments and started again
+python tests/training_arms.py compile FOLDER   each arm, masked_fm too, as it is and compiled, in FOLDER/<arm>-<kind>
 
 The second prints how often each arm was killed. One process that has imported everything forks one for each attempt.
 """
@@ -95,8 +96,31 @@ def _wait(child: int, log: Path, update: int) -> bool:
         time.sleep(0.005)
 
 
+def compare_compiled(name: str, folder: Path) -> None:
+    """Train an arm as it is, compiled, and compiled with recomputing; the graphs compiled before each loss go to JSON."""
+    from torch._dynamo.utils import counters
+
+    kinds = {"plain": {}, "compiled": {"compile": True}, "both": {"compile": True, "recompute": True}}
+    for kind, changes in kinds.items():
+        torch._dynamo.reset()
+        model, counts = arm(name), list[int]()
+        inner = model.loss
+
+        def loss(*given: Any, inner: Any = inner, counts: list[int] = counts) -> Any:
+            counts.append(int(counters["stats"]["unique_graphs"]))
+            return inner(*given)
+
+        model.loss = loss
+        run_arm(name, folder / f"{name}-{kind}", model, updates=6, warmup=2, checkpoint_every=100, **changes)
+        (folder / f"{name}-{kind}.json").write_text(json.dumps(counts))
+
+
 if __name__ == "__main__":
     mode, home = sys.argv[1], Path(sys.argv[2])
+    if mode == "compile":
+        for arm_name in (*ARMS, "masked_fm"):
+            compare_compiled(arm_name, home)
+        sys.exit()
     for arm_name in ARMS:
         if mode == "kill":
             print(arm_name, kill_until_done(arm_name, home / arm_name, random.Random()))

@@ -44,7 +44,9 @@ class Subject:
         self.config, self.setting, self.seed = config, setting, config["seed"]
         self.device, self.dtype = setting["device"], DTYPES[setting["dtype"]]
         torch.manual_seed(seed_for(self.seed, "initialisation"))
-        self.model = build(config).to(self.device, self.dtype).eval().requires_grad_(False)
+        with torch.device(self.device):  # a CPU takes seconds to draw the weights of a large model
+            model = build(config)
+        self.model = model.to(self.device, self.dtype).eval().requires_grad_(False)
         self.sampler = self.model.sampler(config["sampler"])
         self.frames, self.batch = setting["frames"], setting["batch"]
         self.conditions = self._conditions()

@@ -1,0 +1,125 @@
+"""Runs one part in a process of its own and stops it at its time limit."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpu.archive import ARCHIVE, pack
+from gpu.journal import AGAIN, read
+
+SCRIPT = Path(__file__).resolve().parent.parent / "gpu.py"
+NO_GPU, INTERRUPTED = 2, 130
+PATIENCE_S = 8.0
+"""How long a part may take to stop its workers."""
+PACKED_EVERY_S = 15.0
+"""Time between two archives while a part runs. If the whole machine is taken away, only the last seconds are lost."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Folders of a run.
+
+    Attributes:
+        results: for the JSON file of each part and the archive.
+        work: for records, checkpoints and logs.
+    """
+
+    results: Path
+    work: Path
+
+
+def run_parts(limits: Mapping[str, float], place: Place, dry: bool) -> int:
+    """Run parts one after the other; returns the exit status.
+
+    Args:
+        limits: name of each part -> its time limit in seconds.
+
+    Returns:
+        0 if all is well, 1 if something is wrong or was stopped, ``NO_GPU`` or ``INTERRUPTED``.
+    """
+    if dry:
+        shutil.rmtree(place.work, ignore_errors=True)  # or cells of an earlier dry run would not run again
+    worst = 0
+    for part, limit in limits.items():
+        status = run_part(part, place, limit, dry)
+        if status in (NO_GPU, INTERRUPTED):
+            return status
+        worst = max(worst, status)
+    return worst
+
+
+def run_part(part: str, place: Place, limit: float, dry: bool) -> int:
+    """Run one part for at most ``limit`` seconds and print its summary; returns the exit status, see ``run_parts``."""
+    (place.results / f"{part}.json").unlink(missing_ok=True)
+    until, status, ended = time.time() + limit, AGAIN, True
+    while status == AGAIN and ended:
+        status, ended = _wait(_start(part, place, until, dry), place, until)
+    if status == NO_GPU and not (place.results / f"{part}.json").is_file():
+        return NO_GPU
+    ending = "" if ended else f"stopped at its limit of {limit:.0f} s"
+    if status == INTERRUPTED and ended:
+        ending = "interrupted"
+    _conclude(part, place, status, ending)
+    return INTERRUPTED if ending == "interrupted" else int(bool(status or ending))
+
+
+def _conclude(part: str, place: Place, status: int, ending: str) -> None:
+    """Pack the archive, and print the summary of a part and how it ended."""
+    left_out, found = pack(place.results, place.work), read(place.results / f"{part}.json")
+    lines = found.get("lines", [])
+    if lines:
+        print(f"\n{importlib.import_module(f'gpu.{part}').summary(found)}")
+    if left_out:
+        print(f"left out of the archive, which is full: {', '.join(left_out)}")
+    if not ending and not found.get("finished"):
+        ending = f"ended early with exit status {status}"
+    if ending:
+        print(f"{part}: {ending}; {len(lines)} lines are kept")
+    megabytes = (place.results / ARCHIVE).stat().st_size / 1e6
+    files = f"{part}.json and {ARCHIVE} ({megabytes:.1f} MB) in {place.results}"
+    print(f"{part}: {found.get('seconds', 0)} s; {files}", flush=True)
+
+
+def _start(part: str, place: Place, until: float, dry: bool) -> subprocess.Popen[bytes]:
+    inside = ["--inside", str(until), "--results", str(place.results), "--work", str(place.work)]
+    # A dry run uses the CPU even if there is a GPU, and one thread, because its models are too small for more.
+    variables = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"} if dry else {}
+    command = [sys.executable, str(SCRIPT), part, *inside, *["--dry"] * dry]
+    return subprocess.Popen(command, env={**os.environ, **variables})
+
+
+def _wait(process: subprocess.Popen[bytes], place: Place, until: float) -> tuple[int, bool]:
+    """Wait for a part; returns its exit status, and False if it was stopped because time was up."""
+    packed = time.time()
+    try:
+        while process.poll() is None:
+            time.sleep(0.1)
+            if time.time() > until:
+                return _stop(process), False
+            if time.time() - packed > PACKED_EVERY_S:
+                with contextlib.suppress(OSError):  # a file changed while it was read
+                    pack(place.results, place.work)
+                packed = time.time()
+    except KeyboardInterrupt:
+        _stop(process)
+        return INTERRUPTED, True
+    return process.returncode, True
+
+
+def _stop(process: subprocess.Popen[bytes]) -> int:
+    """End a part. Its workers end when it ends."""
+    process.send_signal(signal.SIGINT)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return process.wait(PATIENCE_S)
+    process.kill()
+    return process.wait()
