@@ -97,7 +97,7 @@ def _wait(child: int, log: Path, update: int) -> bool:
 
 
 def compare_compiled(name: str, folder: Path) -> None:
-    """Train an arm as it is, compiled, and compiled with recomputing; the graphs compiled before each loss go to JSON."""
+    """Train an arm as it is, compiled, and compiled and recomputed; JSON: graphs compiled before each loss."""
     from torch._dynamo.utils import counters
 
     kinds = {"plain": {}, "compiled": {"compile": True}, "both": {"compile": True, "recompute": True}}
