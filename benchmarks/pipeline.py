@@ -289,6 +289,7 @@ def chord_control(model: Paradigm, text: str, seconds: float, tempo: float = 0.0
 @torch.no_grad()
 def to_audio(drawn: torch.Tensor, model: Paradigm, representation: Representation, samples: int) -> np.ndarray:
     """What a model drew, codes or normalised latents, as waveforms (B, samples), clipped to [-1, 1]."""
+    drawn = drawn.to(representation.device)
     z_BTD = representation.dequantise(drawn) if model.view == "codes" else model.latent.denormalise(drawn)
     return fit_length(representation.decode(z_BTD), samples).clamp(-1, 1).cpu().numpy()
 

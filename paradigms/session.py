@@ -12,6 +12,7 @@ are padded to multiples of ``TEXT_BUCKET`` tokens for that, or every batch of ca
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
@@ -113,7 +114,9 @@ class Session:
     def condition(self, text: TextMemory, controls: Tensor | None) -> None:
         """Take the next clips' conditions, into the tensors held already, which captured steps read."""
         if not self._conditioned:
-            self.text, self.controls, self._conditioned = text, controls, True
+            # The mask may be the caller's own, which later conditions must not overwrite.
+            self.text = dataclasses.replace(text, mask_BL=text.mask_BL.clone())
+            self.controls, self._conditioned = controls, True
             return
         self.text.copy_(text)
         if self.controls is not None and controls is not None:

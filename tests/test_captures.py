@@ -155,6 +155,17 @@ def test_few_sessions_are_kept_and_all_are_dropped_when_memory_runs_out(monkeypa
     assert calls == [HELD - 1, 0]
 
 
+@pytest.mark.parametrize("name", paradigms.names())
+def test_a_session_leaves_the_callers_conditions_alone(name: str) -> None:
+    """Captions of exactly a bucket are not padded, so that nothing else makes a copy."""
+    model, first, second = make(name, text=LONG, std=0.05), captions([32, 7], 0), captions([32, 30], 1)
+    masks = first.text_mask_BL.clone(), second.text_mask_BL.clone()
+    drawn = [sample(model, conditions, FRAMES, [1, 2]) for conditions in (first, second, first)]
+    assert torch.equal(first.text_mask_BL, masks[0])
+    assert torch.equal(second.text_mask_BL, masks[1])
+    check_same(drawn[2], drawn[0])
+
+
 def test_a_copied_model_has_sessions_of_its_own() -> None:
     model = make("fm", text=LONG, std=0.05)
     for _ in range(2):
