@@ -15,14 +15,22 @@ DEVICES = ["auto", "cpu", "cuda"]
 def visible() -> list[str]:
     """The GPUs visible to this process, as ``CUDA_VISIBLE_DEVICES`` names them; empty without a GPU.
 
-    Where the variable is set, its own entries are returned. Otherwise torch counts the GPUs.
+    Where the variable is set, its own entries are returned, as many of them as torch finds: a variable that a container
+    or a batch system has passed on may name GPUs that are not there.
     """
     listed = os.environ.get(VARIABLE)
-    if listed is not None:
-        return _entries(listed)
+    entries = None if listed is None else _entries(listed)
+    if entries == []:
+        return []
+    count = present()
+    return [str(index) for index in range(count)] if entries is None else entries[:count]
+
+
+def present() -> int:
+    """GPUs that torch finds, of those that ``CUDA_VISIBLE_DEVICES`` names; creates no CUDA context."""
     import torch
 
-    return [str(index) for index in range(torch.cuda.device_count())]  # creates no CUDA context
+    return torch.cuda.device_count()
 
 
 def _entries(listed: str) -> list[str]:

@@ -24,7 +24,7 @@ from common.files import read_json, write_json
 from common.seeds import Noise, item_rng, seed_for
 from corpora import load_corpus
 from paradigms.base import Conditions
-from paradigms.session import capture_count
+from paradigms.session import warm_up_count
 from representations import load_representation
 from representations.base import fit_length
 from representations.text import load_text_encoder
@@ -182,8 +182,9 @@ def in_batches(
 ) -> Generated:  # fmt: skip
     """Draw and decode ``clips`` clips, ``batch`` at a time, on the model's device.
 
-    On a GPU the first batch loads kernels and later ones may capture steps (``paradigms.session``). Such batches are
-    left out of the clock, and where that leaves none, the last batch is drawn again for the clock alone.
+    On a GPU the first batch loads kernels, and in others steps may be called for the first time or captured
+    (``paradigms.session``). Such batches are left out of the clock, and where that leaves none, the last batch is drawn
+    again for the clock alone.
 
     Args:
         draw: the clips of a part of the prompts, codes or normalised latents.
@@ -196,43 +197,43 @@ def in_batches(
         for i, part in enumerate(parts):
             audio_BN, seconds = _timed(draw, part, model, representation, samples)
             made.append(audio_BN)
-            if device.type == "cpu" or (i > 0 and not seconds.captured):
+            if device.type == "cpu" or (i > 0 and not seconds.warms_up):
                 timed.append(seconds)
-        for _ in range(RETRIES):
+        for left in reversed(range(RETRIES)):
             if timed or not parts:
                 break
             _, seconds = _timed(draw, parts[-1], model, representation, samples)
-            timed += [] if seconds.captured else [seconds]
+            timed += [] if seconds.warms_up and left else [seconds]
     n = max(1, sum(one.clips for one in timed))
     return Generated(
         np.concatenate(made), sum(one.sampling for one in timed) / n, sum(one.decoding for one in timed) / n
     )
 
 
-RETRIES = 3
-"""Times that a batch is drawn for the clock alone: once called, once captured, once replayed."""
+RETRIES = 4
+"""Times that a batch is drawn for the clock alone, at most; the third does nothing for the first time any more."""
 
 
 @dataclass(frozen=True)
 class _Timed:
-    """Seconds that one batch took, and whether a step was captured meanwhile."""
+    """Seconds that one batch took, and whether a step was captured or called for the first time meanwhile."""
 
     clips: int
     sampling: float
     decoding: float
-    captured: bool
+    warms_up: bool
 
 
 def _timed(
     draw: Callable[[slice], torch.Tensor], part: slice, model: Paradigm, representation: Representation, samples: int
 ) -> tuple[np.ndarray, _Timed]:
-    captures, begun = capture_count(), time.perf_counter()
+    before, begun = warm_up_count(), time.perf_counter()
     drawn = draw(part)
     _wait_for(drawn.device)
     drawn_at = time.perf_counter()
     audio_BN = to_audio(drawn, model, representation, samples)
-    ended, captured = time.perf_counter(), capture_count() > captures
-    return audio_BN, _Timed(part.stop - part.start, drawn_at - begun, ended - drawn_at, captured)
+    ended, warms_up = time.perf_counter(), warm_up_count() > before
+    return audio_BN, _Timed(part.stop - part.start, drawn_at - begun, ended - drawn_at, warms_up)
 
 
 def _wait_for(device: torch.device) -> None:

@@ -136,6 +136,7 @@ class Tuner:
             parts.append(
                 model.generate(conditions, frames, self.sampler, item_rng(seeds[part], device, self.noise)).cpu()
             )
+        model.release_sessions()  # it is trained next, which needs the memory
         write_tensors(path, {key: torch.cat(parts)}, {})
         return torch.cat(parts)
 

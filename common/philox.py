@@ -67,10 +67,17 @@ class Streams:
     Args:
         seeds: one per stream, from 0 to 2**63 - 1.
         device: where the words are made and stay.
+
+    Raises:
+        ValueError: no seed, or one out of range.
     """
 
     def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
         self.seeds, self.device = [int(seed) for seed in seeds], device
+        if not self.seeds:
+            raise ValueError("random streams need a seed each, and there is none")
+        if min(self.seeds) < 0 or max(self.seeds) >= 2**63:
+            raise ValueError(f"seeds must lie between 0 and 2**63 - 1: {min(self.seeds)} to {max(self.seeds)}")
         self._host = [np.random.Philox(key=seed) for seed in self.seeds] if device.type == "cpu" else []
         self._keys_B = torch.empty(0)
         self._ahead_BN = torch.empty(len(self.seeds), 0, dtype=torch.int64, device=device)

@@ -151,14 +151,15 @@ class AR(Paradigm):
         )
         decoding = self._decoding(conditions, start, frames, 0, sampler, rng, watched=self.entropies is not None)
         sent = 0
-        for step in range(1, columns(frames, self.codebooks)):
-            decoding.advance()
-            ready = step - self.codebooks + 1
-            if ready == frames and self.entropies is not None:
-                self.entropies.append(decoding.entropy_BS2[:, :frames].clone())
-            if ready == frames or ready - sent == chunk:
-                yield undelay(decoding.delayed[:, :, sent : ready + self.codebooks])
-                sent = ready
+        with decoding.in_use():
+            for step in range(1, columns(frames, self.codebooks)):
+                decoding.advance()
+                ready = step - self.codebooks + 1
+                if ready == frames and self.entropies is not None:
+                    self.entropies.append(decoding.entropy_BS2[:, :frames].clone())
+                if ready == frames or ready - sent == chunk:
+                    yield undelay(decoding.delayed[:, :, sent : ready + self.codebooks])
+                    sent = ready
 
     @torch.no_grad()
     def inpaint(self, target: Tensor, known_BT: Tensor, conditions: Conditions, sampler: Any, rng: ItemRNG) -> Tensor:

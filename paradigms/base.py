@@ -265,7 +265,18 @@ class Paradigm(nn.Module):
     def session(self, shape: tuple[Any, ...], make: Callable[[], Session]) -> Any:
         """The buffers of a sampling loop. On CUDA those of earlier clips of the same ``shape``, with their graphs."""
         weight = next(self.parameters())
-        return self._sessions.get((*shape, weight.data_ptr(), weight.dtype), make, weight.device)
+        modes = torch.get_float32_matmul_precision(), torch.is_autocast_enabled(weight.device.type)
+        key = (*shape, weight.data_ptr(), weight.dtype, *modes, torch.is_inference_mode_enabled())
+        return self._sessions.get(key, make, weight.device)
+
+    def release_sessions(self) -> None:
+        """Give back the memory of the sampling loops' buffers and graphs."""
+        self._sessions.clear()
+
+    def _apply(self, *given: Any, **named: Any) -> Paradigm:
+        """Move or convert the parameters; graphs that read the old ones are dropped."""
+        self.release_sessions()
+        return super()._apply(*given, **named)
 
     def parameter_counts(self) -> dict[str, int]:
         """Trainable parameters per part: each direct child module, and this module's own parameters as ``other``."""

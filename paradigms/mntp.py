@@ -192,11 +192,12 @@ class MNTP(Paradigm):
         order_BT = torch.arange(frames, device=self.start.device).expand(len(conditions), -1)
         drawing = self._drawing(conditions, nothing, order_BT, 0, sampler)
         sent = 0
-        for done in range(1, frames + 1):
-            drawing.advance(rng)
-            if done == frames or done - sent == chunk:
-                yield drawing.latents[:, sent:done].clone()
-                sent = done
+        with drawing.in_use():
+            for done in range(1, frames + 1):
+                drawing.advance(rng)
+                if done == frames or done - sent == chunk:
+                    yield drawing.latents[:, sent:done].clone()
+                    sent = done
 
     @torch.no_grad()
     def inpaint(self, target: Tensor, known_BT: Tensor, conditions: Conditions, sampler: Any, rng: ItemRNG) -> Tensor:

@@ -2,8 +2,9 @@
 
 A paradigm's session owns every tensor that its loop reads and writes. On a CPU a step is simply called. On CUDA the
 first step of each kind is called too, the second is captured as a graph, and the graph is replayed from then on: a step
-of hundreds of small kernels is otherwise held up by launching them. For that a step must not wait for the device and
-must not branch on numbers that live there. A capture that fails leaves its kind to plain calls; ``notes`` says so.
+of hundreds of small kernels is otherwise held up by launching them. For that a step must not wait for the device, must
+not branch on numbers that live there, and must give the same when it is done twice. If a capture fails, the process
+calls all steps plainly from then on, since CUDA does not promise to capture again; ``capture_failures`` says why.
 
 Sessions outlive a batch, so that the next batch of the same shape replays the graphs of the last (``Sessions``). Texts
 are padded to multiples of ``TEXT_BUCKET`` tokens for that, or every batch of captions would have a shape of its own.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
@@ -50,16 +52,25 @@ class _Captures:
 
     on: frozenset[str] = frozenset({"cuda"})  # types of devices
     count = 0
+    warm_ups = 0
     failures: list[str] = []  # noqa: RUF012
 
 
 def capture_count() -> int:
-    """Steps that this process has captured so far. What is timed while it grows is no sampling time."""
+    """Steps that this process has captured so far."""
     return _Captures.count
 
 
+def warm_up_count() -> int:
+    """Steps that this process has captured, or called for the first time before it captures them.
+
+    What is timed while this number grows is no sampling time.
+    """
+    return _Captures.count + _Captures.warm_ups
+
+
 def capture_failures() -> list[str]:
-    """One line for each kind of step whose capture failed; those run as plain calls."""
+    """What went wrong in capturing, in one line; empty if nothing did."""
     return list(_Captures.failures)
 
 
@@ -91,7 +102,7 @@ def _captures_on(devices: frozenset[str]) -> Iterator[None]:
 
 def captures_on(device: torch.device) -> bool:
     """Whether steps on ``device`` are captured."""
-    return device.type in _Captures.on
+    return device.type in _Captures.on and not _Captures.failures
 
 
 class Session:
@@ -99,17 +110,37 @@ class Session:
 
     Attributes:
         text, controls: conditions of the clips, as the model reads them; set by ``condition``.
+        busy: whether a clip is being drawn in parts; another one needs a session of its own.
     """
 
     text: TextMemory
     controls: Tensor | None
 
     def __init__(self, device: torch.device) -> None:
-        self.device = device
+        self.device, self.busy = device, False
+        self.make_room: Callable[[], bool] = lambda: False
         self._graphs: dict[Hashable, Graph | None] = {}  # None: to be called plainly
         self._called: set[Hashable] = set()
         self._pool: Any = None
         self._conditioned = False
+
+    @property
+    def model(self) -> Any:
+        """The paradigm whose steps these are. It holds the session, and not the reverse, so that ``del`` frees both."""
+        return self._model()
+
+    @model.setter
+    def model(self, model: Any) -> None:
+        self._model = weakref.ref(model)
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Mark the session as busy."""
+        self.busy = True
+        try:
+            yield
+        finally:
+            self.busy = False
 
     def condition(self, text: TextMemory, controls: Tensor | None) -> None:
         """Take the next clips' conditions, into the tensors held already, which captured steps read."""
@@ -124,21 +155,36 @@ class Session:
 
     def run(self, kind: Hashable, step: Callable[[], None]) -> None:
         """Do one step. All steps of one ``kind`` read and write the same tensors in the same shapes."""
-        if not captures_on(self.device) or kind not in self._called:
-            self._called.add(kind)  # this call is the warm-up of a capture
+        if not captures_on(self.device):
             step()
+            return
+        if kind not in self._called:  # this call is the warm-up of a capture
+            self._called.add(kind)
+            _Captures.warm_ups += 1
+            self._first_call(step)
             return
         if kind not in self._graphs:
             self._graphs[kind] = self._captured(kind, step)
         graph = self._graphs[kind]
         step() if graph is None else graph.replay()
 
+    def _first_call(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except torch.OutOfMemoryError:
+            if not self.make_room():
+                raise
+            step()
+
     def _captured(self, kind: Hashable, step: Callable[[], None]) -> Graph | None:
+        stream = torch.cuda.current_stream(self.device) if self.device.type == "cuda" else None
         try:
             graph = self.capture(step)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
+            if stream is not None:  # a capture that breaks off may leave its own stream in place
+                torch.cuda.set_stream(stream)
             first_line = (str(error).splitlines() or [type(error).__name__])[0]
             _Captures.failures.append(f"{type(self).__name__} step {kind}: not captured ({first_line})")
             return None
@@ -150,7 +196,7 @@ class Session:
         if self.device.type != "cuda":
             return _Called(step)
         graph = torch.cuda.CUDAGraph()
-        gc.freeze()  # torch collects garbage before it captures; looking through all that lives takes 0.1 s each time
+        gc.freeze()  # some versions of torch collect garbage before each capture, through all that lives: 0.1 s
         try:
             with torch.cuda.graph(graph, pool=self._pool):
                 step()
@@ -163,7 +209,8 @@ class Session:
 class Sessions:
     """The sessions that a model keeps between batches, the least recently used dropped first.
 
-    Sessions are kept only where steps are captured; a new one is made for each batch elsewhere.
+    Sessions are kept only where steps are captured; a new one is made for each batch elsewhere. If memory runs out in
+    making a session or in its first steps, the others are dropped.
     """
 
     def __init__(self) -> None:
@@ -173,12 +220,24 @@ class Sessions:
         """The session of ``key``, made if there is none."""
         if not captures_on(device):
             return make()
+        if key in self._held and self._held[key].busy:
+            return make()
         if key not in self._held:
             while len(self._held) >= HELD:
                 self._held.popitem(last=False)
-            self._held[key] = self._made(make)
+            session = self._held[key] = self._made(make)
+            owner, mine = weakref.ref(self), weakref.ref(session)
+            session.make_room = lambda: (sessions := owner()) is not None and sessions.keep_only(mine())
         self._held.move_to_end(key)
         return self._held[key]
+
+    def keep_only(self, session: Session | None) -> bool:
+        """Drop all sessions but one and those in use; returns whether there were any."""
+        gone = [key for key, held in self._held.items() if held is not session and not held.busy]
+        for key in gone:
+            del self._held[key]
+        _empty_cache()
+        return bool(gone)
 
     def _made(self, make: Callable[[], Session]) -> Session:
         try:
@@ -189,10 +248,16 @@ class Sessions:
 
     def clear(self) -> None:
         """Drop all sessions, their graphs and their memory."""
-        self._held.clear()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        if self._held:
+            self._held.clear()
+            _empty_cache()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Sessions:
         """A copied model has sessions of its own: graphs read the weights of the model they were captured with."""
         return Sessions()
+
+
+def _empty_cache() -> None:
+    if torch.cuda.is_available():
+        with contextlib.suppress(RuntimeError):  # after a capture that broke off
+            torch.cuda.empty_cache()

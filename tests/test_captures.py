@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
@@ -121,9 +123,9 @@ def test_a_failed_capture_falls_back_to_plain_steps(name: str, monkeypatch: pyte
     for _ in range(3):
         check_same(sample(model, conditions, FRAMES, [1, 2]), exact)
     assert capture_count() == before
-    assert len(capture_failures()) == kinds(model)  # once each
-    assert all("not captured (operation not permitted" in line for line in capture_failures())
-    assert all("\n" not in line for line in capture_failures())
+    (line,) = capture_failures()  # the first failure ends all capturing
+    assert "not captured (operation not permitted" in line
+    assert "\n" not in line
 
 
 def test_running_out_of_memory_in_a_capture_is_no_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,6 +168,62 @@ def test_a_session_leaves_the_callers_conditions_alone(name: str) -> None:
     check_same(drawn[2], drawn[0])
 
 
+def test_running_out_of_memory_in_a_first_step_drops_the_other_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make("fm", text=LONG, std=0.05)
+    for frames in (2, 3, 4):
+        sample(model, captions([5], 0), frames, [1])
+    with plain_steps():
+        exact = sample(model, captions([5], 0), 5, [1])
+    real = paradigms.fm.Integration._solve
+
+    def crowded(session: paradigms.fm.Integration) -> None:
+        if len(model._sessions._held) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        real(session)
+
+    monkeypatch.setattr(paradigms.fm.Integration, "_solve", crowded)
+    check_same(sample(model, captions([5], 0), 5, [1]), exact)
+    assert len(model._sessions._held) == 1
+
+
+@pytest.mark.parametrize("name", paradigms.names())
+def test_a_model_that_has_sampled_is_freed_at_once(name: str) -> None:
+    """Not only when Python looks for cycles, which it does not do when a GPU's memory runs out."""
+    model = make(name, text=LONG, std=0.05)
+    for _ in range(3):
+        sample(model, captions([5], 0), 3, [1])
+    watched = weakref.ref(model)
+    gc.disable()
+    try:
+        del model
+        assert watched() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("name", ["ar", "mntp", "ntp"])
+def test_two_streams_at_a_time_do_not_mix(name: str) -> None:
+    model, sampler = make(name, text=LONG, std=0.05), make(name).sampler(SAMPLERS[name])
+    both = [(captions([5, 4], seed), [seed, 9]) for seed in (1, 2)]
+    whole = [sample(model, conditions, FRAMES, seeds) for conditions, seeds in both]
+    streams = [model.stream(conditions, FRAMES, sampler, ItemRNG(seeds), 3) for conditions, seeds in both]
+    parts = list(zip(*streams, strict=True))
+    axis = 2 if name == "ar" else 1
+    for i, clip in enumerate(whole):
+        check_same(torch.cat([part[i] for part in parts], dim=axis), clip)
+    before = capture_count()
+    sample(model, *both[0][:1], FRAMES, [1, 9])  # type: ignore[arg-type]
+    assert capture_count() == before, "the session is free again"
+
+
+def test_a_converted_model_forgets_its_graphs() -> None:
+    model = make("fm", text=LONG, std=0.05)
+    sample(model, captions([5], 0), FRAMES, [1])
+    assert model._sessions._held
+    model.double().float()
+    assert not model._sessions._held
+
+
 def test_a_copied_model_has_sessions_of_its_own() -> None:
     model = make("fm", text=LONG, std=0.05)
     for _ in range(2):
@@ -184,13 +242,13 @@ def test_seconds_per_clip_leave_captures_out(batches: int, drawn: int, monkeypat
     """A stand-in model on a stand-in GPU: the first call takes 100 s, the second captures for 10 s, others take 1 s."""
     clock, calls, captured = [0.0], [], [0]
     monkeypatch.setattr(pipeline, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
-    monkeypatch.setattr(pipeline, "capture_count", lambda: captured[0])
+    monkeypatch.setattr(pipeline, "warm_up_count", lambda: captured[0])
     monkeypatch.setattr(pipeline, "to_audio", lambda drawn, *rest: np.zeros((2, 5)))
     monkeypatch.setattr(pipeline, "_wait_for", lambda device: None)
 
     def draw(part: slice) -> Tensor:
         calls.append(part)
-        captured[0] += len(calls) == 2
+        captured[0] += len(calls) in (1, 2)
         clock[0] += {1: 100.0, 2: 10.0}.get(len(calls), 1.0)
         return torch.zeros(2)
 
@@ -215,7 +273,7 @@ def test_warm_up_goes_on_until_nothing_is_captured(monkeypatch: pytest.MonkeyPat
 
     taken: list[int] = []
     monkeypatch.setattr("benchmarks.speed.rounds.take_sample", take)
-    monkeypatch.setattr("benchmarks.speed.rounds._captured", lambda device: captured[0] * (device == "cuda"))
+    monkeypatch.setattr("benchmarks.speed.rounds._warmed_up", lambda device: captured[0] * (device == "cuda"))
     series = warm_up(lambda: None, StopRule(), "cuda")
     assert len(series.warm_ups) == 3
     taken.clear()

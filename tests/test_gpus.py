@@ -47,6 +47,12 @@ def held(folder: Path) -> list[tuple[str, float, float]]:
     return [(gpus, float(begun), float(ended)) for gpus, begun, ended in map(str.split, lines)]
 
 
+@pytest.fixture(autouse=True)
+def eight_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as torch finds here, unless a test says otherwise."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
+
+
 @pytest.mark.parametrize(
     ("listed", "expected"),
     [
@@ -64,9 +70,16 @@ def held(folder: Path) -> list[tuple[str, float, float]]:
 def test_the_variable_is_read_as_cuda_reads_it(
     listed: str, expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", listed)
     assert visible() == expected
+
+
+def test_gpus_that_are_not_there_are_not_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container may have one GPU and the variable of its host."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
+    for count in (0, 1, 4):
+        monkeypatch.setattr("torch.cuda.device_count", lambda count=count: count)
+        assert visible() == ["0", "1", "2", "3"][:count]
 
 
 @pytest.mark.parametrize("count", [0, 2])

@@ -110,6 +110,13 @@ def test_streams_of_neighbouring_seeds_share_nothing() -> None:
     assert len(words.unique()) == words.numel()
 
 
+@pytest.mark.parametrize("seeds", [[], [-1], [2**63]])
+def test_seeds_out_of_range_are_refused_on_every_device(seeds: list[int]) -> None:
+    for device in ("cpu", "meta"):
+        with pytest.raises(ValueError, match="seed"):
+            ItemRNG(seeds, device)
+
+
 def test_draws_happen_on_the_device() -> None:
     """On tensors without data nothing could be drawn on the host and moved."""
     for tensor in draws(ItemRNG(SEEDS, "meta")):

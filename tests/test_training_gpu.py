@@ -113,9 +113,19 @@ def test_what_goes_wrong_in_making_a_batch_is_raised_where_it_is_asked_for(monke
 
     monkeypatch.setattr(BatchStream, "host_batch", broken)
     loader = Loader(toy_stream(), [slice(None)], torch.device("meta"), first=5)
-    with pytest.raises(UserError, match="shard of update 5 is gone"):
-        loader.next()
+    for _ in range(2):  # again, too: nothing may wait for a thread that has ended
+        with pytest.raises(UserError, match="shard of update 5 is gone"):
+            loader.next()
     loader.close()
+
+
+def test_a_closed_loader_says_so() -> None:
+    loader = Loader(toy_stream(), [slice(None)], torch.device("meta"), first=1)
+    loader.next()
+    loader.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        loader.next()
+    Loader(toy_stream(), [slice(None)], torch.device("meta"), first=1).close()  # never asked: no thread to wait for
 
 
 def test_the_thread_ends_with_training_however_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

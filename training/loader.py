@@ -34,10 +34,10 @@ class Loader:
         self._next = (first, 0)
         self._ready: queue.Queue[Made | BaseException] = queue.Queue(AHEAD)
         self._closed = threading.Event()
+        self._failure: BaseException | None = None
         self._thread: threading.Thread | None = None
         if device.type != "cpu":
             self._thread = threading.Thread(target=self._make, args=(first,), name="loader", daemon=True)
-            self._thread.start()
 
     def next(self) -> tuple[Batch, ItemRNG]:
         """The next micro-batch on the device, and the noise streams of its clips.
@@ -49,14 +49,18 @@ class Loader:
         self._next = (update, i + 1) if i + 1 < len(self._parts) else (update + 1, 0)
         if self._thread is None:
             return self._stream.batch(update, self._parts[i], self._device)
-        made = self._ready.get()
+        if self._thread.ident is None:
+            self._thread.start()
+        made = self._failure or self._ready.get()
         if isinstance(made, BaseException):
+            self._failure = made
             raise made
         batch, seeds = made
         return batch.to(self._device), item_rng(seeds, self._device, self._stream.noise)
 
     def close(self) -> None:
-        """Stop the thread."""
+        """Stop the thread; no batch can be asked for after that."""
+        self._failure = self._failure or RuntimeError("the loader is closed")
         self._closed.set()
         while self._thread is not None and self._thread.is_alive():
             try:
@@ -66,6 +70,8 @@ class Loader:
 
     def _make(self, update: int) -> None:
         try:
+            if self._device.type == "cuda":
+                torch.cuda.set_device(self._device)  # or memory would be pinned in a context on the first GPU
             while not self._closed.is_set():
                 for part in self._parts:
                     batch, seeds = self._stream.host_batch(update, part)

@@ -246,7 +246,8 @@ class _Run:
     def _gather(self, own_loss: Tensor, norm: Tensor, stop: bool) -> tuple[float, float, bool]:
         """Loss over the global batch, gradient norm, and whether any process was told to stop, in one exchange.
 
-        CPU time is summed over processes, and the first one's clock is taken, in the same exchange.
+        CPU time is summed over processes, and the first one's clock is taken, in the same exchange. So an update's wait
+        for the device counts for the next one.
         """
         now = time.process_time()
         wall_seconds = time.perf_counter() - self._wall_start if self.main else 0.0

@@ -28,7 +28,7 @@ from benchmarks.speed.stopping import StopRule
 from common.config import from_dict
 from common.errors import UserError
 from common.precision import float32_products
-from paradigms.session import capture_count, capture_failures
+from paradigms.session import capture_failures, warm_up_count
 
 PARTS = StopRule(samples=11, seconds=1.0, spread=0.05, cap_samples=101, cap_seconds=20.0, warm_ups=1)
 """For the parts timed beside the whole: time to first audio, and the decoder alone."""
@@ -75,12 +75,12 @@ class LatencyGroup:
         rates = measure_rates(subject.weight_bytes(), subject.dtype, subject.device)
         warm = {cell.id: self._warm(cell, subject, rule, empty) for cell in hopeful}
         timed = {key: one for key, one in warm.items() if one is not None}
-        captures = capture_count()
+        before = warm_up_count()
         states = measure(
             [one.series for one in timed.values()], rule, subject.device, board,
             lambda share: self._report(0.3 + 0.6 * share, "sampling"),
         )  # fmt: skip
-        captured_meanwhile = ["captured steps: a step was captured while sampling"] * (capture_count() > captures)
+        captured_meanwhile = ["captured steps: a step was captured while sampling"] * (warm_up_count() > before)
         for one in timed.values():
             one.recompiled = one.compiles is not None and one.compiles.some()
             one.series.unmet += [*captured_meanwhile, *capture_failures()]

@@ -48,28 +48,29 @@ def warm_up(work: Work, rule: StopRule, device: str = "cpu", compiles: bool = Fa
     """Run ``work`` for the first time, and again until it is warm.
 
     A run slower than ``rule.slow`` is not repeated: it has no caches to fill that matter at its length. A first call
-    that ``compiles`` says nothing about that. On a GPU runs are repeated all the same until one captures no step.
+    that ``compiles`` says nothing about that. On a GPU runs are repeated all the same until one neither captures a step
+    nor calls one for the first time.
     """
     series = Series(work, take_sample(work, device).wall_s)
     slowest = 0.0 if compiles else series.first_call_s
-    captures = device.startswith("cuda")  # the second run does
-    while captures or (len(series.warm_ups) < rule.warm_ups and slowest <= rule.slow):
-        before = _captured(device)
+    warming = device.startswith("cuda")  # the second run does
+    while warming or (len(series.warm_ups) < rule.warm_ups and slowest <= rule.slow):
+        before = _warmed_up(device)
         series.warm_ups.append(take_sample(work, device).wall_s)
         slowest = series.warm_ups[-1]
-        captures = _captured(device) > before
+        warming = _warmed_up(device) > before
     if len(series.warm_ups) < rule.warm_ups:
         series.unmet.append(f"warm-ups: {len(series.warm_ups)} of {rule.warm_ups} after the first call")
     return series
 
 
-def _captured(device: str) -> int:
-    """Steps captured so far; none anywhere but on a GPU."""
+def _warmed_up(device: str) -> int:
+    """Steps captured or called for the first time so far; none anywhere but on a GPU."""
     if not device.startswith("cuda"):
         return 0
-    from paradigms.session import capture_count
+    from paradigms.session import warm_up_count
 
-    return capture_count()
+    return warm_up_count()
 
 
 def measure(
