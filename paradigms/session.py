@@ -180,13 +180,13 @@ class Session:
         stream = torch.cuda.current_stream(self.device) if self.device.type == "cuda" else None
         try:
             graph = self.capture(step)
-        except torch.OutOfMemoryError:
-            raise
         except RuntimeError as error:
             if stream is not None:  # a capture that breaks off may leave its own stream in place
                 torch.cuda.set_stream(stream)
             first_line = (str(error).splitlines() or [type(error).__name__])[0]
             _Captures.failures.append(f"{type(self).__name__} step {kind}: not captured ({first_line})")
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
             return None
         _Captures.count += 1
         return graph

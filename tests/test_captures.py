@@ -137,6 +137,7 @@ def test_running_out_of_memory_in_a_capture_is_no_fallback(monkeypatch: pytest.M
     monkeypatch.setattr(Session, "capture", fails)
     with pytest.raises(torch.OutOfMemoryError):
         sample(model, conditions, FRAMES, [1])
+    assert len(capture_failures()) == 1  # and the process captures no more
 
 
 def test_few_sessions_are_kept_and_all_are_dropped_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:

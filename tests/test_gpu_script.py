@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tarfile
 import textwrap
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
@@ -18,6 +20,7 @@ import pytest
 import torch
 
 import paradigms
+from backbones import TextMemory
 from benchmarks.records import load_records
 from benchmarks.study import load_study
 from paradigms.ar import ARSampler, draw
@@ -27,7 +30,7 @@ ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "scripts" / "gpu.py"
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from gpu import archive, check, learning, plan, process, sampling, speed, toys, train, wheels  # noqa: E402
+from gpu import archive, check, failing, learning, plan, process, prompts, sampling, speed, toys, train, wheels  # noqa: E402
 from gpu.journal import AGAIN, Journal, read  # noqa: E402
 
 # What is installed on the machine with the GPU; what these need comes with them.
@@ -113,6 +116,7 @@ def test_check_compares_every_paradigm_in_every_group(trial: Trial) -> None:
         inpaints = {"inpainting"} if paradigms.find(name).inpaints else set()
         assert groups == {"sampling", "controls", "batches", "training"} | inpaints
     assert all(re.search(rf"^ok +{re.escape(line['name'])} ", trial.output, re.MULTILINE) for line in lines)
+    assert [line["name"] for line in lines if line["group"] == "failure"] == [lines[-1]["name"]]
     for text in ("cross", "prefix"):
         for dtype in ("fp32", "bf16"):
             assert sum(line["name"].startswith(f"ar {text} {dtype}: ") for line in lines) == 3
@@ -172,11 +176,71 @@ def test_wheels_are_named_with_the_versions_of_the_tests(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("part", ["check", "speed", "train", "all"])
 def test_without_a_gpu_there_is_one_line(part: str, tmp_path: Path) -> None:
-    command = [sys.executable, str(SCRIPT), part, "--results", str(tmp_path), "--work", str(tmp_path)]
-    done = subprocess.run(command, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""}, **TEXT)
-    assert done.returncode == 2
-    assert len(done.stdout.splitlines()) == 1
-    assert done.stdout.startswith("no GPU: ")
+    earlier = {f"{name}.json": f'{{"part": "{name}"}}' for name in ("check", "speed", "train")}
+    for name, text in earlier.items():
+        (tmp_path / name).write_text(text)
+    status, told = started(part, "--results", str(tmp_path), "--work", str(tmp_path / "work"))
+    assert status == 2
+    assert len(told.splitlines()) == 1
+    assert told.startswith("no GPU: ")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()} == earlier
+
+
+def started(*words: str) -> tuple[int, str]:
+    """Run the script where there is no GPU; returns its exit status and what it printed."""
+    variables = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([sys.executable, str(SCRIPT), *words], env=variables, **TEXT)
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        *((f"check --dry --limit {number}", number) for number in ("0", "-3", "nan", "inf", "soon")),
+        ("check --dry {folder}/some", "check takes no folder {folder}/some; use --results {folder}/some"),
+        ("all --dry --results {folder}/file", "--results: cannot write to the folder {folder}/file (File exists)"),
+        ("all --dry --work {folder}/file", "--work: cannot write to the folder {folder}/file/dry (Not a directory)"),
+        ("all --dry --work {folder}/w --results /proc/gpu", "--results: cannot write to the folder /proc/gpu ("),
+        ("check --dry --work {folder}/w --results {folder}/bad", "{folder}/bad/check.json as JSON"),
+        ("wheels {folder}/file", "wheels: {folder}/file is a file"),
+        ("czech", "invalid choice: 'czech'"),
+    ],
+)
+def test_wrong_arguments_give_one_line(words: str, named: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "check.json").write_text("{")
+    status, told = started(*words.format(folder=tmp_path).split())
+    assert status == 2
+    assert len(told.splitlines()) == 1, told
+    assert told.startswith("gpu.py: ")
+    assert named.format(folder=tmp_path) in told
+    assert (tmp_path / "file").read_text() == "mine"
+    assert (tmp_path / "bad" / "check.json").read_text() == "{"
+
+
+def test_a_dry_run_keeps_real_results(tmp_path: Path) -> None:
+    (tmp_path / "check.json").write_text("{}")
+    status, told = started("check", "--dry", "--work", str(tmp_path), "--limit", "0.5")
+    assert status == 1
+    assert f" in {tmp_path / 'dry'}" in told or "before it wrote any results" in told
+    assert (tmp_path / "check.json").read_text() == "{}"
+    assert {path.name for path in tmp_path.iterdir()} <= {"check.json", "dry"}
+
+
+@pytest.mark.parametrize("delay", [0.15, 0.5, 3.0])
+def test_ctrl_c_gives_no_traceback(delay: float, tmp_path: Path) -> None:
+    command = [sys.executable, "-u", str(SCRIPT), "check", "--dry", "--results", str(tmp_path), "--work", str(tmp_path)]
+    part = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    assert part.stdout is not None
+    time.sleep(delay)
+    os.killpg(part.pid, signal.SIGINT)  # a terminal sends it to the script and to its part
+    told, _ = part.communicate(timeout=60)
+    assert part.returncode == 130, told
+    assert "interrupted" in told
+    assert "Traceback" not in told
 
 
 PART = """
@@ -185,7 +249,8 @@ sys.path[:0] = [{root!r}, {scripts!r}]
 from pathlib import Path
 from gpu.journal import AGAIN, Journal
 folder = Path(sys.argv[sys.argv.index("--results") + 1])
-journal = Journal(folder / "check.json", "check")
+journal = Journal(folder / "check.json", "check", float(sys.argv[sys.argv.index("--inside") + 1]))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {{signal.SIGINT}})
 {body}
 """
 LINE = 'journal.add("a line", group="noise", name="a line", ok=True, error=0, limit=0, note="")'
@@ -227,6 +292,21 @@ def test_a_part_that_dies_keeps_its_lines(
     assert status == 1
     assert len(found["lines"]) == 1
     assert "check: ended early with exit status 9; 1 lines are kept" in told
+    _, _, found = run_instead(f"{LINE}\n{LINE}\nsys.exit(9)", 60, tmp_path, monkeypatch, capsys)
+    assert len(found["lines"]) == 2  # of the new run only
+
+
+def test_a_part_that_dies_at_once_keeps_earlier_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Journal(tmp_path / "results" / "check.json", "check", 0.0).finish()
+    earlier = read(tmp_path / "results" / "check.json")
+    (tmp_path / "part.py").write_text("raise SystemExit(9)")
+    monkeypatch.setattr(process, "SCRIPT", tmp_path / "part.py")
+    status = process.run_part("check", process.Place(tmp_path / "results", tmp_path / "work"), 60, dry=True)
+    assert status == 1
+    assert capsys.readouterr().out == "check: ended early with exit status 9, before it wrote any results\n"
+    assert read(tmp_path / "results" / "check.json") == earlier
 
 
 def test_a_part_goes_on_in_a_new_process_if_it_asks_for_one(
@@ -245,11 +325,11 @@ def test_a_comparison_that_fails_is_a_line_and_the_rest_goes_on(tmp_path: Path) 
 
     made = [("a", lambda: 0.5, lambda: 1.0), ("b", broken, lambda: 1.0), ("c", lambda: float("nan"), lambda: 1.0)]
     found = [("noise", one) for one in [*made, ("d", lambda: 2.0, lambda: 1.0), ("e", lambda: 0.0, lambda: 0.0)]]
-    journal = Journal(tmp_path / "check.json", "check")
+    journal = Journal(tmp_path / "check.json", "check", 0.0)
     log = tmp_path / "log.txt"
     assert check.compare_all(journal, found, log, lambda: journal.lines[-1]["name"] == "b") == AGAIN
     assert len(journal.lines) == 2
-    journal = Journal(tmp_path / "check.json", "check")
+    journal = Journal(tmp_path / "check.json", "check", 0.0)
     assert check.compare_all(journal, found, log, check.no) == 1
     assert [line["ok"] for line in journal.lines] == [True, False, False, False, True]
     assert "illegal memory access was encountered more" in journal.lines[1]["note"]
@@ -268,7 +348,7 @@ def captures() -> Iterator[None]:
 
 
 def test_an_exception_in_a_cell_is_a_line(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "speed.json", "speed", left_out=[])
+    journal = Journal(tmp_path / "speed.json", "speed", 0.0, left_out=[])
     with journal.guarded("ar batch 1, 10 s", tmp_path / "log.txt"):
         raise OSError("no space left")
     assert journal.finish() == 1
@@ -302,6 +382,48 @@ def test_check_notices_steps_that_cannot_be_captured(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("paradigms.session._Captures.failures", [])
     with pytest.raises(AssertionError, match="not permitted when stream is capturing"):
         sampling.Case(sampling.Setting("fm"), "cpu", toys.DRY).failures()
+
+
+@pytest.mark.usefixtures("captures")
+@pytest.mark.parametrize("name", paradigms.names())
+def test_check_notices_conditions_that_are_overwritten(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def condition(self: Session, text: TextMemory, controls: None) -> None:
+        if self._conditioned:
+            self.text.copy_(text)
+        else:
+            self.text, self.controls, self._conditioned = text, controls, True  # the mask is still the caller's own
+
+    batches = prompts.Batches(name, "cpu", toys.DRY)
+    limit = sampling.LIMITS[batches.model.view, "fp32"]
+    assert batches.repeated() <= limit
+    monkeypatch.setattr(Session, "condition", condition)
+    assert batches.repeated() > 5 * limit
+
+
+@pytest.fixture
+def no_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of failures for this test alone: after a failure the process captures nothing any more."""
+    monkeypatch.setattr("paradigms.session._Captures.failures", [])
+
+
+@pytest.mark.usefixtures("captures", "no_failures")
+def test_check_notices_a_run_that_is_lost_with_its_capture(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Session.run
+
+    def run(self: Session, kind: str, step: Callable[[], None]) -> None:
+        real(self, kind, (lambda: None) if kind in self._called and kind not in self._graphs else step)
+
+    assert failing.lost_runs("cpu") == 0
+    monkeypatch.setattr("paradigms.session._Captures.failures", [])
+    monkeypatch.setattr(Session, "run", run)
+    assert failing.lost_runs("cpu") == 1
+
+
+@pytest.mark.usefixtures("captures", "no_failures")
+def test_check_notices_a_failure_that_is_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "_captured", lambda self, kind, step: None)
+    with pytest.raises(AssertionError, match="one line should report the failure, not 0"):
+        failing.lost_runs("cpu")
 
 
 def test_only_the_code_that_was_drawn_has_distance_zero() -> None:

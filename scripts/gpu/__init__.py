@@ -9,6 +9,7 @@
     noise.py         comparisons of random numbers
     sampling.py      comparisons of sampled clips
     prompts.py       comparisons over several batches of prompts
+    failing.py       the comparison after a capture that fails
     learning.py      comparisons of training
 
     studies.py       runs single cells of a study
@@ -20,3 +21,8 @@
 
 ``journal``, ``process``, ``archive`` and ``wheels`` need the standard library only.
 """
+
+NO_GPU = WRONG_INPUT = 2
+"""Exit status if there is no GPU, and if an argument is wrong. Nothing has been started then."""
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""

@@ -33,7 +33,7 @@ def run(results: Path, work: Path, dry: bool, until: float) -> int:
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
     about = {"device": "cpu" if dry else torch.cuda.get_device_name(), "torch": torch.__version__, "dry": dry}
-    journal = Journal(results / "check.json", "check", **about)
+    journal = Journal(results / "check.json", "check", until, **about)
     with simulated_captures() if dry else contextlib.nullcontext():
         return compare_all(journal, comparisons(device, dry), work / "logs" / "check.txt", gpu_lost if not dry else no)
 
@@ -81,9 +81,12 @@ def compare(journal: Journal, group: str, comparison: Comparison, log: Path) -> 
 
 
 def comparisons(device: str, dry: bool) -> Iterator[tuple[str, Comparison]]:
-    """All comparisons, each with the name of its group, the most important groups first."""
+    """All comparisons, each with the name of its group, the most important groups first.
+
+    A capture that fails comes last, because the process captures no step after it.
+    """
     import paradigms
-    from gpu import learning, noise, prompts
+    from gpu import failing, learning, noise, prompts
     from gpu.toys import DRY, FULL, LEARNING
 
     size, names = DRY if dry else FULL, paradigms.names()
@@ -95,6 +98,7 @@ def comparisons(device: str, dry: bool) -> Iterator[tuple[str, Comparison]]:
         for name in names:
             found = learning.comparisons(name, what, device, DRY if dry else LEARNING)
             yield from in_group("training", found)
+    yield from in_group("failure", failing.comparisons(device))
 
 
 def samples(device: str, size: Any, names: list[str]) -> Iterator[tuple[str, Comparison]]:

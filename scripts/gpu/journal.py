@@ -21,7 +21,9 @@ class Journal:
 
     Args:
         path: the JSON file. The whole file is replaced after every line, so that it is valid even if the part is
-            killed. If the file exists already, a previous process of the same part wrote it, and its lines are kept.
+            killed.
+        until: Unix time at which the part is stopped. If the file has the same time, an earlier process of this run
+            wrote it, and its lines are kept. The file of another run is replaced.
         about: facts about the whole part, such as the device.
 
     Attributes:
@@ -29,9 +31,9 @@ class Journal:
         lines: one mapping per line; ``ok`` tells whether the result is as it should be.
     """
 
-    def __init__(self, path: Path, part: str, **about: Any) -> None:
-        self.path, self.lines = path, list[dict[str, Any]](read(path).get("lines", []))
-        self.about: dict[str, Any] = {"part": part, "finished": False, **about}
+    def __init__(self, path: Path, part: str, until: float, **about: Any) -> None:
+        self.path, self.lines = path, list[dict[str, Any]](read(path, until).get("lines", []))
+        self.about: dict[str, Any] = {"part": part, "until": until, "finished": False, **about}
         self._start = time.perf_counter()
         self.write()
 
@@ -62,9 +64,10 @@ class Journal:
         write_json(self.path, {**self.about, "lines": self.lines})
 
 
-def read(path: Path) -> dict[str, Any]:
-    """Content of the file of a journal, or an empty mapping if there is no such file."""
-    return dict(read_json(path)) if path.is_file() else {}
+def read(path: Path, until: float | None = None) -> dict[str, Any]:
+    """Content of the file of a journal, or an empty mapping if there is none, or none with this ``until``."""
+    found = dict(read_json(path)) if path.is_file() else {}
+    return found if until is None or found.get("until") == until else {}
 
 
 def explained(name: str, error: Exception, log: Path) -> str:

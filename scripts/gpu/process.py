@@ -9,16 +9,19 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from common.errors import UserError
+from gpu import INTERRUPTED, NO_GPU
 from gpu.archive import ARCHIVE, pack
 from gpu.journal import AGAIN, read
 
 SCRIPT = Path(__file__).resolve().parent.parent / "gpu.py"
-NO_GPU, INTERRUPTED = 2, 130
 PATIENCE_S = 8.0
 """How long a part may take to stop its workers."""
 PACKED_EVERY_S = 15.0
@@ -46,7 +49,14 @@ def run_parts(limits: Mapping[str, float], place: Place, dry: bool) -> int:
 
     Returns:
         0 if all is well, 1 if something is wrong or was stopped, ``NO_GPU`` or ``INTERRUPTED``.
+
+    Raises:
+        UserError: a folder cannot be written, or an earlier JSON file cannot be read.
     """
+    check_folder("--work", place.work)
+    check_folder("--results", place.results)
+    for part in limits:
+        read(place.results / f"{part}.json")
     if dry:
         shutil.rmtree(place.work, ignore_errors=True)  # or cells of an earlier dry run would not run again
     worst = 0
@@ -58,43 +68,65 @@ def run_parts(limits: Mapping[str, float], place: Place, dry: bool) -> int:
     return worst
 
 
+def check_folder(argument: str, folder: Path) -> None:
+    """Make a folder and write to it.
+
+    Args:
+        argument: name of the argument that gives the folder.
+
+    Raises:
+        UserError: that is not possible.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = f"cannot write to the folder {folder} ({error.strerror})"
+        raise UserError(f"{argument}: {reason}; choose another folder") from error
+
+
 def run_part(part: str, place: Place, limit: float, dry: bool) -> int:
     """Run one part for at most ``limit`` seconds and print its summary; returns the exit status, see ``run_parts``."""
-    (place.results / f"{part}.json").unlink(missing_ok=True)
     until, status, ended = time.time() + limit, AGAIN, True
     while status == AGAIN and ended:
         status, ended = _wait(_start(part, place, until, dry), place, until)
-    if status == NO_GPU and not (place.results / f"{part}.json").is_file():
+    found = read(place.results / f"{part}.json", until)
+    if status == NO_GPU and not found:
         return NO_GPU
-    ending = "" if ended else f"stopped at its limit of {limit:.0f} s"
+    ending = "" if ended else f"stopped at its limit of {limit:g} s"
     if status == INTERRUPTED and ended:
         ending = "interrupted"
-    _conclude(part, place, status, ending)
+    if not ending and not found.get("finished"):
+        ending = f"ended early with exit status {status}"
+    if found:
+        _conclude(part, place, found, ending)
+    else:
+        print(f"{part}: {ending}, before it wrote any results")
     return INTERRUPTED if ending == "interrupted" else int(bool(status or ending))
 
 
-def _conclude(part: str, place: Place, status: int, ending: str) -> None:
+def _conclude(part: str, place: Place, found: Mapping[str, Any], ending: str) -> None:
     """Pack the archive, and print the summary of a part and how it ended."""
-    left_out, found = pack(place.results, place.work), read(place.results / f"{part}.json")
-    lines = found.get("lines", [])
+    left_out, lines = pack(place.results, place.work), found["lines"]
     if lines:
         print(f"\n{importlib.import_module(f'gpu.{part}').summary(found)}")
     if left_out:
         print(f"left out of the archive, which is full: {', '.join(left_out)}")
-    if not ending and not found.get("finished"):
-        ending = f"ended early with exit status {status}"
     if ending:
         print(f"{part}: {ending}; {len(lines)} lines are kept")
     megabytes = (place.results / ARCHIVE).stat().st_size / 1e6
     files = f"{part}.json and {ARCHIVE} ({megabytes:.1f} MB) in {place.results}"
-    print(f"{part}: {found.get('seconds', 0)} s; {files}", flush=True)
+    print(f"{part}: {found['seconds']} s; {files}", flush=True)
 
 
 def _start(part: str, place: Place, until: float, dry: bool) -> subprocess.Popen[bytes]:
+    """Start a part. Ctrl-C is blocked, here and in the part, until each can deal with it."""
     inside = ["--inside", str(until), "--results", str(place.results), "--work", str(place.work)]
     # A dry run uses the CPU even if there is a GPU, and one thread, because its models are too small for more.
     variables = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"} if dry else {}
     command = [sys.executable, str(SCRIPT), part, *inside, *["--dry"] * dry]
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     return subprocess.Popen(command, env={**os.environ, **variables})
 
 
@@ -102,6 +134,7 @@ def _wait(process: subprocess.Popen[bytes], place: Place, until: float) -> tuple
     """Wait for a part; returns its exit status, and False if it was stopped because time was up."""
     packed = time.time()
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         while process.poll() is None:
             time.sleep(0.1)
             if time.time() > until:
@@ -119,7 +152,7 @@ def _wait(process: subprocess.Popen[bytes], place: Place, until: float) -> tuple
 def _stop(process: subprocess.Popen[bytes]) -> int:
     """End a part. Its workers end when it ends."""
     process.send_signal(signal.SIGINT)
-    with contextlib.suppress(subprocess.TimeoutExpired):
+    with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C: do not wait
         return process.wait(PATIENCE_S)
     process.kill()
     return process.wait()

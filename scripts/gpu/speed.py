@@ -92,7 +92,8 @@ def run(results: Path, work: Path, dry: bool, until: float) -> int:
     planner = Planner("cpu", start_s=5.0) if dry else Planner(device_name("cuda"))
     chosen = cells(dry)
     plan = [{"cell": title(key), "seconds": round(planner.seconds(cell), 1)} for key, (_, cell, _) in chosen.items()]
-    journal = Journal(results / "speed.json", "speed", device=planner.device, dry=dry, plan=plan, left_out=[])
+    about = {"device": planner.device, "dry": dry, "plan": plan, "left_out": []}
+    journal = Journal(results / "speed.json", "speed", until, **about)
     print_plan(plan, until - time.time())
     for key, (study, cell, options) in chosen.items():
         with journal.guarded(title(key), work / "logs" / "speed.txt"):

@@ -51,7 +51,7 @@ def run(results: Path, work: Path, dry: bool, until: float) -> int:
 
     device, log = "cpu" if dry else device_name("cuda"), work / "logs" / "train.txt"
     study = load_study(STUDY, DRY if dry else (), sweeps=DRY_SWEEPS if dry else ())
-    journal = Journal(results / "train.json", "train", device=device, dry=dry, left_out=[])
+    journal = Journal(results / "train.json", "train", until, device=device, dry=dry, left_out=[])
     with journal.guarded("corpus", log):
         clips, taken = encode(study.corpus, study.representation, 2 if dry else os.cpu_count() or 1, work)
         text = f"ok    corpus: {clips:,} clips encoded in {taken:.0f} s"

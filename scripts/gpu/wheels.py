@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from common.errors import UserError
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGES = ("msgspec",)
 PYTHON = "3.12"
@@ -22,7 +24,12 @@ def gather(folder: Path, dry: bool) -> int:
 
     Args:
         dry: print the commands only.
+
+    Raises:
+        UserError: ``folder`` is a file.
     """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"wheels: {folder} is a file; name a folder")
     command = download(folder)
     print("$", shlex.join(command), flush=True)
     status = 0 if dry else subprocess.run(command).returncode
