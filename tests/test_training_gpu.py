@@ -225,3 +225,15 @@ def test_unused_parameters_are_looked_for_only_where_there_may_be_some() -> None
     model = arm("fm")
     model.backbone_config = BackboneConfig(d_model=16, n_layers=2, n_heads=2, d_ff=32, text="none")
     assert loop._may_leave_unused(model)
+
+
+def test_the_profile_of_an_update_adds_up() -> None:
+    script = Path(__file__).parent.parent / "scripts" / "profile_training.py"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, script, "--arm", "fm", "--updates", "7"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (row,) = [line.split() for line in done.stdout.splitlines() if line.startswith("fm ")]
+    shares = [float(word.rstrip("%")) for word in row[2:]]
+    assert sum(shares) == pytest.approx(100, abs=0.3)  # of five rounded numbers
+    assert shares[0] > 50, "most of an update is the model"
