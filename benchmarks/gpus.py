@@ -74,6 +74,26 @@ def check_device(name: str) -> None:
         raise UserError(f"--device {name!r} is not one of {', '.join(DEVICES)}{did_you_mean(meant, DEVICES)}")
 
 
+def device_type() -> str:
+    """Type of the device that models are trained and sampled on: ``cuda`` if torch finds a GPU, else ``cpu``."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def require_gpu(setting: str) -> None:
+    """Check that torch finds a GPU.
+
+    Args:
+        setting: what asks for one, for the message.
+
+    Raises:
+        UserError: there is none.
+    """
+    if device_type() != "cuda":
+        raise UserError(f"{setting}: torch finds no GPU here; give --device cpu, or see `bench doctor`")
+
+
 def use_device(name: str) -> None:
     """Apply ``--device`` to this process and the workers it starts; call it before anything asks for CUDA.
 
@@ -85,7 +105,4 @@ def use_device(name: str) -> None:
     if name == "cpu":
         os.environ[VARIABLE] = ""
     elif name == "cuda":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise UserError("--device cuda: torch finds no GPU here; give --device cpu, or see `bench doctor`")
+        require_gpu("--device cuda")

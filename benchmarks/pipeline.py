@@ -176,6 +176,10 @@ def generate(
     return in_batches(draw, len(captions), batch, model, representation, samples)
 
 
+RETRIES = 4
+"""Most times that a batch is drawn for the clock alone; two are enough as a rule, one to capture and one to replay."""
+
+
 def in_batches(
     draw: Callable[[slice], torch.Tensor], clips: int, batch: int, model: Paradigm, representation: Representation,
     samples: int,
@@ -199,19 +203,16 @@ def in_batches(
             made.append(audio_BN)
             if device.type == "cpu" or (i > 0 and not seconds.warms_up):
                 timed.append(seconds)
-        for left in reversed(range(RETRIES)):
-            if timed or not parts:
-                break
+        retries = 0
+        while parts and not timed:
+            retries += 1
             _, seconds = _timed(draw, parts[-1], model, representation, samples)
-            timed += [] if seconds.warms_up and left else [seconds]
+            if not seconds.warms_up or retries == RETRIES:
+                timed.append(seconds)
     n = max(1, sum(one.clips for one in timed))
     return Generated(
         np.concatenate(made), sum(one.sampling for one in timed) / n, sum(one.decoding for one in timed) / n
     )
-
-
-RETRIES = 4
-"""Times that a batch is drawn for the clock alone, at most; the third does nothing for the first time any more."""
 
 
 @dataclass(frozen=True)
@@ -243,7 +244,7 @@ def _wait_for(device: torch.device) -> None:
 
 @contextlib.contextmanager
 def _on(representation: Representation, device: torch.device) -> Iterator[None]:
-    """Have the codec decode on ``device``, and give it back to where it was."""
+    """Keep the codec on ``device`` while the context is open, then move it back."""
     before = representation.device
     representation.to(device)
     try:

@@ -40,7 +40,7 @@ def training_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def noise_of(config: Mapping[str, Any]) -> Noise:
-    """How a cell's random numbers are drawn; the first records do not say, and drew them by torch."""
+    """How a cell draws random numbers: ``torch`` for the suite's first records, which do not say."""
     return config.get("noise", "torch")
 
 

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 import paradigms
+from benchmarks.gpus import device_type
 from benchmarks.pipeline import Loaded, load_model, to_audio
 from benchmarks.trained import noise_of, training_folder
 from common.config import config_hash, from_dict, to_dict
@@ -126,7 +127,7 @@ class Tuner:
         key = config_hash([[clip.caption for clip in clips], seeds, to_dict(self.sampler), weights, self.noise])
         if path.exists() and (found := load_file(path).get(key)) is not None:
             return found
-        model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        model = model.to(device_type()).eval()
         device, frames = next(model.parameters()).device, model.latent.frames(self.loaded.seconds)
         parts = []
         for start in range(0, len(clips), GENERATED_AT_ONCE):

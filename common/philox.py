@@ -35,12 +35,12 @@ def philox(keys_B: Tensor, first: int, blocks: int) -> Tensor:
     nothing = torch.zeros_like(counter)
     even_2BN, odd_2BN = torch.stack([counter, nothing]), torch.stack([nothing, nothing])  # words 0 and 2; 1 and 3
     key_2B1 = torch.stack([keys_B, torch.zeros_like(keys_B)])[..., None]
-    for i in range(ROUNDS):
+    key_steps = _words(KEY_STEPS, device)
+    for _ in range(ROUNDS):
         high, low = _product(even_2BN, multipliers, halves)
         even_2BN = high.flip(0) ^ odd_2BN ^ key_2B1
         odd_2BN = low.flip(0)
-        if i < ROUNDS - 1:
-            key_2B1 = key_2B1 + _words(KEY_STEPS, device)
+        key_2B1 = key_2B1 + key_steps
     return torch.stack([even_2BN[0], odd_2BN[0], even_2BN[1], odd_2BN[1]], dim=-1).flatten(1)
 
 
@@ -79,7 +79,7 @@ class Streams:
         if min(self.seeds) < 0 or max(self.seeds) >= 2**63:
             raise ValueError(f"seeds must lie between 0 and 2**63 - 1: {min(self.seeds)} to {max(self.seeds)}")
         self._host = [np.random.Philox(key=seed) for seed in self.seeds] if device.type == "cpu" else []
-        self._keys_B = torch.empty(0)
+        self._keys_B = torch.tensor(self.seeds, dtype=torch.int64).to(device, non_blocking=True)
         self._ahead_BN = torch.empty(len(self.seeds), 0, dtype=torch.int64, device=device)
         self._blocks = 0
 
@@ -96,8 +96,6 @@ class Streams:
         return taken
 
     def _make(self, count: int) -> None:
-        if not self._blocks:
-            self._keys_B = torch.tensor(self.seeds, dtype=torch.int64).to(self.device, non_blocking=True)
         blocks = -(-max(count, WORDS_AHEAD // len(self.seeds)) // 4)
         made = philox(self._keys_B, self._blocks, blocks)
         self._blocks += blocks

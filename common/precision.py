@@ -14,7 +14,7 @@ Precision = Literal["fp32", "tf32", "bf16"]
 
 @contextlib.contextmanager
 def float32_products(precision: str, device: str) -> Iterator[None]:
-    """Compute products of fp32 numbers on a GPU in TF32 if ``precision`` is ``tf32``, else in full; undone at the end.
+    """While the context is open, a GPU multiplies fp32 numbers in TF32 if ``precision`` is ``tf32``, else in full fp32.
 
     Args:
         device: type of the device, such as ``cuda``; on others nothing is set.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,13 +36,10 @@ class Conditions:
 
     def to(self, device: torch.device | str) -> Conditions:
         """The same conditions on another device; from pinned memory without waiting."""
-        return self._mapped(lambda tensor: tensor.to(device, non_blocking=True))
+        return self.mapped(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def pinned(self) -> Conditions:
-        """The same conditions in page-locked memory."""
-        return self._mapped(lambda tensor: tensor.pin_memory())
-
-    def _mapped(self, function: Callable[[Tensor], Tensor]) -> Conditions:
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> Conditions:
+        """The same conditions with every tensor replaced by what ``function`` returns for it."""
         controls = {name: function(tokens) for name, tokens in self.controls.items()}
         return Conditions(function(self.text), function(self.text_mask_BL), controls)
 
@@ -111,21 +109,19 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device; from pinned memory without waiting."""
-        moved = {
-            name: value.to(device, non_blocking=True)
-            for name in ("latents_BTD", "codes_BKT", "known_BT", "weights_B")
-            if (value := getattr(self, name)) is not None
-        }
-        return dataclasses.replace(self, conditions=self.conditions.to(device), **moved)
+        return self._mapped(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pinned(self) -> Batch:
         """The same batch in page-locked memory, from which a GPU copies while the host goes on."""
-        held = {
-            name: value.pin_memory()
-            for name in ("latents_BTD", "codes_BKT", "known_BT", "weights_B")
-            if (value := getattr(self, name)) is not None
+        return self._mapped(lambda tensor: tensor.pin_memory())
+
+    def _mapped(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """The same batch with every tensor replaced by what ``function`` returns for it."""
+        fields = ("latents_BTD", "codes_BKT", "known_BT", "weights_B")
+        mapped: dict[str, Any] = {
+            name: function(value) for name in fields if (value := getattr(self, name)) is not None
         }
-        return dataclasses.replace(self, conditions=self.conditions.pinned(), **held)
+        return dataclasses.replace(self, conditions=self.conditions.mapped(function), **mapped)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Graph(Protocol):
 
 @dataclass
 class _Called:
-    """In place of a captured step where there is no GPU: the step that would have been captured."""
+    """Stand-in for a graph on a CPU; a replay calls the step."""
 
     replay: Callable[[], None]
 
@@ -83,9 +83,9 @@ def plain_steps() -> Iterator[None]:
 
 @contextlib.contextmanager
 def simulated_captures() -> Iterator[None]:
-    """Go through the motions of capturing on a CPU too while the context is open, for tests and trials without a GPU.
+    """Simulate captures on a CPU while the context is open, for tests and dry runs without a GPU.
 
-    A replay calls the very step that was captured, with whatever it had at hand then, as a graph does.
+    A replay calls the function that was passed when the step was captured, with the tensors it referred to then.
     """
     with _captures_on(frozenset({"cuda", "cpu"})):
         yield
@@ -111,6 +111,7 @@ class Session:
     Attributes:
         text, controls: conditions of the clips, as the model reads them; set by ``condition``.
         busy: whether a clip is being drawn in parts; another one needs a session of its own.
+        owner: the sessions that this one is kept among, which may drop others if memory runs out.
     """
 
     text: TextMemory
@@ -118,7 +119,7 @@ class Session:
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.busy = device, False
-        self.make_room: Callable[[], bool] = lambda: False
+        self.owner: weakref.ref[Sessions] | None = None
         self._graphs: dict[Hashable, Graph | None] = {}  # None: to be called plainly
         self._called: set[Hashable] = set()
         self._pool: Any = None
@@ -172,7 +173,8 @@ class Session:
         try:
             step()
         except torch.OutOfMemoryError:
-            if not self.make_room():
+            owner = None if self.owner is None else self.owner()
+            if owner is None or not owner.keep_only(self):
                 raise
             step()
 
@@ -225,13 +227,12 @@ class Sessions:
         if key not in self._held:
             while len(self._held) >= HELD:
                 self._held.popitem(last=False)
-            session = self._held[key] = self._made(make)
-            owner, mine = weakref.ref(self), weakref.ref(session)
-            session.make_room = lambda: (sessions := owner()) is not None and sessions.keep_only(mine())
+            self._held[key] = self._made(make)
+            self._held[key].owner = weakref.ref(self)
         self._held.move_to_end(key)
         return self._held[key]
 
-    def keep_only(self, session: Session | None) -> bool:
+    def keep_only(self, session: Session) -> bool:
         """Drop all sessions but one and those in use; returns whether there were any."""
         gone = [key for key, held in self._held.items() if held is not session and not held.busy]
         for key in gone:

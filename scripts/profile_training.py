@@ -34,36 +34,17 @@ from benchmarks.environment import cpu_model
 from benchmarks.study import load_study
 from common.config import from_dict
 from common.seeds import ItemRNG
+from corpora.clip import Clip
 from representations.base import LatentSpec
 from representations.latents import EncodedSplit
-from representations.text import TextSpec
+from representations.text import PAD, UNKNOWN, WordTokeniser
 from training import BatchStream, TrainSpec, train
 
 LATENT = LatentSpec("random", 16000, 25.0, dim=32, codebooks=4, cardinality=512)
-WORDS = TextSpec("tokens", 0, tuple(f"w{i}" for i in range(100)), max_length=64)
+TEXT = WordTokeniser([PAD, UNKNOWN, *(f"word{i}" for i in range(98))], max_length=64)
 PARTS = ("batch", "noise", "optimiser", "model")
 DRAWS = ("normal", "uniform", "integers", "permutation")
 WARM = 5
-
-
-class Clip:
-    """What a stream asks of a clip."""
-
-    def __init__(self, i: int) -> None:
-        self.id, self.caption = f"clip{i}", " ".join(f"w{(7 * i + j) % 100}" for j in range(20 + i % 15))
-
-
-class Captions:
-    """A tokeniser of such captions."""
-
-    spec = WORDS
-
-    def encode(self, captions: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Token ids (B, L) and mask."""
-        rows = [[1 + int(word[1:]) % 99 for word in caption.split()] for caption in captions]
-        longest = max(map(len, rows))
-        ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
-        return ids, ids > 0
 
 
 def stream_of(spec: TrainSpec, clips: int = 64) -> BatchStream:
@@ -72,8 +53,10 @@ def stream_of(spec: TrainSpec, clips: int = 64) -> BatchStream:
     z = [torch.randn(frames, LATENT.dim, generator=generator) for _ in range(clips)]
     shape = (LATENT.codebooks, frames)
     codes = [torch.randint(512, shape, generator=generator).to(torch.int16) for _ in range(clips)]
-    split = EncodedSplit([Clip(i) for i in range(clips)], [frames] * clips, z, codes)  # type: ignore[arg-type]
-    return BatchStream(split, LATENT, Captions(), spec)  # type: ignore[arg-type]
+    captions = [" ".join(f"word{(7 * i + j) % 98}" for j in range(20 + i % 15)) for i in range(clips)]
+    named = [Clip(f"clip{i}", "train", text, spec.seconds, {}, None) for i, text in enumerate(captions)]  # type: ignore[arg-type]
+    split = EncodedSplit(named, [frames] * clips, z, codes)
+    return BatchStream(split, LATENT, TEXT, spec)
 
 
 @contextmanager
@@ -127,7 +110,7 @@ def shares(model: Any, stream: BatchStream, spec: TrainSpec) -> tuple[float, dic
             shares.append(spent[part] / plain[-1])
         return done
 
-    loop._Run.update = measured  # type: ignore[method-assign]
+    loop._Run.update = measured  # type: ignore[assignment, method-assign]
     try:
         with tempfile.TemporaryDirectory() as folder:
             train(model, stream, spec, Path(folder), progress=False, device="cpu")
@@ -170,7 +153,7 @@ def main() -> None:
         kind = paradigms.find(arm.paradigm)
         options = from_dict(kind.options_class, arm.options, "options")
         torch.manual_seed(0)
-        model = kind(options, preset(given.scale), LATENT, WORDS)
+        model = kind(options, preset(given.scale), LATENT, TEXT.spec)
         milliseconds, found = shares(model, stream_of(study.train), study.train)
         row = "".join(f"{found[part]:>11.1%}" for part in (*PARTS[::-1], "host"))
         print(f"{arm.name:16}{milliseconds:>10.1f}{row}", flush=True)

@@ -14,6 +14,7 @@ import paradigms
 from backbones import BackboneConfig
 from benchmarks.conformance.case import Case
 from benchmarks.conformance.filling import KNOWN_BT
+from benchmarks.conformance.hardware import losses
 from benchmarks.conformance.toys import (
     BACKBONES,
     CONTROLS,
@@ -74,16 +75,6 @@ def single(value: Any) -> Any:
     return value.float() if isinstance(value, Tensor) and value.dtype == torch.bfloat16 else value
 
 
-def losses(model: Paradigm, batch: Batch, half: bool, rules: str = "cpu") -> Tensor:
-    """Per-item losses, and gradients in the model."""
-    model.zero_grad()
-    as_on_a_gpu = CudaRules() if rules == "cuda" else contextlib.nullcontext()
-    with torch.autocast("cpu", torch.bfloat16, enabled=half), as_on_a_gpu:
-        loss = model.loss(batch, ItemRNG([1, 2]), ItemRNG([5]))
-    loss.mean.backward()
-    return loss.per_item_B.detach().float()
-
-
 def gradients(model: Paradigm) -> Tensor:
     """All gradients in one vector; zero where a parameter has none."""
     return torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in model.parameters()])
@@ -94,7 +85,9 @@ def check_training(model: Paradigm, batch: Batch) -> None:
     model.train()
     exact, wanted = losses(model, batch, half=False), gradients(model)
     for rules in ("cpu", "cuda"):
-        half, found = losses(model, batch, half=True, rules=rules), gradients(model)
+        with CudaRules() if rules == "cuda" else contextlib.nullcontext():
+            half = losses(model, batch, half=True)
+        found = gradients(model)
         assert torch.allclose(half, exact, rtol=0.05, atol=0.02), (rules, half, exact)
         assert bool(torch.isfinite(found).all())
         assert float(torch.nn.functional.cosine_similarity(found, wanted, dim=0)) > 0.98

@@ -12,9 +12,8 @@ from backbones.transformer import Block
 from paradigms.heads import ResidualBlock
 
 
-def compile_blocks(model: nn.Module) -> int:
-    """Have torch.compile take each block of ``model`` in place; it compiles at the first call. Returns their number."""
-    blocks = [module for module in model.modules() if isinstance(module, Block | ResidualBlock)]
-    for block in blocks:
-        block.compile(dynamic=True)
-    return len(blocks)
+def compile_blocks(model: nn.Module) -> None:
+    """Compile each block of ``model`` in place; compiling happens at the first call."""
+    for module in model.modules():
+        if isinstance(module, Block | ResidualBlock):
+            module.compile(dynamic=True)

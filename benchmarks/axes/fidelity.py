@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.axes.base import Context, Estimate, Measurement
 from benchmarks.cells import Cell
+from benchmarks.gpus import device_type
 from benchmarks.study import CorpusChoice, Study
 from common.config import from_dict
 from common.precision import float32_products
@@ -122,7 +123,7 @@ class FidelityGroup:
         )
 
     def circumstances(self, cell: Cell) -> dict[str, Any]:
-        """What a record says of where an arm was trained and sampled."""
+        """Device of an arm, how it was tuned, and why its steps were not captured if they were not, for its record."""
         from benchmarks.environment import device_name
         from paradigms.session import capture_failures
 
@@ -204,13 +205,6 @@ class FidelityGroup:
             write_audio(self.context.results / name, audio_N, self.exam.sample_rate)
             kept[f"audio/{prompt}"] = name
         return kept
-
-
-def device_type() -> str:
-    """Where arms are trained and sampled: ``cuda`` where there is a GPU."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def with_tuning(training: Training, tuned: Tuned, cell: Cell) -> Training:

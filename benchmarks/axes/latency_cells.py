@@ -12,6 +12,7 @@ from backbones import BackboneConfig
 from backbones.config import preset
 from benchmarks.cells import Cell
 from benchmarks.environment import cpu_model, device_name
+from benchmarks.gpus import device_type, require_gpu
 from benchmarks.peers import peers_of
 from benchmarks.study import ArmChoice, LatencyChoice, Study
 from common.config import config_hash, from_dict, to_dict
@@ -62,12 +63,9 @@ def resolve(choice: LatencyChoice) -> Place:
     Raises:
         UserError: a GPU is asked for and torch finds none.
     """
-    import torch
-
-    present = torch.cuda.is_available()
-    if choice.device == "cuda" and not present:
-        raise UserError("latency.device cuda: torch finds no GPU here; give --device cpu, or see `bench doctor`")
-    device = ("cuda" if present else "cpu") if choice.device == "auto" else choice.device
+    if choice.device == "cuda":
+        require_gpu("latency.device cuda")
+    device = device_type() if choice.device == "auto" else choice.device
     dtype = ("bf16" if device == "cuda" else "fp32") if choice.dtype == "auto" else choice.dtype
     hardware = device_name(device) if device == "cuda" else cpu_model()
     return Place(device, hardware, dtype, choice.threads or os.cpu_count() or 1)

@@ -24,9 +24,9 @@ def precision(case: Case) -> None:
         "cast parameters and buffers to the dtype of what they are combined with, such as x.new_zeros or .to(x.dtype)"
     )
     for name, backbone in BACKBONES.items():
-        for batch in _batches(case, controls=True):
+        for batch in _batches(case):
             model = case.model(case.trial.filling, backbone=backbone, controls=CONTROLS, std=0.05).train()
-            single, half = (_losses(model, batch, on) for on in (False, True))
+            single, half = (losses(model, batch, on) for on in (False, True))
             demand(
                 torch.allclose(half, single, rtol=CLOSE, atol=0.02),
                 f"the loss in bf16 is {half.tolist()}, in fp32 {single.tolist()} ({name})", mend,
@@ -44,7 +44,7 @@ def device(case: Case) -> None:
         "take what the host must know from shared, batch.hidden_frames or the options; use where, gather and sort in "
         "place of boolean indices, nonzero, item() and loops over rows"
     )
-    for batch in _batches(case, controls=True):
+    for batch in _batches(case):
         model = case.model(case.trial.filling, controls=CONTROLS).to("meta")
         try:
             model.loss(batch.to("meta"), ItemRNG([1, 2], "meta"), ItemRNG([5])).mean.backward()
@@ -57,7 +57,7 @@ def unused(case: Case) -> None:
     """Unless ``leaves_parameters_unused`` says so, every update gives every parameter a gradient."""
     if case.paradigm.leaves_parameters_unused:
         return
-    for batch in _batches(case, controls=True):
+    for batch in _batches(case):
         for conditions in (batch.conditions, batch.conditions.null(), batch.conditions.text_alone()):
             for seed in range(4):
                 model = case.model(case.trial.filling, controls=CONTROLS).train()
@@ -70,16 +70,17 @@ def unused(case: Case) -> None:
                 )  # fmt: skip
 
 
-def _batches(case: Case, controls: bool) -> list[Batch]:
+def _batches(case: Case) -> list[Batch]:
     """An update of plain training, and one that trains inpainting where the paradigm does."""
-    conditions = some_conditions([4, 2], controls=CONTROLS if controls else (), frames=FRAMES)
+    conditions = some_conditions([4, 2], controls=CONTROLS, frames=FRAMES)
     plain = some_batch(conditions, FRAMES)
     hidden = int((~KNOWN_BT[0]).sum())
     spans = dataclasses.replace(plain, known_BT=KNOWN_BT, hidden=hidden)
     return [dataclasses.replace(plain, hidden=FRAMES), *([spans] if case.paradigm.inpaints else [])]
 
 
-def _losses(model: Paradigm, batch: Batch, half: bool) -> Tensor:
+def losses(model: Paradigm, batch: Batch, half: bool) -> Tensor:
+    """Losses (B,) of an update, in bf16 or fp32; leaves its gradients in the model."""
     model.zero_grad()
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
         loss = model.loss(batch, ItemRNG([1, 2]), ItemRNG([5]))

@@ -26,15 +26,14 @@ def run(results: Path, work: Path, dry: bool, until: float) -> int:
     """
     import torch
 
+    from common.precision import float32_products
     from paradigms.session import simulated_captures
 
     device = "cpu" if dry else "cuda"
     torch.set_num_threads(1 if dry else 4)  # more threads do not speed up small models
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
     about = {"device": "cpu" if dry else torch.cuda.get_device_name(), "torch": torch.__version__, "dry": dry}
     journal = Journal(results / "check.json", "check", until, **about)
-    with simulated_captures() if dry else contextlib.nullcontext():
+    with float32_products("fp32", device), simulated_captures() if dry else contextlib.nullcontext():
         return compare_all(journal, comparisons(device, dry), work / "logs" / "check.txt", gpu_lost if not dry else no)
 
 
