@@ -105,7 +105,7 @@ def _plan_row(encoder: Representation, total: float, length: float, steps: Seque
         *sizes,
         int(shards),
         core_hours,
-        round(exact_hours / TASKS, 2),
+        round(exact_hours / TASKS, 3),  # core_hours has one decimal, and TASKS is 100
     ]
 
 
