@@ -64,7 +64,8 @@ def marked() -> Iterator[None]:
     """Name the parts of an update for the profiler."""
     places: list[tuple[Any, str, str]] = [(BatchStream, "batch", "batch")]
     places += [(ItemRNG, name, "noise") for name in DRAWS]
-    places += [(torch.optim.AdamW, "step", "optimiser"), (loop.EMA, "update", "optimiser")]
+    places += [(kind, "step", "optimiser") for kind in (torch.optim.AdamW, torch.optim.Muon)]
+    places += [(loop.EMA, "update", "optimiser")]
     places += [(torch.nn.utils, "clip_grad_norm_", "optimiser"), (loop._Run, "_accumulate_gradients", "model")]
     before = [(holder, name, getattr(holder, name)) for holder, name, _ in places]
     for (holder, name, part), (_, _, function) in zip(places, before):

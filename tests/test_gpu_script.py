@@ -436,7 +436,7 @@ def test_only_the_code_that_was_drawn_has_distance_zero() -> None:
 
 @pytest.mark.usefixtures("captures")
 def test_check_notices_training_that_forgets_the_optimiser(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.checkpoints.restore_optimiser", lambda *given: None)
+    monkeypatch.setattr("training.checkpoints.restore_optimisers", lambda *given: None)
     assert learning.resumed("fm", "cpu", toys.DRY) > 5 * learning.RESUMED
 
 

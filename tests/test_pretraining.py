@@ -17,7 +17,7 @@ from common.config import config_hash, to_dict
 from common.errors import UserError
 from representations.text import NoText, TextSpec
 from training import BatchStream, TrainSpec
-from training.optimiser import EMA, adamw
+from training.optimiser import EMA, make_optimisers
 from training.spec import learning_rate
 
 PHASED = dataclasses.replace(SPEC, pretraining=5)  # of 12 updates
@@ -69,7 +69,7 @@ def test_the_second_phase_starts_from_the_average_with_a_fresh_optimiser(tmp_pat
     model, stream, first = Denoiser().train(), toy_stream(PHASED), 1
     for phase in (range(1, 6), range(6, 13)):
         spec = dataclasses.replace(SPEC, updates=len(phase))
-        optimiser, ema = adamw(model, spec), EMA(model, spec.ema_decay)
+        (optimiser,), ema = make_optimisers(model, spec), EMA(model, spec.ema_decay)
         for n, update in enumerate(phase, 1):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(spec, n)

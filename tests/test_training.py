@@ -20,7 +20,7 @@ from common.errors import UserError
 from common.seeds import ItemRNG
 from paradigms.base import Batch, Loss
 from training import TrainSpec
-from training.optimiser import EMA, adamw, decayed
+from training.optimiser import EMA, decayed, make_optimisers, matrices
 from training.spec import learning_rate
 
 
@@ -32,7 +32,15 @@ def test_learning_rate_at_key_points() -> None:
     assert {learning_rate(constant, update) for update in (1, 50, 110)} == {2.0}
 
 
-WRONG = [{"lr": 0}, {"warmup": 2000}, {"condition_dropout": 1.5}, {"snapshots": (0,)}, {"accumulate": 17}]
+OPTIMISERS = ("adamw", "muon")
+WRONG = [
+    {"lr": 0},
+    {"warmup": 2000},
+    {"condition_dropout": 1.5},
+    {"snapshots": (0,)},
+    {"accumulate": 17},
+    {"muon_momentum": 1.5},
+]
 
 
 @pytest.mark.parametrize("wrong", WRONG)
@@ -61,10 +69,49 @@ def test_weight_decay_spares_norms_biases_embeddings_and_frozen() -> None:
     model.mask_token = nn.Parameter(torch.zeros(1, 1, 4))
     assert decayed(model) == ["inputs.weight", "outputs.weight"]
     model.outputs.requires_grad_(False)
-    decay, spared = adamw(model, SPEC).param_groups
+    (optimiser,) = make_optimisers(model, SPEC)
+    decay, spared = optimiser.param_groups
     assert (decay["weight_decay"], spared["weight_decay"]) == (SPEC.weight_decay, 0.0)
     assert decay["params"] == [model.inputs.weight]
     assert len(spared["params"]) == 6  # words, inputs' bias, norm (2), null_text, mask_token
+
+
+@pytest.mark.parametrize("name", paradigms.names())
+def test_every_parameter_has_one_optimiser_and_muon_steps_the_matrices_of_blocks_alone(name: str) -> None:
+    model = tiny(name)
+    by_name = dict(model.named_parameters())
+    by_name["backbone.blocks.0.ff_in.weight"].requires_grad_(False)
+    adamw, muon = make_optimisers(model, dataclasses.replace(SPEC, optimiser="muon", lr=0.5, weight_decay=0.3))
+    held = [p for optimiser in (adamw, muon) for group in optimiser.param_groups for p in group["params"]]
+    assert len(held) == len(set(held)) == len(by_name) - 1
+    hidden = {name for name, p in by_name.items() if p in set(muon.param_groups[0]["params"])}
+    per_block = ["cross_attention.kv", "cross_attention.out", "cross_attention.q", "ff_in", "ff_out"]
+    per_block += ["self_attention.out", "self_attention.qkv"]
+    backbone = {f"backbone.blocks.{i}.{part}.weight" for i in (0, 1) for part in per_block}
+    assert {n for n in hidden if n.startswith("backbone.")} == backbone - {"backbone.blocks.0.ff_in.weight"}
+    assert all(".blocks." in n and "modulation" not in n for n in hidden)
+    settings = muon.param_groups[0]
+    assert (settings["lr"], settings["weight_decay"], settings["adjust_lr_fn"]) == (0.5, 0.3, "match_rms_adamw")
+    assert matrices(nn.Linear(3, 3)) == []
+
+
+def test_a_step_of_muon_by_hand() -> None:
+    """Decay, then a nearly orthogonal update: all its singular values are about lr 0.2 sqrt(max(rows, columns))."""
+    from backbones.transformer import Block
+
+    block = Block(BackboneConfig(d_model=16, n_layers=1, n_heads=2, d_ff=32))
+    spec = dataclasses.replace(SPEC, optimiser="muon", lr=0.01, weight_decay=0.1)
+    weight = block.ff_in.weight
+    before, muon = weight.detach().clone(), make_optimisers(block, spec)[-1]
+    weight.grad = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
+    muon.step()
+    step = (before * (1 - 0.01 * 0.1) - weight.detach()) / (0.01 * 0.2 * max(weight.shape) ** 0.5)
+    singular = torch.linalg.svdvals(step)
+    assert singular.min() > 0.5  # five Newton-Schulz steps end between 0.5 and 1.5 (Jordan et al. 2024)
+    assert singular.max() < 1.5
+    assert torch.linalg.svdvals(weight.grad).max() > 3 * torch.linalg.svdvals(weight.grad).min()
+    left, _, right = torch.linalg.svd(weight.grad, full_matrices=False)
+    assert nn.functional.cosine_similarity((left @ right).flatten(), step.flatten(), dim=0) > 0.97
 
 
 def tiny(name: str) -> Any:
@@ -96,9 +143,12 @@ def test_every_arm_sees_the_same_samples_in_the_same_order(tmp_path: Path) -> No
         assert all(torch.equal(a, b) for a, b in zip(arm, seen["fm"], strict=True))
 
 
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
 @pytest.mark.parametrize("name", paradigms.names())
-def test_real_paradigms_resume_exactly_accumulate_and_are_saved_whole(tmp_path: Path, name: str) -> None:
-    spec = dataclasses.replace(SPEC, updates=4)
+def test_real_paradigms_resume_exactly_accumulate_and_are_saved_whole(
+    tmp_path: Path, name: str, optimiser: Any
+) -> None:
+    spec = dataclasses.replace(SPEC, updates=4, optimiser=optimiser)
     run(tmp_path / "whole", spec, tiny(name), save=None)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "cut", spec, acting(tiny(name), 2, interrupt), save=None)

@@ -27,17 +27,24 @@ def run_elsewhere(
     return subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, timeout=1800)
 
 
+@pytest.fixture(scope="module", params=["adamw", "muon"])
+def optimiser(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, optimiser: str) -> Path:
     """Every arm, with controls, inpainting and micro-batches, trained in one go by this process."""
     home = tmp_path_factory.mktemp("undisturbed")
     for name in ARMS:
-        run_arm(name, home / name)
+        run_arm(name, home / name, optimiser=optimiser)
     return home
 
 
-def test_killed_at_random_moments_every_arm_ends_the_same_to_the_last_bit(tmp_path: Path, undisturbed: Path) -> None:
-    done = run_elsewhere("kill", tmp_path, program=ALL)
+def test_killed_at_random_moments_every_arm_ends_the_same_to_the_last_bit(
+    tmp_path: Path, undisturbed: Path, optimiser: str
+) -> None:
+    done = run_elsewhere("kill", tmp_path, optimiser, program=ALL)
     assert done.returncode == 0, done.stderr
     kills = dict(line.split() for line in done.stdout.splitlines())
     assert sum(map(int, kills.values())) >= 4, kills
@@ -48,17 +55,19 @@ def test_killed_at_random_moments_every_arm_ends_the_same_to_the_last_bit(tmp_pa
         assert sorted(p.name for p in (tmp_path / name).iterdir()) == ["final", "log.jsonl", "result.json"]
 
 
-def test_two_processes_give_every_arm_the_curve_of_one(tmp_path: Path, undisturbed: Path) -> None:
-    done = run_elsewhere("train", tmp_path, program=ALL, launcher=TWO)
+def test_two_processes_give_every_arm_the_curve_of_one(tmp_path: Path, undisturbed: Path, optimiser: str) -> None:
+    done = run_elsewhere("train", tmp_path, optimiser, program=ALL, launcher=TWO)
     assert done.returncode == 0, done.stderr
     for name in ARMS:
         two, one = (torch.tensor(curve(home / name)) for home in (tmp_path, undisturbed))
         torch.testing.assert_close(two, one, rtol=1e-4, atol=1e-6)
 
 
-def test_micro_batches_give_every_arm_the_curve_of_the_large_batch(tmp_path: Path, undisturbed: Path) -> None:
+def test_micro_batches_give_every_arm_the_curve_of_the_large_batch(
+    tmp_path: Path, undisturbed: Path, optimiser: str
+) -> None:
     for name in ARMS:
-        run_arm(name, tmp_path / name, accumulate=1)
+        run_arm(name, tmp_path / name, accumulate=1, optimiser=optimiser)
         large, small = (torch.tensor(curve(home / name)) for home in (tmp_path, undisturbed))
         torch.testing.assert_close(small, large, rtol=1e-4, atol=1e-6)
 

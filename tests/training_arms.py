@@ -1,8 +1,8 @@
 """The real paradigms at toy size with everything on: controls, inpainting, micro-batches; as a program, all of them.
 
-python tests/training_arms.py train FOLDER     each arm once, in FOLDER/<arm>; works under torchrun
-python tests/training_arms.py kill FOLDER      the same, each killed by SIGKILL at random moments and started again
-python tests/training_arms.py compile FOLDER   each arm, masked_fm too, as it is and compiled, in FOLDER/<arm>-<kind>
+python tests/training_arms.py train FOLDER OPTIMISER   each arm once, in FOLDER/<arm>; works under torchrun
+python tests/training_arms.py kill FOLDER OPTIMISER    the same, each killed at random moments and started again
+python tests/training_arms.py compile FOLDER           each arm, as it is and compiled, in FOLDER/<arm>-<kind>
 
 The second prints how often each arm was killed. One process that has imported everything forks one for each attempt.
 """
@@ -59,26 +59,26 @@ def run_arm(name: str, folder: Path, model: Any = None, **changes: Any) -> Train
     return train(model or arm(name), stream, asked, folder, device=device, progress=False)
 
 
-def kill_until_done(name: str, folder: Path, chance: random.Random) -> int:
+def kill_until_done(name: str, folder: Path, chance: random.Random, optimiser: str) -> int:
     """Train in forked processes, each killed a random while after a random update; the last is left to finish."""
     kills = 0
     for target in sorted(chance.sample(range(1, EVERYTHING["updates"] + 1), KILLS)):
-        child = _fork(name, folder)
+        child = _fork(name, folder, optimiser)
         ended = _wait(child, folder / "log.jsonl", target)
         time.sleep(chance.uniform(0, 0.02))
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
         kills += not ended and os.WIFSIGNALED(os.waitpid(child, 0)[1])
-    assert os.waitpid(_fork(name, folder), 0)[1] == 0
+    assert os.waitpid(_fork(name, folder, optimiser), 0)[1] == 0
     return kills
 
 
-def _fork(name: str, folder: Path) -> int:
+def _fork(name: str, folder: Path, optimiser: str) -> int:
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            run_arm(name, folder)
+            run_arm(name, folder, optimiser=optimiser)
             code = 0
         finally:
             os._exit(code)
@@ -123,7 +123,7 @@ if __name__ == "__main__":
         sys.exit()
     for arm_name in ARMS:
         if mode == "kill":
-            print(arm_name, kill_until_done(arm_name, home / arm_name, random.Random()))
+            print(arm_name, kill_until_done(arm_name, home / arm_name, random.Random(), sys.argv[3]))
         else:
-            run_arm(arm_name, home / arm_name)
+            run_arm(arm_name, home / arm_name, optimiser=sys.argv[3])
     leave_process_group()

@@ -3,7 +3,7 @@
     checkpoint-000500/
         model.safetensors       weights and buffers
         ema.safetensors         moving average of the weights
-        optimizer.safetensors   AdamW's moments and step counts
+        optimizer.safetensors   the optimisers' moments and step counts
         state.json              update, clocks, unlogged losses, and the identity of the run
 
 A folder is written under a temporary name, flushed to disk and renamed. The previous checkpoint is kept beside the
@@ -14,6 +14,7 @@ number IS the state of the data and of the noise.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,16 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from common.config import flat, from_dict, to_dict
 from common.errors import UserError
 from common.files import atomic_folder, read_json, write_json
 from common.lines import say_once
-from training.optimiser import EMA, optimiser_tensors, restore_optimiser
+from training.optimiser import EMA, optimiser_tensors, restore_optimisers
 
 KEEP = 2
+Optimisers = Sequence[Optimizer]
 
 
 @dataclass
@@ -52,12 +55,12 @@ class State:
     final_loss: float | None = None
 
 
-def write_checkpoint(folder: Path, state: State, model: nn.Module, ema: EMA, optimiser: Any) -> None:
+def write_checkpoint(folder: Path, state: State, model: nn.Module, ema: EMA, optimisers: Optimisers) -> None:
     """Write ``folder/checkpoint-<update>``, then remove all but the last ``KEEP`` checkpoints."""
     with atomic_folder(folder / f"checkpoint-{state.update:06d}") as temporary:
         save_file(_owned(model.state_dict()), temporary / "model.safetensors")
         save_file(_owned(ema.average), temporary / "ema.safetensors")
-        save_file(_owned(optimiser_tensors(model, optimiser)), temporary / "optimizer.safetensors")
+        save_file(_owned(optimiser_tensors(model, optimisers)), temporary / "optimizer.safetensors")
         write_json(temporary / "state.json", to_dict(state))
     for old in list_checkpoints(folder)[:-KEEP]:
         shutil.rmtree(old, ignore_errors=True)
@@ -68,8 +71,8 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-[0-9]*"), key=lambda path: int(path.name.rpartition("-")[2]))
 
 
-def restore_latest(folder: Path, state: State, model: nn.Module, ema: EMA, optimiser: Any) -> State:
-    """Load the newest readable checkpoint into ``model``, ``ema`` and ``optimiser``; without one, return ``state``.
+def restore_latest(folder: Path, state: State, model: nn.Module, ema: EMA, optimisers: Optimisers) -> State:
+    """Load the newest readable checkpoint into ``model``, ``ema`` and ``optimisers``; without one, return ``state``.
 
     Raises:
         UserError: a checkpoint is of another run (other settings, paradigm, shapes or data).
@@ -87,7 +90,7 @@ def restore_latest(folder: Path, state: State, model: nn.Module, ema: EMA, optim
         model.load_state_dict(tensors[0])
         for name, average in tensors[1].items():
             ema.average[name].copy_(average)
-        restore_optimiser(model, optimiser, tensors[2].items())
+        restore_optimisers(model, optimisers, tensors[2].items())
         return found
     return state
 

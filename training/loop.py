@@ -1,9 +1,10 @@
 """The training loop, one for all paradigms: what differs between arms is ``model.loss`` and nothing else.
 
 An update: every process takes its share of the global batch in ``accumulate`` micro-batches, gradients are averaged
-over all of it, clipped by global norm, and AdamW steps at ``learning_rate(spec, update)``; then the moving average
-follows. Since each micro-batch's loss is weighted by its share of the global batch, processes and micro-batches change
-the result by rounding only. For several processes run under ``torchrun`` or ``accelerate launch``.
+over all of it, clipped by global norm, and the optimisers (``training.optimiser``) step at
+``learning_rate(spec, update)``; then the moving average follows. Since each micro-batch's loss is weighted by its share
+of the global batch, processes and micro-batches change the result by rounding only. For several processes run under
+``torchrun`` or ``accelerate launch``.
 
     folder/
         log.jsonl             one line per ``log_every`` updates: update, loss (mean of these updates), lr, grad_norm,
@@ -40,7 +41,7 @@ from training.compilation import compile_blocks
 from training.data import DATA, BatchStream
 from training.interrupts import Interrupts
 from training.loader import Loader
-from training.optimiser import EMA, adamw
+from training.optimiser import EMA, make_optimisers
 from training.progress import Progress
 from training.results import TrainResult, finished, identity, result_of, snapshot_path, tidy
 from training.spec import TrainSpec, learning_rate
@@ -169,7 +170,7 @@ class _Run:
         if spec.compile:
             compile_blocks(model)
         self.parameters = list(model.parameters())
-        self.optimiser, self.ema = adamw(model, spec), EMA(model, spec.ema_decay)
+        self.optimisers, self.ema = make_optimisers(model, spec), EMA(model, spec.ema_decay)
         self.parts = _share(spec, accelerator.process_index, accelerator.num_processes)
 
     @property
@@ -179,7 +180,7 @@ class _Run:
 
     def restore(self, start: State) -> None:
         """Go on from the latest checkpoint, or from ``start`` when there is none, and start the clocks."""
-        self.state = restore_latest(self.folder, start, self.model, self.ema, self.optimiser)
+        self.state = restore_latest(self.folder, start, self.model, self.ema, self.optimisers)
         self.loader = Loader(self.stream, self.parts, self.device, first=self.state.update + 1)
         self._wall_start = time.perf_counter() - self.state.wall_seconds
         self._cpu_mark = time.process_time()
@@ -202,12 +203,14 @@ class _Run:
         if in_phase == 1 and number > 1:
             self._begin_phase()
         lr = learning_rate(self.spec, number, self.state.wall_seconds)
-        for group in self.optimiser.param_groups:
-            group["lr"] = lr
-        self.optimiser.zero_grad(set_to_none=True)
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = lr
+            optimiser.zero_grad(set_to_none=True)
         own_loss = self._accumulate_gradients(number)
         own_norm = nn.utils.clip_grad_norm_(self.parameters, self.spec.clip_norm)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         self.ema.update(in_phase)
         # The one wait for the device, after all of the update's work has been given to it.
         loss, norm, interrupted = self._gather(own_loss, own_norm, interrupts.received)
@@ -223,9 +226,10 @@ class _Run:
         return loss, interrupted
 
     def _begin_phase(self) -> None:
-        """Go on from the averaged weights with a fresh optimiser and average."""
+        """Go on from the averaged weights with fresh optimisers and a fresh average."""
         self.ema.restart()
-        self.optimiser.state.clear()
+        for optimiser in self.optimisers:
+            optimiser.state.clear()
 
     def _accumulate_gradients(self, number: int) -> Tensor:
         """Backward passes over this process's micro-batches; returns its part of the global mean loss."""
@@ -285,7 +289,7 @@ class _Run:
         if log is not None:
             os.fsync(log.fileno())
         if self.main:
-            write_checkpoint(self.folder, self.state, self.model, self.ema, self.optimiser)
+            write_checkpoint(self.folder, self.state, self.model, self.ema, self.optimisers)
         self.accelerator.wait_for_everyone()
 
     def save_average(self, target: Path) -> None:

@@ -1,12 +1,13 @@
-"""AdamW's parameter groups and the moving average of the weights."""
+"""The optimisers (AdamW alone, or Muon and AdamW), their state as tensors, and the moving average of the weights."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from backbones.transformer import Block
 from training.spec import TrainSpec
 
 
@@ -21,15 +22,45 @@ def decayed(module: nn.Module) -> list[str]:
     ]
 
 
-def adamw(module: nn.Module, spec: TrainSpec) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019) with decay on ``decayed`` parameters only; frozen parameters are left out."""
-    chosen = set(decayed(module))
-    trained = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for name, p in trained if name in chosen], "weight_decay": spec.weight_decay},
-        {"params": [p for name, p in trained if name not in chosen], "weight_decay": 0.0},
+def matrices(module: nn.Module) -> list[str]:
+    """Names of the parameters that Muon steps: two-dimensional weights inside transformer blocks.
+
+    These are the hidden layers, for which Muon is made. Embeddings, the layers into and out of the transformer, norms
+    and biases are left to AdamW, and so is the modulation by time, which starts at zero.
+    """
+    names = [
+        f"{block_name}.{name}".lstrip(".")
+        for block_name, block in module.named_modules()
+        if isinstance(block, Block)
+        for name, p in block.named_parameters()
+        if p.ndim == 2 and not name.startswith("modulation.")
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=spec.lr, betas=spec.betas, fused=True)
+    return list(dict.fromkeys(names))
+
+
+def make_optimisers(module: nn.Module, spec: TrainSpec) -> list[torch.optim.Optimizer]:
+    """The optimisers that step together after each update, each parameter in one of them; frozen ones are left out.
+
+    AdamW (Loshchilov & Hutter 2019), with decay on ``decayed`` parameters only. With ``spec.optimiser`` of ``muon``,
+    ``matrices`` are stepped by Muon (Jordan et al. 2024) instead, its updates scaled to the root mean square of
+    AdamW's (Liu et al. 2025, "Muon is scalable for LLM training"), so that one learning rate and decay serve both.
+    """
+    trained = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+    by_muon = set(matrices(module)) if spec.optimiser == "muon" else set()
+    by_decay = set(decayed(module)) - by_muon
+    groups = [
+        {"params": [p for name, p in trained if name in by_decay], "weight_decay": spec.weight_decay},
+        {"params": [p for name, p in trained if name not in by_decay | by_muon], "weight_decay": 0.0},
+    ]
+    optimisers: list[torch.optim.Optimizer] = []
+    if groups := [g for g in groups if g["params"]]:
+        optimisers.append(torch.optim.AdamW(groups, lr=spec.lr, betas=spec.betas, fused=True))
+    if hidden := [p for name, p in trained if name in by_muon]:
+        decay, momentum = spec.weight_decay, spec.muon_momentum
+        optimisers.append(
+            torch.optim.Muon(hidden, lr=spec.lr, weight_decay=decay, momentum=momentum, adjust_lr_fn="match_rms_adamw")
+        )
+    return optimisers
 
 
 class EMA:
@@ -67,22 +98,25 @@ class EMA:
             self.average[name].copy_(kept)
 
 
-def optimiser_tensors(module: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state as named tensors, ``<state>/<parameter>``; parameters never used have none."""
+def optimiser_tensors(module: nn.Module, optimisers: Sequence[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """The optimisers' state as named tensors, ``<state>/<parameter>``; parameters never used have none."""
     return {
         f"{key}/{name}": value
         for name, p in module.named_parameters()
+        for optimiser in optimisers
         for key, value in optimiser.state.get(p, {}).items()
     }
 
 
-def restore_optimiser(
-    module: nn.Module, optimiser: torch.optim.Optimizer, tensors: Iterable[tuple[str, Tensor]]
+def restore_optimisers(
+    module: nn.Module, optimisers: Sequence[torch.optim.Optimizer], tensors: Iterable[tuple[str, Tensor]]
 ) -> None:
     """Undo ``optimiser_tensors``; each tensor goes to its parameter's device, where the fused AdamW wants it."""
     parameters = dict(module.named_parameters())
-    optimiser.state.clear()
+    owner = {p: optimiser for optimiser in optimisers for group in optimiser.param_groups for p in group["params"]}
+    for optimiser in optimisers:
+        optimiser.state.clear()
     for full_name, value in tensors:
         key, _, name = full_name.partition("/")
         p = parameters[name]
-        optimiser.state[p][key] = value.to(p.device, copy=True)
+        owner[p].state[p][key] = value.to(p.device, copy=True)

@@ -51,8 +51,11 @@ class TrainSpec:
         batch: clips per update, over all processes and micro-batches.
         seconds: length of the crop taken from each clip.
         lr: peak learning rate.
+        optimiser: ``adamw`` for all parameters, or ``muon`` for the matrices of transformer blocks and AdamW for the
+            rest, both at the same rate (``training.optimiser``).
         betas: AdamW's moment decays.
-        weight_decay: AdamW's decay of matrices; norms, biases and embeddings have none.
+        muon_momentum: Muon's decay of its one moment.
+        weight_decay: decay of matrices, by either optimiser; norms, biases and embeddings have none.
         warmup: updates of linear warm-up.
         schedule: shape after the warm-up, ``cosine`` or ``constant``.
         final_fraction: the last update's learning rate as a fraction of ``lr`` (cosine only).
@@ -106,13 +109,15 @@ class TrainSpec:
     pretraining: int = later(0)
     compile: bool = later(False)
     recompute: bool = later(False)
+    optimiser: Literal["adamw", "muon"] = later("adamw")
+    muon_momentum: float = later(0.95)
 
     def __post_init__(self) -> None:
         for field in ("updates", "batch", "accumulate", "checkpoint_every", "log_every", "seconds", "lr", "clip_norm"):
             if not getattr(self, field) > 0:
                 raise UserError(f"train.{field} is {getattr(self, field)}; give a positive number")
         shares = ("control_dropout", "joint_control_dropout", "inpainting", "hidden", "margin")
-        for field in ("condition_dropout", "ema_decay", "final_fraction", "weight_decay", *shares):
+        for field in ("condition_dropout", "ema_decay", "final_fraction", "weight_decay", "muon_momentum", *shares):
             if not 0 <= getattr(self, field) <= 1:
                 raise UserError(f"train.{field} is {getattr(self, field)}; give a number from 0 to 1")
         self._check_phases()

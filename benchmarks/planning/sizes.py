@@ -2,7 +2,8 @@
 
 Memory of one process, N parameters in float32:
 
-    weights 4N + gradients 4N + AdamW's moments 8N + moving average 4N = 20N bytes, under bf16 2N more for the copies
+    weights 4N + gradients 4N + AdamW's moments 8N + moving average 4N = 20N bytes, under bf16 2N more for the copies;
+    Muon keeps one moment, 4 bytes less for each number that it steps
     + what the forward pass keeps for the backward one, of one micro-batch:
       a block keeps per position 12 C + 2 F numbers (two norms and their inputs, q, k, v, attention's output, the same
       again for cross-attention without its k and v, the feed-forward layer before and after GELU), the text's keys and
@@ -28,6 +29,7 @@ from paradigms.heads import TokenHead
 from representations.base import LatentSpec
 from training import TrainSpec
 from training.checkpoints import KEEP
+from training.optimiser import matrices
 
 STATE = 20  # bytes per parameter in training
 CHECKPOINT = 16  # bytes per parameter on disk
@@ -61,7 +63,11 @@ def training_bytes(model: Paradigm, spec: TrainSpec, frames: int, text_tokens: i
     clips = -(-spec.batch // (spec.accumulate * processes))
     half = spec.precision == "bf16"
     kept = kept_numbers(model, clips, frames, text_tokens, spec.recompute) * (2 if half else 4)
-    return parameters * (STATE + 2 * half) + kept
+    state = parameters * (STATE + 2 * half)
+    if spec.optimiser == "muon":
+        by_name = dict(model.named_parameters())
+        state -= 4 * sum(by_name[name].numel() for name in matrices(model))
+    return state + kept
 
 
 def kept_numbers(model: Paradigm, clips: int, frames: int, text_tokens: int, recompute: bool = False) -> float:
