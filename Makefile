@@ -1,4 +1,4 @@
-# make quickstart: install, compare the paradigms at tiny scale on built-in music, write the report.
+# make quickstart: install, train and judge five paradigms at tiny scale on built-in music; results go to my_results/.
 # make test:       install, run the test suite.
 PYTHON ?= python3
 VENV ?= .venv

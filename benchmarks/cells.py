@@ -66,6 +66,4 @@ def check_distinct(cells: Sequence[Cell], study: str) -> None:
     for cell in cells:
         twin = seen.setdefault(cell.id, cell)
         if twin is not cell:
-            raise UserError(
-                f"study {study}: {twin.title!r} and {cell.title!r} are the same measurement; remove one of them"
-            )
+            raise UserError(f"study {study}: {twin.title!r} and {cell.title!r} are the same measurement; remove one")

@@ -10,8 +10,10 @@ import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from benchmarks.commands import (
     check,
@@ -21,13 +23,13 @@ from benchmarks.commands import (
     compare,
     data,
     doctor,
-    evaluator,
     evaluators,
     inpaint,
     jobs,
     listing,
     models,
     new_paradigm,
+    pack,
     plan,
     report,
     run,
@@ -41,52 +43,113 @@ from benchmarks.commands import (
 from common.errors import UserError
 from common.lines import say
 
-HELP = """A controlled comparison of generative paradigms for text-to-music: one backbone, one loop, one referee.
+HELP = """Compare generative paradigms for text-to-music: one backbone, one training loop, one judge.
 
 \b
 First steps:
-  bench doctor                              what this machine can do
-  bench run quickstart                      train five paradigms alike, judge them, write REPORT.md
-  bench run --paradigm fm --axis fidelity   one paradigm only
-  bench submit small_cpu                    the same as a SLURM array; then bench status, resume, cancel
-  bench report                              write the report again, from the records alone
-  bench score --reference A --generated B   judge any two folders of audio
-  bench check mypkg.mine:MyParadigm         hold a new paradigm against the conformance suite
+  bench doctor              check what this machine can do
+  bench run quickstart      train five paradigms, judge them, write a page of results
+  bench report --html       write the report of all results, as Markdown and HTML
+  bench COMMAND --help      options and examples of a command
 """
+
+COMMANDS: dict[str, dict[str, Any]] = {  # section of the help -> name -> command, or the group of commands of that name
+    "Start": {
+        "doctor": doctor.doctor,
+        "list": listing.list_,
+        "plan": plan.plan,
+        "run": run.run,
+    },
+    "Results": {
+        "report": report.report,
+        "compare": compare.compare,
+        "claims": claims.claims,
+        "collect": collect.collect,
+        "pack": pack.pack,
+        "verify": verify.verify,
+        "score": score.score,
+    },
+    "Models": {
+        "train": train.train,
+        "tune": tune.tune,
+        "sample": sample.sample,
+        "inpaint": inpaint.inpaint,
+        "models": models.models,
+        "codec": codec.app,
+        "data": data.app,
+    },
+    "Cluster": {
+        "submit": submit.submit,
+        "status": jobs.status,
+        "resume": submit.resume,
+        "cancel": jobs.cancel,
+    },
+    "Extend": {
+        "new-paradigm": new_paradigm.new_paradigm,
+        "check": check.check,
+        "evaluators": evaluators.app,
+    },
+}
+
+
+OLD_NAMES = {"evaluator": "evaluators"}  # still understood
+
+
+class Group(TyperGroup):
+    """A group of commands that lists them by section, and shows its help when no command is given."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Without arguments: as with ``--help``."""
+        return super().parse_args(ctx, args if args or ctx.resilient_parsing else ["--help"])
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of this name, which may be an old one."""
+        return super().get_command(ctx, OLD_NAMES.get(cmd_name, cmd_name))
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The commands under the titles of their sections."""
+        width = max(map(len, self.commands))
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name, command in self.commands.items():
+            short = command.get_short_help_str(formatter.width - width - 6)
+            sections.setdefault(getattr(command, "rich_help_panel", None) or "Commands", []).append(
+                (name.ljust(width), short)
+            )
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
 
 app = typer.Typer(
     help=HELP,
-    no_args_is_help=True,
-    add_completion=False,
+    cls=Group,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-app.command("run")(run.run)
-app.command("report")(report.report)
-app.command("claims")(claims.claims)
-app.command("collect")(collect.collect)
-app.command("verify")(verify.verify)
-app.command("train")(train.train)
-app.command("tune")(tune.tune)
-app.command("sample")(sample.sample)
-app.command("inpaint")(inpaint.inpaint)
-app.command("score")(score.score)
-app.command("compare")(compare.compare)
-app.command("check")(check.check)
-app.command("new-paradigm")(new_paradigm.new_paradigm)
-app.command("submit")(submit.submit)
-app.command("status")(jobs.status)
-app.command("resume")(submit.resume)
-app.command("cancel")(jobs.cancel)
-app.command("models")(models.models)
-app.command("plan")(plan.plan)
-app.command("list")(listing.list_)
-app.command("doctor")(doctor.doctor)
-app.add_typer(codec.app, name="codec")
-app.add_typer(data.app, name="data")
-app.add_typer(evaluator.app, name="evaluator")
-app.add_typer(evaluators.app, name="evaluators")
+for _section, _commands in COMMANDS.items():
+    for _name, _command in _commands.items():
+        if isinstance(_command, typer.Typer):
+            app.add_typer(_command, name=_name, cls=Group, rich_help_panel=_section)
+        else:
+            app.command(_name, rich_help_panel=_section)(_command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"paradigm-bench {version('paradigm-bench')}")
+        raise typer.Exit
+
+
+@app.callback(help=HELP)
+def bench(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """The options of ``bench`` itself."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -103,6 +166,8 @@ def status(arguments: list[str]) -> int:
         return _complain(str(error), 2)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
+    except PermissionError as error:
+        return _complain(f"cannot read or write {error.filename}: permission denied; check its permissions", 2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -110,10 +175,19 @@ def status(arguments: list[str]) -> int:
         # typer carries its own copy of click or uses the installed one; usage errors of both know their message.
         if not hasattr(error, "format_message"):
             raise
-        return _complain(error.format_message(), 2)
+        return _complain(_usage(error), 2)
     if code == 130:  # some versions of typer turn Ctrl-C into this status themselves
         return _complain("interrupted; finished work is kept, the same command goes on from there", 130)
     return code
+
+
+def _usage(error: Any) -> str:
+    """What is wrong with the command line, with the nearest right option, or else where to look."""
+    message = error.message.rstrip(".")
+    if near := getattr(error, "possibilities", None):
+        return f"{message}. Did you mean {' or '.join(sorted(near))}?"
+    message = error.format_message().rstrip(".")
+    return message if "Did you mean" in message or not error.ctx else f"{message} (see `{error.ctx.command_path} -h`)"
 
 
 def _complain(message: str, code: int) -> int:

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.records import GOOD, read_record
-from common.errors import UserError, did_you_mean
+from benchmarks import packs
+from benchmarks.records import GOOD, chosen_studies, problem_lines, read_record, record_paths
+from common.errors import UserError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,8 +51,8 @@ DETAILS = {
     "id": "id", "attempt": "attempt", "created": "created", "origin": "origin",
 }  # fmt: skip
 METRIC = ("metric", "value", "low", "high", "n", "unit", "better")
-CHUNK = 500  # files that a process reads at a time
-MANY = 2000  # files from which on more than one process is worth its start
+CHUNK = 500  # records that a process reads at a time
+MANY = 2000  # records from which on more than one process is worth its start
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,12 @@ def collect(results: Path, studies: Sequence[str] = (), columns: Sequence[str] =
     Raises:
         UserError: a study that has no records, or no records at all.
     """
-    scanned = [_scan(folder) for folder in _folders(results, studies)]
-    paths = [path for found, _ in scanned for path in found]
+    folders = [results / study for study in chosen_studies(results, studies)]
+    paths = [path for folder in folders for path in record_paths(folder)]
     parts = list(_read(paths, {**LABELS, **DETAILS, **{place: place for place in columns}}, processes))
     records, metrics = (_joined([part[i] for part in parts]) for i in (0, 1))
-    problems = [line for _, lines in scanned for line in lines] + [line for part in parts for line in part[2]]
+    problems = [line for folder in folders for line in _strangers(folder)]
+    problems += problem_lines(error for part in parts for error in part[2])
     if not records.num_rows:
         raise UserError(f"no record in {results} can be read" + (f", for one: {problems[0]}" if problems else ""))
     chosen = _chosen(records)
@@ -94,31 +96,22 @@ def collect(results: Path, studies: Sequence[str] = (), columns: Sequence[str] =
     return Collection(table, Counter(zip(*held)), records.num_rows, problems)
 
 
-def _folders(results: Path, studies: Sequence[str]) -> list[Path]:
-    known = sorted(path.parent.name for path in results.glob("*/records"))
-    for name in studies:
-        if name not in known:
-            hint = did_you_mean(name, known)
-            raise UserError(f"no study {name!r} in {results}{hint}; it holds: {', '.join(known) or 'none'}")
-    if not known:
-        raise UserError(f"no records in {results}; bench run quickstart makes some")
-    return [results / name for name in known if not studies or name in studies]
+Part = tuple["pa.Table", "pa.Table", list[UserError]]
 
 
-Part = tuple["pa.Table", "pa.Table", list[str]]
-
-
-def _scan(folder: Path) -> tuple[list[Path], list[str]]:
-    """The files of one study that should be records, and a line for each that can be none; none is opened."""
+def _strangers(folder: Path) -> Iterator[str]:
+    """A line for each file among the records of a study that can be none, and for a pack that is cut off."""
+    held = packs.opened(folder)
+    if held.problem:
+        yield held.problem
     names = sorted(path.name for path in (folder / "records").glob("[!.]*"))
-    held, problems = set(names), []
+    known = {name.removesuffix(".json") for name in names if name.endswith(".json")} | held.lines.keys()
     for name in names:
         if name.endswith(".items.csv"):
-            if name.removesuffix(".items.csv") + ".json" not in held:
-                problems.append(f"{folder}/records/{name}: scores without their record; put it back, or delete them")
+            if name.removesuffix(".items.csv") not in known:
+                yield f"{folder}/records/{name}: scores without their record; put it back, or delete them"
         elif not name.endswith(".json"):
-            problems.append(f"{folder}/records/{name}: not a record of this suite; move it elsewhere")
-    return [folder / "records" / name for name in names if name.endswith(".json")], problems
+            yield f"{folder}/records/{name}: not a record of this suite; move it elsewhere"
 
 
 def _read(paths: Sequence[Path], columns: Mapping[str, str], processes: int) -> Iterator[Part]:
@@ -140,12 +133,12 @@ def _read_chunk(columns: Mapping[str, str], start: int, paths: Sequence[Path]) -
     places = {name: [place.split(".") for place in where.split()] for name, where in columns.items()}
     records: dict[str, list[Any]] = {name: [] for name in ("file", *places, "path")}
     figures: list[tuple[Any, ...]] = []
-    problems: list[str] = []
+    problems: list[UserError] = []
     for file, path in enumerate(paths, start):
         try:
             record = dataclasses.replace(read_record(path), study=path.parts[-3])  # a folder may have been renamed
         except UserError as error:
-            problems.append(str(error))
+            problems.append(error)
             continue
         records["file"].append(file)
         records["path"].append("/".join(path.parts[-3:]))

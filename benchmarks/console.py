@@ -1,7 +1,9 @@
-"""Plain tables for the terminal, whole at any width and the same in a pipe."""
+"""Tables for the terminal: plain text, whole at any width and the same in a pipe, or JSON."""
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +22,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join([line(list(header)), "  ".join("-" * w for w in widths), *map(line, cells)])
 
 
+def shown(header: Sequence[str], rows: Sequence[Sequence[Any]], as_json: bool) -> str:
+    """The table as a command prints it: as text, or with ``--json`` as a list of objects whose keys are the header.
+
+    A cell that is empty, or a number that is not finite, is ``null`` in JSON.
+    """
+    if not as_json:
+        return table(header, rows)
+    objects = [{key: _value(cell) for key, cell in zip(header, row, strict=True)} for row in rows]
+    return json.dumps(objects, indent=1, ensure_ascii=False, allow_nan=False)
+
+
 def duration(seconds: float | None) -> str:
     """Two digits are enough for a guess: ``45 s``, ``12 min``, ``3.5 h``; ``?`` where there is none."""
     if seconds is None:
@@ -34,6 +47,11 @@ def size(count: float | None) -> str:
     if count is None:
         return "?"
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.0f} MB"
+
+
+def _value(cell: Any) -> Any:
+    empty = cell == "" or (isinstance(cell, float) and not math.isfinite(cell))
+    return None if empty else cell
 
 
 def _text(value: Any) -> str:

@@ -20,6 +20,7 @@ import torch
 
 from benchmarks.console import table
 from benchmarks.environment import cpu_model
+from common.lines import count
 from corpora.extractors import load_extractor
 from representations.base import LatentSpec, Representation
 from representations.control_tokens import drum_tokens, timed_tokens
@@ -73,7 +74,7 @@ def print_plan(request: Request, controls: Sequence[str], hours: float, sample: 
     heard = [_hearing(clips, kind, representation.spec.sample_rate) for kind in ("chords", "melody")]
     rates = [reading, *encoding, *controlled, *heard]
     threads = torch.get_num_threads()
-    print(f"{cpu_model()}, {os.cpu_count()} cores, torch threads: {threads}; clips of {length:g} s\n")
+    print(f"{cpu_model()}, {count(os.cpu_count() or 1, 'core')}, torch threads: {threads}; clips of {length:g} s\n")
     print(table(["step", "clips", "audio s", "CPU-s", "x real time"], [_rate_row(rate) for rate in rates]))
     print(f"\n{total / 3600:,.1f} h of audio in clips of {length:g} s, in {TASKS} tasks of one core:\n")
     header = [

@@ -1,7 +1,7 @@
 """Filling a span of a clip: where it lies, and how a waveform goes through codec and model and comes back.
 
-A span is a run of latent frames; outside it the model gives back the very latents that it was given, so that what one
-hears there is the codec's own resynthesis.
+A span is a run of latent frames. Outside it the model returns the latents that it was given, so the audio there is the
+codec's resynthesis of the original.
 """
 
 from __future__ import annotations
@@ -59,15 +59,19 @@ def span_between(start: float, end: float, seconds: float, latent: LatentSpec, w
         UserError: it is empty, reaches beyond the clip, or leaves nothing known.
     """
     frames = latent.frames(seconds)
-    if not 0 <= start < end <= seconds + 1e-9:
-        raise UserError(f"{where}: {start:g} to {end:g} s is no span of a clip of {seconds:g} s; choose one inside it")
+    if start < 0:
+        raise UserError(f"{where}: --from is {start:g} s but must be 0 or more")
+    if not start < end:  # so that NaN is refused too
+        raise UserError(f"{where}: --from ({start:g} s) must come before --to ({end:g} s)")
+    if end > seconds + 1e-9:
+        raise UserError(f"{where}: --to is {end:g} s but the file lasts {seconds:g} s")
     first, last = min(latent.frames(start), frames), min(latent.frames(end), frames)
     if last <= first:
-        raise UserError(f"{where}: {start:g} to {end:g} s holds no frame of {1 / latent.frame_rate_hz:g} s; widen it")
-    if last - first == frames:
         raise UserError(
-            f"{where}: {start:g} to {end:g} s is the whole clip; leave something known, or use bench sample"
+            f"{where}: {start:g} to {end:g} s is shorter than a latent frame, {1 / latent.frame_rate_hz:g} s; widen it"
         )
+    if last - first == frames:
+        raise UserError(f"{where}: {start:g} to {end:g} s is the whole clip; leave a part of it, or use bench sample")
     return Span(first, last, frames, latent.frame_rate_hz)
 
 
@@ -85,7 +89,7 @@ def drawn_spans(
     places = frames - length - 2 * side + 1
     if places < 1 or length < 1 or length == frames:
         raise UserError(
-            f"{where}: a span of {hidden:g} s and {margin:g} s on both sides do not fit {seconds:g} s; shorten them"
+            f"{where}: a span of {hidden:g} s and {margin:g} s on both sides exceed {seconds:g} s; shorten it"
         )
     starts = [side + seed_for("span", name) % places // latent.group * latent.group for name in names]
     return [Span(start, start + length, frames, latent.frame_rate_hz) for start in starts]
@@ -106,7 +110,7 @@ def inpaint(
         UserError: the paradigm cannot fill spans.
     """
     if not model.inpaints:
-        raise UserError(f"paradigm {model.name!r} cannot fill spans; choose another")
+        raise UserError(f"paradigm {model.name!r} cannot inpaint; choose another")
 
     def draw(part: slice) -> Tensor:
         target = encode(audio_BN[part], model, representation, spans[part.start].frames)

@@ -1,8 +1,8 @@
-"""From a caption to audio: what a system needs around its model, made once and found again by content.
+"""From a caption to audio: what a system needs around its model; what is made once is cached by content.
 
     corpus -> representation -> latents (cached) -> text encoder -> model -> training -> sampling -> decoding
 
-``Sources`` says where things are found on this machine; ``identity`` says what they are, by content, for records.
+``Sources`` holds where things are on this machine; ``identity`` identifies them by content, for records.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import paradigms
 from backbones import BackboneConfig
 from common.errors import UserError
 from common.files import read_json, write_json
+from common.lines import count
 from common.seeds import Noise, item_rng, seed_for
 from corpora import load_corpus
 from paradigms.base import Conditions
@@ -45,7 +46,7 @@ class Sources:
     """Where this machine finds what a cell names by content: a corpus, and specs of representation and text encoder.
 
     ``latents``: number format of the cached latents that models are trained on. ``pretraining``: a corpus for
-    unconditional pre-training, whose captions nobody reads.
+    unconditional pre-training; its captions are not read.
     """
 
     corpus: CorpusChoice
@@ -79,11 +80,11 @@ def open_corpus(choice: CorpusChoice, captions: bool = True) -> Corpus:
 
 
 def load_data(sources: Sources, latents: bool = True, controls: Sequence[str] = ()) -> Data:
-    """Load everything but the model.
+    """Load everything except the model.
 
     Args:
-        latents: encode the training clips too, or take them from the cache.
-        controls: names of the temporal controls to have with them.
+        latents: also load the encoded training clips, from the cache where they are there.
+        controls: names of the temporal controls to load with them.
     """
     from representations.latents import encode_corpus
 
@@ -112,7 +113,7 @@ def identity(data: Data) -> dict[str, Any]:
 
 
 def text_name(spec: str) -> str:
-    """A text encoder's spec with folders cut down to their names, since a path is no content."""
+    """A text encoder's spec with each folder reduced to its name, because a path does not identify content."""
     return "+".join(
         f"{kind}:{Path(where).name}" if where else kind
         for kind, _, where in (s.partition(":") for s in spec.split("+"))
@@ -163,7 +164,9 @@ def generate(
     device = next(model.parameters()).device
     frames = model.latent.frames(seconds)
     if frames < 1:
-        raise UserError(f"a clip of {seconds:g} s holds no frame of {1 / model.latent.frame_rate_hz:g} s; lengthen it")
+        raise UserError(
+            f"a clip of {seconds:g} s is shorter than a latent frame, {1 / model.latent.frame_rate_hz:g} s; lengthen it"
+        )
     samples = round(seconds * representation.spec.sample_rate)
     check_controls(model, controls or {}, len(captions), frames)
 
@@ -266,9 +269,11 @@ def check_controls(model: Paradigm, controls: Mapping[str, torch.Tensor], clips:
             raise UserError(f"control {name!r}: this {model.name} model was not trained with it{known}")
         if tuple(tokens_BT.shape) != (clips, frames):
             given = " x ".join(map(str, tokens_BT.shape))
-            raise UserError(f"control {name!r}: tokens of shape {given}; expected {clips} clips x {frames} frames")
+            raise UserError(
+                f"control {name!r}: tokens of shape {given}; expected {count(clips, 'clip')} x {count(frames, 'frame')}"
+            )
         if int(tokens_BT.max()) >= specs[name].cardinality:
-            raise UserError(f"control {name!r}: token {int(tokens_BT.max())}; it has {specs[name].cardinality} values")
+            raise UserError(f"control {name!r}: token {int(tokens_BT.max())} is not below {specs[name].cardinality}")
 
 
 def chord_control(model: Paradigm, text: str, seconds: float, tempo: float = 0.0) -> dict[str, torch.Tensor]:
@@ -283,7 +288,7 @@ def chord_control(model: Paradigm, text: str, seconds: float, tempo: float = 0.0
     specs = model.control_stem.specs if model.control_stem else ()
     name = next((spec.name for spec in specs if spec.name.startswith("chords")), None)
     if name is None:
-        raise UserError(f"this {model.name} model was not trained with chords; train one by the study 'control'")
+        raise UserError(f"this {model.name} model was not trained with chords; use one of the study 'control'")
     spans = parse_chords(text, seconds, tempo or None)
     return {name: span_tokens(spans, name, model.latent, model.latent.frames(seconds))[None]}
 
@@ -331,14 +336,15 @@ def load_model(folder: Path) -> Loaded:
     from representations.text import WordTokeniser
 
     if not (folder / "pipeline.json").is_file():
-        raise UserError(f"{folder}: no trained model there; name a folder with a pipeline.json, as runs/.../final has")
+        raise UserError(f"{folder}: no trained model in it; give a folder with a pipeline.json, such as runs/.../final")
     about = read_json(folder / "pipeline.json")
     model = paradigms.load(folder)
     representation = load_representation(about["representation"])
     if representation.fingerprint != about["representation_fingerprint"]:
         raise UserError(
-            f"{folder}: trained on another {about['representation']!r} (there {about['representation_fingerprint']}, "
-            f"here {representation.fingerprint}); train it anew or give back the old weights"
+            f"{folder}: trained on another version of {about['representation']!r} "
+            f"({about['representation_fingerprint']}, now {representation.fingerprint}); "
+            "train it anew or restore the old weights"
         )
     spec = model.text_stem.spec
     words = spec.kind == "tokens"

@@ -18,7 +18,7 @@ QUIET_S = 30.0  # between lines where the output is no terminal
 
 
 class Progress:
-    """Progress of groups of cells; ``show`` rewrites the line, ``finished`` prints what came out above it."""
+    """Progress of groups of cells: ``show`` rewrites the line, ``finished`` prints results above it."""
 
     def __init__(self, total: int, done: int, groups: Sequence[Sequence[Cell]]) -> None:
         self.total, self.done = total, done
@@ -42,10 +42,10 @@ class Progress:
         now = time.monotonic()
         if now - self._last < (1.0 if self._terminal else QUIET_S):
             return
-        self._last = now
         states = [_state(path) for path in statuses]
         if not any(text for _, text in states):
             return
+        self._last = now
         line = f"[{self.done}/{self.total} cells] " + " | ".join(text for _, text in states if text) + self._eta(states)
         if self._terminal:
             sys.stderr.write("\r\x1b[K" + line[:160])

@@ -23,6 +23,8 @@ import numpy as np
 
 from benchmarks.evaluators.base import Audio, Float, get_evaluator
 from common.errors import UserError
+from common.files import no_file
+from common.lines import count
 
 if TYPE_CHECKING:
     from corpora import Corpus
@@ -59,16 +61,17 @@ class Reward:
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"reward {self.name!r} failed: {type(error).__name__}: {error}; mend it") from error
+            raise UserError(f"reward {self.name!r} failed: {type(error).__name__}: {error}; correct it") from error
         if scores.shape != (len(audio),):
             raise UserError(
-                f"reward {self.name!r} gave shape {scores.shape} for {len(audio)} clips; return one number per clip"
+                f"reward {self.name!r} gave shape {scores.shape} for {count(len(audio), 'clip')}; "
+                "return one number per clip"
             )
         wrong = np.flatnonzero(~np.isfinite(scores)).tolist()
         if wrong:
             raise UserError(
-                f"reward {self.name!r} gave {scores[wrong[0]]} for {len(wrong)} of {len(audio)} clips, the first for "
-                f"{captions[wrong[0]]!r}; return finite numbers"
+                f"reward {self.name!r} gave {scores[wrong[0]]} for {len(wrong)} of {count(len(audio), 'clip')}, "
+                f"the first for {captions[wrong[0]]!r}; return finite numbers"
             )
         return scores
 
@@ -117,7 +120,7 @@ def _of_file(spec: str) -> Reward:
     where, _, function = spec.rpartition(":")
     path = Path(where)
     if not path.is_file():
-        raise UserError(f"reward {spec!r}: no file {where}; give FILE.py:FUNCTION")
+        raise UserError(f"reward {spec!r}: {no_file(path)}; give FILE.py:FUNCTION")
     about = importlib.util.spec_from_file_location(path.stem, path)
     assert about is not None
     assert about.loader is not None

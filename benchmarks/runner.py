@@ -27,7 +27,7 @@ from benchmarks.worker import Job, make_record
 from common.config import config_hash, to_dict
 from common.errors import UserError
 from common.files import check_writable, write_json
-from common.lines import say
+from common.lines import count, say
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -194,9 +194,7 @@ def _work(groups: list[list[Cell]], launcher: _Launcher, progress: Progress, tim
         raise
     except KeyboardInterrupt:
         _stop(running, launcher.patience_s)
-        say(
-            f"stopped: {progress.done} of {progress.total} cells have their records; the same command goes on from here"
-        )
+        say(f"stopped: {progress.done} of {count(progress.total, 'cell')} measured; the same command goes on from here")
         raise
 
 

@@ -28,7 +28,7 @@ def write_package(name: str, folder: Path) -> list[Path]:
     """
     _check(name)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} is there already, and nothing is overwritten; choose another --folder")
+        raise UserError(f"{folder} exists already and is not overwritten; choose another --folder")
     names = {"name": name, "Class": class_name(name), "package": name.replace("_", "-")}
     written = []
     for template, target in FILES.items():
@@ -47,8 +47,8 @@ def _check(name: str) -> None:
     import paradigms
 
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or keyword.iskeyword(name):
-        raise UserError(f"{name!r} is no name for a module; use small letters, digits and '_', such as my_flow")
+        raise UserError(f"{name!r} cannot name a module; use lower-case letters, digits and '_', such as my_flow")
     if name in paradigms.names():
-        raise UserError(f"a paradigm is called {name!r} already; choose another name")
+        raise UserError(f"there is a paradigm called {name!r} already; choose another name")
     if importlib.util.find_spec(name) is not None:
-        raise UserError(f"a Python module is called {name!r} already; choose another name")
+        raise UserError(f"there is a Python module called {name!r} already; choose another name")

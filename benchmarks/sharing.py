@@ -4,7 +4,8 @@ A cell's identity is its whole config (cells.py), so a good record of the same i
 folder answers the cell. It is published anew in this study's folder, with this study's name and label, the per-item
 scores beside it, and ``origin`` telling the file it came from; kept audio is not copied but pointed to. Cells of an
 axis that needs the machine to itself (``exclusive``) are never taken over: a time belongs to the session that took it,
-in which the arms of a study had their turns one after the other.
+in which the arms of a study had their turns one after the other. Nor are those of a study that is measured anew
+(anew.py): its folder holds the file ``ANEW``.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from pathlib import Path
 
 from benchmarks.axes import AXES
 from benchmarks.cells import Cell
-from benchmarks.records import GOOD, Record, latest, load_records, read_items, save_record
+from benchmarks.records import GOOD, Record, latest, load_records, read_items, save_record, studies_in
 from common.errors import UserError
+
+ANEW = "measured-anew.txt"
 
 
 def take_over(cells: Sequence[Cell], axis: str, results: Path) -> Counter[str]:
@@ -48,15 +51,15 @@ def found_elsewhere(cells: Sequence[Cell], axis: str, results: Path) -> dict[str
 
     Only files named by these cells' ids are read. Of several records the newest counts, as within a study.
     """
-    if AXES.load(axis)().exclusive:
+    if AXES.load(axis)().exclusive or (results / ANEW).exists():
         return {}
     wanted = {cell.id for cell in cells}
     wanted -= set(_good(results, wanted))
     found: dict[str, tuple[str, Record]] = {}
-    for folder in sorted(path.parent for path in results.parent.glob("*/records") if path.parent.name != results.name):
-        for cell_id, record in _good(folder, wanted).items():
+    for study in studies_in(results.parent):
+        for cell_id, record in _good(results.parent / study, wanted).items() if study != results.name else ():
             if cell_id not in found or record.created > found[cell_id][1].created:
-                found[cell_id] = (folder.name, record)
+                found[cell_id] = (study, record)
     return found
 
 

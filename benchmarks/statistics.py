@@ -15,11 +15,14 @@ Conventions (DESIGN.md, section 4, rule 6):
 - Many comparisons share one error budget by Holm's step-down (Holm, 1979, Scandinavian Journal of Statistics 6(2)).
 - A verdict needs evidence: better, worse, same (inside a margin stated beforehand), or undecided. NaN marks an item
   that the metric does not apply to (nothing asked for); it is left out and ``n_items`` says how many remain.
+- Sums end in other last bits on other processors. Draws and estimates are rounded to twelve digits, so that a draw of
+  exactly zero counts as such, and a tie is printed alike, everywhere.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -28,12 +31,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from common.errors import UserError
+from common.lines import count
 
 Float = NDArray[np.float64]
 Index = NDArray[np.intp]
 Labels = Sequence[Any] | NDArray[Any]
 Verdict = Literal["better", "worse", "same", "undecided"]
 
+DIGITS = 12  # that results keep
 _CHUNK = 2_000_000  # cells of the resampling table held at once: 16 MB
 
 
@@ -163,7 +168,9 @@ def compare(
     """
     a, b = np.asarray(values_a, np.float64), np.asarray(values_b, np.float64)
     if a.shape != b.shape:
-        raise UserError(f"cannot pair {a.size} items with {b.size}: compare arms on the same prompts and seeds")
+        raise UserError(
+            f"cannot pair {count(a.size, 'item')} with {b.size}: compare arms on the same prompts and seeds"
+        )
     table = _Clusters.of(a - b, prompts, seeds)
     draws = table.mean_draws(n_draws, seed)
     difference = table.interval(draws, table.estimate, level)
@@ -219,11 +226,16 @@ class _Clusters:
     def of(cls, values: ArrayLike, prompts: Labels | None, seeds: Labels | None) -> _Clusters:
         scores = np.asarray(values, np.float64)
         if scores.ndim != 1 or np.isinf(scores).any():
-            raise UserError(f"need one finite score per item, not shape {scores.shape} or infinities; mend the metric")
+            raise UserError(
+                f"need one finite score per item, not shape {scores.shape} or infinities; correct the metric"
+            )
         prompt = np.arange(len(scores)) if prompts is None else _dense(prompts)
         seed = np.zeros(len(scores), np.intp) if seeds is None else _dense(seeds)
         if not len(scores) == len(prompt) == len(seed):
-            raise UserError(f"{len(scores)} scores, {len(prompt)} prompts, {len(seed)} seeds: give one of each")
+            raise UserError(
+                f"{count(len(scores), 'score')}, {count(len(prompt), 'prompt')} and {count(len(seed), 'seed')}: "
+                "give one of each per item"
+            )
         kept = ~np.isnan(scores)
         if not kept.any():
             raise UserError("no item has a score, so there is nothing to average; leave this metric out")
@@ -232,7 +244,12 @@ class _Clusters:
 
     @property
     def estimate(self) -> float:
-        return float(self.values.mean())
+        return _rounded(float(self.values.mean()))
+
+    @property
+    def scale(self) -> float:
+        """The largest size of a value."""
+        return float(np.abs(self.values).max())
 
     def multiplicities(self, n_draws: int, seed: int) -> Iterator[tuple[Float, Float]]:
         """Chunks of (draws, prompts) and (draws, seeds): how often each was drawn."""
@@ -244,12 +261,14 @@ class _Clusters:
         cell, cells = self.prompt * self.n_seeds + self.seed, self.n_prompts * self.n_seeds
         sums_PS = np.bincount(cell, self.values, cells).reshape(self.n_prompts, self.n_seeds)
         counts_PS = np.bincount(cell, minlength=cells).reshape(self.n_prompts, self.n_seeds).astype(np.float64)
+        whole = bool((counts_PS == 1.0).all())  # then every draw has as many items as there are
         draws = []
         for prompts_DP, seeds_DS in self.multiplicities(n_draws, seed):
-            items = ((prompts_DP @ counts_PS) * seeds_DS).sum(axis=1)
             totals = ((prompts_DP @ sums_PS) * seeds_DS).sum(axis=1)
+            items = np.full(len(totals), float(cells)) if whole else ((prompts_DP @ counts_PS) * seeds_DS).sum(axis=1)
             draws.append(totals[items > 0] / items[items > 0])
-        return np.concatenate(draws)
+        digits = DIGITS - math.ceil(math.log10(self.scale)) if self.scale > 1e-250 else 0
+        return np.round(np.concatenate(draws), digits)
 
     def index_draws(self, n_draws: int, seed: int) -> Iterator[Index]:
         """Item indices of each draw, an item repeated as often as its prompt times its seed was drawn."""
@@ -261,13 +280,19 @@ class _Clusters:
     def interval(self, draws: Float, estimate: float, level: float) -> Interval:
         low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
         n = len(self.values)
-        return Interval(estimate, float(low), float(high), level, n, self.n_prompts, self.n_seeds, len(draws))
+        ends = _rounded(float(low)), _rounded(float(high))
+        return Interval(_rounded(estimate), *ends, level, n, self.n_prompts, self.n_seeds, len(draws))
 
     def effect_size(self) -> float | None:
         """Cohen's d_z over per-prompt means, ``None`` where it is not defined."""
         means = np.bincount(self.prompt, self.values) / np.bincount(self.prompt)
         spread = float(means.std(ddof=1)) if self.n_prompts > 1 else 0.0
-        return float(means.mean()) / spread if spread > 0 else None
+        return _rounded(float(means.mean()) / spread) if spread > self.scale * 10.0**-DIGITS else None
+
+
+def _rounded(value: float) -> float:
+    """``value`` to twelve significant digits."""
+    return float(f"{value:.{DIGITS}g}")
 
 
 def _dense(labels: Labels) -> Index:

@@ -1,4 +1,4 @@
-"""Studies: a YAML file that says what is compared, under which conditions, and how it is judged.
+"""Studies: YAML files that define what is compared, under which conditions, and how it is judged.
 
 A study names its axis (what is measured), its arms (paradigms with options and samplers), its seeds, and everything
 that all arms share: corpus, representation, text encoder, backbone, training, evaluation. Reading is strict: an unknown
@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.speed.stopping import StopRule
-from common.config import from_dict, later
+from common.config import from_dict, later, to_dict
 from common.errors import UserError, did_you_mean
+from common.lines import say_once
 from common.precision import Precision
 from common.seeds import Noise
 from common.strict_yaml import parse_yaml
 from paradigms import names as paradigm_names
-from training.spec import TrainSpec
+from training.spec import SCALED, TrainSpec, scaled_to
 
 ARMLESS = ("reconstruction", "samplesize")  # axes that measure no arm
 STUDIES = Path(__file__).parent / "studies"
@@ -129,7 +130,7 @@ class LatencyChoice:
         for name in ("batch", "seconds", "text_tokens", "first_audio_seconds", "frame_rate", "threads"):
             value = getattr(self, name)
             if value is not None and value <= 0:
-                raise UserError(f"latency.{name}: must be above 0, not {value}")
+                raise UserError(f"latency.{name} is {value} but must be above 0")
 
 
 @dataclass(frozen=True)
@@ -181,9 +182,9 @@ class FrameRateChoice:
         for name in ("rates", "seconds", "frames"):
             wrong = [value for value in getattr(self, name) if value <= 0]
             if wrong:
-                raise UserError(f"frame_rate.{name}: must be above 0, not {wrong[0]:g}")
+                raise UserError(f"frame_rate.{name} has {wrong[0]:g} but must be above 0")
         if not self.rates or not (self.seconds or self.frames):
-            raise UserError("frame_rate: name rates, and durations in seconds or lengths in frames to measure them at")
+            raise UserError("frame_rate: give rates, and seconds or frames to measure them at")
 
 
 @dataclass(frozen=True)
@@ -240,7 +241,7 @@ def study_names() -> list[str]:
 
 
 def title_of(results: str) -> str:
-    """What the study asks whose results are in the folder of this name: its title; nothing for a study of one's own."""
+    """Title of the packaged study whose results are in the folder of this name; empty for a user's own study."""
     if results in study_names():
         return load_study(results).title
     same = [name for name in study_names() if results.startswith(f"{name}-")]
@@ -248,25 +249,30 @@ def title_of(results: str) -> str:
 
 
 def load_study(
-    name: str, settings: Iterable[str] = (), paradigms: Iterable[str] = (), sweeps: Iterable[str] = ()
-) -> Study:
+    name: str, settings: Iterable[str] = (), paradigms: Iterable[str] = (), sweeps: Iterable[str] = (),
+    updates: int | None = None,
+) -> Study:  # fmt: skip
     """Read the study called ``name`` (packaged) or at the path ``name``.
 
     Args:
         settings: ``dotted.key=value`` overrides; values are YAML. A key that the study sweeps is then swept no more.
         paradigms: keep only these arms (by label); a paradigm without an arm in the study joins with its defaults.
         sweeps: ``dotted.key=value,value`` beside the study's own, or instead of them where the key is the same.
+        updates: of training, instead of the study's (``training.spec.scaled_to``); ``settings`` come after it.
 
     An arm may be given by its bare name; a study without a name has its file's.
 
     Raises:
-        UserError: no such study, bad YAML, an unknown, repeated or missing key, a value of the wrong type.
+        UserError: no such study, bad YAML, an unknown, repeated or missing key, a value of the wrong type, or
+            ``updates`` for a study whose budget is not in updates.
     """
     path = _find(name)
     data = parse_yaml(path.read_text(encoding="utf-8"), path.name)
     if not isinstance(data, Mapping):
         raise UserError(f"{path.name}: expected a mapping of study keys, got {type(data).__name__}")
     data = {"name": path.stem, **data}
+    if updates is not None:
+        _train_for(data, updates, path.name)
     for setting in settings:
         _apply(data, setting)
     _sweep(data, sweeps)
@@ -275,20 +281,39 @@ def load_study(
     wanted = list(paradigms)
     if wanted:
         arms = {arm.get("label") or arm.get("paradigm"): arm for arm in data.get("arms", [])}
-        data["arms"] = [_arm(name, arms) for name in dict.fromkeys(wanted)]
+        data["arms"] = [_arm(arm, arms, path.name) for arm in dict.fromkeys(wanted)]
         _drop_sweeps(data, [name for name in arms if name not in wanted])
     study = from_dict(Study, data, path.name)
     _check(study, path.name)
     return study
 
 
-def _arm(name: str, arms: Mapping[str, Any]) -> Any:
-    """The study's arm of that label, else a paradigm's with its defaults."""
+def _arm(name: str, arms: Mapping[str, Any], where: str) -> Any:
+    """The study's arm of that label, else a paradigm's with its defaults, which is said."""
     known = [*arms, *(paradigm for paradigm in paradigm_names() if paradigm not in arms)]
     if name not in known and ":" not in name:
         told = f"unknown paradigm {name!r}{did_you_mean(name, known)}; arms here: {', '.join(arms) or 'none'}"
         raise UserError(f"{told}; paradigms: {', '.join(paradigm_names())}; or give package.module:Name")
+    if name not in arms:
+        say_once(f"note: {where} has no arm {name!r} (arms: {', '.join(arms)}); it is added with its defaults")
     return arms.get(name, {"paradigm": name})
+
+
+def _train_for(data: dict[str, Any], updates: int, where: str) -> None:
+    """Set the number of updates in a study's mapping, and scale what goes with it, values that are swept too."""
+    train, swept = data.get("train", {}), data.get("sweep", {})
+    if not isinstance(train, Mapping) or not isinstance(swept, Mapping):
+        return  # reading the study names the fault
+    if "budget" in train or any(key.startswith("train.budget") for key in swept):
+        raise UserError(f"{where}: train.budget decides how long arms train; change it by --set instead of --updates")
+    spec = from_dict(TrainSpec, train, f"{where}: train")
+    data["train"] = to_dict(scaled_to(spec, updates))
+    data["sweep"] = {key: values for key, values in swept.items() if key != "train.updates"}
+    for name in SCALED:
+        key = f"train.{name}"
+        if key in data["sweep"]:
+            points = [scaled_to(dataclasses.replace(spec, **{name: value}), updates) for value in swept[key]]
+            data["sweep"][key] = list(dict.fromkeys(getattr(point, name) for point in points))
 
 
 def _find(name: str) -> Path:
@@ -349,16 +374,16 @@ def _drop_sweeps(data: dict[str, Any], arms: Iterable[Any]) -> None:
 
 def _check(study: Study, where: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", study.name):
-        raise UserError(f"{where}: name {study.name!r} must be letters, digits, '_', '-' and '.': it names a folder")
+        raise UserError(
+            f"{where}: name {study.name!r} must consist of letters, digits, '_', '-' and '.', since it names a folder"
+        )
     for values, key in ((study.arms, "arms"), (study.seeds, "seeds")):
         if not values and not (key == "arms" and study.axis in ARMLESS):
             raise UserError(f"{where}: {key} is empty; name at least one")
     if study.axis != "fidelity" and (study.evaluation.reward or any(arm.tune for arm in study.arms)):
-        raise UserError(f"{where}: rewards and tuning belong to the axis fidelity, not to {study.axis}; leave them out")
+        raise UserError(f"{where}: rewards and tuning work on axis fidelity only, not on {study.axis}; remove them")
     if study.evaluation.prompts < 2:
-        raise UserError(
-            f"{where}: evaluation.prompts is {study.evaluation.prompts}; a distance between sets needs 2 or more"
-        )
+        raise UserError(f"{where}: evaluation.prompts is {study.evaluation.prompts} but must be 2 or more")
     names = [arm.name for arm in study.arms]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:

@@ -58,7 +58,7 @@ def points(study: Study) -> Iterator[tuple[Study, dict[str, Any]]]:
         if not study.sweep[key]:
             raise UserError(f"{study.name}: sweep {key!r} has no values; name at least one")
         if key in FIXED or key.partition(".")[0] == "sweep":
-            raise UserError(f"{study.name}: sweep {key!r}: this key cannot be swept; sweep a setting")
+            raise UserError(f"{study.name}: sweep {key!r}: this key cannot be swept")
     plain = to_dict(dataclasses.replace(study, sweep={}))
     for values in itertools.product(*study.sweep.values()):
         data = copy.deepcopy(plain)
@@ -94,7 +94,7 @@ def _arm_places(study: Study, key: str) -> list[tuple[int, list[str]]]:
         raise UserError(f"{where}: no arm {wrong!r}{did_you_mean(wrong, names)}; arms: {', '.join(names[1:])}")
     parts = rest.removeprefix(f"{label}.").split(".")
     if parts[0] not in ("sampler", "options") or len(parts) < 2:
-        raise UserError(f"{where}: of an arm, sampler.<key> and options.<key> can be swept, not {'.'.join(parts)!r}")
+        raise UserError(f"{where}: {'.'.join(parts)!r} of an arm cannot be swept; sampler.<key> and options.<key> can")
     arms = [(i, arm) for i, arm in enumerate(study.arms) if label in ("*", arm.name)]
     having, error = [], None
     for index, arm in arms:

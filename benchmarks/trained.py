@@ -1,4 +1,4 @@
-"""Trained systems: one folder per training identity, trained once, found again by every study that needs it."""
+"""Trained systems: one folder per training configuration, trained once and used by every study that needs it."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ Report = Callable[[float, str], None]
 
 
 def training_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a cell's config that decides its weights; clips to tune on depend on the sampler too."""
+    """The part of a cell's config that decides its weights; tuning also depends on the sampler."""
     keys = ("data", "model", "train", "noise", *(("tune", "sampler") if "tune" in config else ()))
     return {key: config[key] for key in keys if key in config}
 
 
 def noise_of(config: Mapping[str, Any]) -> Noise:
-    """How a cell draws random numbers: ``torch`` for the suite's first records, which do not say."""
+    """How a cell draws random numbers; ``torch`` for the first records, which do not hold this key."""
     return config.get("noise", "torch")
 
 
@@ -55,7 +55,7 @@ def training_folder(config: Mapping[str, Any]) -> str:
 
 
 def caption_tokens(data: Data) -> int:
-    """Tokens to which captions are padded: as many as the longest of the first ``CAPTIONS`` of training has."""
+    """Tokens to which captions are padded: those of the longest among the first ``CAPTIONS`` training captions."""
     captions = [clip.caption for clip in data.corpus.clips("train")[:CAPTIONS]]
     return data.text.encode(captions)[1].shape[1]
 
@@ -77,7 +77,7 @@ def resolved(train: TrainSpec, named: Mapping[str, Any], data: Data) -> TrainSpe
 def train_system(
     config: Mapping[str, Any], data: Data, work: Path, report: Report | None = None
 ) -> tuple[TrainResult, Training]:
-    """Train the model of a cell's ``config``, or find it trained; a run that was stopped goes on.
+    """Train the model of a cell's ``config``, unless it is trained already; an interrupted run goes on.
 
     Args:
         report: called with the fraction done and a few words about twice a second; None: a progress bar on stderr.
@@ -148,7 +148,7 @@ def _followed(log: Path, name: str, spec: TrainSpec, report: Report | None) -> I
             with contextlib.suppress(OSError, ValueError, IndexError):
                 last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
                 spent = spec.spent(last["update"], last["wall_seconds"])
-                report(0.95 * spent, f"{name} {last['update']} ({spent:.0%}) loss {last['loss']:.3f}")
+                report(0.95 * spent, f"{name} {last['update']} ({spent:.0%}) loss {last['loss']:.4g}")
 
     thread = threading.Thread(target=follow, daemon=True)
     thread.start()

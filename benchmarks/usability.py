@@ -41,11 +41,18 @@ def unusable(name: str, scores: Mapping[str, Metric]) -> str:
 
 def same_within(name: str, scores: Mapping[str, Metric]) -> float | None:
     """Differences up to this are the same: 5% of the way from real audio to its nearest floor; ``None``: not known."""
+    ends = reach(scores, name)
+    return None if ends is None else SAME * abs(ends[0] - ends[1])
+
+
+def reach(scores: Mapping[str, Metric], name: str) -> tuple[float, float] | None:
+    """Scores of the floor that is nearest to real audio, and of real audio; ``None``: not known, or they are equal."""
     real = scores.get("real", Metric(None)).value
     floors = [value for floor in _floors(name) if (value := scores.get(floor, Metric(None)).value) is not None]
     if real is None or not floors:
         return None
-    return SAME * min(abs(value - real) for value in floors) or None
+    nearest = min(floors, key=lambda value: abs(value - real))
+    return None if nearest == real else (nearest, real)
 
 
 def _floors(name: str) -> tuple[str, ...]:

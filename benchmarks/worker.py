@@ -25,6 +25,7 @@ from benchmarks.records import Record, Status, save_record
 from common.config import from_dict
 from common.errors import UserError
 from common.files import read_json, write_json, write_text
+from common.lines import count
 
 # Errors for lack of memory that have no class of their own: of the CPU allocator, the CUDA driver, the CUDA libraries.
 MEMORY_ERRORS = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
@@ -126,9 +127,14 @@ def _failure(cell: Cell, context: Context, error: Exception, opened: bool) -> Me
 def _status(error: Exception) -> Status:
     if isinstance(error, UnsupportedError):
         return "unsupported"
+    return "oom" if is_out_of_memory(error) else "failed"
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an operation failed for lack of memory, of the CPU or of a GPU."""
     # torch's own error is known by name, so that a worker without torch need not load it.
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return "oom" if named or any(phrase in str(error) for phrase in MEMORY_ERRORS) else "failed"
+    return named or any(phrase in str(error) for phrase in MEMORY_ERRORS)
 
 
 def _out_of_memory(cell: Cell, error: Exception, opened: bool) -> str:
@@ -138,7 +144,7 @@ def _out_of_memory(cell: Cell, error: Exception, opened: bool) -> str:
     """
     train, batch = cell.config.get("train", {}), cell.how.get("batch")
     if opened and train and batch:
-        doing, load, mend = "sampling", f"{batch} clips at a time", "lower evaluation.batch"
+        doing, load, mend = "sampling", f"{count(batch, 'clip')} at a time", "lower evaluation.batch"
     elif not opened and {"batch", "seconds", "accumulate"} <= set(train):
         parts = "1 micro-batch" if train["accumulate"] == 1 else f"{train['accumulate']} micro-batches"
         doing, load = "training", f"batch {train['batch']} x {train['seconds']:g} s, {parts}"

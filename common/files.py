@@ -7,11 +7,12 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from common.errors import UserError
 
@@ -87,16 +88,28 @@ def _temporary(target: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         with _told(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(
-                dir=target.parent, prefix=f".{target.name}.", suffix=".part" + target.suffix
-            )
-            os.close(handle)
-            temporary = Path(name)
+            temporary = _made_beside(target)
             yield temporary
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _made_beside(target: Path) -> Path:
+    """A new file in the folder of ``target``; made anew if another process deletes the empty folder meanwhile."""
+    for last in (False, False, True):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            handle, name = tempfile.mkstemp(
+                dir=target.parent, prefix=f".{target.name}.", suffix=".part" + target.suffix
+            )
+        except FileNotFoundError:
+            if last:
+                raise
+            continue
+        os.close(handle)
+        return Path(name)
+    raise AssertionError("unreachable: the last try returns or raises")
 
 
 @contextlib.contextmanager
@@ -141,7 +154,10 @@ def _name_unless_taken(temporary: Path, target: Path) -> bool:
     try:
         os.link(temporary, target)
     except FileExistsError:
-        return os.path.samefile(temporary, target)  # NFS may link twice, when the answer to the first is lost
+        try:
+            return os.path.samefile(temporary, target)  # NFS may link twice, when the answer to the first is lost
+        except FileNotFoundError:  # whoever had the name has deleted the file since
+            return False
     except OSError as error:
         if error.errno not in NO_LINKS:
             raise
@@ -223,6 +239,63 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def held_alone(folder: Path, command: str) -> Iterator[None]:
+    """Hold ``folder`` for this process, and refuse at once where another process on any machine holds it.
+
+    The lock is the file ``.lock`` in it, which names the process and goes at the end. A folder that cannot be written,
+    or whose file system has no locks, is not held.
+
+    Args:
+        command: what this process does, to be named to others.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    file = _lock_file(folder)
+    if file is None:
+        yield
+        return
+    with file:
+        try:
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {platform.node()} ({command})")
+            file.flush()
+            yield
+        finally:
+            (folder / ".lock").unlink(missing_ok=True)  # while it is held, so that nobody waits for a file that is gone
+
+
+def _lock_file(folder: Path) -> TextIO | None:
+    import fcntl
+
+    path = folder / ".lock"
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 (closed by the caller)
+        except OSError:
+            return None  # the first record that is written says why
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        except BlockingIOError as error:
+            file.seek(0)
+            holder = file.read() or "another process"
+            file.close()
+            raise UserError(
+                f"{folder} is in use by {holder}; wait until it has ended, or use another results folder"
+            ) from error
+        except FileNotFoundError:  # its holder ended, and took the file along, after we had opened it
+            pass
+        except OSError:
+            file.close()
+            path.unlink(missing_ok=True)
+            return None
+        file.close()
+
+
 def write_tensors(path: Path | str, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write ``tensors`` as safetensors atomically.
 
@@ -236,18 +309,34 @@ def write_tensors(path: Path | str, tensors: Mapping[str, Tensor], metadata: dic
         save_file(own, temporary, metadata)
 
 
-def read_json(path: Path | str) -> Any:
+def read_json(path: Path | str, remade: bool = False) -> Any:
     """Read a JSON file.
 
+    Args:
+        remade: the file is a cache's, so the message may advise to delete it; any other file may be the only copy.
+
     Raises:
-        UserError: the file is missing or not valid JSON.
+        UserError: the file is missing, cannot be read, or is not valid JSON.
     """
+    mend = "delete it, and it is made again" if remade else "restore it from a copy, or move it elsewhere"
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"no such file: {path}") from error
-    except (ValueError, OSError) as error:
-        raise UserError(f"cannot read {path} as JSON: {error}; delete it to make it anew") from error
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise UserError(no_file(path)) from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}; check its permissions") from error
+    except ValueError as error:
+        raise UserError(f"cannot read {path} as JSON: {error}; {mend}") from error
+
+
+def no_file(path: Path | str) -> str:
+    """What to say of ``path`` where a file should be and none is."""
+    return f"{path} is a folder, not a file" if Path(path).is_dir() else f"no such file: {path}"
+
+
+def no_folder(path: Path | str) -> str:
+    """What to say of ``path`` where a folder should be and none is."""
+    return f"{path} is a file, not a folder" if Path(path).exists() else f"no such folder: {path}"
 
 
 def cache_dir(*parts: str) -> Path:

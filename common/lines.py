@@ -6,19 +6,45 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import threading
+from collections.abc import Iterator
 from typing import TextIO
 
 
+def count(number: int | str, noun: str, plural: str = "") -> str:
+    """A number with its noun, e.g. ``1 cell`` or ``1,400 updates``.
+
+    Args:
+        number: or its text, for one that is written otherwise, e.g. ``"250–1,400"``.
+        plural: of the noun, where it is not the noun with an s.
+    """
+    text = number if isinstance(number, str) else f"{number:,}"
+    return f"{text} {noun if text == '1' else plural or noun + 's'}"
+
+
+@contextlib.contextmanager
+def said_if_slow(text: str, seconds: float = 5.0) -> Iterator[None]:
+    """Say ``text`` if what is done inside takes longer than ``seconds``."""
+    timer = threading.Timer(seconds, say, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def say(text: str, stream: TextIO | None = None) -> None:
-    """One line, on stderr unless told otherwise, so that stdout stays data."""
+    """Print one line, by default on stderr, so that stdout holds data only."""
     stream = stream or sys.stderr
     stream.write(text + "\n")
     stream.flush()
 
 
 def say_once(text: str, stream: TextIO | None = None) -> None:
-    """What every process under torchrun would say: the first alone says it."""
+    """Print one line from the first process only, under torchrun."""
     if os.environ.get("RANK", "0") == "0":
         say(text, stream)

@@ -33,7 +33,7 @@ class Registry:
         return list(self._targets())
 
     def target(self, name: str) -> str | None:
-        """The ``"module:attribute"`` that a short name stands for; None for a name that nobody registered."""
+        """The ``"module:attribute"`` that a short name stands for; None for a name that is not registered."""
         return self._targets().get(name)
 
     def load(self, name: str) -> Any:
@@ -56,7 +56,7 @@ class Registry:
             raise UserError(f"cannot load {self.kind} {name!r} from {target!r}: {error}; {mend}") from error
         except Exception as error:  # the module is somebody's own code, which may go wrong in any way
             told = f"{type(error).__name__}: {error}"
-            raise UserError(f"cannot load {self.kind} {name!r} from {target!r}: {told}; mend that module") from error
+            raise UserError(f"cannot load {self.kind} {name!r} from {target!r}: {told}; correct that module") from error
 
     def _targets(self) -> dict[str, str]:
         plugins = _plugins(f"paradigm_bench.{self.kind}")

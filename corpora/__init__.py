@@ -40,7 +40,7 @@ def load_corpus(
         clips: at most this many train clips (built-in: exactly this many, default 4000, with 256 valid and 512 test).
         seconds: length of the built-in clips, default 4.0; folders keep their own lengths.
         seed: of the built-in compositions; for a folder, of the valid split where it has to be carved from train.
-        captions: False for audio that is heard without: a folder's rows may then have none.
+        captions: False for audio that is used without captions: a folder's rows may then have none.
 
     Raises:
         UserError: the spec is unknown or its content is bad; the message names file, row and mend.

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
+from common.files import no_file
 
 MEND_ROW = "replace the file or remove the row"
 
@@ -30,7 +31,7 @@ def read_mono(path: Path, sample_rate: int, where: str, mend: str = MEND_ROW) ->
     from scipy.signal import resample_poly
 
     if not path.is_file():
-        raise UserError(f"{where}, column path: no such file {path}; mend the path or remove the row")
+        raise UserError(f"{where}, column path: {no_file(path)}; correct the path or remove the row")
     try:
         samples, native_rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:

@@ -43,7 +43,7 @@ class ClipReader(Protocol):
         """Mono samples (N,), float32 in [-1, 1], at ``sample_rate`` Hz."""
 
     def annotation(self) -> Annotation | None:
-        """The exact annotation, or None where nobody made one."""
+        """The exact annotation, or None where there is none."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Clip:
         return self.reader.audio(sample_rate)
 
     def annotation(self) -> Annotation | None:
-        """The exact annotation, or None where nobody made one; loaded when asked."""
+        """The exact annotation, or None where there is none; loaded on first use."""
         return self.reader.annotation()
 
 

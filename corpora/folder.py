@@ -6,7 +6,7 @@
 
 Columns:
     path        (required) sound file, relative to the manifest; FLAC, OGG, WAV, MP3; any rate, any channels
-    caption     (required, but for audio that is heard in unconditional pre-training only) what is heard
+    caption     (required, except for audio of unconditional pre-training) description of the sound
     id          unique; default: the path without its ending
     split       train, valid or test; default train. Where no row is valid, about a tenth of train is carved out.
     group       recordings that belong together (song, artist, session); carving never parts a group
@@ -32,6 +32,8 @@ import numpy as np
 
 from common.config import config_hash
 from common.errors import UserError, did_you_mean
+from common.files import no_file
+from common.lines import count
 from common.seeds import seed_for
 from corpora.annotation_json import read_annotation
 from corpora.audio_files import duration, read_mono
@@ -76,9 +78,9 @@ def load_folder(
     """
     manifest = find_manifest(spec)
     if seconds is not None:
-        raise UserError(f"{manifest}: seconds={seconds} has no effect on files, which keep their lengths; leave it out")
+        raise UserError(f"{manifest}: seconds={seconds} has no effect on a folder of files; leave it out")
     if clips is not None and clips < 1:
-        raise UserError(f"{manifest}: {clips} clips asked for; ask for at least 1")
+        raise UserError(f"{manifest}: {count(clips, 'clip')} asked for; ask for at least 1")
     rows = read_manifest(manifest, REQUIRED if captions else ("path",))
     named: dict[str, Row] = {}
     splits: dict[str, list[Clip]] = {split: [] for split in SPLITS}
@@ -86,7 +88,7 @@ def load_folder(
         clip = _clip(row, manifest, captions)
         if clip.id in named:
             raise UserError(
-                f"{row.where}, column id: {clip.id!r} is also that of {named[clip.id].where}; make ids unique"
+                f"{row.where}, column id: {clip.id!r} is used by {named[clip.id].where} too; make ids unique"
             )
         named[clip.id] = row
         splits[clip.split].append(clip)
@@ -106,10 +108,10 @@ def load_folder(
 def _clip(row: Row, manifest: Path, captions: bool) -> Clip:
     path = manifest.parent / row.required("path")
     if not path.is_file():
-        raise UserError(f"{row.where}, column path: no such file {path}; mend the path or remove the row")
+        raise UserError(f"{row.where}, column path: {no_file(path)}; correct the path or remove the row")
     annotation = manifest.parent / row.get("annotation") if row.get("annotation") else None
     if annotation and not annotation.is_file():
-        raise UserError(f"{row.where}, column annotation: no such file {annotation}; mend the path or empty the cell")
+        raise UserError(f"{row.where}, column annotation: {no_file(annotation)}; correct the path or clear the cell")
     split = row.get("split") or "train"
     if split not in SPLITS:
         hint = did_you_mean(split, list(SPLITS))
@@ -133,7 +135,7 @@ def _attributes(row: Row) -> dict[str, str]:
         try:
             attributes["key"] = normalise_key(attributes["key"])
         except ValueError as error:
-            raise UserError(f"{row.where}, column key: {error}, or empty the cell") from error
+            raise UserError(f"{row.where}, column key: {error}, or clear the cell") from error
     return attributes
 
 

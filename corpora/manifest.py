@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError, did_you_mean
+from common.files import no_folder
 
 NAMES = ("manifest.csv", "manifest.jsonl")
 REQUIRED = ("path", "caption")  # the caption of a corpus for pre-training may be missing
@@ -53,7 +54,7 @@ class Row:
             value = math.nan
         if not 0 < value < math.inf:
             raise UserError(
-                f"{self.where}, column {column}: {text!r} is not a positive number; mend it or empty the cell"
+                f"{self.where}, column {column}: {text!r} is not a positive number; correct it or clear the cell"
             )
         return value
 
@@ -72,7 +73,7 @@ def find_manifest(spec: str) -> Path:
     if not path.is_dir():
         hint = did_you_mean(spec, ["builtin", "builtin:fluidsynth"])
         raise UserError(
-            f"corpus {spec}: no such folder{hint}; give 'builtin' or a folder that holds {' or '.join(NAMES)}"
+            f"corpus {spec}: {no_folder(path)}{hint}; give 'builtin' or a folder that holds {' or '.join(NAMES)}"
         )
     for name in NAMES:
         if (path / name).is_file():
@@ -92,7 +93,7 @@ def read_manifest(path: Path, required: Sequence[str] = REQUIRED) -> list[Row]:
         raise UserError(f"{path}: cannot be read ({error}); save it as UTF-8 text") from error
     rows = list((_json_rows if path.suffix == ".jsonl" else _csv_rows)(text, path, required))
     if not rows:
-        raise UserError(f"{path}: no rows; add one for each sound file")
+        raise UserError(f"{path}: no rows; add one per audio file")
     return rows
 
 
@@ -106,7 +107,7 @@ def _csv_rows(text: str, path: Path, required: Sequence[str]) -> Iterator[Row]:
                 raise UserError(f"{where}: more cells than columns; quote captions that hold commas")
             yield Row({name: value or "" for name, value in cells.items()}, where)
     except csv.Error as error:
-        raise UserError(f"{path} line {reader.line_num}: not CSV ({error}); mend the quotes") from error
+        raise UserError(f"{path} line {reader.line_num}: not CSV ({error}); check the quotes") from error
 
 
 def _json_rows(text: str, path: Path, required: Sequence[str]) -> Iterator[Row]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from backbones import BackboneConfig
 from common.errors import UserError
+from common.lines import count
 from paradigms.ar import AR, AROptions
 from representations.base import LatentSpec
 from representations.text import TextSpec
@@ -41,8 +42,8 @@ def from_musicgen(source: Path | str, latent: LatentSpec, text: TextSpec) -> AR:
         raise UserError(f"{source}: only mono MusicGen decoders with gelu can be loaded; choose another checkpoint")
     if (config.num_codebooks, config.vocab_size) != (latent.codebooks, latent.cardinality):
         raise UserError(
-            f"{source} has {config.num_codebooks} codebooks of {config.vocab_size}, the latent {latent.name!r} "
-            f"{latent.codebooks} of {latent.cardinality}; give the codec that it was trained with"
+            f"{source} has {count(config.num_codebooks, 'codebook')} of {config.vocab_size}, the latent "
+            f"{latent.name!r} {latent.codebooks} of {latent.cardinality}; give the codec that it was trained with"
         )
     width = projection["weight"].shape[1]
     if (text.kind, text.dim) != ("embeddings", width):

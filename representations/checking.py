@@ -57,5 +57,5 @@ def _fault(shard: Shard, listed: dict[str, Any]) -> str:
 
 def _listed(layout: Layout, split: str, label: str) -> dict[str, Any]:
     with contextlib.suppress(KeyError):
-        return {row["name"]: row for row in read_json(layout.manifest)["splits"][split][label]}
+        return {row["name"]: row for row in read_json(layout.manifest, remade=True)["splits"][split][label]}
     return {}

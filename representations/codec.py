@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from common.config import from_dict, to_dict
 from common.errors import UserError
 from common.files import read_json, write_json, write_tensors
+from common.lines import count
 from representations.base import LatentSpec, Representation, fingerprint, fit_length
 from representations.codec_networks import SkippedNet, Spectrum
 from representations.quantiser import ResidualQuantiser
@@ -55,7 +56,8 @@ class CodecConfig:
                 raise UserError(f"codec: {field.name} must be above 0, not {getattr(self, field.name)}")
         if min(self.codebooks, self.cardinality) < 0 or (self.codebooks == 0) != (self.cardinality == 0):
             raise UserError(
-                f"codec: {self.codebooks} codebooks of {self.cardinality} entries; give both, or 0 and 0 for a VAE"
+                f"codec: {count(self.codebooks, 'codebook')} of {self.cardinality} entries; "
+                "give both, or 0 and 0 for a VAE"
             )
         if self.n_fft < self.hop or (self.n_fft - self.hop) % 2:
             raise UserError(f"codec: n_fft {self.n_fft} must exceed hop {self.hop} by an even number of samples")

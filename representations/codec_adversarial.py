@@ -94,7 +94,7 @@ class AdversarialTraining:
     def __post_init__(self) -> None:
         check_training(self, ("cpu_seconds", "wall_seconds", "batch", "crop_seconds", "learning_rate", "filters"))
         if len(self.betas) != 2:
-            raise UserError(f"codec training: betas are two numbers, not {len(self.betas)}")
+            raise UserError(f"codec training: betas must be two numbers, not {len(self.betas)}")
         longest = max((*self.windows, *self.mel_windows), default=0)
         if not self.windows or not self.mel_windows or longest > self.crop_seconds * self.model.sample_rate:
             raise UserError(
@@ -305,5 +305,5 @@ class OobleckTrainer(AdversarialTrainer):
 
 def _device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("codec training: device cuda, but no GPU is to be seen; leave device at auto")
+        raise UserError("codec training: device is cuda, but there is no GPU; set device to auto")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

@@ -34,11 +34,11 @@ class WaveModel:
     def __post_init__(self) -> None:
         sizes = (*self.strides, self.width, self.dim, self.sample_rate)
         if not self.strides or min(sizes) <= 0 or min(self.codebooks, self.cardinality) < 0:
-            raise UserError("codec: strides, width, dim and sample_rate must be above 0; mend what --set model.* gives")
+            raise UserError("codec: strides, width, dim and sample_rate must be above 0; check --set model.*")
         if self.family == "vae" and (self.codebooks or self.cardinality or self.width != 2 * self.dim):
-            raise UserError(f"codec: a VAE has no codebooks and a width of twice its dim, 2 x {self.dim}")
+            raise UserError(f"codec: a VAE must have 0 codebooks and a width of 2 x dim ({2 * self.dim})")
         if self.family == "encodec" and not (self.codebooks and self.cardinality >= 2):
-            raise UserError("codec: an EnCodec has 1 or more codebooks, of 2 or more entries")
+            raise UserError("codec: an EnCodec must have 1 or more codebooks of 2 or more entries")
 
     @property
     def hop(self) -> int:

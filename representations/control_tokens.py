@@ -11,8 +11,8 @@ nearest to it.
 The paper averages 5 frames and trains with controls at 50 Hz, where they last 100 ms. It is the time that is kept here:
 5 frames at 25 Hz last 200 ms, which hides where beats are.
 
-A clip without annotated chords or melody is heard by the built-in extractors; one without annotated drums has no drum
-control: its tokens are ``ABSENT``, which the model sees as its null token.
+Extractors detect chords and melody that are not annotated; a clip without annotated drums has no drum control: its
+tokens are ``ABSENT``, which the model sees as its null token.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def span_tokens(
 
 
 def annotated_spans(annotation: Annotation | None, kind: str) -> Sequence[tuple[float, float, str | int]]:
-    """The annotated chords or melody; empty where nobody wrote them down."""
+    """The annotated chords or melody; empty where there is no annotation."""
     return () if annotation is None else getattr(annotation, kind)
 
 

@@ -28,7 +28,7 @@ from representations.base import LatentSpec
 
 LOWEST_NOTE, HIGHEST_NOTE = 43, 95  # G2 and B6
 NO_NOTE = HIGHEST_NOTE - LOWEST_NOTE + 1
-ABSENT = -1  # at every frame of a control that nobody knows; the model sees its null token there
+ABSENT = -1  # at every frame of a control that is not known; the model sees its null token there
 NAMES = ("chords", "chords_majmin", "melody", "drums")
 
 # The chord dictionary inside Chordino (nnls-chroma 1.1), in Harte's spelling; plainer kinds first, since ties go there.
@@ -64,9 +64,9 @@ def control_specs(names: Sequence[str], latent: LatentSpec) -> tuple[ControlSpec
         if name not in NAMES:
             raise UserError(f"unknown control {name!r}{did_you_mean(name, list(NAMES))}; known: {', '.join(NAMES)}")
     if len(set(names)) < len(names) or set(_KINDS) <= set(names):
-        raise UserError(f"controls {', '.join(names)}: each may be named once, and one of {' and '.join(_KINDS)}")
+        raise UserError(f"controls {', '.join(names)}: give each only once, and only one of {' and '.join(_KINDS)}")
     if "drums" in names and not latent.codebooks:
-        raise UserError(f"control 'drums' needs a codebook, which {latent.name!r} has not; leave it out")
+        raise UserError(f"control 'drums' needs codebooks, but {latent.name!r} has none; leave it out")
     return tuple(_spec(name, latent) for name in names)
 
 

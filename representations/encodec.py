@@ -1,12 +1,12 @@
 """EnCodec (Défossez et al. 2022) through transformers' ``EncodecModel``: the latents of MusicGen and of papers/002.
 
 Continuous view: the output of the convolutional encoder, before the quantiser (papers/002, E.1). Discrete view: the
-model's own residual quantiser, cut to a fixed number of codebooks (4, as MusicGen has, unless told otherwise).
+model's own residual quantiser, cut to a fixed number of codebooks (4 by default, as in MusicGen).
 
     load_representation("encodec:facebook/encodec_32khz")      32 kHz, 50 Hz, D 128, 4 x 2048
     load_representation("encodec:facebook/encodec_24khz@8")    24 kHz, 75 Hz, D 128, 8 x 1024
 
-Audio here is mono: a stereo model hears the waveform on both channels and its output is averaged. The 48 kHz model is
+Audio here is mono: a stereo model gets the waveform on both channels and its output is averaged. The 48 kHz model is
 refused: it works in 1-second chunks, each divided by its own loudness, which latents do not carry.
 """
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from common.errors import UserError
+from common.lines import count
 from representations.base import LatentSpec, Representation, fingerprint, fit_length
 from representations.pretrained import load_pretrained
 
@@ -40,11 +41,11 @@ class Encodec(Representation):
         super().__init__()
         config = model.config
         if config.normalize or config.chunk_length_s is not None:
-            raise UserError(f"{name}: the chunked, normalised EnCodec (48 kHz) is not supported; take 24 or 32 kHz")
+            raise UserError(f"{name}: the 48 kHz EnCodec is not supported; use 24 or 32 kHz")
         available = len(model.quantizer.layers)
         self.codebooks = min(DEFAULT_CODEBOOKS, available) if codebooks is None else codebooks
         if not 1 <= self.codebooks <= available:
-            raise UserError(f"{name}: asked for {self.codebooks} codebooks, the model has 1 to {available}")
+            raise UserError(f"{name}: asked for {count(self.codebooks, 'codebook')}, the model has 1 to {available}")
         self.model, self.hop, self.channels = model, config.hop_length, config.audio_channels
         rate = config.sampling_rate
         size = config.codebook_size

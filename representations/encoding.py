@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from common.lines import count
 from corpora import Clip
 from representations.base import LatentSpec, Representation, fit_length
 from representations.latent_stats import moments
@@ -65,4 +66,4 @@ def _batches(clips: Sequence[Clip], spec: LatentSpec, silent: list[str]) -> Iter
 
 
 def _some(ids: Sequence[str], shown: int = 3) -> str:
-    return ", ".join(ids[:shown]) + (f" and {len(ids) - shown} more clips" if len(ids) > shown else "")
+    return ", ".join(ids[:shown]) + (f" and {count(len(ids) - shown, 'more clip')}" if len(ids) > shown else "")

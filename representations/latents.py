@@ -12,12 +12,15 @@ makes it; ``bench data prepare`` makes it beforehand, in many processes or array
 from __future__ import annotations
 
 import contextlib
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from common.errors import UserError
+from common.lines import count, say
 from corpora import Clip, Corpus
 from representations.base import LatentSpec, Representation
 from representations.control_cache import control_label
@@ -28,6 +31,8 @@ from representations.shards import Rows
 from representations.store import Layout
 from representations.store_manifest import layout_of, update_manifest
 from representations.store_manifest import normalisation as measured
+
+SECONDS_BETWEEN_LINES = 30.0
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,9 @@ def encode_corpus(
     clips = {split: corpus.clips(split) for split in wanted}
     layout = layout_of(corpus, representation, dtype)
     totals = {what: sum(map(len, clips.values())) for what in ("latents", *controls)}
+    if progress and (missing := _missing(layout, wanted, controls)):
+        what = ", ".join(("latents", *controls))
+        say(f"encoding {count(missing, 'clip')} with {representation.spec.name} ({what}); kept in the cache")
     with progress_bars(totals, progress) as advance:
         made = [make(layout, unit, representation, controls, advance=advance) for unit in units(layout, wanted)]
     if any(effort.audio for effort in made):
@@ -108,6 +116,13 @@ def encode_corpus(
         mean=stats.shift(normalisation), std=stats.std(normalisation), normalisation=normalisation
     )
     return LatentStore(spec, stats, {split: open_split(layout, split, controls) for split in wanted})
+
+
+def _missing(layout: Layout, splits: Sequence[str], controls: Sequence[str]) -> int:
+    """How many clips lie in shards that are not there, or lack a control."""
+    shards = [layout.shard(*unit) for unit in units(layout, splits)]
+    files = [[shard, *(shard.beside(control_label(name)) for name in controls)] for shard in shards]
+    return sum(len(shard.clips) for shard, parts in zip(shards, files) if not all(part.has() for part in parts))
 
 
 def open_split(layout: Layout, split: str, controls: Sequence[str] = ()) -> EncodedSplit:
@@ -124,7 +139,13 @@ def open_split(layout: Layout, split: str, controls: Sequence[str] = ()) -> Enco
 
 @contextlib.contextmanager
 def progress_bars(totals: Mapping[str, int], shown: bool) -> Iterator[Callable[[str, int], None]]:
-    """A bar for each thing that is made, on stderr; yields ``advance(what, clips)``."""
+    """A bar for each thing that is made, on stderr; yields ``advance(what, clips)``.
+
+    Where stderr is no terminal there is a line every half minute instead.
+    """
+    if shown and not sys.stderr.isatty():
+        yield _lines(totals)
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -132,3 +153,15 @@ def progress_bars(totals: Mapping[str, int], shown: bool) -> Iterator[Callable[[
     with Progress(*columns, console=Console(stderr=True), disable=not shown) as drawn:
         tasks = {what: drawn.add_task(f"encoding: {what}", total=total) for what, total in totals.items()}
         yield lambda what, clips: drawn.advance(tasks[what], clips)
+
+
+def _lines(totals: Mapping[str, int]) -> Callable[[str, int], None]:
+    done, said = dict.fromkeys(totals, 0), [time.monotonic()]
+
+    def advance(what: str, clips: int) -> None:
+        done[what] += clips
+        if time.monotonic() - said[0] > SECONDS_BETWEEN_LINES:
+            said[0] = time.monotonic()
+            say(f"encoding: {what}, {done[what]:,} of {count(totals[what], 'clip')}")
+
+    return advance

@@ -12,7 +12,7 @@ What follows from four tokens per moment:
 - crops of training and spans to fill begin and end with a moment, so a span is all bands of some multiple of 160 ms;
 - a control's value for token i is that of the time (i + 0.5) / 25 s, which lies inside the token's moment: the four
   tokens of a moment carry what the control says in its four quarters;
-- a causal paradigm hears the low bands of a moment before it decides on the high ones.
+- a causal paradigm sees the low bands of a moment before it predicts the high ones.
 
 The latent is the posterior's mean, so that encoding is deterministic; AudioLDM's scaling factor is left out, since
 latents are normalised over the corpus (``latent_stats.py``).
@@ -31,6 +31,7 @@ from torch import Tensor
 
 from common.config import to_dict
 from common.errors import UserError
+from common.lines import count
 from representations.base import LatentSpec, Representation, fingerprint, fit_length
 from representations.log_mel import Frames, MelConfig
 from representations.pretrained import load_pretrained
@@ -58,7 +59,7 @@ class MelVae(Representation):
         shrunk = 2 ** (len(config.block_out_channels) - 1)
         if config.in_channels != 1 or mel.bins % (shrunk * PATCH):
             raise UserError(
-                f"{name}: a VAE of {config.in_channels} channel(s) that shortens by {shrunk} makes no "
+                f"{name}: a VAE of {count(config.in_channels, 'channel')} that shortens by {shrunk} makes no "
                 f"{PATCH} x {PATCH} patches of {mel.bins} mel bands; give AudioLDM's AutoencoderKL"
             )
         self.vae, self.vocoder, self.frames = vae, vocoder, Frames(mel)
@@ -84,7 +85,7 @@ class MelVae(Representation):
             UserError: T is no multiple of the tokens of a moment.
         """
         if z_BTD.shape[1] % self.bands:
-            raise UserError(f"{self.spec.name}: {z_BTD.shape[1]} tokens; {self.bands} at a time make a moment")
+            raise UserError(f"{self.spec.name}: {count(z_BTD.shape[1], 'token')}; {self.bands} at a time make a moment")
         patches_BtfCpq = z_BTD.unflatten(1, (-1, self.bands)).unflatten(3, (-1, PATCH, PATCH))
         map_BCtf = patches_BtfCpq.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
         mel_BTM = self.vae.decode(map_BCtf).sample[:, 0]

@@ -1,7 +1,7 @@
 """Oobleck, the VAE of Stable Audio (Evans et al. 2024), through diffusers' ``AutoencoderOobleck``.
 
 Continuous only: no codebooks, hence no discrete view. The latent of a clip is the posterior's mean, so that encoding is
-deterministic. Audio here is mono: a stereo model hears the waveform on both channels and its output is averaged.
+deterministic. Audio here is mono: a stereo model gets the waveform on both channels and its output is averaged.
 
     load_representation("oobleck:/models/stable-audio-open-1.0/vae")    44.1 kHz, 21.5 Hz, D 64
 """

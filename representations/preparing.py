@@ -65,7 +65,7 @@ def make(
 
     Args:
         thorough: read what is there and compare its checksum, instead of its size and time of change only.
-        advance: told what is made and how many clips more of it are done.
+        advance: called with what is made and how many more clips are done.
 
     Raises:
         UserError: see ``encode_shard`` and ``control_shard``.
@@ -149,7 +149,7 @@ def _in_processes(
         for done in as_completed(waiting):
             yield waiting[done], done.result()
     except BrokenProcessPool as error:
-        raise UserError("a process was killed, perhaps for want of memory; go on with fewer --jobs") from error
+        raise UserError("a process was killed, perhaps for lack of memory; continue with fewer --jobs") from error
     finally:
         for process in multiprocessing.active_children():  # those that work still were interrupted, or are not wanted
             process.terminate()

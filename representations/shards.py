@@ -25,6 +25,7 @@ from torch import Tensor
 from common.config import config_hash
 from common.errors import UserError
 from common.files import file_sha256, read_json, write_json, write_tensors
+from common.lines import count
 from corpora import Clip
 from representations.latent_stats import Moments
 
@@ -92,7 +93,7 @@ class Shard:
         if facts.ids != self.ids:
             raise BadShardError("holds other clips")
         if facts.bytes != state.st_size:
-            raise BadShardError(f"has {state.st_size} bytes, not {facts.bytes}: it was cut short or changed")
+            raise BadShardError(f"has {count(state.st_size, 'byte')}, not {facts.bytes}: it was cut short or changed")
         if thorough or facts.changed_ns != state.st_mtime_ns:
             if file_sha256(self.path) != facts.sha256:
                 raise BadShardError("differs from its checksum: it was changed or damaged")
@@ -138,7 +139,7 @@ class Shard:
             with safe_open(self.path, framework="pt") as file:
                 tensor: Tensor = file.get_tensor(name)
         except (OSError, SafetensorError) as error:
-            raise UserError(f"cannot read {self.path}: {error}; find what is wrong with `bench data check`") from error
+            raise UserError(f"cannot read {self.path}: {error}; `bench data check` finds what is wrong") from error
         return tensor
 
     @property

@@ -18,6 +18,7 @@ from typing import Any
 from common.config import config_hash
 from common.errors import UserError, did_you_mean
 from common.files import cache_dir, read_json, write_json
+from common.lines import count
 from corpora import Corpus
 from representations.base import LatentSpec, Representation
 from representations.latent_stats import ONE_PASS, LatentStats, added, latent_stats
@@ -41,7 +42,7 @@ def layout_of(
     if dtype not in DTYPES:
         raise UserError(f"latents of {dtype!r}{did_you_mean(dtype, list(DTYPES))}; known: {', '.join(DTYPES)}")
     if clips_per_shard is not None and clips_per_shard < 1:
-        raise UserError(f"{clips_per_shard} clips per shard asked for; ask for at least 1")
+        raise UserError(f"--clips-per-shard {clips_per_shard}: give at least 1")
     key = [FORMAT, corpus.fingerprint, representation.fingerprint, *([dtype] if dtype != "float32" else [])]
     folder = cache_dir("latents", f"{corpus.name}-{config_hash(key)}")
     spec = representation.spec
@@ -49,7 +50,7 @@ def layout_of(
     kept = _decided(layout)
     if kept and clips_per_shard not in (None, kept):
         raise UserError(
-            f"{folder}: its shards have {kept} clips, not {clips_per_shard}; leave out --clips-per-shard, "
+            f"{folder}: its shards have {count(kept, 'clip')}, not {clips_per_shard}; leave out --clips-per-shard, "
             "or delete the folder to encode everything again"
         )
     return dataclasses.replace(layout, clips_per_shard=kept or layout.clips_per_shard)
@@ -68,7 +69,7 @@ def _decided(layout: Layout) -> int | None:
     """
     if not layout.manifest.exists():
         return None
-    told = read_json(layout.manifest)
+    told = read_json(layout.manifest, remade=True)
     for key, value in _heading(layout).items():
         found = told.get(key) if isinstance(told, Mapping) else None
         if key != "clips_per_shard" and found != value:
@@ -125,7 +126,7 @@ def update_manifest(layout: Layout) -> None:
                     stats = {"of": _digest(facts), **dataclasses.asdict(normalisation(layout, facts))}
     clips = sum(row["clips"] for held in splits.values() for row in held.get(LATENTS, ()))
     told = {**_heading(layout), "clips": clips, "normalisation": stats, "splits": splits}
-    if not layout.manifest.exists() or told != read_json(layout.manifest):
+    if not layout.manifest.exists() or told != read_json(layout.manifest, remade=True):
         with contextlib.suppress(UserError):  # a store that may only be read does without a newer summary
             write_json(layout.manifest, told)
 

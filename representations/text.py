@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from common.errors import UserError, did_you_mean
+from common.lines import count
 from common.registry import Registry
 
 TEXT_ENCODERS = Registry(
@@ -71,7 +72,9 @@ class TextEncoder:
         """Say once per encoder that a caption was too long."""
         if not self._warned:
             self._warned = True
-            message = f"captions over {self.limit} tokens are cut, e.g. {caption[:60]!r} ({length} tokens)"
+            message = (
+                f"captions over {count(self.limit, 'token')} are cut, e.g. {caption[:60]!r} ({count(length, 'token')})"
+            )
             warnings.warn(message, stacklevel=3)
 
 

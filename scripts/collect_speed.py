@@ -21,7 +21,8 @@ from pathlib import Path
 from benchmarks.collecting import collect
 from benchmarks.commands.collect import counts_text, write_table
 from benchmarks.environment import cpu_model
-from common.config import config_hash
+from benchmarks.records import all_records
+from common.config import config_hash, to_dict
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDIES = 10
@@ -30,7 +31,7 @@ EVERY = 1000  # of so many records one is cut short, and one edited
 
 def write_records(folder: Path, n: int) -> int:
     """Write ``n`` records; returns how many of them are spoilt."""
-    originals = [json.loads(path.read_text()) for path in sorted((ROOT / "results").glob("*/records/*.json"))]
+    originals = [to_dict(record) for record in all_records(ROOT / "results")]
     trained = [record for record in originals if record["training"] is not None]
     spoilt = 0
     for i, record in zip(range(n), itertools.cycle(trained)):

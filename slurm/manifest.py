@@ -1,8 +1,8 @@
-"""What was submitted: one JSON file per submission, ``<work>/<study>/submissions/<time>.json``, its logs beside it.
+"""Submissions: one JSON file each, ``<work>/<study>/submissions/<time>.json``, with its logs beside it.
 
-It is written before the array exists and once more with the array's job id, so that no job is ever without its
-manifest. Elements read their cells from it, and status, resume and cancel need nothing else: neither the study's file
-nor the options that were given with it.
+The file is written before the array exists and again with the array's job id, so that every job has its manifest.
+Elements read their cells from it. `bench status`, `resume` and `cancel` need only this file: neither the study's file
+nor the options of the submission.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What became of an array's elements, and how to end them.
+"""The state of an array's elements, and how to cancel them.
 
-submitit's ``result()`` waits for ever for an element that was cancelled before it started, because that leaves no trace
-in ``squeue``, ``sacct`` or ``scontrol``. So it is not asked: ``squeue`` says what is open, ``sacct`` why something
-ended, and an element that neither knows is over. Without accounting, or long after the end, the reason is missing but
-the state is still true.
+submitit's ``result()`` waits for ever for an element that was cancelled before it started, because such an element
+leaves no trace in ``squeue``, ``sacct`` or ``scontrol``. So ``squeue`` is asked what is open, ``sacct`` why
+something ended, and an element that neither lists is over. Without accounting, or long after the end, the reason
+is missing, but the state is right.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ GONE = Fate("over", "", "it left the queue without starting, or too long ago for
 
 
 def fates(submission: Submission) -> list[Fate]:
-    """What became of every element.
+    """The state of every element.
 
     Raises:
-        UserError: the scheduler does not answer, so nobody knows.
+        UserError: the scheduler does not answer.
     """
     count = len(submission.manifest.elements)
     if submission.manifest.cluster == "debug":
@@ -121,7 +121,9 @@ def _ask(command: list[str]) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S)
     except FileNotFoundError as error:
-        raise UserError(f"{command[0]} not found: this study was submitted to SLURM; ask on its login node") from error
+        raise UserError(
+            f"{command[0]} not found: this study was submitted to SLURM; run this on its login node"
+        ) from error
     except subprocess.TimeoutExpired as error:
         raise UserError(f"{command[0]} does not answer: SLURM's controller is down; try again later") from error
     if done.returncode and "Invalid job id" not in done.stderr:

@@ -28,8 +28,8 @@ class Site:
         time: minutes that one element may take before it is stopped, saved and queued again.
         array_parallelism: elements at a time; on cluster ``local``: worker processes at a time.
         max_num_timeout: how often an element that reached its time limit is queued again.
-        signal_delay_s: how long before the limit it is told (at most half of the limit); must be enough to finish an
-            update and save it.
+        signal_delay_s: how long before the limit it gets the signal to stop (at most half of the limit); must be
+            enough to finish an update and save it.
         max_array: elements in one array at most (the cluster's MaxArraySize); more groups share elements.
         setup: shell lines before the work, e.g. ``module load cuda``.
         extra: further sbatch options by their long names, e.g. ``{constraint: a100-80gb}``.
@@ -51,16 +51,16 @@ class Site:
 
     @property
     def notice_s(self) -> int:
-        """Seconds between being told of the limit and being stopped by it."""
+        """Seconds between the signal to stop and the time limit."""
         return min(self.signal_delay_s, 30 * self.time)
 
     def __post_init__(self) -> None:
         for name in ("cpus", "mem", "time", "array_parallelism", "max_array", "signal_delay_s"):
             if getattr(self, name) <= 0:
-                raise UserError(f"site setting {name}: must be above 0, not {getattr(self, name)}")
+                raise UserError(f"site setting {name} is {getattr(self, name)} but must be above 0")
         for name in ("gpus", "max_num_timeout"):
             if getattr(self, name) < 0:
-                raise UserError(f"site setting {name}: must not be negative, it is {getattr(self, name)}")
+                raise UserError(f"site setting {name} is {getattr(self, name)} but must be 0 or more")
 
 
 def load_site(path: Path | None, profile: str, options: Mapping[str, Any]) -> Site:

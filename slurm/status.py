@@ -1,4 +1,4 @@
-"""What became of every cell: the records first, then the scheduler; no cell is counted twice, none is left out.
+"""The state of every cell, from the records first and then from the scheduler; each cell is counted once.
 
 done      a good record (``ok`` or ``unsupported``)
 queued    in an element that waits for its start, or for its next one
@@ -21,6 +21,7 @@ from benchmarks.runner import plan
 from common.config import config_hash
 from common.errors import UserError
 from common.files import read_json
+from common.lines import count
 from slurm.manifest import Manifest, Submission, cells_of, earlier, submissions
 from slurm.scheduler import Fate, fates
 
@@ -84,7 +85,7 @@ def summary(found: Sequence[CellStatus]) -> str:
     """``60 cells: 40 done, 12 running, 8 queued``."""
     counts = Counter(status.state for status in found)
     parts = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-    return f"{len(found)} cells: {parts}"
+    return f"{count(len(found), 'cell')}: {parts}"
 
 
 def _places(sent: Sequence[Submission]) -> dict[str, _Place]:

@@ -1,9 +1,9 @@
-"""Submitting cells as ONE array: what has a good record or is on its way already is left out.
+"""Submit cells as one job array, without those that are already measured, queued or running.
 
 An element holds one group of cells (one training run and its measurements), or several where the cluster allows fewer
 elements than there are groups. On cluster ``local`` the whole study is one element, whose runner keeps as many workers
-busy as ``array_parallelism`` says; ``debug`` runs the same here and now. Preparing what the groups share (encoded
-clips, say) is left to the first element on each machine (task.py): it may take hours, which login nodes forbid.
+busy as ``array_parallelism`` says; ``debug`` runs the same here and now. What the groups share, such as encoded
+clips, is prepared by the first element on each machine (task.py), because login nodes forbid long computations.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cells import Cell
-from benchmarks.records import load_records
+from benchmarks.records import check_records, load_records
 from benchmarks.runner import ROOT, plan
 from benchmarks.sharing import found_elsewhere, take_over
 from common.errors import UserError, did_you_mean
@@ -57,7 +57,7 @@ class Order:
 
 @dataclass(frozen=True)
 class ToDo:
-    """The cells of an order: with a good record (of this or another study), on their way, and the rest in groups."""
+    """The cells of an order: measured (in this or another study), queued or running, and the rest in groups."""
 
     done: list[Cell]
     open: list[Cell]
@@ -78,6 +78,7 @@ def to_do(order: Order) -> ToDo:
     """
     from slurm.status import open_cells
 
+    check_records(order.results)
     todo = plan(order.cells, order.results)
     under_way = open_cells(order.work, order.study)
     elsewhere = found_elsewhere(todo.pending, order.axis, order.results)
@@ -103,7 +104,7 @@ def submit(order: Order) -> Submission | None:
             return None
         for sent in earlier(order.work, order.study):
             drop_held(sent)
-        submission = write(_manifest(order, todo))
+        submission = write(_manifest(order, todo.groups, _attempts(order, todo)))
         jobs = _send(submission)
         job_id = jobs[0].job_id.partition("_")[0] if order.cluster != "debug" else "debug"
         submission = numbered(submission, job_id)
@@ -115,7 +116,7 @@ def submit(order: Order) -> Submission | None:
 
 
 def check_cluster(cluster: str, options: dict[str, Any]) -> None:
-    """Refuse a cluster that is not there, or an option that it would ignore.
+    """Refuse an unknown cluster, or an option that it would ignore.
 
     Raises:
         UserError: naming it.
@@ -124,21 +125,44 @@ def check_cluster(cluster: str, options: dict[str, Any]) -> None:
         raise UserError(
             f"unknown cluster {cluster!r}{did_you_mean(cluster, list(CLUSTERS))}; known: {', '.join(CLUSTERS)}"
         )
-    if cluster == "slurm" and not (shutil.which("sbatch") and shutil.which("srun")):
-        raise UserError(
-            "sbatch not found: SLURM is not on this machine; run this on a login node, or give --cluster local"
-        )
     idle = [name for name in SLURM_ONLY if cluster != "slurm" and options.get(name) is not None]
     if idle:
         raise UserError(f"--{idle[0]} has no effect on cluster {cluster}; leave it out, or give --cluster slurm")
 
 
-def _manifest(order: Order, todo: ToDo) -> Manifest:
-    on_slurm = order.cluster == "slurm"
-    elements = packed(todo.groups, order.site.max_array if on_slurm else 1)
+def check_slurm() -> None:
+    """Refuse to submit to SLURM from a machine that does not have it.
+
+    Raises:
+        UserError: no ``sbatch`` or no ``srun``.
+    """
+    if not (shutil.which("sbatch") and shutil.which("srun")):
+        raise UserError(
+            "sbatch not found: SLURM is not on this machine; run this on a login node, or give --cluster local"
+        )
+
+
+def directives(order: Order, elements: int) -> list[str]:
+    """The #SBATCH lines that ``order`` gives an array of so many elements; needs no cluster."""
+    from submitit.slurm.slurm import _make_sbatch_string
+
+    planned = Submission((folder_of(order.work, order.study) / "TIME.json").resolve(), _manifest(order, [], {}))
+    count = elements if elements > 1 else None
+    text = _make_sbatch_string("", planned.folder, map_count=count, **_parameters(planned))
+    return [line for line in text.splitlines() if line.startswith("#SBATCH")]
+
+
+def _attempts(order: Order, todo: ToDo) -> dict[str, int]:
+    """How often each cell that is to be submitted was tried before."""
     attempts: dict[str, int] = {}
     for record in load_records(order.results, {cell.id for cell in todo.pending})[0]:
         attempts[record.id] = max(record.attempt, attempts.get(record.id, 0))
+    return attempts
+
+
+def _manifest(order: Order, groups: Sequence[Sequence[Cell]], attempts: dict[str, int]) -> Manifest:
+    on_slurm = order.cluster == "slurm"
+    elements = packed(groups, order.site.max_array if on_slurm else 1)
     return Manifest(
         study=order.study, axis=order.axis, cluster=order.cluster, command=order.command,
         results=str(order.results.resolve()), work=str(order.work.resolve()),
@@ -168,7 +192,7 @@ def _send(submission: Submission) -> list[Any]:
     except (FailedJobError, FailedSubmissionError, OSError) as error:
         submission.path.unlink()
         told = " ".join(str(error).split())
-        raise UserError(f"{manifest.cluster} refuses the array: {told[-400:]}; adapt the site settings") from error
+        raise UserError(f"{manifest.cluster} refuses the job array: {told[-400:]}; check the site profile") from error
 
 
 def _executor(submission: Submission) -> Any:
@@ -183,7 +207,13 @@ def _executor(submission: Submission) -> Any:
         local.update_parameters(timeout_min=60 * 24 * 365, gpus_per_node=site.gpus, setup=list(site.setup))
         return local
     slurm = submitit.SlurmExecutor(folder, max_num_timeout=site.max_num_timeout)
+    slurm.update_parameters(**_parameters(submission))
+    return slurm
+
+
+def _parameters(submission: Submission) -> dict[str, Any]:
+    """Of submitit's SlurmExecutor."""
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     found = (f"export PYTHONPATH={paths}",)  # also where the cluster passes no environment on
-    slurm.update_parameters(**sbatch_parameters(site, manifest.exclusive, submission.name, found))
-    return slurm
+    manifest = submission.manifest
+    return sbatch_parameters(manifest.site, manifest.exclusive, submission.name, found)

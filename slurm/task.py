@@ -1,14 +1,14 @@
-"""What runs inside one array element: the runner, on the element's cells, in a process of its own.
+"""The work of one array element: the runner, on the element's cells, in a process of its own.
 
     submitit's process     takes the cluster's signals; starts the runner and outlives it
       the runner           ``python -m slurm.task MANIFEST INDEX``: benchmarks.runner.run with its post mortems
         the worker         ``python -m benchmarks.worker``: one group of cells
 
-Told that time is up or that another job goes first (USR2), submitit calls ``checkpoint``: the runner stops its worker,
-whose training saves its state, and the element is queued again. It then starts from the same manifest: cells that have
-their records are left out, training goes on from its checkpoint, and a measurement starts again. The same happens when
-the element is requeued from outside. The cluster tells every process of an element, so each of them must either act
-on a signal or be deaf to it.
+When the cluster signals (USR2) that time is up or that the job is preempted, submitit calls ``checkpoint``: the runner
+stops its worker, whose training saves its state, and the element is queued again. It then starts from the same
+manifest: measured cells are skipped, training resumes from its checkpoint, and an unfinished measurement starts again.
+The same happens when the element is requeued from outside. The cluster signals every process of an element, so each of
+them must handle or ignore the signal.
 """
 
 from __future__ import annotations

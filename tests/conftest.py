@@ -1,12 +1,16 @@
-"""What tests of several files share: a disk that is soon full."""
+"""What tests of several files share: one thread per process, as in ``make test``, and a disk that is soon full."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# Before torch is imported: sums over several threads round otherwise, and processes would fight over the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture

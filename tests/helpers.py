@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 import paradigms
@@ -9,11 +10,12 @@ from backbones import BackboneConfig
 from benchmarks.conformance import Case
 from benchmarks.conformance.toys import BACKBONE, LATENT, TEXT, perturb, some_batch, some_conditions
 from common.seeds import ItemRNG
+from paradigms.ar import AR
 from paradigms.base import Conditions, Paradigm
 from representations.base import LatentSpec
 from representations.text import TextSpec
 
-__all__ = ["BACKBONE", "LATENT", "TEXT", "make", "perturb", "sample", "some_batch", "some_conditions"]
+__all__ = ["BACKBONE", "LATENT", "TEXT", "assert_greedy", "make", "perturb", "sample", "some_batch", "some_conditions"]
 
 HEAD = {"width": 32, "depth": 2, "repeats": 2}
 OPTIONS = {name: dict(paradigms.find(name).trial.options) for name in paradigms.names()}
@@ -36,3 +38,21 @@ def sample(model: Paradigm, conditions: Conditions, frames: int, seeds: list[int
     """Generate with the small sampler settings of ``SAMPLERS``, some of them replaced."""
     sampler = model.sampler({**SAMPLERS.get(model.name, {}), **settings})
     return model.generate(conditions, frames, sampler, ItemRNG(seeds))
+
+
+@torch.no_grad()
+def assert_greedy(
+    model: AR, column_BKS: Tensor, checked_BKS: Tensor, conditions: Conditions, guidance: float, gap: float = 1e-4
+) -> None:
+    """Each checked code of the delayed sequence is the likeliest after the columns before it, read at once, uncached.
+
+    Another kernel may round two nearly equal logits the other way: a chosen logit may lie ``gap`` below the largest.
+    """
+    free, asked = (
+        model.logits(column_BKS[..., :-1], model.read_text(c)).transpose(1, 2) for c in (conditions.null(), conditions)
+    )
+    guided_BKSV = free + guidance * (asked - free)
+    codes_BKS1 = column_BKS[..., 1:, None].clamp(max=guided_BKSV.shape[-1] - 1)
+    short_BKS = guided_BKSV.amax(-1) - guided_BKSV.gather(-1, codes_BKS1)[..., 0]
+    assert checked_BKS[..., 1:].any()
+    assert short_BKS[checked_BKS[..., 1:]].max() < gap

@@ -150,7 +150,7 @@ def test_full_size_models_are_those_of_the_table() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"family": "vae", "codebooks": 4, "cardinality": 8}, "a VAE has no codebooks"),
+        ({"family": "vae", "codebooks": 4, "cardinality": 8}, "a VAE must have 0 codebooks"),
         ({"codebooks": 0}, "1 or more codebooks"),
         ({"strides": (8, 0)}, "above 0"),
     ],

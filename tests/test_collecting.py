@@ -104,7 +104,7 @@ def test_every_bad_file_is_named_and_nothing_is_touched(tmp_path: Path, capsys: 
     assert len(lines) == len(told)
     for name, why in told.items():
         assert any(name in line and why in line for line in lines), name
-    assert "1 cells from 1 records, 7 files left out; 2 rows" in said.out
+    assert "1 cell from 1 record, 7 files left out; 2 rows" in said.out
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
     parquet, csv = pandas.read_parquet(tmp_path / "all.parquet"), pandas.read_csv(tmp_path / "all.csv")
     assert list(parquet["value"].dropna()) == list(csv["value"].dropna()) == [1.5]

@@ -43,7 +43,7 @@ def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
         ("fmm", "unknown paradigm 'fmm' (did you mean 'fm'?)"),
         ("nosuch.mine:Mine", "No module named 'nosuch'; install its package"),
         ("paradigms.fm:FMM", "module 'paradigms.fm' has no attribute 'FMM'"),
-        ("tests.broken_module:Mine", "ZeroDivisionError: division by zero; mend that module"),
+        ("tests.broken_module:Mine", "ZeroDivisionError: division by zero; correct that module"),
         ("json:loads", "'json:loads' is no paradigm"),
         ("paradigms.base:Paradigm", "'paradigms.base:Paradigm' is no paradigm"),
         ("fm --only seed", "no check is called 'seed' (did you mean 'seeds'?)"),

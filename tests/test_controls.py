@@ -85,11 +85,11 @@ def test_an_unknown_label_is_named(label: str) -> None:
 def test_unknown_and_repeated_controls() -> None:
     with pytest.raises(UserError, match=r"unknown control 'chord' \(did you mean 'chords'"):
         control_specs(["chord"], LATENT)
-    with pytest.raises(UserError, match="each may be named once"):
+    with pytest.raises(UserError, match="give each only once"):
         control_specs(["melody", "melody"], LATENT)
     with pytest.raises(UserError, match="one of chords and chords_majmin"):
         control_specs(["chords", "chords_majmin"], LATENT)
-    with pytest.raises(UserError, match="needs a codebook"):
+    with pytest.raises(UserError, match="needs codebooks"):
         control_specs(["drums"], LatentSpec("continuous", 16_000, 25.0, 8))
 
 

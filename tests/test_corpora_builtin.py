@@ -42,16 +42,22 @@ def pcm_hash(clip: Clip, rate: int = RATE) -> str:
 
 
 def test_pinned_music(corpus: Corpus) -> None:
-    """Whoever changes a note, a word or a sample must raise GENERATOR_VERSION and pin anew."""
+    """Whoever changes a note, a word or a sample must raise GENERATOR_VERSION and pin anew.
+
+    Of the audio the sums of absolute 16-bit samples are pinned, by second. Another processor may round a few of the
+    16,000 samples of a second to the next step.
+    """
     clips = corpus.clips("test")[:4]
     said = repr([(c.id, c.caption, dict(c.attributes), c.annotation()) for c in clips])
     assert hashlib.sha256(said.encode()).hexdigest()[:16] == "6e7692577ed93c2f"
-    assert [pcm_hash(c) for c in clips] == [
-        "e7c16dea589b3f00",
-        "8314c55c2cdb9d4e",
-        "7fb83ee33aca284a",
-        "818c4f6e9b781e0b",
+    sums = [np.abs(c.audio(RATE) * 32768).reshape(4, RATE).sum(axis=1, dtype=np.float64) for c in clips]
+    pinned = [
+        [45419545, 45244825, 43932420, 44252681],
+        [52515190, 46861173, 47629893, 47377222],
+        [52416781, 51399842, 50884538, 51331637],
+        [45518495, 44035404, 35998666, 41920553],
     ]
+    np.testing.assert_allclose(sums, pinned, rtol=0, atol=10)
 
 
 def test_audio_is_on_the_16_bit_grid_at_every_rate(corpus: Corpus) -> None:

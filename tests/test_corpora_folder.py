@@ -144,12 +144,12 @@ def test_fingerprint_follows_content_only(tmp_path: Path) -> None:
     [
         ({"caption": " "}, r"manifest\.csv row 2, column caption: empty; fill it in"),
         ({"path": ""}, r"row 2, column path: empty"),
-        ({"path": "missing.wav"}, r"row 2, column path: no such file .*missing\.wav; mend"),
+        ({"path": "missing.wav"}, r"row 2, column path: no such file: .*missing\.wav; correct"),
         ({"split": "training"}, r"row 2, column split: unknown split 'training' \(did you mean 'train'\?\); use train"),
         ({"tempo": "fast"}, r"row 2, column tempo: 'fast' is not a positive number"),
         ({"tempo": "nan"}, r"row 2, column tempo: 'nan' is not a positive number"),
         ({"key": "Am"}, r"row 2, column key: .*write it like 'C:major'"),
-        ({"id": "0"}, r"row 2, column id: '0' is also that of .*row 1; make ids unique"),
+        ({"id": "0"}, r"row 2, column id: '0' is used by .*row 1 too; make ids unique"),
         ({"annotation": "missing.json"}, r"row 2, column annotation: no such file"),
     ],
 )
@@ -172,7 +172,7 @@ def test_bad_manifest(tmp_path: Path) -> None:
         ("", r"no column 'path'; found: none"),
         ("path,caption\n", r"no rows"),
         ("path,caption\na.wav,one, two\n", r"row 1: more cells than columns; quote captions"),
-        ('path,caption\na.wav,"open\n', r"not CSV .*mend the quotes"),
+        ('path,caption\na.wav,"open\n', r"not CSV .*check the quotes"),
     ):
         manifest.write_text(text)
         with pytest.raises(UserError, match=message):

@@ -51,7 +51,7 @@ def test_prepare_then_again_then_check(songs: Path, capsys: pytest.CaptureFixtur
     assert [path.stem for path in shards(songs)] == ["train-00000", "train-00001", "valid-00000"]
     assert prepare(songs, "--controls melody") == 0
     out = capsys.readouterr().out
-    assert "6 files were there, and their checksums fit" in out
+    assert "6 files stored before, with the right checksum" in out
     assert "s of audio" not in out
     assert bench(f"check '{songs}'") == 0
     assert "6 files, all as they were written" in capsys.readouterr().out
@@ -132,7 +132,7 @@ def test_ctrl_c_keeps_finished_shards(songs: Path, monkeypatch: pytest.MonkeyPat
     [
         ("prepare {tmp}", "no manifest.csv or manifest.jsonl in it"),
         ("prepare builtin --shard 3/3", "--shard '3/3': expected I/N"),
-        ("prepare builtin --jobs 0", "--jobs and --sample: give at least 1"),
+        ("prepare builtin --jobs 0", "Invalid value for '--jobs' / '-j'"),
         ("prepare builtin --hours 5", "--hours and --encodec belong to a plan"),
         ("prepare builtin --clips 2 --controls melodie", "unknown control 'melodie' (did you mean 'melody'?)"),
         ("prepare builtin --clips 2 --dtype fp16", "latents of 'fp16'"),

@@ -16,8 +16,10 @@ import paradigms
 from backbones import BackboneConfig
 from backbones.linear import Linear
 from common.seeds import ItemRNG
+from paradigms.ar import AR
+from paradigms.delay import delay, pattern_mask
 from paradigms.session import Session
-from tests.helpers import BACKBONE, make, sample, some_conditions
+from tests.helpers import BACKBONE, assert_greedy, make, sample, some_conditions
 
 PREFIX = BackboneConfig(d_model=32, n_layers=2, n_heads=4, d_ff=64, text="prefix", positions="rotary")
 NAMES = paradigms.names()
@@ -45,13 +47,16 @@ def test_packed_linear_is_linear_and_follows_its_weights() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_packed_weights_give_the_same_clips(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, conditions = make(name, std=0.08), some_conditions([4, 2])
-    greedy = {"temperature": 0.0} if name == "ar" else {}
-    plain = sample(model, conditions, 9, [1, 2], **greedy)
-    monkeypatch.setattr(backbones.linear, "PACKED_FROM", 1)
-    packed = sample(model, conditions, 9, [1, 2], **greedy)
-    if name == "ar":
-        assert torch.equal(packed, plain)
-    assert_close(packed, plain, rtol=1e-4, atol=1e-4)
+    settings = {"temperature": 0.0, "guidance": 2.0} if name == "ar" else {}
+    plain = sample(model, conditions, 9, [1, 2], **settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(backbones.linear, "PACKED_FROM", 1)
+        packed = sample(model, conditions, 9, [1, 2], **settings)
+    if isinstance(model, AR):
+        column, real = delay(packed, 11), pattern_mask(9, 3).expand(2, -1, -1)
+        assert_greedy(model, column, real, conditions, guidance=2.0)
+    else:
+        assert_close(packed, plain, rtol=1e-4, atol=1e-4)
 
 
 @contextlib.contextmanager

@@ -141,10 +141,11 @@ def test_a_clip_is_heard_the_same_alone_in_any_order_and_on_any_number_of_thread
     captions = ["A minor", "drums", "B drums, unknown words", "A", ""]
     together = evaluator.hear(clips, 16_000, captions)
     alone = [evaluator.hear([clip], 16_000, [caption]) for clip, caption in zip(clips, captions)]
-    torch.set_num_threads(2)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
     backwards = evaluator.hear(clips[::-1], 16_000, captions[::-1])
-    assert torch.get_num_threads() == 2
-    torch.set_num_threads(1)
+    assert torch.get_num_threads() == threads + 1
+    torch.set_num_threads(threads)
     for i, one in enumerate(alone):
         assert np.array_equal(together.embeddings[i], one.embeddings[0])
         assert np.array_equal(together.embeddings[i], backwards.embeddings[-1 - i])
@@ -278,7 +279,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> BuiltinEvaluator:
 def test_training_learns_attributes_and_captions(trained):
     valid = trained.record["valid"]
     for kind in ("clean", "continuous"):
-        assert valid[kind]["pitch"] == valid[kind]["drums"] == 1.0
+        assert min(valid[kind]["pitch"], valid[kind]["drums"]) > 0.9
     clips = tone_corpus().clips("valid")
     audio, captions = [clip.audio(16_000) for clip in clips], [clip.caption for clip in clips]
     right = trained.text_similarity(audio, 16_000, captions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ import torch
 from safetensors import SafetensorError
 
 from common.errors import UserError
-from common.files import atomic_path, read_json, write_json, write_tensors
+from common.files import atomic_path, no_file, no_folder, read_json, write_json, write_tensors
+
+ROOT = Path(__file__).parent.parent
 
 
 def test_tensors_come_back(tmp_path: Path) -> None:
@@ -55,3 +58,34 @@ def test_json_refuses_what_json_has_not_and_names_what_it_cannot_read(tmp_path: 
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(UserError, match=r"cannot read .*a\.json"):
         read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("remade", [False, True])
+def test_only_what_is_made_again_is_to_be_deleted(tmp_path: Path, remade: bool) -> None:
+    path = tmp_path / "a.json"
+    with pytest.raises(UserError, match="no such file: ") as missing:
+        read_json(path, remade)
+    with pytest.raises(UserError, match=f"{tmp_path} is a folder, not a file"):
+        read_json(tmp_path, remade)
+    path.write_text('{"half": ')
+    with pytest.raises(UserError, match="as JSON") as cut:
+        read_json(path, remade)
+    assert "delete" not in str(missing.value)
+    assert ("delete it, and it is made again" in str(cut.value)) == remade
+    assert ("restore it from a copy" in str(cut.value)) != remade
+
+
+def test_what_is_there_is_not_called_missing(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert no_file(tmp_path) == f"{tmp_path} is a folder, not a file"
+    assert no_folder(file) == f"{file} is a file, not a folder"
+    assert no_file(tmp_path / "x") == f"no such file: {tmp_path / 'x'}"
+    assert no_folder(tmp_path / "x") == f"no such folder: {tmp_path / 'x'}"
+
+
+def test_no_other_module_words_a_missing_path() -> None:
+    """One wording, which looks at what is there: see ``no_file`` and ``no_folder``."""
+    folders = ("backbones", "benchmarks", "corpora", "paradigms", "representations", "slurm", "training")
+    modules = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    assert [str(path) for path in modules if re.search(r"f\".*no such (?:file|folder)(?! or)", path.read_text())] == []

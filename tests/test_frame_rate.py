@@ -117,13 +117,13 @@ def test_windows_lie_where_they_lie_in_the_whole_clip(codecs: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ("frame_rate.seconds=[0.5]", r"frame_rate.seconds 0.5 hold 12.5 frames at 25 Hz; give a duration of whole"),
+        ("frame_rate.seconds=[0.5]", r"frame_rate.seconds 0.5 is 12.5 frames at 25 Hz; choose a duration with a whole"),
         ("frame_rate.rates=[25, 75]", r"no representation or folder .*codec_75"),
-        ("frame_rate.frames=[30]", r"30 frames at 25 Hz last 1.2 s, and 0 test clips of builtin do; lower frame_rate"),
-        ("frame_rate.window=0.6", r"frame_rate.window 0.6 s; the shortest clip \(50 Hz, 0.4 s\) allows 0.1 to 0.4 s"),
-        ("frame_rate.rates=[0]", r"frame_rate.rates: must be above 0, not 0"),
-        ("frame_rate.rates=[]", r"frame_rate: name rates, and durations"),
-        ("representation=codec_builtin", r"'codec_builtin' has one frame rate; write \{rate\} where its rate stands"),
+        ("frame_rate.frames=[30]", r"30 frames at 25 Hz last 1.2 s, and 0 test clips of builtin are that long; lower "),
+        ("frame_rate.window=0.6", r"is 0.6 s but must lie between 0.1 and 0.4 s, the shortest clip \(50 Hz, 0.4 s\)"),
+        ("frame_rate.rates=[0]", r"frame_rate.rates has 0 but must be above 0"),
+        ("frame_rate.rates=[]", r"frame_rate: give rates, and seconds or frames"),
+        ("representation=codec_builtin", r"'codec_builtin' has one frame rate; write \{rate\} in place of the rate"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(codecs: Path, change: str, problem: str) -> None:
@@ -134,7 +134,7 @@ def test_what_does_not_fit_is_refused_in_one_line(codecs: Path, change: str, pro
 
 def test_a_representation_of_another_rate_is_refused(codecs: Path) -> None:
     chosen = study(codecs, f"representation={codecs}/codec_50", "frame_rate.rates=[25]")
-    with pytest.raises(UserError, match=r"codec_50' has 50 frames per second, not 25; give one that has"):
+    with pytest.raises(UserError, match=r"codec_50' has 50 frames per second, not 25; choose another one"):
         FrameRate().expand(chosen)
 
 

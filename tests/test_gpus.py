@@ -154,7 +154,7 @@ def bench(folder: Path, *options: str, arms: str = "hold 1, hold 2") -> int:
     study = folder / "s.yaml"
     listed = ", ".join(f"{{paradigm: {name}, options: {{does: {name}}}}}" for name in arms.split(", "))
     study.write_text(f"title: T\naxis: fake_axis:FakeAxis\njobs: 1\narms: [{listed}]\n")
-    folders = ["--results", str(folder / "results"), "--work", str(folder / "runs"), "--out", str(folder / "R.md")]
+    folders = ["--results", str(folder / "results"), "--work", str(folder / "runs")]
     return status(["run", str(study), *folders, *options])
 
 

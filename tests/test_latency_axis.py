@@ -236,20 +236,20 @@ def test_estimates_come_from_the_bound_and_from_earlier_records(tmp_path: Path) 
         ("--device gpu", "'gpu' is not one of auto, cpu, cuda"),
         ("--dtype fp8", "'fp8' is not one of"),
         ("--scale 400n", "unknown preset '400n' (did you mean '400m'?)"),
-        ("--scale tiny --set latency.frame_rate=50", "scale tiny has 25 Hz only"),
-        ("--set latency.frame_rate=30", "known: 25, 50, 100"),
-        ("--set latency.batch=0", "latency.batch: must be above 0"),
+        ("--scale tiny --set latency.frame_rate=50", "latency.frame_rate is 50 but must be 25 at scale tiny"),
+        ("--set latency.frame_rate=30", "latency.frame_rate is 30 but must be one of 25, 50, 100"),
+        ("--set latency.batch=0", "latency.batch is 0 but must be above 0"),
         ("--set latency.stop.cap_samples=1", "cap_samples 1 is below samples 11"),
         ("--sweep latency.bach=1", "unknown key 'bach' (did you mean 'batch'?)"),
         ("--sweep arms.fm.sampler.stps=1", "unknown key 'stps' (did you mean 'steps'?)"),
-        ("--threads -1", "latency.threads: must be above 0"),
+        ("--threads -1", "Invalid value for '--threads'"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(
     line: str, message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    folders = ["--results", str(tmp_path / "r"), "--work", str(tmp_path / "w"), "--out", str(tmp_path / "R.md")]
+    folders = ["--results", str(tmp_path / "r"), "--work", str(tmp_path / "w")]
     assert status(["run", "--axis", "latency", *line.split(), *folders]) == 2
     stderr = capsys.readouterr().err.strip()
     assert message in stderr

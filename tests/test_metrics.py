@@ -132,7 +132,7 @@ def test_agreement_and_chance():
 
 def test_cosine_similarity_by_hand():
     audio, text = np.array([[1.0, 0.0], [3.0, 4.0], [1.0, 1.0]]), np.array([[0.0, 2.0], [6.0, 8.0], [-1.0, 0.0]])
-    np.testing.assert_allclose(cosine_similarity(audio, text), [0.0, 1.0, -np.sqrt(0.5)])
+    np.testing.assert_allclose(cosine_similarity(audio, text), [0.0, 1.0, -np.sqrt(0.5)], atol=1e-12)
     with pytest.raises(UserError, match="item 1"):
         cosine_similarity(np.array([[1.0], [0.0]]), np.array([[1.0], [1.0]]))
 

@@ -111,11 +111,11 @@ def test_a_written_package_conforms(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("MyFlow", "no name for a module"),
-        ("class", "no name for a module"),
-        ("fm", "a paradigm is called 'fm' already"),
-        ("json", "a Python module is called 'json' already"),
-        ("ours", "is there already, and nothing is overwritten"),
+        ("MyFlow", "cannot name a module"),
+        ("class", "cannot name a module"),
+        ("fm", "there is a paradigm called 'fm' already"),
+        ("json", "there is a Python module called 'json' already"),
+        ("ours", "exists already and is not overwritten"),
     ],
 )
 def test_names_that_cannot_be(

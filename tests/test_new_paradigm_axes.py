@@ -23,7 +23,7 @@ def test_an_arm_from_outside_is_trained_and_judged(
     monkeypatch.syspath_prepend(str(EXAMPLE))
     small = [*settings(home), "evaluation.references=[real]", "train.snapshots=[]"]
     options = [part for setting in small for part in ("--set", setting)]
-    folders = ["--results", str(home / "out"), "--work", str(home / "runs"), "--out", str(home / "REPORT.md")]
+    folders = ["--results", str(home / "out"), "--work", str(home / "runs")]
     sampler = "arms=[{paradigm: maskgit:MaskGIT, sampler: {iterations: 3, refinements: 1}}]"
     assert status(["run", "smoke", "--set", sampler, *options, *folders]) == 0, capsys.readouterr().err
     records, problems = load_records(home / "out" / "smoke")
@@ -31,4 +31,4 @@ def test_an_arm_from_outside_is_trained_and_judged(
     (arm,) = [record for record in records if record.kind == "paradigm"]
     assert (arm.system, arm.status, arm.cell["model"]["paradigm"]) == ("MaskGIT", "ok", "maskgit:MaskGIT")
     assert arm.metrics["fad_builtin"].n == 4
-    assert "MaskGIT" in (home / "REPORT.md").read_text()
+    assert "MaskGIT" in (home / "out" / "smoke" / "README.md").read_text()

@@ -13,8 +13,9 @@ from papers_toys import REPOSITORY, published, quality, speed
 
 from benchmarks.papers.chosen import Library
 from benchmarks.papers.contrasts import Contrast, Outcome, Pair, Side, judge, overall
-from benchmarks.papers.ledger import load_trials, rule
-from benchmarks.papers.verdicts import plain, write_ledger
+from benchmarks.papers.ledger import counts, load_trials, rule
+from benchmarks.papers.verdicts import rows as short_rows
+from benchmarks.papers.verdicts import write_ledger
 from benchmarks.records import Training, save_record
 from benchmarks.study import study_names
 from common.errors import UserError
@@ -238,9 +239,10 @@ def test_the_ledger_says_scale_evaluator_and_records(tmp_path: Path) -> None:
     assert (told["M2"].verdict, told["M9"].verdict, told["M10"].verdict) == ("holds", "holds", "not testable")
     text = write_ledger(rulings, results).read_text()
     assert "At this scale: 4 layers of width 128, 10 updates of 16 × 4 s, evaluator builtin." in text
-    assert f"[{told['M2'].records[0][0].stem}](../mntp_vs_ntp/records/" in text
+    assert f"[{told['M2'].records[0][1].stem}](../mntp_vs_ntp/records/" in text
     assert "**X85**" in text
-    assert "2 holds, 0 fails" in plain(rulings)
+    assert counts(rulings) == "2 hold, 0 fail, 0 are undecided, 18 are not testable"
+    assert ["M2", "holds"] in [row[:2] for row in short_rows(rulings).body]
     with open(results / "papers" / "claims.csv") as file:
         rows = [row for row in csv.DictReader(file) if row["claim"] == "M2"]
     assert [row["metric"] for row in rows] == ["fad_builtin", "kl_builtin", "clap_builtin"]

@@ -18,11 +18,23 @@ from benchmarks.conformance.filling import known_frames, span_context
 from common.errors import UserError
 from common.seeds import ItemRNG
 from paradigms import infill
+from paradigms.ar import AR
 from paradigms.base import Batch, Conditions, Paradigm
 from paradigms.delay import delay
 from paradigms.fm import FM
 from paradigms.masked_fm import MaskedFM
-from tests.helpers import BACKBONE, LATENT, OPTIONS, SAMPLERS, TEXT, make, perturb, some_batch, some_conditions
+from tests.helpers import (
+    BACKBONE,
+    LATENT,
+    OPTIONS,
+    SAMPLERS,
+    TEXT,
+    assert_greedy,
+    make,
+    perturb,
+    some_batch,
+    some_conditions,
+)
 from tests.test_paradigms_controls import CONTROLS
 
 FRAMES, STARTS, HIDDEN = 8, (2, 4), 3
@@ -69,23 +81,15 @@ def test_fill_in_the_middle_by_hand() -> None:
 
 @torch.no_grad()
 def test_ar_filling_equals_uncached_argmax() -> None:
-    """Column by column over the whole rearranged sequence, with no cache and nothing read at once."""
+    """Every code of the span is the likeliest after the rearranged sequence before it, which no cache holds."""
     model, conditions = filling("ar"), some_conditions([4, 2])
-    target, text = clips(model, conditions), model.read_text(conditions)
-    null, order = model.read_text(conditions.null()), infill.arrangement(KNOWN_BT)
-    column = delay(infill.arrange(target, order, 12), 11)
-    first, frames = FRAMES, FRAMES + 3  # of the rearranged frames, the first 8 are known
-    for step in range(1, column.shape[2]):
-        free = model.logits(column[..., :step], null)[:, -1]
-        codes = (free + 2.0 * (model.logits(column[..., :step], text)[:, -1] - free)).argmax(dim=-1)
-        for k in range(3):
-            if first <= step - 1 - k < frames:
-                column[:, k, step] = codes[:, k]
-    filled = fill(model, target, conditions, {"temperature": 0.0})
-    for row, start in enumerate(STARTS):
-        for k in range(3):
-            expected = column[row, k, 1 + k + first : 1 + k + frames]
-            assert torch.equal(filled[row, k, start : start + HIDDEN], expected)
+    assert isinstance(model, AR)
+    filled = fill(model, clips(model, conditions), conditions, {"temperature": 0.0})
+    arranged = infill.arrange(filled, infill.arrangement(KNOWN_BT), 12)
+    hidden = torch.zeros_like(arranged)
+    hidden[..., FRAMES:] = 1  # of the rearranged frames, the first 8 are known
+    assert arranged.shape[2] == FRAMES + HIDDEN
+    assert_greedy(model, delay(arranged, 11), delay(hidden, 0).bool(), conditions, guidance=2.0)
 
 
 @torch.no_grad()
@@ -138,5 +142,5 @@ def test_who_cannot_fill_says_so() -> None:
 
 def test_an_arm_that_cannot_fill_is_unsupported_before_it_is_trained(tmp_path: Path) -> None:
     cell = Cell("inpainting", "ntp", "paradigm", 0, 1, "group", {"model": {"paradigm": "ntp"}})
-    with pytest.raises(UnsupportedError, match="'ntp' does not fill spans"):
+    with pytest.raises(UnsupportedError, match="'ntp' cannot inpaint"):
         InpaintingGroup([cell], Context("study", tmp_path, tmp_path))

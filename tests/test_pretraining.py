@@ -45,7 +45,7 @@ def test_another_corpus_without_captions_is_heard_first_and_only_then() -> None:
     assert ids == [{"silent"}] * 5 + [{"clip"}] * 7
     assert len({stream.fingerprint, toy_stream(PHASED).fingerprint, toy_stream().fingerprint}) == 3
     with pytest.raises(
-        UserError, match="clip silent0 has no caption; give it one, or leave its corpus to pre-training"
+        UserError, match="clip silent0 has no caption; add one, or use its corpus for pre-training only"
     ):
         BatchStream(silent, LATENT, ToyText(), SPEC)  # type: ignore[arg-type]
 
@@ -125,9 +125,9 @@ def test_without_pretraining_identities_are_as_before() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"pretraining": 1000}, r"train.pretraining is 1000; give 0 to below train.updates \(1000\)"),
-        ({"pretraining": 50}, r"train.warmup is 100; give 0 to the updates of the shorter phase \(50\)"),
-        ({"pretraining": 500, "budget": {"unit": "wall_seconds", "amount": 9.0}}, "give a budget in updates or tokens"),
+        ({"pretraining": 1000}, r"train.pretraining is 1000 but must be 0 or more, below train.updates \(1000\)"),
+        ({"pretraining": 50}, r"train.warmup is 100 but must lie between 0 and the length of the shorter training phase \(50\)"),
+        ({"pretraining": 500, "budget": {"unit": "wall_seconds", "amount": 9.0}}, "needs a budget in updates or tokens"),
     ],
 )
 def test_impossible_phases_are_named(wrong: dict[str, Any], message: str) -> None:

@@ -1,9 +1,10 @@
-"""The chapters on control and inpainting: rows per scenario, a verdict per arm, published figures from their file."""
+"""The pages of control and inpainting: rows per scenario, a verdict per arm, published figures from their file."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,29 +12,44 @@ import pytest
 from benchmarks.audio import write_audio
 from benchmarks.metrics.entropy import curve_csv, per_clip
 from benchmarks.records import Record, metric
-from benchmarks.report.chapter import StudyRecords
-from benchmarks.report.controlled import control, inpainting
+from benchmarks.report.chapter import Chapter, StudyRecords
+from benchmarks.report.controlled import CONTROL, INPAINTING
 from benchmarks.report.controlled.lanes import chord_colour, chord_name
+from benchmarks.report.study_page import StudyReport
 from common.config import config_hash
 from common.files import write_json, write_text
+
+N = 16
+
+
+def text_of(chapter: Chapter, folder: Path, records: list[Record]) -> str:
+    """The page of a study."""
+    page = chapter.tell(StudyRecords("s", folder, records))
+    return StudyReport("s", folder, "", {"control": page}).text()
 
 
 def record(system: str, scenario: str | None, value: float, lr: float = 1e-3, created: int = 1) -> Record:
     kind = "paradigm" if scenario else "reference"
-    model = {"paradigm": system, "controls": [{"name": "chords_majmin"}, {"name": "drums"}]}
-    cell = {"data": "d", "evaluation": {"prompts": 8}, "scenario": scenario, "train": {"lr": lr}, "model": model}
-    same = metric(0.4, low=0.3, high=0.5, n=8, better="higher")
-    found = {"chord_iou": metric(value, low=value - 0.05, high=value + 0.05, n=8, better="higher"), "beat_f1": same}
+    model: dict[str, Any] = {"paradigm": system, "controls": [{"name": "chords_majmin"}, {"name": "drums"}]}
+    data = {"corpus": {"name": "c"}, "representation": {"name": "r"}, "text": "t"}
+    exam = {"prompts": N, "split": "test", "seconds": 4.0, "sample_rate": 16000, "evaluator": {"name": "b"}}
+    cell = {"data": data, "evaluation": exam, "scenario": scenario, "model": model}
+    if scenario:
+        model["backbone"] = {"d_model": 8, "n_layers": 2}
+        cell["train"] = {"lr": lr, "updates": 400, "batch": 4, "seconds": 4.0, "ema_decay": 0.9, "precision": "fp32"}
+    same = metric(0.4, low=0.3, high=0.5, n=N, better="higher")
+    found = {"chord_iou": metric(value, low=value - 0.05, high=value + 0.05, n=N, better="higher"), "beat_f1": same}
     made = f"2026-01-01T00:00:{created:02d}"
     identity = config_hash([system, cell])
     return Record(identity, "s", "control", system, kind, 0, "ok", cell, made, metrics=found)
 
 
 def with_items(one: Record, folder: Path) -> Record:
-    """``one`` with eight clips' scores around its own."""
+    """``one`` with clips' scores around its own."""
     path = folder / "s" / f"{one.id}.csv"
     rows = [",".join(["item", *one.metrics])]
-    rows += [",".join([f"p{i}", *(str(m.value + (i - 3.5) / 100) for m in one.metrics.values())]) for i in range(8)]
+    shift = (N - 1) / 2
+    rows += [",".join([f"p{i}", *(str(m.value + (i - shift) / 200) for m in one.metrics.values())]) for i in range(N)]
     write_text(path, "\n".join(rows))
     return dataclasses.replace(one, artefacts={"items": path.name})
 
@@ -44,8 +60,8 @@ def test_arms_that_follow_and_those_that_are_not_shown_to_are_told_apart(tmp_pat
         records += [record(arm, "wrong", 0.18), record(arm, "none", 0.3), record(arm, "all", given)]
     records.append(record("ar", "all", 0.99, lr=5e-3, created=0))  # of another training: not in this table
     records = [with_items(one, tmp_path) for one in records]
-    told = control([StudyRecords("s", tmp_path / "s", records)], tmp_path)
-    text = "\n\n".join(told.parts)
+    told = CONTROL.tell(StudyRecords("s", tmp_path / "s", records))
+    text = text_of(CONTROL, tmp_path / "s", records)
     right, wrong = "0.70 [0.65, 0.75] with all controls", "0.18 [0.13, 0.23] with another clip's"
     assert f"- ar follows its chords: chord_iou {right}, {wrong}: +0.52 [+0.52, +0.52], p " in text
     assert "- fm **is not shown to follow its** chords" in text
@@ -55,23 +71,23 @@ def test_arms_that_follow_and_those_that_are_not_shown_to_are_told_apart(tmp_pat
     rows = [line.split(" |")[0] for line in text.splitlines() if line.startswith(("| ar", "| fm"))]
     assert rows == [f"| {arm}, {given}" for arm in ("ar", "fm") for given in ("all", "none", "wrong")]
     assert "0.99" not in text
-    assert (tmp_path / "s" / "table.csv").read_text().count("\n") == 9
+    assert len(told.table.body) == 8
     assert "Published" not in text  # no such file here
     short = {answer.question: (answer.answer, answer.basis) for answer in told.answers}
-    over = "over that with another clip's"
-    asked = f"Who follows chords given in time? (`chord_iou` {over})"
-    assert short[asked] == ("do: ar +0.52; not shown: fm +0.00", " updates, 1 seed, 8 prompts")
-    assert short[f"Who follows drums given in time? (`beat_f1` {over})"][0] == "not shown: ar +0.00, fm +0.00"
+    asked = "Do clips follow the chords given in time? (gain in chord_iou over another clip's, higher is better)"
+    assert short == {asked: ("yes: ar +0.52; not shown: fm +0.00", "1 seed, 16 prompts")}
+    assert told.row["follow chords (chord_iou)"] == "ar of 2"
+    assert told.row["follow drums (beat_f1)"] == "none of 2"
 
 
 @pytest.mark.parametrize(
-    ("chapter", "line"), [(control, "| AR, all | Tal et al. 2025, table 3 |"), (inpainting, "| FM (ZS) |")]
+    ("axis", "line"), [("control", "| AR, all | Tal et al. 2025, table 3 |"), ("inpainting", "| FM (ZS) |")]
 )
-def test_published_figures_stand_beside(chapter: object, line: str) -> None:
+def test_published_figures_stand_beside(axis: str, line: str) -> None:
     results = Path(__file__).parent.parent / "results"
     from benchmarks.report.controlled import published
 
-    assert line in published("control" if chapter is control else "inpainting", results)
+    assert line in published(axis, results)
 
 
 def kept(one: Record, folder: Path, **beside: object) -> Record:
@@ -90,11 +106,10 @@ def test_chords_are_drawn_where_clips_and_chords_are_kept(tmp_path: Path) -> Non
     for scenario, given in (("all", asked), ("wrong", other)):
         about = {"prompt": asked, "given": given, "heard": other}
         records.append(kept(record("ar", scenario, 0.5), tmp_path / "s", chords=about))
-    told = control([StudyRecords("s", tmp_path / "s", records)], tmp_path)
-    assert "(s/figures/lanes.png)" in "".join(told.parts)
+    assert "(figures/lanes.png)" in text_of(CONTROL, tmp_path / "s", records)
     assert (tmp_path / "s" / "figures" / "lanes.png").stat().st_size > 5_000
     (tmp_path / "s" / records[0].artefacts["audio/p"]).unlink()  # deleted to save space: no figure, and no error
-    assert "lanes" not in "".join(control([StudyRecords("s", tmp_path / "s", records)], tmp_path).parts)
+    assert "lanes" not in text_of(CONTROL, tmp_path / "s", records)
 
 
 def test_chords_are_named_and_coloured_as_musicians_do() -> None:
@@ -122,8 +137,8 @@ def test_entropies_are_drawn_and_compared_on_the_same_prompts(tmp_path: Path) ->
         records.append(dataclasses.replace(one, artefacts=artefacts, metrics={**one.metrics, **found}))
     claim = "- {id: T14, paper: tal2025, source: Fig. 9, statement: Conditioning lowers it}\n"
     write_text(tmp_path / "results" / "published" / "claims.yaml", claim)
-    text = "\n".join(control([StudyRecords("s", folder, records)], tmp_path).parts)
-    assert "(results/s/figures/entropy.png)" in text
+    text = text_of(CONTROL, folder, records)
+    assert "(figures/entropy.png)" in text
     assert "- ar, steps 1 to 50:" in text
     assert "-0.10 [-0.1" in text
     assert "**lower**." in text
@@ -134,5 +149,6 @@ def test_entropies_are_drawn_and_compared_on_the_same_prompts(tmp_path: Path) ->
 def test_spans_are_marked(tmp_path: Path) -> None:
     records = [kept(record(name, None, 0.9), tmp_path / "s", spans=(0.25, 0.75)) for name in ("real", "splice")]
     records.append(kept(record("ar", "x", 0.9), tmp_path / "s", spans=(0.25, 0.75)))
-    text = "".join(inpainting([StudyRecords("s", tmp_path / "s", records)], tmp_path).parts)
-    assert "(s/figures/spans.png)" in text
+    text = text_of(INPAINTING, tmp_path / "s", records)
+    assert "(figures/spans.png)" in text
+    assert "[real](audio/" in text

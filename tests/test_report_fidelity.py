@@ -16,12 +16,12 @@ from benchmarks.records import Metric, Record, Training, load_records, metric, r
 from benchmarks.report import write_report
 from benchmarks.report.fidelity.answers import answers
 from benchmarks.report.fidelity.board import Board, make_board
-from benchmarks.report.fidelity.figures import log_spectrogram
+from benchmarks.report.fidelity.figures import _placed, log_spectrogram
 from benchmarks.report.fidelity.scores import best, differences, pooled
 from benchmarks.report.fidelity.settings import boards, by_setting
 from benchmarks.report.fidelity.tables import comparison, figure, verdicts
 from benchmarks.report.fidelity.words import Findings, conclusion
-from benchmarks.report.glance import standing, trained
+from benchmarks.report.glance import standing, trained, unbeaten
 from common.config import config_hash
 from common.errors import UserError
 
@@ -134,11 +134,15 @@ def test_the_better_arm_wins_and_both_are_judged_against_the_floor(results: Path
 def test_at_a_glance_the_beaten_stand_behind_with_what_beats_them(results: Path) -> None:
     board = board_of(results)
     said = standing(board, differences(board), "adherence_b")
-    assert re.fullmatch(r"not beaten: fm 0\.\d{3}; beaten: ar 0\.\d{3} \(by fm\)", said), said
+    assert re.fullmatch(r"not beaten: fm 0\.\d{3}; beaten by fm: ar 0\.\d{3}", said), said
+    assert unbeaten(board, differences(board), "adherence_b") == "fm"
     assert standing(board, differences(board), "fad_b") == "not compared: ar 10.5, fm 10.5"  # no items are kept
     assert trained(board) == "100 updates, 2 seeds, 40 prompts"
-    line = answers([Findings(board, differences(board), {})])[1]
-    assert (line.question, line.answer) == ("Who does what captions ask for? (`adherence_b`)", said)
+    line = answers(Findings(board, differences(board), {}))[1]
+    assert (line.question, line.answer) == (
+        "Do clips have what the caption asks for? (adherence, higher is better)",
+        said,
+    )
 
 
 def test_equal_arms_are_not_ranked(tmp_path: Path) -> None:
@@ -198,19 +202,55 @@ def test_report_has_tables_figures_csv_and_no_dead_link(results: Path, tmp_path:
     out = tmp_path / "docs" / "REPORT.md"
     told = write_report(results, [], out)
     text = out.read_text()
-    assert "fm beats ar" in told
-    assert "fm beats ar" in text
-    assert "**Studies" not in text
-    links = re.findall(r"\]\(([^)#][^)]*)\)", text)
-    assert len(links) >= 5
-    for link in links:
-        assert (out.parent / link).exists(), link
+    page = (results / "s" / "README.md").read_text()
+    assert "beaten by fm: ar" in told
+    assert "beaten by fm: ar" in text
+    assert "fm beats ar" in page
+    assert "[fm](audio/fm.flac)" in page
+    assert "No clips are kept here of ar." in page
+    for folder, written in ((out.parent, text), (results / "s", page)):
+        links = re.findall(r"\]\(([^)#][^)]*)\)", written)
+        assert len(links) >= 4
+        for link in links:
+            assert (folder / link).exists(), link
     for image in (results / "s" / "figures").iterdir():
         assert image.stat().st_size < 300_000
-    rows = list(csv.DictReader((results / "s" / "table.csv").open()))
-    assert {row["system"] for row in rows} == {"real", "shuffled_captions", "ar", "fm"}
-    fad = next(row for row in rows if row["system"] == "ar" and row["metric"] == "fad_b")
-    assert (float(fad["value"]), fad["n"], fad["seeds"]) == (10.5, str(2 * N), "2")
+    rows = list(csv.DictReader((results / "s" / "differences.csv").open()))
+    assert {row["a"] for row in rows} == {"ar", "fm"}
+
+
+def test_an_arm_between_floor_and_real_audio_is_placed_there() -> None:
+    half = Metric(10.0, 5.0, 15.0, better="lower")
+    assert _placed(half, (20.0, 0.0)) == pytest.approx((0.25, 0.5, 0.75))
+    assert _placed(half, None) == (5.0, 10.0, 15.0)
+    assert all(end != end for end in _placed(Metric(None), (20.0, 0.0)))
+
+
+def test_clips_that_are_gone_leave_no_empty_figure(results: Path) -> None:
+    save(results / "s", "fm", 2, at=100, artefacts={"audio/p0": "audio/gone.flac"})
+    write_report(results, [], results / "REPORT.md")
+    assert not (results / "s" / "figures" / "spectrograms.png").exists()
+    assert "## Listen" not in (results / "s" / "README.md").read_text()
+
+
+def test_too_short_a_study_gets_scores_and_no_verdicts(tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "s"
+    for reference in ("shuffled_captions", "real"):
+        save(folder, reference)
+    for arm in ("fm", "ar"):
+        save(folder, arm, at=20, updates=20)
+    told = write_report(tmp_path / "results", ["s"], tmp_path / "REPORT.md")
+    page = (folder / "README.md").read_text()
+    for text in (told, page):
+        assert "Too short to compare: 20 updates of training (at least 100)." in text
+        assert "beats" not in text
+        assert "beaten" not in text
+    assert "| ar | 40 | 0." in page  # without the mark of the best
+    assert "**0" not in page
+    assert not (folder / "differences.csv").exists()
+    report = (tmp_path / "REPORT.md").read_text()
+    assert "too short to compare" in report
+    assert "## The answer so far" not in report
 
 
 def test_no_records_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
@@ -292,12 +332,12 @@ def test_settings_of_a_sweep_stand_side_by_side(results: Path) -> None:
     table = by_setting(found)
     assert [row[:2] for row in table.body] == [["4", "ar"], ["4", "fm"], ["32", "fm"]]
     write_report(results, ["s"], results / "REPORT.md")
-    assert "### By setting" in (results / "REPORT.md").read_text()
+    assert "### By setting" in (folder / "README.md").read_text()
 
 
 def test_arms_on_one_budget_share_a_table_whatever_updates_it_buys(results: Path) -> None:
     folder, budget = results / "b", {"unit": "flops", "amount": 3e12}
-    for arm, updates in (("ar", 80), ("fm", 100)):
+    for arm, updates in (("ar", 180), ("fm", 200)):
         cell = a_cell(arm, 0, updates, updates)
         cell["train"]["budget"] = budget
         training = Training(
@@ -312,8 +352,8 @@ def test_arms_on_one_budget_share_a_table_whatever_updates_it_buys(results: Path
         )
         save(folder, arm, 0, at=updates, cell=cell, id=config_hash(cell), training=training)
     write_report(results, ["b"], results / "REPORT.md")
-    text = (results / "REPORT.md").read_text()
-    assert "| [b](#b) |  | c | 2 | 80–100 | 0 |" in text  # among all studies; no packaged one, so it has no title
+    report, text = (results / "REPORT.md").read_text(), (folder / "README.md").read_text()
+    assert "| [b](b/README.md) |  | c | 2 | 180–200 | 1 |" in report  # no packaged study, so it has no title
     assert "a budget of 3 TFLOPs each, spent in updates of 4" in text
-    assert "| ar | 80 | 1,000 | 2.9 |" in text
-    assert "| fm | 100 | 1,000 | 2.9 |" in text
+    assert "| ar | 180 | 1,000 | 2.9 |" in text
+    assert "| fm | 200 | 1,000 | 2.9 |" in text

@@ -1,4 +1,4 @@
-"""The chapter on frame rates: points, what compares with what, verdicts between neighbours, the figure."""
+"""The page of a study of frame rates: points, what compares with what, verdicts between neighbours, the figure."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from benchmarks.papers.plots import panels
 from benchmarks.papers.sheets import load
 from benchmarks.records import Record, metric, read_items, save_record
 from benchmarks.report.chapter import StudyRecords
-from benchmarks.report.frame_rate import chapter, published
+from benchmarks.report.frame_rate import published, tell
 from benchmarks.report.frame_rate.rates import changes, points, series
+from benchmarks.report.study_page import StudyReport
 from common.config import config_hash
 from common.files import write_text
 
@@ -26,14 +27,16 @@ CEILING = {"real": 1.0, "codec_continuous": 2.0, "codec_quantised": 4.0, "noise"
 HEARD = {"ar": 0.1, "fm": 0.02, "shuffled_captions": 0.0}  # CLAP of windows, each give or take 0.03
 
 
-def record(folder: Path, system: str, hz: float, frames: int, value: float, seed: int = 0, updates: int = 9) -> Record:
+def record(
+    folder: Path, system: str, hz: float, frames: int, value: float, seed: int = 0, updates: int = 900
+) -> Record:
     """A record whose 24 clips' contributions to the window's FAD lie around ``value``."""
     kind = "reference" if system in CEILING else "paradigm"
     seconds = frames / hz
     cell = {
         "axis": "frame_rate", "version": 1, "seed": seed,
         "frame_rate": {"hz": hz, "frames": frames, "seconds": seconds},
-        "data": {"corpus": "c", "representation": {"name": f"codec_{hz:g}", "fingerprint": f"{hz:08g}"}},
+        "data": {"corpus": {"name": "c"}, "representation": {"name": f"codec_{hz:g}", "fingerprint": f"{hz:08g}"}},
         "evaluation": {"prompts": 24, "seconds": seconds, "window": 1.0, "evaluator": {"name": "builtin"}},
     }  # fmt: skip
     cell |= {"reference": system} if kind == "reference" else {
@@ -42,13 +45,14 @@ def record(folder: Path, system: str, hz: float, frames: int, value: float, seed
     shares = value + np.random.default_rng(seed).normal(0, 0.3, 24)
     identity = config_hash(cell)
     write_text(folder / f"{identity}.csv", f"item,{NAME}\n" + "\n".join(f"p{i},{s}" for i, s in enumerate(shares)))
-    found = metric(float(shares.mean()), low=value - 0.2, high=value + 0.2, n=24, better="lower")
+    found = metric(float(shares.mean()), low=float(value - 0.2), high=float(value + 0.2), n=24, better="lower")
     clap = 0.01 if (system, hz) == ("ar", 100.0) else HEARD.get(system, 0.5)
     heard = metric(clap, low=clap - 0.03, high=clap + 0.03, n=24, better="higher")
-    whole = metric(2 * value, n=24, better="lower")
+    whole = metric(float(2 * value), n=24, better="lower")
     metrics = {"fad_builtin": whole, NAME: found, "clap_builtin_window": heard}
+    created = f"2026-01-01T00:{updates // 30:02d}:0{seed}"
     return Record(
-        identity, "s", "frame_rate", system, kind, seed, "ok", cell, f"2026-01-01T00:00:0{seed}", metrics=metrics,
+        identity, "s", "frame_rate", system, kind, seed, "ok", cell, created, metrics=metrics,
         artefacts={"items": f"{identity}.csv"}, at_updates=None if kind == "reference" else updates,
     )  # fmt: skip
 
@@ -62,15 +66,15 @@ def study(tmp_path: Path) -> StudyRecords:
         for seed in (0, 1):
             records.append(record(folder, "fm", hz, frames, 5 + 10 * np.log2(hz / 12.5), seed))
             records.append(record(folder, "ar", hz, frames, 20.0 if hz < 100 else 30.0, seed))
-    records.append(record(folder, "fm", 25.0, 100, 99.0, updates=3))  # an older training: in no table
-    records.sort(key=lambda r: (r.at_updates or 9) + r.seed)
+    records.append(record(folder, "fm", 25.0, 100, 99.0, updates=300))  # an older training: in no table
+    records.sort(key=lambda r: (r.at_updates or 900) + r.seed)
     return StudyRecords("s", folder, records)
 
 
 def test_arms_that_do_not_follow_captions_are_named(study: StudyRecords) -> None:
-    text = "\n".join(chapter([study], study.folder.parent).parts)
     where = "ar at (100 Hz, 1 s), (100 Hz, 4 s); fm at every point."
-    assert f"by `clap_builtin_window` not told from real audio of another caption: {where}" in text
+    told = f"(`clap_builtin_window` does not tell the clips from real audio of another caption): {where}"
+    assert told in tell(study).notes[-1]
 
 
 def test_duration_length_and_rate_are_told_apart(study: StudyRecords) -> None:
@@ -91,14 +95,16 @@ def test_duration_length_and_rate_are_told_apart(study: StudyRecords) -> None:
     assert verdicts["ar", "length", 50.0] == "better"
 
 
-def test_the_chapter_tells_shows_and_draws(study: StudyRecords, tmp_path: Path) -> None:
-    told = chapter([study], tmp_path)
+def test_the_page_tells_shows_and_draws(study: StudyRecords) -> None:
+    told = tell(study)
     (short,) = told.answers
-    assert short.question == "Which frame rate suits whom? (`fad_builtin_window` at 12.5, 25, 50, 100 Hz, 4 s)"
-    assert re.match(r"ar 20\.\d, 20\.\d, 20\.\d, 30\.\d; fm 5\.\d\d, 15\.\d, 25\.\d, 35\.\d", short.answer), (
+    assert short.question == "Which frame rate sounds best? (FAD of windows, lower is better)"
+    assert told.row["FAD of windows"] == short.answer
+    where = "at 12.5, 25, 50, 100 Hz, clips of 4 s: "
+    assert re.match(where + r"ar 20\.\d, 20\.\d, 20\.\d, 30\.\d; fm 5\.\d\d, 15\.\d, 25\.\d, 35\.\d", short.answer), (
         short.answer
     )
-    text = "\n\n".join(told.parts)
+    text = StudyReport("s", study.folder, "", {"frame_rate": told}).text()
     assert "- fm, same duration: (12.5 Hz, 4 s) **better** than (25 Hz, 4 s);" in text
     assert "(12.5 Hz, 8 s) the same as (25 Hz, 4 s) within" in text
     assert "| 100 Hz | 100 | 1 | fm | 24 × 2 seeds |" in text
@@ -108,15 +114,15 @@ def test_the_chapter_tells_shows_and_draws(study: StudyRecords, tmp_path: Path) 
     assert float(fm.split("|")[-2]) == pytest.approx(15 - 2, abs=0.2)  # above its own ceiling, the continuous latents
     assert float(ar.split("|")[-2]) == pytest.approx(20 - 4, abs=0.2)  # and above the codes
     assert "99.0" not in text
-    assert "1 records of other settings are left out" in text
+    assert "Left out: 1 record of other settings." in text
     assert (study.folder / "figures" / "rates.png").stat().st_size > 5_000
-    assert (study.folder / "table.csv").read_text().count("\n") == 1 + 7 * 7
+    assert len(told.table.body) == 7 * 7
 
 
-def test_a_rate_that_an_arm_lacks_leaves_a_dash_in_its_place(study: StudyRecords, tmp_path: Path) -> None:
+def test_a_rate_that_an_arm_lacks_leaves_a_dash_in_its_place(study: StudyRecords) -> None:
     lacking = [r for r in study.records if (r.system, r.cell["frame_rate"]["hz"]) != ("ar", 25.0)]
-    (short,) = chapter([StudyRecords("s", study.folder, lacking)], tmp_path).answers
-    assert re.match(r"ar 20\.\d, –, 20\.\d, 30\.\d; fm ", short.answer)
+    (short,) = tell(StudyRecords("s", study.folder, lacking)).answers
+    assert re.search(r": ar 20\.\d, –, 20\.\d, 30\.\d; fm ", short.answer)
 
 
 def test_published_figures_and_claims_stand_beside() -> None:

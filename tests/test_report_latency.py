@@ -1,15 +1,14 @@
-"""The chapter on latency from made-up records whose times, ratios and crossovers are known."""
+"""The pages of latency from made-up records whose times, ratios and crossovers are known."""
 
 from __future__ import annotations
 
-import csv
 import re
 from pathlib import Path
 
 import pytest
 from latency_records import example, save
 
-from benchmarks.records import load_records
+from benchmarks.records import load_records, studies_in
 from benchmarks.report import write_report
 from benchmarks.report.chapter import StudyRecords
 from benchmarks.report.drawing import arm_colours
@@ -172,7 +171,8 @@ def test_the_fastest_at_a_glance(tmp_path: Path) -> None:
         if batch < 64:  # not shared: no comparison there
             save(tmp_path, "s", "fm", fm, batch=batch)
     (line,) = answers(groups(tmp_path, "s"))
-    assert line.heading in line.question
+    assert line.question == "Which system is fastest? (latency of one batch, lower is better)"
+    assert line.basis == groups(tmp_path, "s")[0].place.title
     first, last = line.answer.split("; ")
     assert re.fullmatch(r"10 s, batch 1: ar \S+ m?s, fm \S+ m?s", first), first
     assert last.startswith("10 s, batch 8: ")
@@ -196,34 +196,39 @@ def test_a_broken_file_of_stated_figures_is_named(tmp_path: Path) -> None:
         stated(tmp_path)
 
 
-def test_the_whole_chapter(tmp_path: Path) -> None:
+def test_the_pages_and_the_report(tmp_path: Path) -> None:
     results = tmp_path / "results"
     example(results)
-    (tmp_path / "README.md").write_text("<!-- latency -->\n<!-- /latency -->\n")
     told = write_report(results, ["latency_batch"], tmp_path / "REPORT.md")
     assert "AR is ahead from batch" in told
     assert "latency_steps" not in told
-    text = (tmp_path / "REPORT.md").read_text()
-    links = re.findall(r"\]\(([^)#][^)]*)\)", text)
-    assert {link.split("-")[-1] for link in links if link.endswith("png")} == {
-        "shares.png", "roofline.png", "batch.png", "seconds.png", "layers.png", "heat.png"
-    }  # fmt: skip
-    for link in links:
-        assert (tmp_path / link).exists(), link
-        assert (tmp_path / link).stat().st_size < 300_000
+    kinds = set()
+    for study in studies_in(results):
+        text = (results / study / "README.md").read_text()
+        links = re.findall(r"\]\(([^)#][^)]*)\)", text)
+        kinds |= {link.split("-")[-1] for link in links if link.endswith("png")}
+        for link in links:
+            assert (results / study / link).exists(), link
+            assert (results / study / link).stat().st_size < 300_000
+    assert kinds == {"shares.png", "roofline.png", "batch.png", "seconds.png", "layers.png", "heat.png"}
+    page = (results / "latency_batch" / "README.md").read_text()
     for word in ("bf16", "500 frames", "64 text tokens", "guidance 3", "inside the clock: the sampler alone"):
-        assert word in text
-    assert "AR is ahead from batch" in (tmp_path / "README.md").read_text()
-    rows = list(csv.DictReader((results / "latency_batch" / "latency.csv").open()))
-    of_ar = [r for r in rows if r["system"] == "ar" and r["batch"] == "64" and r["metric"] == "bound_ratio"]
-    assert [float(r["value"]) for r in of_ar] == [0.625] * 2
-    assert [r["status"] for r in rows if r["batch"] == "512"] == ["oom"]
+        assert word in page
+    assert "AR is ahead from batch" in page
+    rows = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
+    header = next(row for row in rows if "share of bound ↑" in row)
+    measured = [dict(zip(header, row)) for row in rows if len(row) == len(header)]
+    of_ar = [row for row in measured if row["system"] == "ar" and row["batch"] == "64"]
+    assert [row["share of bound ↑"] for row in of_ar] == ["62%"] * 2
+    assert "oom (a)" in next(row for row in measured if row["batch"] == "512").values()
+    report = (tmp_path / "REPORT.md").read_text()
+    assert all(f"(results/{study}/README.md)" in report for study in studies_in(results))
 
 
 def test_a_study_in_which_nothing_ran_has_a_table_and_no_figures(tmp_path: Path) -> None:
     save(tmp_path / "results", "s", "ar", status="oom", reason="too large")
     write_report(tmp_path / "results", [], tmp_path / "REPORT.md")
-    text = (tmp_path / "REPORT.md").read_text()
+    text = (tmp_path / "results" / "s" / "README.md").read_text()
     assert "oom (a)" in text
     assert "(a) too large" in text
     assert "![" not in text
@@ -252,13 +257,3 @@ def test_an_arm_keeps_its_colour_whatever_stands_beside_it() -> None:
 )
 def test_figures_have_three_digits(shown: str, text: str) -> None:
     assert shown == text
-
-
-def test_the_readme_shows_a_sweep_over_batch_though_another_place_was_measured_later(tmp_path: Path) -> None:
-    (tmp_path / "README.md").write_text("<!-- latency -->\n<!-- /latency -->\n")
-    for batch in (1, 8):
-        save(tmp_path / "results", "sweep", "ar", batch=batch, device="cpu", threads=2, created="09:00")
-    for layers in (2, 24):
-        save(tmp_path / "results", "ablation", "ar", layers=layers, device="cpu", threads=1, created="10:00")
-    write_report(tmp_path / "results", [], tmp_path / "REPORT.md")
-    assert "| batch | ar |" in (tmp_path / "README.md").read_text()

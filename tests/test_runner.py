@@ -120,12 +120,12 @@ def test_no_worker_outlives_an_interrupted_run(tmp_path: Path, how: signal.Signa
     process.send_signal(how)
     stderr = process.communicate(timeout=30)[1]
     _wait_for(lambda: not _alive(int(asleep.read_text())))
-    records, problems = load_records(tmp_path / "results" / "s")
+    records, problems = load_records(tmp_path / "my_results" / "s")
     assert not problems
     assert [record.system for record in records] == ["a"]
     if how != signal.SIGKILL:
         assert process.returncode == 130
-        assert "1 of 2 cells have their records" in stderr
+        assert "1 of 2 cells measured" in stderr
 
 
 def test_trouble_in_what_all_share_stops_the_run_before_any_record(tmp_path: Path) -> None:

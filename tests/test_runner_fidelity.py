@@ -66,7 +66,7 @@ def cells_of(study: Study, system: str) -> list[Cell]:
 
 
 def test_the_whole_job_by_the_command_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folders = ["--results", str(home / "results"), "--work", str(home / "runs"), "--out", str(home / "REPORT.md")]
+    folders = ["--results", str(home / "results"), "--work", str(home / "runs")]
     options = [part for setting in settings(home) for part in ("--set", setting)]
     command = ["run", "smoke", "-p", "ar", "-p", "fm", *options, *folders]
     assert status(command) == 0
@@ -82,7 +82,7 @@ def test_the_whole_job_by_the_command_line(home: Path, capsys: pytest.CaptureFix
     assert scoring["not_scored"]["coverage"] == "4 clips, it needs 6"
     for name in ("fad_builtin", "kad_builtin", "mad_builtin", "is_builtin"):
         assert np.mean([share[name] for share in shares]) == pytest.approx(arm.metrics[name].value, rel=1e-4, abs=1e-4)
-    text = (home / "REPORT.md").read_text()
+    text = (home / "results" / "smoke" / "README.md").read_text()
     assert str(home) not in json.dumps([record.cell for record in records])
     assert "| fm | 4 |" in text
 
@@ -106,7 +106,7 @@ def test_the_whole_job_by_the_command_line(home: Path, capsys: pytest.CaptureFix
 def test_a_second_study_takes_over_the_cells_it_shares_and_all_repeat_from_scratch(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    results, out = home / "shared", ["--work", str(home / "runs"), "--out", str(home / "REPORT.md")]
+    results, out = home / "shared", ["--work", str(home / "runs")]
     options = [part for setting in settings(home) for part in ("--set", setting)]
     command = ["run", "smoke", *options, "--results", str(results), *out]
     monkeypatch.setattr("sys.argv", ["bench", *command, "-p", "fm"])  # what the records will name as their command
@@ -119,7 +119,10 @@ def test_a_second_study_takes_over_the_cells_it_shares_and_all_repeat_from_scrat
     assert capsys.readouterr().out.count("in smoke") == 3
     monkeypatch.setattr("sys.argv", ["bench", *command])
     assert status(command) == 0
-    assert "5 cells, 3 have their records already (3 taken over from study smoke)" in capsys.readouterr().err
+    assert (
+        "2 cells to measure; 3 cells already measured, skipped; 3 records taken over from study smoke"
+        in capsys.readouterr().err
+    )
     records = load_records(results / "second")[0]
     assert {(r.system, r.seed, r.at_updates) for r in records if r.origin} == {
         ("real", 0, None), ("flow", 0, 1), ("flow", 0, 2),
@@ -130,7 +133,7 @@ def test_a_second_study_takes_over_the_cells_it_shares_and_all_repeat_from_scrat
     audio = [path for name, path in final.artefacts.items() if name.startswith("audio/")]
     assert audio
     assert all(path.startswith("../smoke/") and (results / "second" / path).is_file() for path in audio)
-    assert "| flow |" in (home / "REPORT.md").read_text()
+    assert "| flow |" in (results / "second" / "README.md").read_text()
     own = next(r for r in records if not r.origin and r.at_updates == 1)
     for record, options in ((own, ["--fresh"]), (final, ["--work", str(home / "runs")])):
         assert status(["verify", str(results / "second" / "records" / f"{record.stem}.json"), *options]) == 0

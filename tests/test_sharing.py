@@ -10,7 +10,9 @@ import pytest
 
 from benchmarks.axes import AXES
 from benchmarks.axes.base import Context
-from benchmarks.records import Record, load_records, save_record
+from benchmarks.packing import pack
+from benchmarks.packs import PACK
+from benchmarks.records import Record, load_records, read_items, save_record
 from benchmarks.runner import plan, run
 from benchmarks.sharing import found_elsewhere, take_over
 from benchmarks.study import ArmChoice, Study
@@ -63,6 +65,21 @@ def test_a_third_study_names_who_measured_and_points_to_the_same_audio(tmp_path:
     (third,) = load_records(results / "third")[0]
     assert third.origin == f"first/records/{heard.stem}.json"
     assert third.artefacts == {"audio/p": "../first/audio/a.flac"}
+
+
+def test_packed_records_are_taken_over_and_stay_packed(tmp_path: Path) -> None:
+    first = {r.system: r for r in measured(tmp_path, "first", old="work", bad="raise")}
+    pack(tmp_path / "results" / "first")
+    held = (tmp_path / "results" / "first" / PACK).read_bytes()
+    second = {r.system: r for r in measured(tmp_path, "second", same="work", new="x")}
+    assert second["same"].origin == f"first/records/{first['old'].stem}.json"
+    copies = [
+        read_items(tmp_path / "results" / name, r) for name, r in (("first", first["old"]), ("second", second["same"]))
+    ]
+    assert copies[0] == copies[1] != []
+    again = {r.system: r for r in measured(tmp_path, "first", old="work", bad="raise")}
+    assert (again["old"], again["bad"].attempt) == (first["old"], 2)  # only what failed is measured again
+    assert (tmp_path / "results" / "first" / PACK).read_bytes() == held
 
 
 def test_records_without_their_scores_and_spoilt_ones_are_not_taken(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def reasons() -> dict[str, str]:
 
 
 def records() -> list[Record]:
-    found, problems = load_records(Path("results/s"))
+    found, problems = load_records(Path("my_results/s"))
     assert not problems
     return found
 

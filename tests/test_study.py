@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cells import Cell, check_distinct
-from benchmarks.study import load_study, study_names, title_of, with_corpus
+from benchmarks.study import STUDIES, load_study, study_names, title_of, with_corpus
+from benchmarks.sweep import points
 from common.errors import UserError
 
 BASE = "title: T\naxis: fidelity\narms: [ar, {paradigm: fm, label: fm-heun, sampler: {solver: heun}}]\n"
@@ -46,6 +47,46 @@ def test_set_reaches_nested_keys_with_yaml_values(tmp_path: Path) -> None:
 def test_paradigm_filter_keeps_the_studys_arm_and_adds_others_with_defaults(tmp_path: Path) -> None:
     study = load_study(written(tmp_path, BASE), paradigms=["fm-heun", "mar"])
     assert [(arm.name, arm.sampler) for arm in study.arms] == [("fm-heun", {"solver": "heun"}), ("mar", {})]
+
+
+@pytest.mark.parametrize("updates", [1, 2, 3, 5, 7, 10, 99, 1399, 1400, 3_000_000])
+def test_a_number_of_updates_alone_fits_every_study(updates: int) -> None:
+    """Warm-up, snapshots, checkpoints and pre-training follow, at every point of the study's sweep."""
+    for name in study_names():
+        if "budget" in (STUDIES / f"{name}.yaml").read_text():
+            continue
+        for point, _ in points(load_study(name, updates=updates)):
+            train = point.train
+            assert train.updates == updates
+            assert 0 <= train.warmup <= min(train.pretraining or updates, updates - train.pretraining)
+            assert train.checkpoint_every >= 1
+            assert len(set(train.snapshots)) == len(train.snapshots)
+            assert all(1 <= at < updates for at in train.snapshots)
+
+
+def test_settings_keep_their_share_of_the_updates_and_given_ones_win(tmp_path: Path) -> None:
+    usual = load_study("quickstart").train
+    assert load_study("quickstart", updates=usual.updates).train == usual
+    doubled = load_study("quickstart", updates=2 * usual.updates).train
+    assert doubled.warmup == 2 * usual.warmup
+    assert doubled.snapshots == tuple(2 * at for at in usual.snapshots)
+    given = load_study("quickstart", ["train.warmup=3", "train.snapshots=[4]"], updates=8).train
+    assert (given.updates, given.warmup, given.snapshots) == (8, 3, (4,))
+    swept = written(tmp_path, BASE + "train: {updates: 400, warmup: 50}\nsweep: {train.pretraining: [0, 200]}\n")
+    assert [p.train.pretraining for p, _ in points(load_study(swept, updates=40))] == [0, 20]
+
+
+def test_updates_are_refused_where_a_budget_decides() -> None:
+    with pytest.raises(UserError, match=r"equal_flops\.yaml: train\.budget decides how long arms train"):
+        load_study("equal_flops", updates=5)
+
+
+def test_an_arm_that_joins_with_its_defaults_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    load_study(written(tmp_path, BASE), paradigms=["fm-heun", "mar"])
+    assert (
+        capsys.readouterr().err
+        == "note: mine.yaml has no arm 'mar' (arms: ar, fm-heun); it is added with its defaults\n"
+    )
 
 
 def test_an_unknown_arm_names_the_arms_of_the_study(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_set_and_paradigm_win_over_the_files_sweep(tmp_path: Path) -> None:
         ("latency.bach=1,8", "sweep 'latency.bach': unknown key 'bach' (did you mean 'batch'?)"),
         ("latncy.batch=1", "unknown key 'latncy' (did you mean 'latency'?)"),
         ("latency.batch=one", "latency.batch: expected int, got 'one'"),
-        ("latency.batch=0", "latency.batch: must be above 0"),
+        ("latency.batch=0", "latency.batch is 0 but must be above 0"),
         ("latency.batch.size=1", "'latency.batch' is a plain value and has no 'size'"),
         ("latency.batch=", "expected KEY=VALUE,VALUE"),
         ("latency.batch", "expected KEY=VALUE,VALUE"),
@@ -113,7 +113,7 @@ def test_set_and_paradigm_win_over_the_files_sweep(tmp_path: Path) -> None:
         ("arms.fm.sampler.steps=1", "no arm 'fm' (did you mean 'fm-1.5'?)"),
         ("arms.mar.sampler.iteratoins=4", "unknown key 'iteratoins' (did you mean 'iterations'?)"),
         ("arms.*.sampler.stps=4", "unknown key 'stps'"),
-        ("arms.mar.label=x,y", "sampler.<key> and options.<key> can be swept, not 'label'"),
+        ("arms.mar.label=x,y", "'label' of an arm cannot be swept; sampler.<key> and options.<key> can"),
         ("axis=latency", "this key cannot be swept"),
     ],
 )
@@ -131,4 +131,4 @@ def test_a_sweep_in_the_file_must_be_lists(tmp_path: Path) -> None:
 
 def test_an_option_of_the_latency_axis_is_refused_elsewhere() -> None:
     with pytest.raises(UserError, match="--dtype has no effect on axis fidelity"):
-        chosen_study("smoke", "", "", [], 0, [], [], [], {"latency.dtype": "bf16", "latency.peers": False})
+        chosen_study("smoke", "", "", [], None, [], [], [], {"latency.dtype": "bf16", "latency.peers": False})

@@ -18,7 +18,7 @@ from slurm import scheduler
 from slurm.manifest import submissions
 from slurm.site import SITE, Site, load_site, sbatch_parameters
 from slurm.status import status
-from slurm.submit import packed
+from slurm.submit import Order, directives, packed
 
 ROOT = Path(__file__).parent.parent
 
@@ -71,7 +71,7 @@ def test_here_in_the_background(capsys: pytest.CaptureFixture[str]) -> None:
     Path("runs/go").touch()
     assert bench(["resume", "s"]) == 0
     wait_for({"work": "done", "segfault": "failed", "wait a": "done", "wait b": "done"})
-    assert len(load_records(Path("results/s"))[0]) == 3 + 2
+    assert len(load_records(Path("my_results/s"))[0]) == 3 + 2
     capsys.readouterr()
     assert bench(["status", "s"]) == 1
     assert "4 cells: 3 done, 1 failed" in capsys.readouterr().out
@@ -88,6 +88,34 @@ def test_a_dry_run_prints_the_plan_and_submits_nothing(capsys: pytest.CaptureFix
     assert "2 cells, 0 done, 0 queued or running, 2 to submit" in told
     assert "3 min of worker time, 0.1 GPU hours" in told
     assert not Path("runs").exists()
+
+
+def test_a_dry_run_for_slurm_works_without_slurm_and_prints_its_directives(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["submit", write_study("work", "raise"), "--profile", "a100", "--mem", "3", "--dry-run"]
+    assert bench(command) == 0
+    told = capsys.readouterr().out
+    directives = {line.removeprefix("#SBATCH --") for line in told.splitlines() if line.startswith("#SBATCH")}
+    expected = {"partition=a100", "gpus-per-node=1", "cpus-per-task=8", "mem=3072M", "time=1440", "array=0-1%2"}
+    assert directives >= expected
+    assert not Path("runs").exists()
+    assert bench([*command[:3], "a10", "--dry-run"]) == 2
+    assert "no profile 'a10' (did you mean 'a100'?); known: default, a100, h100" in capsys.readouterr().err
+
+
+def test_the_directives_are_those_that_submitit_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dry run calls a private function of submitit, the one that writes the file for sbatch."""
+    import submitit
+
+    monkeypatch.setattr(submitit.SlurmExecutor, "affinity", classmethod(lambda cls: 1))
+    cells = [Cell("a", f"g{i}", "paradigm", i, None, f"g{i}", {"i": i}) for i in range(3)]
+    order = Order("s", "fidelity", cells, Path("r/s"), Path("w"), "slurm", Site(partition="p", extra={"nice": "5"}))
+    executor = submitit.SlurmExecutor("w/s/submissions/TIME")
+    executor.update_parameters(**sbatch_parameters(order.site, False, "bench-s-TIME", ()))
+    executor.parameters["map_count"] = 3
+    text = executor._make_submission_file_text("command", "uid")
+    assert directives(order, 3) == [line for line in text.splitlines() if line.startswith("#SBATCH")]
 
 
 def test_more_groups_than_elements_share_them() -> None:
@@ -111,6 +139,12 @@ def test_options_win_over_the_profile_and_that_over_the_defaults(tmp_path: Path)
         load_site(SITE, profile, {})
 
 
+NO_NEGATIVE = (
+    "--seed", "--updates", "--timeout", "--gpus", "--cpus", "--mem", "--time", "--array-parallelism",
+    "--max-num-timeout",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -121,12 +155,13 @@ def test_options_win_over_the_profile_and_that_over_the_defaults(tmp_path: Path)
         ("submit s.yaml --cluster slrum", "unknown cluster 'slrum' (did you mean 'slurm'?)"),
         ("submit nosuch --cluster local", "no study 'nosuch'"),
         ("submit s.yaml --cluster local --time 5", "--time has no effect on cluster local"),
-        ("submit s.yaml --cluster local --array-parallelism 0", "array_parallelism: must be above 0"),
+        ("submit s.yaml --cluster local --array-parallelism 0", "Invalid value for '--array-parallelism'"),
         ("submit s.yaml --cluster local --profile a10", "no profile 'a10' (did you mean 'a100'?)"),
         ("submit s.yaml --cluster local --site bad.yaml", "bad.yaml: default: unknown key 'partion' (did you mean"),
         ("submit s.yaml --cluster local --site none.yaml", "cannot read none.yaml"),
-        ("submit s.yaml --cluster local --results file", "cannot write"),
-        ("submit s.yaml --cluster local --work file", "cannot write"),
+        ("submit s.yaml --cluster local --results file", "--results file: this is a file"),
+        ("submit s.yaml --cluster local --work file", "--work file: this is a file"),
+        *((f"submit s.yaml --cluster local {option} -1", f"Invalid value for '{option}'") for option in NO_NEGATIVE),
         ("status s.yaml", "study 's' was not submitted from work folder runs; start with: bench submit s"),
         ("resume quikstart", "no study 'quikstart' (did you mean 'quickstart'?)"),
         ("cancel s.yaml", "was not submitted"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from training_toys import LATENT, SPEC, Coder, Denoiser, Toy, ToyText, acting, curve, interrupt, run, toy_stream
+from training_toys import (
+    LATENT,
+    ROUNDING,
+    SPEC,
+    Coder,
+    Denoiser,
+    Toy,
+    ToyText,
+    acting,
+    curve,
+    interrupt,
+    run,
+    save_toy,
+    toy_stream,
+)
 
 import paradigms
 import training.checkpoints
@@ -19,7 +34,7 @@ from backbones import BackboneConfig
 from common.errors import UserError
 from common.seeds import ItemRNG
 from paradigms.base import Batch, Loss
-from training import TrainSpec
+from training import TrainSpec, train
 from training.optimiser import EMA, decayed, make_optimisers, matrices
 from training.spec import learning_rate
 
@@ -156,7 +171,7 @@ def test_real_paradigms_resume_exactly_accumulate_and_are_saved_whole(
     assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
     run(tmp_path / "small", dataclasses.replace(spec, accumulate=4), tiny(name), save=None)
     small, large = (torch.tensor(curve(tmp_path / folder)) for folder in ("small", "whole"))
-    torch.testing.assert_close(small, large, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(small, large, rtol=ROUNDING[optimiser], atol=1e-6)
     loaded, whole = (paradigms.load(folder).state_dict() for folder in (result.final, tmp_path / "whole" / "final"))
     assert all(torch.equal(loaded[key], whole[key]) for key in whole)
 
@@ -183,6 +198,21 @@ def test_a_line_of_the_log_has_the_mean_of_its_updates(tmp_path: Path) -> None:
     losses = [line[1] for line in curve(tmp_path / "each")]
     means = [sum(losses[:5]) / 5, sum(losses[5:10]) / 5, sum(losses[10:]) / 2]
     assert [line[1] for line in curve(tmp_path / "fifth")] == pytest.approx(means)
+
+
+@pytest.mark.parametrize(("updates", "log_every"), [(4, 10), (12, 5), (3, 1)])
+def test_progress_shows_the_loss_of_the_log_and_no_other(
+    updates: int, log_every: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.progress.SECONDS_BETWEEN_LINES", -1.0)  # a line for every update
+    spec = dataclasses.replace(SPEC, updates=updates, log_every=log_every)
+    result = train(Denoiser(), toy_stream(spec), spec, tmp_path, device="cpu", save=save_toy)
+    said = re.findall(r"update (\d+) \(\d+%\)(?:, loss (\S+))?, ", capsys.readouterr().err)
+    assert [int(update) for update, _ in said] == list(range(1, updates + 1))
+    logged = {line[0]: f"{line[1]:.4g}" for line in curve(tmp_path)}
+    for update, loss in said:
+        assert loss == next((logged[at] for at in sorted(logged, reverse=True) if at <= int(update)), "")
+    assert said[-1][1] == f"{result.final_loss:.4g}"
 
 
 def test_micro_batches_give_the_large_batchs_curve(tmp_path: Path) -> None:

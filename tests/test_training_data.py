@@ -60,7 +60,7 @@ def test_seed_changes_everything_and_shared_stream_is_the_updates() -> None:
 
 def test_short_clips_are_left_out_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
     stream = toy_stream(dataclasses.replace(SPEC, seconds=1.2, batch=3))
-    assert "7 of 10 clips are shorter than 1.2 s" in capsys.readouterr().err
+    assert "left out 7 of 10 clips that last less than 1.2 s" in capsys.readouterr().err
     assert sorted(item.clip_id for item in stream.plan(1)) == ["clip4", "clip5", "clip6"]
     with pytest.raises(UserError, match=r"crop of 1.5 s \(the longest of 10 has 1.4 s\)"):
         toy_stream(dataclasses.replace(SPEC, seconds=1.5))
@@ -97,5 +97,5 @@ def test_inpainting_hides_one_span_inside_the_margins() -> None:
         starts |= set((~known_BT).int().argmax(dim=1).tolist())
     assert starts == {1, 2, 3}  # 8 frames, 4 hidden, 1 known on both sides
     assert toy_stream(dataclasses.replace(spec, inpainting=0.0)).batch(1)[0].known_BT is None
-    with pytest.raises(UserError, match="leaves no margin"):
+    with pytest.raises(UserError, match="must not exceed 1"):
         dataclasses.replace(spec, hidden=0.9)

@@ -248,7 +248,7 @@ def test_rewards_by_name(tmp_path: Path) -> None:
     assert -1 <= scores[0] <= 1
     for wrong, message in (
         ("clapp_builtin", "no reward 'clapp_builtin'; known: clap_EVALUATOR"),
-        (f"{tmp_path}/yours.py:f", "no file"),
+        (f"{tmp_path}/yours.py:f", "no such file"),
         (f"{tmp_path}/mine.py:dark", "has no function 'dark'"),
         (f"{tmp_path}/mine.py:x", "has no function 'x'"),
     ):
@@ -263,8 +263,8 @@ def test_rewards_by_name(tmp_path: Path) -> None:
         ({"rounds": 0}, "tune.rounds is 0"),
         ({"collapse": 1.0}, "tune.collapse is 1.0"),
         ({"group": 0}, "tune.group is 0"),
-        ({"group": 3}, r"tune.group is 3; give a number that divides tune.clips \(256\) and tune.watched \(64\)"),
-        ({"watched": 300}, r"tune.watched is 300; give 2 to tune.clips \(256\)"),
+        ({"group": 3}, r"tune.group is 3 but must divide tune.clips \(256\) and tune.watched \(64\)"),
+        ({"watched": 300}, r"tune.watched is 300 but must lie between 2 and tune.clips \(256\)"),
     ],
 )
 def test_impossible_settings(wrong: dict[str, Any], message: str) -> None:
@@ -273,5 +273,5 @@ def test_impossible_settings(wrong: dict[str, Any], message: str) -> None:
 
 
 def test_tuning_is_for_the_axis_fidelity() -> None:
-    with pytest.raises(UserError, match="belong to the axis fidelity, not to control"):
+    with pytest.raises(UserError, match="work on axis fidelity only, not on control"):
         load_study("control", ["evaluation.reward=clap_builtin"])

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.axes import AXES
 from benchmarks.cli import main, status
+from benchmarks.packs import PACK
 from benchmarks.records import load_records
 
 ROOT = Path(__file__).parent.parent
@@ -32,8 +33,8 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]
     monkeypatch.setattr(sys, "argv", ["bench", "run", "s.yaml", "--set", "train.lr=3e-3", "--seed", "4"])
     with pytest.raises(SystemExit):
         main()
-    records, _ = load_records(tmp_path / "results" / "s")
-    return {r.system: tmp_path / "results" / "s" / "records" / f"{r.stem}.json" for r in records}
+    records, _ = load_records(tmp_path / "my_results" / "s")
+    return {r.system: tmp_path / "my_results" / "s" / "records" / f"{r.stem}.json" for r in records}
 
 
 def spoil(path: Path, old: str, new: str) -> None:
@@ -57,6 +58,22 @@ def test_what_repeats_and_what_does_not(recorded: dict[str, Path], capsys: pytes
     spoil(path, '"n": 4', '"n": 5')
     assert status(["verify", str(path), "--tolerance", "1e-4"]) == 1
     assert "score   n" in capsys.readouterr().out
+
+
+def test_a_packed_record_is_verified_under_the_same_names(
+    recorded: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = recorded["a"]
+    folder = path.parent.parent
+    assert status(["pack", "--results", str(folder.parent)]) == 0
+    held = (folder / PACK).read_bytes()
+    for name in (path, folder / path.stem):
+        assert status(["verify", str(name)]) == 0
+        assert "1 of 1 metrics repeat to the last digit" in capsys.readouterr().out
+    assert (folder / PACK).read_bytes() == held
+    assert not (folder / "records").exists()
+    assert status(["verify", str(folder / PACK)]) == 2
+    assert "holds many records; name one of them" in capsys.readouterr().err
 
 
 def test_other_weights_and_machines_are_told(recorded: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:

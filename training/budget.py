@@ -45,7 +45,7 @@ def resolve(spec: TrainSpec, frames: int, flops_per_update: float | None = None)
     updates = int(budget.amount / price * (1 + 1e-12))  # a quotient that is whole but for rounding is whole
     if updates < 1:
         asked = f"train.budget of {budget.amount:g} {budget.unit}"
-        raise UserError(f"{asked} is less than one update, which takes {price:.3g}; raise it")
+        raise UserError(f"{asked} is less than one update ({price:.3g}); raise it")
     kept = Budget() if budget.unit == "updates" else budget
     return dataclasses.replace(spec, updates=updates, budget=kept)
 

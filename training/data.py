@@ -23,7 +23,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from common.config import config_hash
 from common.errors import UserError
-from common.lines import say_once
+from common.lines import count, say_once
 from common.seeds import ItemRNG, Noise, item_rng, seed_for
 from paradigms.base import Batch, Conditions
 from representations.base import LatentSpec
@@ -84,15 +84,15 @@ class BatchStream:
         if not self._kept:
             longest = f"the longest of {len(lengths)} has {latent.seconds(max(lengths, default=0)):g} s"
             raise UserError(
-                f"no clip fills a crop of {latent.seconds(self.frames):g} s ({longest}); lower train.seconds"
+                f"no clip is as long as a crop, {latent.seconds(self.frames):g} s ({longest}); lower train.seconds"
             )
         if len(self._kept) < len(lengths):
-            few = f"{len(lengths) - len(self._kept)} of {len(lengths)}"
-            say_once(f"note: {few} clips are shorter than {latent.seconds(self.frames):g} s and left out")
+            few = f"{len(lengths) - len(self._kept)} of {count(len(lengths), 'clip')}"
+            say_once(f"note: left out {few} that last less than {latent.seconds(self.frames):g} s")
         clips = [split.clips[i] for i in self._kept]
         silent = [clip.id for clip in clips if not clip.caption]
         if silent and not isinstance(text, NoText):
-            raise UserError(f"clip {silent[0]} has no caption; give it one, or leave its corpus to pre-training")
+            raise UserError(f"clip {silent[0]} has no caption; add one, or use its corpus for pre-training only")
         self._text = _encode_captions([clip.caption for clip in clips], text)
         # torch.compile wants one length of text for the whole run.
         self._tokens = max(len(mask) for _, mask in self._text) if spec.compile else 0

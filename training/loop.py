@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from common.errors import UserError
 from common.files import atomic_folder, write_json, write_text
+from common.lines import count
 from common.precision import float32_products
 from common.seeds import ItemRNG, seed_for
 from paradigms.base import Batch, Paradigm
@@ -89,7 +90,8 @@ def train(
     _check(spec, stream, accelerator.num_processes)
     if (launched := int(os.environ.get("WORLD_SIZE", "1"))) != accelerator.num_processes:
         raise UserError(
-            f"{launched} processes were started and {accelerator.num_processes} found; start one, or torchrun"
+            f"{count(launched, 'process', 'processes')} launched, {accelerator.num_processes} found; use torchrun, "
+            "or start one"
         )
     if accelerator.is_main_process:
         tidy(folder, everything=not resume)
@@ -104,8 +106,8 @@ def train(
     products = float32_products(spec.precision, accelerator.device.type)
     with Interrupts() as interrupts, run.open_log() as log, bar, products, contextlib.closing(run.loader):
         while run.spent < 1 and not interrupted:
-            loss, interrupted = run.update(interrupts, log)
-            bar.update(run.state.update, run.spent, loss)
+            interrupted = run.update(interrupts, log)
+            bar.update(run.state.update, run.spent, run.state.final_loss)
             if run.state.update in spec.snapshots:
                 run.save_average(snapshot_path(folder, run.state.update))
             if run.spent < 1 and (interrupted or run.state.update % spec.checkpoint_every == 0):
@@ -117,7 +119,7 @@ def train(
 
 
 def runs_on_cpu(device: Literal["auto", "cpu"] = "auto") -> bool:
-    """Whether ``device`` means the CPU here; accelerate must be told, or processes on a CPU do not find each other."""
+    """Whether ``device`` means the CPU here; without this argument accelerate does not connect processes on a CPU."""
     return device == "cpu" or not torch.accelerator.is_available()
 
 
@@ -196,8 +198,8 @@ class _Run:
         with open(path, "a", encoding="utf-8") as log:
             yield log
 
-    def update(self, interrupts: Interrupts, log: TextIO | None) -> tuple[float, bool]:
-        """One update; returns its loss over the global batch, and whether any process was told to stop."""
+    def update(self, interrupts: Interrupts, log: TextIO | None) -> bool:
+        """One update; returns whether any process got a signal to stop."""
         number = self.state.update + 1
         in_phase, _ = self.spec.phase(number)
         if in_phase == 1 and number > 1:
@@ -223,7 +225,7 @@ class _Run:
         self.state.losses.append(loss)
         if number % self.spec.log_every == 0 or self.spent == 1:
             self._log(log, lr, norm)
-        return loss, interrupted
+        return interrupted
 
     def _begin_phase(self) -> None:
         """Go on from the averaged weights with fresh optimisers and a fresh average."""
@@ -248,7 +250,7 @@ class _Run:
         return loss
 
     def _gather(self, own_loss: Tensor, norm: Tensor, stop: bool) -> tuple[float, float, bool]:
-        """Loss over the global batch, gradient norm, and whether any process was told to stop, in one exchange.
+        """Loss over the global batch, gradient norm, and whether any process got a signal to stop, in one exchange.
 
         CPU time is summed over processes, and the first one's clock is taken, in the same exchange. So an update's wait
         for the device counts for the next one.
@@ -281,7 +283,7 @@ class _Run:
             log.flush()
         except OSError as error:
             raise UserError(
-                f"cannot write {log.name}: {error.strerror}; free space, then start again to go on"
+                f"cannot write {log.name}: {error.strerror}; free space, then give the same command again"
             ) from error
 
     def save_checkpoint(self, log: TextIO | None) -> None:
@@ -327,7 +329,7 @@ def _share(spec: TrainSpec, index: int, processes: int) -> list[slice]:
 
 
 def _may_leave_unused(model: Paradigm) -> bool:
-    """Whether an update may leave parameters without a gradient, which DistributedDataParallel must be told."""
+    """Whether an update may leave parameters without a gradient, which DistributedDataParallel needs to know."""
     no_text = getattr(model.backbone_config, "text", "none") == "none"  # the text stem is there all the same
     return no_text or model.leaves_parameters_unused
 
@@ -338,7 +340,9 @@ def _check(spec: TrainSpec, stream: BatchStream, processes: int) -> None:
         if there != here:
             raise UserError(f"train.{key} is {here}, but the stream has {there}; make it with this spec")
     if processes * spec.accumulate > spec.batch:
-        sharers = f"{processes} processes x {spec.accumulate} micro-batches"
+        sharers = (
+            f"{count(processes, 'process', 'processes')} x {count(spec.accumulate, 'micro-batch', 'micro-batches')}"
+        )
         raise UserError(f"train.batch of {spec.batch} cannot be shared by {sharers}; raise it")
 
 

@@ -1,4 +1,8 @@
-"""How far training is: a bar with the time left on a terminal, a line every half minute elsewhere."""
+"""How far training is: a bar with the time left on a terminal, a line every half minute elsewhere.
+
+The loss shown is that of the last line of the log, the mean of ``train.log_every`` updates: the one figure that the
+log, the records and ``bench train`` have too. Before the first line of the log none is shown.
+"""
 
 from __future__ import annotations
 
@@ -43,14 +47,19 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def update(self, n: int, spent: float, loss: float) -> None:
-        """Say that update ``n`` is done, and with it the share ``spent`` of the budget."""
+    def update(self, n: int, spent: float, loss: float | None) -> None:
+        """Say that update ``n`` is done, and with it the share ``spent`` of the budget.
+
+        Args:
+            loss: of the last line of the log; None before it.
+        """
+        shown = "" if loss is None else f"loss {loss:.4g}"
         if self._bar is not None:
-            self._bar.update(self._task, completed=spent, n=n, loss=f"loss {loss:.4g}")
+            self._bar.update(self._task, completed=spent, n=n, loss=shown)
         elif self._show and (time.monotonic() - self._said > SECONDS_BETWEEN_LINES or spent == 1):
             self._said = time.monotonic()
             left = (self._said - self._start) / max(spent - self._spent, 1e-9) * (1 - spent)
-            say(f"{self._label}: update {n} ({spent:.0%}), loss {loss:.4g}, {_clock(left)} left")
+            say(f"{self._label}: update {n} ({spent:.0%}), {f'{shown}, ' if shown else ''}{_clock(left)} left")
 
     def _make_bar(self) -> Bar:
         return Bar(

@@ -14,6 +14,7 @@ as from a finished model. ``updates`` count both, so that runs with and without 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -34,11 +35,11 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.amount < 0 or (self.amount == 0 and self.unit != "updates"):
-            raise UserError(f"train.budget.amount is {self.amount:g} {self.unit}; give a positive number")
+            raise UserError(f"train.budget.amount is {self.amount:g} {self.unit} but must be above 0")
 
     @property
     def by_clock(self) -> bool:
-        """Whether wall time ends the run, so that nobody knows its updates before."""
+        """Whether wall time ends the run, so that its number of updates is not known before."""
         return self.unit == "wall_seconds"
 
 
@@ -115,34 +116,40 @@ class TrainSpec:
     def __post_init__(self) -> None:
         for field in ("updates", "batch", "accumulate", "checkpoint_every", "log_every", "seconds", "lr", "clip_norm"):
             if not getattr(self, field) > 0:
-                raise UserError(f"train.{field} is {getattr(self, field)}; give a positive number")
+                raise UserError(f"train.{field} is {getattr(self, field)} but must be above 0")
         shares = ("control_dropout", "joint_control_dropout", "inpainting", "hidden", "margin")
         for field in ("condition_dropout", "ema_decay", "final_fraction", "weight_decay", "muon_momentum", *shares):
             if not 0 <= getattr(self, field) <= 1:
-                raise UserError(f"train.{field} is {getattr(self, field)}; give a number from 0 to 1")
+                raise UserError(f"train.{field} is {getattr(self, field)} but must lie between 0 and 1")
         self._check_phases()
         if self.accumulate > self.batch:
-            raise UserError(f"train.accumulate is {self.accumulate}, more than the batch of {self.batch}; lower it")
+            raise UserError(f"train.accumulate is {self.accumulate} but must not exceed train.batch ({self.batch})")
         if self.inpainting and self.hidden + 2 * self.margin > 1:
-            raise UserError(f"train.hidden {self.hidden} leaves no margin of {self.margin} on both sides; lower one")
+            raise UserError(f"train.hidden ({self.hidden}) plus twice train.margin ({self.margin}) must not exceed 1")
         if self.snapshots and self.budget.by_clock:
-            raise UserError("train.snapshots: a budget in wall time may end before any update; leave snapshots out")
+            raise UserError(
+                "train.snapshots cannot be used with a budget in wall time, which may end earlier; remove them"
+            )
         beyond = [update for update in self.snapshots if not 1 <= update <= self.updates]
         if beyond:
-            raise UserError(f"train.snapshots has {beyond[0]}; give updates from 1 to {self.updates}")
+            raise UserError(
+                f"train.snapshots has {beyond[0]} but must lie between 1 and train.updates ({self.updates})"
+            )
 
     def _check_phases(self) -> None:
         if self.pretraining and self.budget.unit in ("flops", "wall_seconds"):
-            unit = self.budget.unit
             raise UserError(
-                f"train.pretraining counts updates, which {unit} leave open; give a budget in updates or tokens"
+                f"train.pretraining is a number of updates and needs a budget in updates or tokens, "
+                f"not in {self.budget.unit}"
             )
         if not 0 <= self.pretraining < self.updates and not self.budget.by_clock:
-            raise UserError(f"train.pretraining is {self.pretraining}; give 0 to below train.updates ({self.updates})")
+            raise UserError(
+                f"train.pretraining is {self.pretraining} but must be 0 or more, below train.updates ({self.updates})"
+            )
         shortest = min(self.pretraining or self.updates, self.updates - self.pretraining)
         if self.warmup < 0 or (self.warmup > shortest and not self.budget.by_clock):
-            which = "train.updates" if not self.pretraining else "the updates of the shorter phase"
-            raise UserError(f"train.warmup is {self.warmup}; give 0 to {which} ({shortest})")
+            most = "train.updates" if not self.pretraining else "the length of the shorter training phase"
+            raise UserError(f"train.warmup is {self.warmup} but must lie between 0 and {most} ({shortest})")
 
     def phase(self, update: int) -> tuple[int, int]:
         """Which update of its phase ``update`` is (from 1), and how many the phase has."""
@@ -157,6 +164,26 @@ class TrainSpec:
     def spent(self, updates: int, wall_seconds: float) -> float:
         """The share of the budget, from 0 to 1, that so many updates in so much time have used."""
         return min(wall_seconds / self.budget.amount if self.budget.by_clock else updates / self.updates, 1.0)
+
+
+SCALED = ("warmup", "checkpoint_every", "pretraining")  # numbers of updates that keep their share of all
+
+
+def scaled_to(spec: TrainSpec, updates: int) -> TrainSpec:
+    """``spec`` for another number of updates: ``SCALED`` and the snapshots keep their share of them, rounded.
+
+    Snapshots that would coincide, or lie outside 1 to ``updates`` - 1, are dropped.
+    """
+    share = updates / spec.updates
+    pretraining = min(round(share * spec.pretraining), updates - 1)
+    return dataclasses.replace(
+        spec,
+        updates=updates,
+        pretraining=pretraining,
+        warmup=min(round(share * spec.warmup), pretraining or updates, updates - pretraining),
+        checkpoint_every=max(round(share * spec.checkpoint_every), 1),
+        snapshots=tuple(at for at in dict.fromkeys(round(share * at) for at in spec.snapshots) if 1 <= at < updates),
+    )
 
 
 def learning_rate(spec: TrainSpec, update: int, wall_seconds: float = 0.0) -> float:

@@ -73,17 +73,17 @@ class TuneSpec:
     def __post_init__(self) -> None:
         for name in ("rounds", "clips", "group", "updates", "batch", "lr"):
             if not getattr(self, name) > 0:
-                raise UserError(f"tune.{name} is {getattr(self, name)}; give a positive number")
+                raise UserError(f"tune.{name} is {getattr(self, name)} but must be above 0")
         for name in ("tau", "penalty", "warmup"):
             if getattr(self, name) < 0:
-                raise UserError(f"tune.{name} is {getattr(self, name)}; give 0 or more")
+                raise UserError(f"tune.{name} is {getattr(self, name)} but must be 0 or more")
         if not 0 <= self.collapse < 1:
-            raise UserError(f"tune.collapse is {self.collapse}; give a share from 0 to below 1")
+            raise UserError(f"tune.collapse is {self.collapse} but must be 0 or more and below 1")
         if not 2 <= self.watched <= self.clips:
-            raise UserError(f"tune.watched is {self.watched}; give 2 to tune.clips ({self.clips})")
+            raise UserError(f"tune.watched is {self.watched} but must lie between 2 and tune.clips ({self.clips})")
         if self.clips % self.group or self.watched % self.group:
             both = f"tune.clips ({self.clips}) and tune.watched ({self.watched})"
-            raise UserError(f"tune.group is {self.group}; give a number that divides {both}")
+            raise UserError(f"tune.group is {self.group} but must divide {both}")
 
     def training(self, seconds: float, number: int) -> TrainSpec:
         """Round ``number`` (from 1) as a run of the training loop."""
@@ -142,7 +142,9 @@ class Regularised:
         self.penalty = penalty
         self.reference = copy.deepcopy(model).eval().requires_grad_(False) if penalty else None
         if penalty and not model.predictor:
-            raise UserError(f"{model.name} does not say which layer predicts (Paradigm.predictor); set tune.penalty=0")
+            raise UserError(
+                f"{model.name} does not define Paradigm.predictor, which tune.penalty needs; set tune.penalty=0"
+            )
 
     def __call__(self, model: Paradigm, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Tensor:
         """The scalar to minimise, for this part of the global batch."""

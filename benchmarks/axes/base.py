@@ -1,4 +1,4 @@
-"""What an axis has to offer, and what it hands back.
+"""The interface of an axis, and what its cells return.
 
 @axis-dev: subclass nothing; write a class with the attributes and methods of ``Axis``, and register it in
 ``benchmarks/axes/__init__.py``, by the entry point ``paradigm_bench.axis``, or name it as ``package.module:Class`` in a
@@ -34,7 +34,7 @@ class Context:
         study: its name.
         results: ``results/<study>``; artefacts go below it, named relative to it.
         work: what can be made again: checkpoints, shared by all studies.
-        report: called with the fraction of the group that is done and a few words, as often as one likes.
+        report: called with the fraction of the group that is done and a few words, any number of times.
     """
 
     study: str
@@ -45,7 +45,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one cell yields; becomes the middle of its record."""
+    """The result of measuring one cell; it goes into the cell's record."""
 
     metrics: dict[str, Metric] = field(default_factory=dict)
     training: Training | None = None
@@ -67,7 +67,7 @@ class Group(Protocol):
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a cell will probably take: seconds of its worker, and bytes of memory at the peak; None: not known."""
+    """A guess of a cell's seconds in its worker and of its bytes of memory at the peak; None: not known."""
 
     seconds: float | None = None
     bytes: float | None = None
@@ -89,13 +89,13 @@ class Axis(Protocol):
         ...
 
     def estimate(self, cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate], str]:
-        """Cell id -> what it will take, and one sentence on what that rests on; ``results`` holds all studies."""
+        """Estimates by cell id, and a sentence on how they were made; ``results`` holds the records of all studies."""
         ...
 
     def prepare(self, cells: Sequence[Cell], context: Context) -> None:
-        """Make once what several groups need, so that no two workers make it twice."""
+        """Make what several groups need, once, before the workers start."""
         ...
 
     def open(self, cells: Sequence[Cell], context: Context) -> Group:
-        """Load, and train where needed, what one group's cells share."""
+        """Load what one group's cells share; train it where needed."""
         ...

@@ -2,10 +2,10 @@
 
 The protocol is that of the fidelity axis (prompts, reference set, floors and ceilings, training), with the scenarios of
 papers/002, table 3: a trained arm is given all of a prompt's controls, each alone, none, or, as the floor, all of
-another prompt's (``wrong``). What is asked for is always the prompt's own; what is heard in the clip is compared with
-it (metrics/control.py). ``real`` is what the extractors make of the prompts' own audio, ``codec_*`` of its resynthesis,
-``shuffled_captions`` is chance: the audio of another prompt. Of paradigms over codes it is also measured how uncertain
-the first code is at every step (metrics/entropy.py).
+another prompt's (``wrong``). Extractors detect chords, melody and beats in the generated clip, and these are compared
+with the prompt's own (metrics/control.py). ``real`` scores the prompts' own audio and ``codec_*`` its resynthesis;
+``shuffled_captions``, the audio of another prompt, is chance. For paradigms over codes the entropy of the first code
+is recorded at every step too (metrics/entropy.py).
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class ControlGroup(FidelityGroup):
         return super().measure(cell)
 
     def model(self, cell: Cell) -> Paradigm:
-        """The trained model, which is to tell how uncertain it is."""
+        """The trained model, set to record the entropy of its draws."""
         model = super().model(cell)
         model.entropies = self._entropies
         return model
@@ -123,7 +123,7 @@ class ControlGroup(FidelityGroup):
         return joined(scored, item_scores(per_clip(self._entropy()), self.exam.prompts, {}))
 
     def beside(self, cell: Cell, audio_BN: np.ndarray) -> dict[str, str]:
-        """The chords of the clips that are kept: of the prompt, given to the model, heard; and entropies by step."""
+        """Chords of the clips that are kept (of the prompt, given to the model, detected), and entropies by step."""
         from benchmarks.metrics.entropy import curve_csv
         from common.files import write_json, write_text
 
@@ -156,7 +156,7 @@ class ControlGroup(FidelityGroup):
         return torch.cat(self._entropies).cpu().double().numpy()
 
     def _given_by(self, cell: Cell) -> np.ndarray:
-        """For each prompt the one whose controls are given, (n,)."""
+        """For each prompt, the index of the prompt whose controls are given, (n,)."""
         import numpy as np
 
         from benchmarks.systems import another

@@ -1,4 +1,4 @@
-"""What is asked of each prompt's clip in chords, beats and melody, what is heard in it, and how the two agree."""
+"""Agreement of the chords, beats and melody detected in clips with those that the prompts ask for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What one clip is asked to be; empty where nobody knows or the music has none. Times in seconds."""
+    """What a clip should contain; empty where it is not known or the music has none. Times in seconds."""
 
     chords: control.ChordSpans
     melody: control.NoteSpans
@@ -30,12 +30,13 @@ class Request:
 class Listener:
     """Scores clips against the prompts' own chords, beats and melody.
 
-    Requests are the prompts' annotations, cut to what is generated; chords and melody that nobody annotated are what
-    the extractors hear in the prompts' audio. Beats count only where there are drums: without, extractors guess.
+    Requests are the prompts' annotations, cut to what is generated; chords and melody without annotation
+    are what the extractors detect in the prompts' audio. Beats are scored only where there are drums, because without
+    drums extractors guess.
 
     Args:
         extractors: kind -> name of the extractor.
-        controls: names of the study's controls; ``chords`` adds a score that tells sevenths from triads.
+        controls: names of the study's controls; ``chords`` adds a score that distinguishes sevenths from triads.
     """
 
     def __init__(self, exam: Exam, extractors: Mapping[str, str], controls: Sequence[str]) -> None:
@@ -57,7 +58,7 @@ class Listener:
         return item_scores(columns, self.exam.prompts, about)
 
     def chords(self, audio_N: np.ndarray) -> control.ChordSpans:
-        """The chords heard in one clip."""
+        """The chords detected in one clip."""
         heard: control.ChordSpans = self.hear["chords"](audio_N, self.rate)
         return heard
 

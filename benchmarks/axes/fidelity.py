@@ -52,7 +52,7 @@ class Fidelity:
         return estimate(cells, results)
 
     def prepare(self, cells: Sequence[Cell], context: Context) -> None:
-        """Encode the training clips once, before the workers start; expanding has made the evaluator ready."""
+        """Encode the training clips, once for all workers; the evaluator was made when the study was expanded."""
         trained = next((cell for cell in cells if cell.kind == "paradigm"), None)
         if trained is not None:
             data_of(trained)
@@ -98,7 +98,7 @@ class FidelityGroup:
             self.training = with_tuning(self.training, self.tuned, first)
 
     def examination(self, cell: Cell) -> Exam:
-        """What the group's cells are judged against."""
+        """The exam of the group's cells: prompts, reference audio, evaluator."""
         from benchmarks.axes.judging import load_exam
 
         return load_exam(cell.config["evaluation"], cell.how["evaluator"], self.data)
@@ -184,7 +184,7 @@ class FidelityGroup:
         return {}
 
     def beside(self, cell: Cell, audio_BN: np.ndarray) -> dict[str, str]:
-        """Write what the report tells of a cell beside scores and clips; name -> path. On this axis nothing."""
+        """Write further files of a cell for the report; name -> path. On this axis there are none."""
         return {}
 
     def kept(self, cell: Cell) -> list[str]:

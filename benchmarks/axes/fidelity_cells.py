@@ -19,6 +19,7 @@ from benchmarks.systems import REFERENCES
 from benchmarks.trained import resolved, training_folder
 from common.config import from_dict, to_dict
 from common.errors import UserError, did_you_mean
+from common.lines import count
 from corpora.extractors import load_extractor
 from representations.control_tokens import VERSION as VERSION_OF_TOKENS
 from representations.controls import control_specs
@@ -50,7 +51,7 @@ def expand(study: Study) -> list[Cell]:
 
 
 def evaluation_of(study: Study, data: Data, coded: bool = True) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What decides the scores, and what a worker needs beside; ``coded``: see ``load_evaluator``."""
+    """The settings that decide the scores, and what else a worker needs; ``coded``: see ``load_evaluator``."""
     chosen, seconds = study.evaluation, study.train.seconds
     prompts = prompts_of(study, data.corpus)
     sources = {
@@ -72,12 +73,15 @@ def evaluation_of(study: Study, data: Data, coded: bool = True) -> tuple[dict[st
         reward = load_reward(chosen.reward, data.corpus, data.representation)
         evaluation["reward"], how["reward"] = {"name": reward.name, "identity": reward.identity}, chosen.reward
         if reward.evaluator == evaluator.identity:
-            print(f"note: {reward.name} is tuned by and judged by; name another evaluator or reward", file=sys.stderr)
+            print(
+                f"note: {reward.name} is reward and evaluator at once, so scores are biased; choose another",
+                file=sys.stderr,
+            )
     return evaluation, how
 
 
 def prompts_of(study: Study, corpus: Corpus) -> int:
-    """How many prompts the corpus has for a study, as many clips being left for the reference set.
+    """How many prompts the corpus has for a study; the reference set needs as many other clips.
 
     Raises:
         UserError: not even two.
@@ -87,11 +91,14 @@ def prompts_of(study: Study, corpus: Corpus) -> int:
     prompts = min(chosen.prompts, fit // 2)
     if prompts < 2:
         raise UserError(
-            f"corpus {corpus.name}: {fit} {chosen.split} clips of {seconds:g} s or more; "
-            "scoring needs 4 at least: add clips or lower train.seconds"
+            f"corpus {corpus.name}: {count(fit, f'{chosen.split} clip')} of {seconds:g} s or more; "
+            "scoring needs at least 4; add clips or lower train.seconds"
         )
     if prompts < chosen.prompts:
-        print(f"note: {fit} {chosen.split} clips make {prompts} prompts, not {chosen.prompts}", file=sys.stderr)
+        print(
+            f"note: {count(fit, f'{chosen.split} clip')} give {count(prompts, 'prompt')}, not {chosen.prompts}",
+            file=sys.stderr,
+        )
     return prompts
 
 
@@ -108,7 +115,7 @@ def reference_cell(axis: str, name: str, known: Collection[str], shared: dict[st
 
 
 def trained_config(arm: ArmChoice, seed: int, study: Study, data: Data, shared: dict[str, Any]) -> dict[str, Any]:
-    """What decides an arm's weights and clips; the same on every axis, so that one training run serves them all.
+    """The settings that decide an arm's weights and clips; the same on every axis, which so share a training run.
 
     Raises:
         UserError: a budget that buys no update of this arm, or fewer than the warm-up takes.
@@ -134,7 +141,7 @@ def trained_cells(
     how: dict[str, Any],
     variants: dict[str, dict[str, Any]],
 ) -> list[Cell]:
-    """Every arm for every seed, trained to the end, once per variant: its label -> what its cells have beside the rest.
+    """Every arm for every seed, trained to the end, once per variant (label -> further settings of its cells).
 
     Raises:
         UserError: see ``trained_config``.
@@ -188,15 +195,15 @@ def last_update(config: dict[str, Any]) -> int | None:
 
 
 def _tuned(arm: ArmChoice, seed: int, study: Study, config: dict[str, Any], how: dict[str, Any]) -> Cell:
-    """The cell of an arm after tuning; ``at_updates`` counts those of training and of tuning, were none left out."""
+    """The cell of an arm after tuning; ``at_updates`` counts the updates of training and of all tuning rounds."""
     if not study.evaluation.reward:
-        raise UserError(f"{study.name}: arm {arm.name!r} is to be tuned; name a reward in evaluation.reward")
+        raise UserError(f"{study.name}: arm {arm.name!r} has tune settings, which need evaluation.reward; set it")
     reward = config["evaluation"]["reward"]
     spec = from_dict(TuneSpec, {"reward": reward["name"], "seed": seed, **arm.tune}, f"{arm.name} tune")
     if spec.reward != reward["name"]:
-        raise UserError(f"{arm.name}: all arms are tuned by evaluation.reward, {reward['name']}; leave tune.reward out")
+        raise UserError(f"{arm.name}: tune.reward must be evaluation.reward ({reward['name']}); leave tune.reward out")
     if (end := last_update(config)) is None:
-        raise UserError(f"{arm.name}: tuning starts where training ends, which wall time decides; set train.updates")
+        raise UserError(f"{arm.name}: tuning cannot follow a training budget in wall time; set train.updates instead")
     at = end + spec.rounds * spec.updates
     tuned = {**config, "tune": {**to_dict(spec), "reward": reward}, "at_updates": at}
     return Cell("fidelity", arm.name, "paradigm", seed, at, training_folder(tuned), tuned, how, at)

@@ -1,4 +1,4 @@
-"""How long a fidelity study will take, from what its like took before."""
+"""How long a study that trains will take: by the user's own records, and where there are none by the published ones."""
 
 from __future__ import annotations
 
@@ -10,62 +10,72 @@ from typing import Any
 
 from benchmarks.axes.base import Estimate
 from benchmarks.cells import Cell
-from benchmarks.records import Record, load_records
+from benchmarks.planning.timings import published, work_of
+from benchmarks.records import all_records
 from common.config import config_hash
 
 BYTES_PER_PARAMETER = 20  # fp32 weights, gradients, two moments of AdamW, EMA; activations are left out
+OPENING = 10.0  # seconds in which a worker starts, loads the data and scores the reference set
+Config = dict[str, Any]
 
 
 def estimate(cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate], str]:
-    """Training at the median rate of earlier records of the same model on the same batches, then measuring.
+    """Training plus measuring.
 
     A group trains once: its training counts for the cell that needs most updates.
     """
-    rates, measuring, sizes = _known(results, cells[0].axis if cells else "")
-    longest = {cell.group: max(c.at_updates or 0 for c in cells if c.group == cell.group) for cell in cells}
+    updates, measuring = _known(results)
+    usual = published()
+    last = {cell.group: cell for cell in sorted(cells, key=lambda cell: cell.at_updates or 0)}
     found = {}
     for cell in cells:
-        rate, judged = rates.get(_model_key(cell.config)), measuring.get(cell.kind)
-        trains = cell.kind == "paradigm" and (cell.at_updates or 0) == longest[cell.group]
-        training = _training_seconds(cell, rate) if trains else 0.0
-        seconds = None if training is None or judged is None else training + judged
-        size = sizes.get(_model_key(cell.config))
-        found[cell.id] = Estimate(seconds, None if size is None else size * BYTES_PER_PARAMETER)
+        seconds = measuring.get(_measured_key(cell.axis, cell.config))
+        if seconds is None:
+            seconds = usual.measuring_seconds(cell.axis, cell.config)
+        before = _opening(cell, updates) if cell is last[cell.group] else 0.0
+        work = work_of(cell.config) if cell.kind == "paradigm" else None
+        found[cell.id] = Estimate(
+            None if seconds is None or before is None else before + seconds,
+            None if work is None else work.parameters * BYTES_PER_PARAMETER,
+        )
     return found, (
-        "Times: the median of earlier records of the same model on the same batches (? without one); the training "
-        "that cells share counts for the last of them. Memory: weights and optimiser, without activations."
+        f"Times: your earlier records of the same model and sampler; without one the published records "
+        f"({usual.machine}), scaled by operations. Memory: weights and optimiser, without activations."
     )
 
 
-def _training_seconds(cell: Cell, seconds_per_update: float | None) -> float | None:
-    """Of the whole run, which a budget in wall time gives away."""
-    if cell.at_updates is None:
-        return float(cell.config["train"]["budget"]["amount"])
-    return None if seconds_per_update is None else seconds_per_update * cell.at_updates
+def _opening(cell: Cell, updates: dict[str, float]) -> float | None:
+    """Seconds before a group's first measurement, training included."""
+    if cell.kind != "paradigm":
+        return OPENING
+    if cell.at_updates is None:  # wall time ends the training
+        return OPENING + float(cell.config["train"]["budget"]["amount"])
+    update = updates.get(_trained_key(cell.config)) or published().training_seconds(cell.config)
+    return None if update is None else OPENING + update * cell.at_updates
 
 
-def _known(results: Path, axis: str) -> tuple[dict[str, float], dict[str, float], dict[str, int]]:
-    """Seconds per update and parameters by model, and seconds of measuring by kind of system, of all studies."""
-    rates, measuring = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
-    sizes: dict[str, int] = {}
-    for record in _records(results, axis):
-        if "measuring_seconds" in record.timing:
-            measuring[record.kind].append(record.timing["measuring_seconds"])
+def _known(results: Path) -> tuple[dict[str, float], dict[str, float]]:
+    """Seconds per update by model, and of measuring by system and setting: medians of all good records."""
+    updates, measuring = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
+    for record in all_records(results):
+        if record.status != "ok" or "measuring_seconds" not in record.timing:
+            continue
+        measuring[_measured_key(record.axis, record.cell)].append(record.timing["measuring_seconds"])
         training = record.training
         if training is not None and training.updates:
-            rates[_model_key(record.cell)].append(training.wall_seconds / training.updates)
-            sizes[_model_key(record.cell)] = sum(training.parameters.values())
-    medians = [{key: statistics.median(values) for key, values in table.items()} for table in (rates, measuring)]
-    return medians[0], medians[1], sizes
+            updates[_trained_key(record.cell)].append(training.wall_seconds / training.updates)
+    medians = [{key: statistics.median(values) for key, values in table.items()} for table in (updates, measuring)]
+    return medians[0], medians[1]
 
 
-def _records(results: Path, axis: str) -> list[Record]:
-    """Good ones of fidelity and of ``axis``, which trains and measures as fidelity does."""
-    folders, wanted = sorted(path.parent for path in results.glob("*/records")), ("fidelity", axis)
-    return [r for folder in folders for r in load_records(folder)[0] if r.axis in wanted and r.status == "ok"]
-
-
-def _model_key(config: dict[str, Any]) -> str:
+def _trained_key(config: Config) -> str:
     """What decides the time of an update: the model, and how much of what is in a batch."""
     train = config.get("train", {})
     return config_hash([config.get("model"), train.get("batch"), train.get("seconds"), config.get("frame_rate")])
+
+
+def _measured_key(axis: str, config: Config) -> str:
+    """What decides the time of a measurement: the system, its sampler and controls, and how much audio is scored."""
+    system = [config.get(key) for key in ("reference", "model", "sampler", "frame_rate", "scenario")]
+    exam = config["evaluation"]
+    return config_hash([axis, *system, exam.get("prompts"), exam.get("seconds"), exam.get("evaluator")])

@@ -17,6 +17,7 @@ from benchmarks.axes.fidelity import Fidelity, FidelityGroup, data_of
 from benchmarks.cells import Cell
 from benchmarks.study import Study
 from common.errors import UserError
+from common.lines import count
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +40,7 @@ class FrameRate(Fidelity):
         return expand(study)
 
     def prepare(self, cells: Sequence[Cell], context: Context) -> None:
-        """Encode the training clips once by each codec; expanding has made evaluator and codecs ready."""
+        """Encode the training clips by each codec; evaluator and codecs were made when the study was expanded."""
         trained = {cell.how["sources"]["representation"]: cell for cell in cells if cell.kind == "paradigm"}
         for cell in trained.values():
             data_of(cell)
@@ -106,12 +107,12 @@ def _data(study: Study, found: list[Point]) -> dict[float, Data]:
         if abs(latent.frame_rate_hz - rate) > 1e-6:
             raise UserError(
                 f"{study.name}: representation {spec!r} has {latent.frame_rate_hz:g} frames per second, not {rate:g}; "
-                "give one that has, or its rate in frame_rate.rates"
+                "choose another one, or put its rate in frame_rate.rates"
             )
     heard_at = {data.representation.spec.sample_rate: data.sources.representation for data in held.values()}
     if len(heard_at) > 1:
         told = " and ".join(f"{spec!r} ({rate} Hz)" for rate, spec in heard_at.items())
-        raise UserError(f"{study.name}: {told} differ in sample rate, which scores tell apart; give codecs of one")
+        raise UserError(f"{study.name}: {told} differ in sample rate, which changes the scores; use codecs of one rate")
     return held
 
 
@@ -120,8 +121,9 @@ def _check_frames(study: Study, found: list[Point], held: dict[float, Data]) -> 
         frames = held[point.rate].representation.spec.frames(point.seconds)
         if frames != point.frames:
             raise UserError(
-                f"{study.name}: {point.seconds:g} s are {frames} frames of {point.study.representation!r}, not "
-                f"{point.frames}; give frame_rate.seconds and .frames that it can hold"
+                f"{study.name}: {point.seconds:g} s are {count(frames, 'frame')} of "
+                f"{point.study.representation!r}, not {point.frames}; "
+                "choose frame_rate.seconds and frame_rate.frames to match it"
             )
 
 
@@ -131,9 +133,9 @@ def _check_length(study: Study, longest: Point, data: Data) -> None:
     fit = len(eligible(data.corpus, study.evaluation.split, longest.seconds))
     if fit < 4:
         raise UserError(
-            f"{study.name}: {longest.frames} frames at {longest.rate:g} Hz last {longest.seconds:g} s, and {fit} "
-            f"{study.evaluation.split} clips of {data.corpus.name} do; lower frame_rate.frames or .seconds, or take "
-            "longer clips"
+            f"{study.name}: {count(longest.frames, 'frame')} at {longest.rate:g} Hz last {longest.seconds:g} s, and "
+            f"{count(fit, f'{study.evaluation.split} clip')} of {data.corpus.name} are that long; "
+            "lower frame_rate.frames or .seconds, or take longer clips"
         )
 
 

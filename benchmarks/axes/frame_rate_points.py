@@ -1,8 +1,8 @@
 """The points of a frame-rate study: at which rate, how long in seconds, how many frames.
 
-A frame rate changes two things at once, how much time one latent stands for and how long the sequence is. They are told
-apart as in papers/002, figure 4: at one duration the sequence grows with the rate, at one length the clip shrinks. A
-point that belongs to both, such as 25 Hz at 4 s and 100 frames, is one.
+A frame rate changes two things at once: the time that one latent covers and the length of the sequence. They are
+separated as in papers/002, figure 4: at a fixed duration the sequence grows with the rate, at a fixed length the clip
+gets shorter. A point that belongs to both, such as 25 Hz at 4 s and 100 frames, is measured once.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def points_of(study: Study) -> list[Point]:
     if RATE not in study.representation and len(chosen.rates) > 1:
         raise UserError(
             f"{study.name}: representation {study.representation!r} has one frame rate; "
-            f"write {RATE} where its rate stands, or choose one by frame_rate.rates"
+            f"write {RATE} in place of the rate, or give one rate in frame_rate.rates"
         )
     found: dict[tuple[float, int], Point] = {}
     lengths = [(rate, _frames(study, rate, seconds)) for seconds in chosen.seconds for rate in chosen.rates]
@@ -71,8 +71,8 @@ def window_of(study: Study, found: list[Point]) -> float:
     window = study.frame_rate.window or shortest.seconds
     if not SHORTEST <= window <= shortest.seconds:
         raise UserError(
-            f"{study.name}: frame_rate.window {window:g} s; the shortest clip ({shortest.label}) allows "
-            f"{SHORTEST:g} to {shortest.seconds:g} s"
+            f"{study.name}: frame_rate.window is {window:g} s but must lie between {SHORTEST:g} and "
+            f"{shortest.seconds:g} s, the shortest clip ({shortest.label})"
         )
     return window
 
@@ -81,8 +81,8 @@ def _frames(study: Study, rate: float, seconds: float) -> int:
     frames = rate * seconds
     if abs(frames - round(frames)) > 1e-6 or frames < 1:
         raise UserError(
-            f"{study.name}: frame_rate.seconds {seconds:g} hold {frames:g} frames at {rate:g} Hz; "
-            "give a duration of whole frames at every rate"
+            f"{study.name}: frame_rate.seconds {seconds:g} is {frames:g} frames at {rate:g} Hz; "
+            "choose a duration with a whole number of frames at every rate"
         )
     return round(frames)
 

@@ -1,10 +1,10 @@
-"""Inpainting: fill a span of a real clip, given its caption and what lies on both sides (papers/002, section 5.3).
+"""Inpainting: fill a span of a real clip, given its caption and the audio on both sides (papers/002, section 5.3).
 
-The protocol is that of the fidelity axis. Every prompt's own audio loses one span, the same for every system; a system
-gives back the clip with the span filled. Judged are the whole clip, the span alone (``_span`` behind a metric's name,
-against spans of the reference clips), both seams (metrics/seam.py), and how like span and surroundings are for the
-evaluator. ``real`` is the ceiling and ``codec_*`` its resynthesis; ``splice`` puts in a piece of another prompt's
-audio, ``silence`` nothing.
+The protocol is that of the fidelity axis. One span is removed from every prompt's own audio, the same for every system,
+and each system returns the clip with the span filled. The scores cover the whole clip, the span alone (metrics whose
+names end in ``_span``, against spans of the reference clips), both seams (metrics/seam.py), and how similar the
+evaluator finds the span and its surroundings. ``real`` is the ceiling and ``codec_*`` its resynthesis; ``splice``
+inserts a piece of another prompt's audio, ``silence`` inserts nothing.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def expand(study: Study) -> list[Cell]:
     """The cells of an inpainting study.
 
     Raises:
-        UserError: an arm that cannot fill spans, a span that does not fit; and what the fidelity axis raises.
+        UserError: a span that does not fit the clips; and what the fidelity axis raises.
     """
     from benchmarks.axes.fidelity_cells import evaluation_of, reference_cell, trained_cells
     from benchmarks.inpainting import drawn_spans
@@ -73,7 +73,7 @@ def expand(study: Study) -> list[Cell]:
 
 
 def splice(audio_BN: np.ndarray, spans: Sequence[Span], sample_rate: int, seed: int) -> np.ndarray:
-    """Another prompt's audio in the span, cut hard: the floor of seams and of likeness."""
+    """Another prompt's audio in the span, without a fade: the floor for seams and similarity."""
     from benchmarks.systems import another
 
     edited_BN = audio_BN.copy()
@@ -97,7 +97,7 @@ def _check_fills(name: str) -> None:
     import paradigms
 
     if not paradigms.find(name).inpaints:
-        raise UnsupportedError(f"paradigm {name!r} does not fill spans")
+        raise UnsupportedError(f"paradigm {name!r} cannot inpaint")
 
 
 class InpaintingGroup(FidelityGroup):
@@ -107,7 +107,7 @@ class InpaintingGroup(FidelityGroup):
         from benchmarks.axes.inpainting_scoring import SpanExam
         from benchmarks.inpainting import drawn_spans
 
-        if cells[0].kind == "paradigm":  # asked before it is trained for nothing
+        if cells[0].kind == "paradigm":  # checked before training, which would be wasted
             _check_fills(cells[0].config["model"]["paradigm"])
         super().__init__(cells, context)
         evaluation = cells[0].config["evaluation"]

@@ -24,8 +24,8 @@ class Exam:
 
     Attributes:
         prompts: clips whose captions are the prompts.
-        prompt_audio_BN: their own audio (n, N), and what the evaluator makes of it.
-        heard_reference: what it makes of n other clips of the split, the reference set of distances.
+        prompt_audio_BN: their own audio (n, N); ``heard_prompts`` holds the evaluator's output for it.
+        heard_reference: its output for n other clips of the split, the reference set of distances.
     """
 
     prompts: list[Clip]
@@ -42,7 +42,7 @@ def load_exam(evaluation: dict[str, Any], evaluator: str, data: Data) -> Exam:
 
 
 def make_exam(evaluation: dict[str, Any], listener: Evaluator, corpus: Corpus) -> Exam:
-    """The same of clips of ``corpus``, as ``listener`` hears them."""
+    """An exam from clips of ``corpus``, embedded by ``listener``."""
     clips = eligible(corpus, evaluation["split"], evaluation["seconds"])
     n, rate = evaluation["prompts"], evaluation["sample_rate"]
     prompt_audio_BN = beginnings(clips[:n], rate, round(evaluation["seconds"] * rate))
@@ -79,7 +79,7 @@ def load_evaluator(name: str, data: Data, coded: bool = True) -> Evaluator:
     """The evaluator called ``name``, or in the folder ``name``; one that has to be trained for a corpus is cached.
 
     Args:
-        coded: it is to learn the sound of the representation too; without, it judges several of them alike.
+        coded: whether the evaluator is also trained on the representation's output; False to judge several alike.
     """
     if Path(name).is_dir():
         return get_evaluator("builtin", folder=Path(name))

@@ -1,10 +1,10 @@
-"""Latency and throughput: how long a paradigm takes to make clips, and how far that is from what the device allows.
+"""Latency and throughput: how long a paradigm takes to generate clips, and how close that is to the device's bound.
 
 The model has the real shape and random weights; nothing is trained and no data is read. A cell is one model, sampler
 and setting (batch, duration, text, number format, decoder in the clock or not) on one device, in a process of its own.
-Only a peer, another library doing the same work, shares the process, so that the two are timed in turns. How samples
-are taken is told in benchmarks/speed, what is in the clock in ``latency_model``, what a record holds in
-``latency_metrics``.
+Only a peer, another library doing the same work, shares the process, so that the two are timed in turns. See
+benchmarks/speed for how samples are taken, ``latency_model`` for what is timed, and ``latency_metrics`` for the
+contents of a record.
 """
 
 from __future__ import annotations

@@ -79,11 +79,11 @@ def latent_of(scale: str, frame_rate: float | None) -> LatentSpec:
     """
     if scale == "tiny":
         if frame_rate not in (None, BUILTIN_LATENT.frame_rate_hz):
-            raise UserError(f"latency.frame_rate {frame_rate:g}: scale tiny has 25 Hz only; choose another scale")
+            raise UserError(f"latency.frame_rate is {frame_rate:g} but must be 25 at scale tiny; choose another scale")
         return BUILTIN_LATENT
     rate = 50.0 if frame_rate is None else frame_rate
     if rate not in ENCODEC_STRIDES:
-        raise UserError(f"latency.frame_rate {rate:g}: known: {', '.join(map(str, ENCODEC_STRIDES))}; choose one")
+        raise UserError(f"latency.frame_rate is {rate:g} but must be one of {', '.join(map(str, ENCODEC_STRIDES))}")
     return LatentSpec(f"encodec_{rate:g}hz", 32000, rate, 128, codebooks=4, cardinality=2048)
 
 

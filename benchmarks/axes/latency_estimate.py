@@ -1,14 +1,17 @@
 """How long a latency cell will take and what memory it needs, before anything is run.
 
-Time: the bound of its config at rates measured now, over the share of the bound that earlier records of the same
-paradigm on the same hardware reached. Memory: weights, caches and the largest activations, which is too little rather
-than too much; a cell that needs clearly more than there is is not even tried.
+Time of one sample: the bound of its config at rates measured now, over the share of the bound that earlier records of
+the same paradigm reached, on this hardware or, without one, in the published records. Sampling is planned to last until
+its cap, because nearly all published cells ended there: a shared machine seldom meets the wanted spread earlier.
+Memory: weights, caches and the largest activations, which is rather too little than too much; a cell that clearly needs
+more than there is is not tried.
 """
 
 from __future__ import annotations
 
 import functools
 import json
+import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,16 +23,18 @@ from backbones.cost import bound_seconds
 from benchmarks.axes.base import Estimate, Measurement
 from benchmarks.axes.latency_model import DTYPES, build
 from benchmarks.cells import Cell
-from benchmarks.records import load_records
+from benchmarks.planning.timings import published
+from benchmarks.records import all_records
 from benchmarks.speed.memory import total_memory
 from benchmarks.speed.rates import Rates, measure_rates
-from benchmarks.speed.stopping import StopRule
+from benchmarks.speed.stopping import PARTS, StopRule
 from common.config import from_dict
 
-REACHED = {False: 0.5, True: 0.2}  # share of the bound without an earlier record: ours, a peer
+REACHED = {False: 0.3, True: 0.2}  # share of the bound without any record: our model, a peer
 CLEARLY = 1.5  # what needs this many times the memory there is will not fit, however rough the estimate
 PROCESS = 5e8  # bytes of Python and torch themselves
-LOADING = 2e-8  # seconds per parameter of initialising at random
+STARTING = 6.0  # seconds in which a worker starts and measures the device's rates
+LOADING = 3.5e-8  # seconds per parameter of initialising at random
 
 
 def estimate(cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate], str]:
@@ -47,11 +52,11 @@ def estimate(cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate],
         sampler = model.sampler(cell.config["sampler"])
         phases = model.cost(setting["batch"], setting["frames"], sampler, setting["text_tokens"], size)
         least = bound_seconds(phases, rates[key].flops_per_s, rates[key].copy_bytes_per_s)
-        sample_s = least / shares.get(_kin(cell.config), REACHED[cell.config["peer"] is not None])
-        found[cell.id] = Estimate(_cell_seconds(cell.config, sample_s, _parameters(model)), needed_bytes(cell.config))
+        sample_s = least / _share(cell.config, shares)
+        found[cell.id] = Estimate(_cell_seconds(cell.config, sample_s, model), needed_bytes(cell.config))
     return found, (
         "Times: the bound at rates measured just now, over the share of it that earlier records of the same paradigm "
-        f"on this hardware reached (without one {REACHED[False]:.0%}, a peer {REACHED[True]:.0%}). "
+        f"reached (here, or published: {published().machine}); sampling lasts until its cap. "
         "Memory: weights, caches and the largest activations."
     )
 
@@ -89,12 +94,27 @@ def _decoder_bytes(config: dict[str, Any]) -> float:
     return float(samples * 64 * 2 * DTYPES[setting["dtype"]].itemsize)
 
 
-def _cell_seconds(config: dict[str, Any], sample_s: float, parameters: int) -> float:
-    rule = from_dict(StopRule, config["protocol"], "protocol")
-    wanted = max(rule.samples, rule.seconds / sample_s)
-    taken = max(1, min(wanted, rule.cap_samples, rule.cap_seconds / sample_s))
+def _cell_seconds(config: dict[str, Any], sample_s: float, model: Any) -> float:
+    rule, setting = from_dict(StopRule, config["protocol"], "protocol"), config["setting"]
+    seconds = STARTING + LOADING * _parameters(model) + _series_seconds(rule, sample_s)
+    if model.streams and config["peer"] is None:  # the time to first audio is measured beside
+        share = min(1.0, setting["first_audio_seconds"] / setting["seconds"])
+        seconds += _series_seconds(PARTS, share * sample_s)
+    return seconds
+
+
+def _series_seconds(rule: StopRule, sample_s: float) -> float:
+    """The first call, the warm-ups, and samples until a cap."""
     warm_ups = 1 + (rule.warm_ups if sample_s <= rule.slow else 0)
-    return 5 + LOADING * parameters + (taken + warm_ups) * sample_s
+    taken = min(rule.cap_samples, math.ceil(rule.cap_seconds / sample_s))
+    return (warm_ups + taken) * sample_s
+
+
+def _share(config: dict[str, Any], here: dict[tuple[Any, ...], float]) -> float:
+    """Of the bound that samples will reach."""
+    width, batch = config["model"]["backbone"]["d_model"], config["setting"]["batch"]
+    found = here.get(_kin(config)) or published().bound_share(config["model"]["paradigm"], config["peer"], width, batch)
+    return found or REACHED[config["peer"] is not None]
 
 
 def _on_paper(config: dict[str, Any]) -> Any:
@@ -116,16 +136,16 @@ def _parameters(model: torch.nn.Module) -> int:
 
 
 def _shares(results: Path) -> dict[tuple[Any, ...], float]:
-    """The median share of the bound that records reached, by paradigm, peer and hardware."""
+    """The median share of the bound that records reached, by paradigm, peer, width, batch and hardware."""
     reached: dict[tuple[Any, ...], list[float]] = {}
-    for folder in sorted(path.parent for path in results.glob("*/records")):
-        for record in load_records(folder)[0]:
-            ratio = record.metrics.get("bound_ratio")
-            if record.axis == "latency" and ratio is not None and ratio.value:
-                reached.setdefault(_kin(record.cell), []).append(ratio.value)
+    for record in all_records(results):
+        ratio = record.metrics.get("bound_ratio")
+        if record.axis == "latency" and ratio is not None and ratio.value:
+            reached.setdefault(_kin(record.cell), []).append(ratio.value)
     return {key: statistics.median(values) for key, values in reached.items()}
 
 
 def _kin(config: dict[str, Any]) -> tuple[Any, ...]:
     shape, setting = config["model"]["backbone"], config["setting"]
-    return (config["model"]["paradigm"], config["peer"], shape["d_model"], setting["hardware"], setting["dtype"])
+    named = (config["model"]["paradigm"], config["peer"], shape["d_model"])
+    return (*named, setting["batch"], setting["hardware"], setting["dtype"])

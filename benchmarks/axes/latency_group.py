@@ -24,14 +24,11 @@ from benchmarks.speed.overhead import overhead_s
 from benchmarks.speed.rates import measure_rates
 from benchmarks.speed.rounds import Series, measure, warm_up
 from benchmarks.speed.sampling import Work
-from benchmarks.speed.stopping import StopRule
+from benchmarks.speed.stopping import PARTS, StopRule
 from common.config import from_dict
 from common.errors import UserError
 from common.precision import float32_products
 from paradigms.session import capture_failures, warm_up_count
-
-PARTS = StopRule(samples=11, seconds=1.0, spread=0.05, cap_samples=101, cap_seconds=20.0, warm_ups=1)
-"""For the parts timed beside the whole: time to first audio, and the decoder alone."""
 
 
 class LatencyGroup:
@@ -164,7 +161,7 @@ def _explained(error: Exception) -> Exception:
     """A peer that is not installed, or lacks the settings, is unsupported; all else stays what it is."""
     missing = isinstance(error, UserError) and isinstance(error.__cause__, ImportError)
     if isinstance(error, ImportError) or missing:
-        return UnsupportedError(f"{error}; install it to have this row")
+        return UnsupportedError(f"{error}; install it to measure this row")
     if isinstance(error, UserError | NotImplementedError):
         return UnsupportedError(str(error))
     return error

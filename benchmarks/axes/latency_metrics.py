@@ -30,6 +30,7 @@ from benchmarks.speed.memory import Peak
 from benchmarks.speed.rates import Rates
 from benchmarks.speed.rounds import Series
 from benchmarks.speed.summary import Median, median, percentile
+from common.lines import count
 
 
 @dataclass
@@ -67,12 +68,12 @@ def measurement(cell: Cell, timed: Timed, subject: Subject, rates: Rates, states
     throttled = series.throttled > len(series.samples)
     shared: dict[str, Any] = {"environment": environment, "timing": {k: round(v, 4) for k, v in timing.items()}}
     if not series.samples:
-        return Measurement(status="throttled", reason=f"all {series.throttled} samples were throttled", **shared)
+        return Measurement(status="throttled", reason=f"{count(series.throttled, 'sample')}, all throttled", **shared)
     return Measurement(
         metrics=_metrics(timed, subject, rates),
         items=_items(series),
         status="throttled" if throttled else "ok",
-        reason=f"{series.throttled} samples throttled, {len(series.samples)} kept" if throttled else "",
+        reason=f"{count(series.throttled, 'sample')} throttled, {len(series.samples)} kept" if throttled else "",
         **shared,
     )
 

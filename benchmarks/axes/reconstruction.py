@@ -1,15 +1,15 @@
 """Reconstruction: what a representation loses of a clip before any model is trained on it.
 
-Real clips go through encoder and decoder, and, where there are codebooks, through the quantiser too, each view a system
-of its own: papers/002, appendix B has the unquantised one alone, which is not what a token model decodes (X24). What
-comes back is judged against the very clip (SI-SNR, ViSQOL, log-MSD, log-mel distance), as a set (the evaluator's
-distances, as on the fidelity axis), and by what is left of chords, beats and melody: extractors hear the decoded clip,
-and mir_eval compares that with the clip's annotation, as on the control axis. The row ``real`` is the clips
-themselves, so its scores are what the extractors make of the original; ``noise`` and ``silence`` are the floors.
+Real clips go through encoder and decoder and, where there are codebooks, also through the quantiser; the two views are
+separate systems. (papers/002, appendix B reports the unquantised view only, which is not what a token model decodes,
+X24.) The decoded clip is compared with the original (SI-SNR, ViSQOL, log-MSD, log-mel distance); all clips are compared
+as a set (the evaluator's distances, as on the fidelity axis); and chords, beats and melody that extractors detect in
+the decoded clip are compared with the clip's annotation, as on the control axis. The row ``real`` scores the clips
+themselves, so it shows the errors of the extractors; ``noise`` and ``silence`` are the floors.
 
-A study's representations are a sweep over ``representation``; rows without one are measured once. All are judged at
-one sample rate. Times are not metrics here, since they differ from run to run: a record's ``timing`` holds the
-processor seconds of encoding and decoding, one clip at a time, and their share of the clip's length.
+A study sweeps over ``representation``; rows without one are measured once. All are judged at one sample rate. Times
+are not metrics here, because they vary from run to run: a record's ``timing`` holds the processor seconds of encoding
+and decoding, one clip at a time, and their share of the clip's length.
 """
 
 from __future__ import annotations
@@ -50,13 +50,10 @@ class Reconstruction:
         return expand(study)
 
     def estimate(self, cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate], str]:
-        """What earlier records of the same cells took."""
-        from benchmarks.records import load_records
+        """What earlier records of the same cells took, else the published records for as much audio."""
+        from benchmarks.axes.scoring_estimate import estimate
 
-        folders = sorted(path.parent for path in results.glob("*/records"))
-        held = {r.id: r.timing for folder in folders for r in load_records(folder)[0] if r.axis == "reconstruction"}
-        found = {cell.id: Estimate(held.get(cell.id, {}).get("measuring_seconds")) for cell in cells}
-        return found, "Times: earlier records of the same cells."
+        return estimate(cells, results)
 
     def prepare(self, cells: Sequence[Cell], context: Context) -> None:
         """Nothing is shared between groups."""
@@ -79,7 +76,7 @@ def expand(study: Study) -> list[Cell]:
 
     known = [name for name in study.evaluation.references if name in REFERENCES]
     if not known:
-        raise UserError(f"{study.name}: evaluation.references: this axis knows {', '.join(REFERENCES)}; name one")
+        raise UserError(f"{study.name}: evaluation.references has none of {', '.join(REFERENCES)}; name at least one")
     corpus, listener = _open(to_dict(study.corpus), study.evaluation.evaluator)
     controls = study.controls
     extractors = {"chords": controls.chords, "melody": controls.melody, "beats": controls.beats}
@@ -124,7 +121,7 @@ def _cell(system: str, group: str, config: dict[str, Any], how: dict[str, Any]) 
 
 
 def _open(corpus: dict[str, Any], evaluator: str) -> tuple[Corpus, Evaluator]:
-    """The corpus, and an evaluator that has heard no representation, so that it is the same for all."""
+    """The corpus, and an evaluator that was not trained on any representation, so that it is the same for all."""
     from benchmarks.evaluators import get_evaluator
     from benchmarks.pipeline import open_corpus
 

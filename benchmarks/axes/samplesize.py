@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.axes.base import Context, Estimate, Measurement
 from benchmarks.cells import Cell
-from benchmarks.records import Metric, load_records, metric
+from benchmarks.records import Metric, metric
 from benchmarks.study import CorpusChoice, Study
 from common.config import from_dict, to_dict
 from common.errors import UserError
@@ -51,11 +51,11 @@ class SampleSize:
         n, half = study.evaluation.prompts, len(_clips(corpus, study.train.seconds)) // 2
         if n >= half:
             raise UserError(
-                f"{study.name}: {n} clips of each set asked for, a half of the corpus holds {half}; ask fewer"
+                f"{study.name}: evaluation.prompts is {n} but must be below {half}, half of the corpus' clips"
             )
         chosen = [name for name in study.evaluation.references if name in SYSTEMS]
         if not chosen:
-            raise UserError(f"{study.name}: evaluation.references: this axis knows {', '.join(SYSTEMS)}; name one")
+            raise UserError(f"{study.name}: evaluation.references has none of {', '.join(SYSTEMS)}; name at least one")
         shared = {
             "axis": "samplesize",
             "version": VERSION,
@@ -72,17 +72,17 @@ class SampleSize:
         ]
 
     def estimate(self, cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate], str]:
-        """From what earlier records took; the cell that comes first hears all clips."""
-        folders = sorted(path.parent for path in results.glob("*/records"))
-        held = {r.id: r.timing for folder in folders for r in load_records(folder)[0] if r.axis == "samplesize"}
-        found = {cell.id: Estimate(held.get(cell.id, {}).get("measuring_seconds")) for cell in cells}
-        return found, "Times: earlier records of the same cells; hearing the clips, once, is not in them."
+        """What earlier records of the same cells took, else the published records for as many clips."""
+        from benchmarks.axes.scoring_estimate import estimate
+
+        found, basis = estimate(cells, results)
+        return found, f"{basis} Embedding all clips once comes on top."
 
     def prepare(self, cells: Sequence[Cell], context: Context) -> None:
         """Nothing is shared between groups."""
 
     def open(self, cells: Sequence[Cell], context: Context) -> SampleSizeGroup:
-        """Hear every clip once."""
+        """Embed every clip once."""
         return SampleSizeGroup(cells, context)
 
 

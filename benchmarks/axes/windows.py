@@ -1,11 +1,11 @@
 """Clips of several lengths, judged by the same seconds of the same music.
 
-Evaluators hear a long clip window by window and average, so that sets of long clips are tighter than sets of short
-ones, and distances at two lengths do not compare. So each system is judged by one window per clip too, as long at every
-length. One number u in [0, 1) per clip, a hash of its id, says where things lie: a crop of S seconds begins at
-u (L - S) of the whole clip of L seconds, its window of w seconds at u (S - w) of the crop, which is u (L - w) of the
-whole, whatever S is. So real audio has the same windows at every length, and the reference windows are one set. Crops
-lie anywhere in a clip because those of training do.
+Evaluators average over the windows of a long clip, so sets of long clips vary less than sets of short ones, and
+distances at two lengths cannot be compared. So each system is also judged by one window per clip, of the same length
+everywhere. A number u in [0, 1) per clip, a hash of its id, fixes the positions: a crop of S seconds begins at
+u (L - S) of the whole clip of L seconds, and its window of w seconds at u (S - w) of the crop, which is u (L - w) of
+the whole for every S. So real audio has the same windows at every length, and there is one set of reference windows.
+Crops lie anywhere in a clip, as those of training do.
 """
 
 from __future__ import annotations

@@ -8,12 +8,13 @@ import typer
 
 
 def check(
-    paradigm: Annotated[str, typer.Argument(help="package.module:Class, or a name of `bench list paradigms`.")],
-    only: Annotated[list[str], typer.Option(help="Only this check; repeatable. Default: all.")] = [],  # noqa: B006
+    paradigm: Annotated[str, typer.Argument(help="package.module:Class, or a name from `bench list paradigms`.")],
+    only: Annotated[list[str], typer.Option(help="Run only this check; repeatable. Default: all.")] = [],  # noqa: B006
 ) -> int:
-    """Run every check on a small copy of the paradigm: what fails, why, and how to mend it.
+    """Check a paradigm against the conformance suite.
 
-    Takes under half a minute on one core; needs no weights and no data. Exit status 1 where a check fails.
+    Runs every check on a small copy of the paradigm; says what fails, why, and how to fix it. Takes under half a minute
+    on one core and needs no weights and no data. The exit status is 1 if a check fails.
 
     \b
     Examples:

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from benchmarks.commands.options import Json, ReadResults
+
 
 def claims(
     paper: Annotated[
-        list[str], typer.Option("--paper", help="Only the claims of this paper (tal2025 ...); default: of all.")
+        list[str], typer.Option("--paper", help="Only print the claims of this paper (tal2025 ...). Repeatable.")
     ] = [],  # noqa: B006
-    results: Annotated[Path, typer.Option(help="Where the records are.")] = Path("results"),
+    results: ReadResults = None,
+    as_json: Json = False,
 ) -> None:
-    """Say of each published claim whether it holds here, with effect, interval and n; writes results/papers/claims.md.
+    """Test the claims of the papers on the records.
+
+    Prints for each claim whether it holds here, with effect, interval and n. Writes them all to papers/claims.md in the
+    results folder.
 
     \b
     Examples:
       bench claims
       bench claims --paper tal2025
     """
+    from benchmarks.console import shown
+    from benchmarks.locations import to_read
     from benchmarks.papers.chosen import Library
-    from benchmarks.papers.ledger import rule
-    from benchmarks.papers.verdicts import plain, write_ledger
+    from benchmarks.papers.ledger import counts, rule
+    from benchmarks.papers.verdicts import rows, write_ledger
     from common.lines import say
 
-    library = Library(results)
-    rulings = rule(results, library)
-    page = write_ledger(rulings, results)
+    folder = to_read(results)
+    library = Library(folder)
+    rulings = rule(folder, library)
+    page = write_ledger(rulings, folder)
     for problem in dict.fromkeys(library.problems):
         say(f"left out: {problem}")
-    print(plain(rule(results, library, paper) if paper else rulings))
-    print(f"\nIn full: {page}")
+    chosen = rule(folder, library, paper) if paper else rulings
+    table = rows(chosen)
+    print(shown(table.header, table.body, as_json))
+    if not as_json:
+        print(f"\nAll: {counts(chosen)}. In full: {page}")

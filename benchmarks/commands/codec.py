@@ -13,50 +13,61 @@ import typer
 if TYPE_CHECKING:
     from representations.codec_recipes import Recipe
 
-app = typer.Typer(
-    help="The codec: waveform to latents and codes, and back.", no_args_is_help=True, rich_markup_mode=None
-)
+app = typer.Typer(rich_markup_mode=None)
 
 
 @app.callback()
 def codec() -> None:
-    """The codec: waveform to latents and codes, and back."""
+    """Train the codec that turns audio into latents and back."""
 
 
 @app.command()
 def train(
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for the codec; usable as `representation` in a study.")
+        Path, typer.Option("--out", "-o", help="Folder to write the codec to; a study names it as its representation.")
     ],
-    corpus: Annotated[str, typer.Option(help="Corpora with weights, e.g. builtin:0.7,my/folder:0.3")] = "builtin",
-    recipe: Annotated[str, typer.Option(help="codec, vae, encodec-25 (50, 100) or vae-25 (50, 100).")] = "codec",
-    frame_rate: Annotated[float | None, typer.Option(help="Of codec and vae: 12.5, 25, 50 or 100 Hz.")] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Budget, in updates: two runs on one machine are bit-identical.")
+    corpus: Annotated[str, typer.Option(help="Corpora with weights, e.g. builtin:0.7,my/folder:0.3.")] = "builtin",
+    recipe: Annotated[
+        str, typer.Option(help="Recipe: codec, vae, encodec-25, encodec-50, encodec-100, vae-25, vae-50 or vae-100.")
+    ] = "codec",
+    frame_rate: Annotated[
+        float | None,
+        typer.Option(min=0, help="Latent frames per second, for the recipes codec and vae: 12.5, 25, 50 or 100."),
     ] = None,
-    cpu_seconds: Annotated[float | None, typer.Option(help="Budget, in seconds of CPU time (2500).")] = None,
-    wall_seconds: Annotated[float | None, typer.Option(help="At most this long on the wall clock (36000).")] = None,
-    seed: Annotated[int, typer.Option(help="Of initialisation and crops.")] = 0,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Training updates. Two runs on one machine give the same bits.")
+    ] = None,
+    cpu_seconds: Annotated[
+        float | None, typer.Option(min=1, help="Training budget in seconds of CPU time. Default: 2500.")
+    ] = None,
+    wall_seconds: Annotated[
+        float | None, typer.Option(min=1, help="Limit in seconds of wall-clock time. Default: 36000.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the initialisation and of the training crops.")] = 0,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", "-s", help="KEY=VALUE of the recipe, repeatable, e.g. model.dim=16")
+        list[str] | None, typer.Option("--set", "-s", help="Any key of the recipe, e.g. model.dim=16; repeatable.")
     ] = None,
 ) -> None:
-    """Train a codec by a recipe; stopped, it goes on when the command is given again.
+    """Train a codec on a corpus.
+
+    A training that was stopped continues when the same command is given again.
 
     \b
     Examples:
-      bench codec train --out runs/codec --corpus my/folder --cpu-seconds 1200
-      bench codec train --out runs/codec_50hz --frame-rate 50 --steps 3000 --set model.width=128
-      bench codec train --out runs/vae --recipe vae --steps 2000
-      bench codec train --out runs/encodec --recipe encodec-50 --corpus my/folder
+      bench codec train --corpus my/folder --cpu-seconds 1200 -o runs/codec
+      bench codec train --frame-rate 50 --steps 3000 --set model.width=128 -o runs/codec_50hz
+      bench codec train --recipe vae --steps 2000 -o runs/vae
+      bench codec train --recipe encodec-50 --corpus my/folder -o runs/encodec
       bench run quickstart --corpus my/folder --set representation=runs/codec
     """
+    from benchmarks.locations import check_out
     from common.errors import UserError
     from representations.codec_recipes import recipe as find
     from representations.codec_training import parse_corpora, train_codec
 
     if steps is not None and (cpu_seconds is not None or wall_seconds is not None):
         raise UserError("--steps and --cpu-seconds or --wall-seconds are two budgets; give one of them")
+    check_out(out, "folder")
     if cpu_seconds is not None or wall_seconds is not None:
         steps = 0  # the clock decides
     given = {"steps": steps, "cpu_seconds": cpu_seconds, "wall_seconds": wall_seconds, "seed": seed}

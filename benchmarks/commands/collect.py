@@ -8,45 +8,52 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchmarks.commands.options import Json, ReadResults
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
 def collect(
-    studies: Annotated[list[str], typer.Argument(help="Studies to collect; default: all that have records.")] = [],  # noqa: B006
-    results: Annotated[Path, typer.Option(help="Where the records are.")] = Path("results"),
+    studies: Annotated[list[str], typer.Argument(help="Studies to collect. Default: all that have records.")] = [],  # noqa: B006
+    results: ReadResults = None,
     out: Annotated[
-        Path, typer.Option(help="What to write: FILE.parquet and FILE.csv, or one of them if FILE ends so.")
+        Path, typer.Option("--out", "-o", help="File to write: NAME.parquet or NAME.csv, or NAME for both.")
     ] = Path("collected"),
     column: Annotated[
-        list[str], typer.Option(help="One more column: its place in a record, e.g. cell.train.warmup; repeatable.")
+        list[str], typer.Option(help="Add a column from this place in a record, e.g. cell.train.warmup; repeatable.")
     ] = [],  # noqa: B006
+    as_json: Json = False,
 ) -> None:
-    """Merge records to Parquet and CSV: a row per cell and metric, with the settings that tell cells apart.
+    """Collect all records in one table, as Parquet and CSV.
 
-    For each cell the newest good record speaks; a cell that studies share counts once. Files that are cut short,
-    edited, foreign or of another schema version are named, one line each, and left out; nothing is changed.
+    The table has a row per cell and metric, with the settings in which cells differ. It takes the newest good record of
+    each cell; a cell that studies share counts once. Files that are damaged, edited, foreign or of another schema
+    version are named and left out. Prints the number of cells per study, axis and status.
 
     \b
     Examples:
       bench collect                                    all studies, to collected.parquet and collected.csv
-      bench collect small_cpu --out small.csv
+      bench collect small_cpu -o small.csv
       bench collect --column cell.train.warmup --column environment.cpu
 
     Then, in pandas: pd.read_parquet("collected.parquet").groupby(["system", "metric"]).value.mean()
     """
     from benchmarks.collecting import collect as collect_records
-    from common.lines import say
+    from benchmarks.locations import check_out, to_read
+    from common.lines import count, say
 
-    found = collect_records(results, studies, column)
+    for path in files_of(out):
+        check_out(path, "file")
+    found = collect_records(to_read(results), studies, column)
     for problem in found.problems:
         say(f"left out: {problem}")
     written = write_table(found.table, out)
-    print(counts_text(found.counts))
-    left_out = f", {len(found.problems)} files left out" if found.problems else ""
+    print(counts_text(found.counts, as_json))
+    left_out = f", {count(len(found.problems), 'file')} left out" if found.problems else ""
     places = " and ".join(str(path) for path in written)
-    cells = f"{found.counts.total()} cells from {found.records} records{left_out}"
-    print(f"\n{cells}; {found.table.num_rows} rows in {places}")
+    cells = f"{count(found.counts.total(), 'cell')} from {count(found.records, 'record')}{left_out}"
+    (say if as_json else print)(f"{cells}; {count(found.table.num_rows, 'row')} in {places}")
 
 
 def write_table(table: pa.Table, out: Path) -> list[Path]:
@@ -60,8 +67,7 @@ def write_table(table: pa.Table, out: Path) -> list[Path]:
 
     from common.files import atomic_path
 
-    one = out.suffix in (".parquet", ".csv")
-    files = [out] if one else [out.with_name(out.name + ending) for ending in (".parquet", ".csv")]
+    files = files_of(out)
     for path in files:
         with atomic_path(path) as temporary:
             if path.suffix == ".csv":
@@ -71,11 +77,17 @@ def write_table(table: pa.Table, out: Path) -> list[Path]:
     return files
 
 
-def counts_text(counts: Counter[tuple[str, str, str]]) -> str:
+def files_of(out: Path) -> list[Path]:
+    """The files that ``--out`` names."""
+    one = out.suffix in (".parquet", ".csv")
+    return [out] if one else [out.with_name(out.name + ending) for ending in (".parquet", ".csv")]
+
+
+def counts_text(counts: Counter[tuple[str, str, str]], as_json: bool = False) -> str:
     """Cells per study, axis and status, as a table."""
-    from benchmarks.console import table
+    from benchmarks.console import shown
 
     statuses = sorted({status for _, _, status in counts}, key=lambda status: (status != "ok", status))
     places = sorted({(study, axis) for study, axis, _ in counts})
     rows = [[study, axis, *(counts[study, axis, status] or "" for status in statuses)] for study, axis in places]
-    return table(["study", "axis", *statuses], rows)
+    return shown(["study", "axis", *statuses], rows, as_json)

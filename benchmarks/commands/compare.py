@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchmarks.commands.options import Json, ReadResults
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from benchmarks.report.fidelity.board import Board, Row
     from benchmarks.statistics import Comparison
 
 
 def compare(
-    a: Annotated[str, typer.Argument(help="A system of the study: an arm's label, or a reference such as real.")],
-    b: Annotated[str, typer.Argument(help="Another one.")],
-    metric: Annotated[str, typer.Option(help="E.g. fad_builtin, adherence_builtin, adherence_key_builtin.")],
-    study: Annotated[str, typer.Option(help="Whose records.")] = "quickstart",
+    a: Annotated[str, typer.Argument(help="First system: an arm of the study, or a reference such as real.")],
+    b: Annotated[str, typer.Argument(help="Second system.")],
+    metric: Annotated[str, typer.Option(help="Metric to compare, e.g. fad_builtin, adherence_builtin.")],
+    study: Annotated[str, typer.Option(help="Study whose records are compared.")] = "quickstart",
     margin: Annotated[
-        float | None, typer.Option(help="Differences up to this are the same; without it nothing is called same.")
+        float | None,
+        typer.Option(min=0, help="Largest difference that counts as the same, in the metric's unit. Default: none."),
     ] = None,
-    results: Annotated[Path, typer.Option(help="Where the records are.")] = Path("results"),
+    results: ReadResults = None,
+    as_json: Json = False,
 ) -> None:
-    """Compare two systems on the same prompts and seeds: difference with interval, effect size, p, verdict, n.
+    """Compare two systems on one metric.
 
-    Clips are paired by prompt and seed and drawn together, clustered on both. A set-level metric such as fad is
-    compared by what each clip contributes to it. p is that of this one comparison; `bench report` corrects for many.
+    Prints the difference with its interval, the effect size, p, n and a verdict. Clips are paired by prompt and seed;
+    the bootstrap resamples prompts and seeds together. A metric of a whole set, such as fad, is compared by each
+    clip's contribution to it. p is not corrected for other comparisons; `bench report` corrects for all of a table.
 
     \b
     Examples:
       bench compare fm ar --metric fad_builtin
       bench compare fm mar --metric clap_builtin --study small_cpu --margin 0.02
     """
-    print(comparison_text(load_board(study, results), a, b, metric, margin))
+    from benchmarks.locations import to_read
+
+    print(comparison_text(load_board(study, to_read(results)), a, b, metric, margin, as_json))
 
 
 def load_board(study: str, results: Path) -> Board:
@@ -41,20 +49,20 @@ def load_board(study: str, results: Path) -> Board:
     Raises:
         UserError: it has none.
     """
-    from benchmarks.records import load_records
+    from benchmarks.records import load_records, studies_in
     from benchmarks.report.fidelity.board import make_board
     from common.errors import UserError, did_you_mean
 
     records = [record for record in load_records(results / study)[0] if record.axis == "fidelity"]
     if not records:
-        known = sorted(path.parent.name for path in results.glob("*/records"))
+        known = studies_in(results)
         hint = did_you_mean(study, known)
         raise UserError(f"no fidelity records of {study!r} in {results}{hint}; known: {', '.join(known) or 'none'}")
     return make_board(study, results / study, records)
 
 
-def comparison_text(board: Board, a: str, b: str, metric: str, margin: float | None) -> str:
-    """What ``bench compare`` prints.
+def comparison_text(board: Board, a: str, b: str, metric: str, margin: float | None, as_json: bool = False) -> str:
+    """What ``bench compare`` prints, with ``--json`` one object.
 
     Raises:
         UserError: no such system or metric, nothing kept to pair, or unequal n.
@@ -74,7 +82,10 @@ def comparison_text(board: Board, a: str, b: str, metric: str, margin: float | N
     found = compare_rows(board, rows[0], rows[1], metric, margin)
     if found is None:
         raise UserError(f"{metric} of {a} and {b}: no clips in common to pair; measure both on the same prompts")
-    values = " and ".join(f"{name} {pooled(board, row, metric).value:.4g}" for name, row in zip((a, b), rows))
+    scores = {name: pooled(board, row, metric).value for name, row in zip((a, b), rows)}
+    if as_json:
+        return _as_json(metric, scores, sizes[0], found, verdict(found))
+    values = " and ".join(f"{name} {value:.4g}" for name, value in scores.items())
     better = f"{metric} ({'higher' if found.higher_is_better else 'lower'} is better): {values}, n {sizes[0]} per seed"
     return "\n".join([better, _told(found), f"verdict: {_verdict(a, b, verdict(found), margin)}"])
 
@@ -103,19 +114,29 @@ def _size(board: Board, row: Row, metric: str) -> int:
         records = ", ".join(record.stem for record in row.good)
         raise UserError(
             f"{metric} of {row.system}: its clips' contributions are not kept (record {records}: an old one, or a "
-            "metric that has none); delete the record and run the study again, or choose fad, kad, mad, is, or a "
-            "per-clip metric"
+            "metric that has none); move the record elsewhere and run the study again, or choose fad, kad, mad, is, "
+            "or a per-clip metric"
         )
     return row.good[0].metrics[metric].n
 
 
+def _as_json(metric: str, scores: dict[str, float | None], n: int, found: Comparison, kind: str) -> str:
+    from common.config import to_dict
+    from common.files import json_text
+
+    about = {"metric": metric, "scores": scores, "n_per_seed": n, **to_dict(found), "verdict": kind}
+    return json_text(about).rstrip()
+
+
 def _told(found: Comparison) -> str:
+    from common.lines import count
+
     gap = found.difference
     effect = "undefined" if found.effect_size is None else f"{found.effect_size:+.2f}"
     return (
         f"difference {gap.estimate:+.4g}, {gap.level:.0%} interval [{gap.low:+.4g}, {gap.high:+.4g}]; "
-        f"effect size d_z {effect}; p {found.p_value:.3g}; {gap.n_items} pairs, "
-        f"{gap.n_prompts} prompts, {gap.n_seeds} seed{'s' * (gap.n_seeds > 1)}, {gap.n_draws:,} draws"
+        f"effect size d_z {effect}; p {found.p_value:.3g}; {count(gap.n_items, 'pair')}, "
+        f"{count(gap.n_prompts, 'prompt')}, {count(gap.n_seeds, 'seed')}, {gap.n_draws:,} draws"
     )
 
 

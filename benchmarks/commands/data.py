@@ -13,45 +13,69 @@ if TYPE_CHECKING:
     from representations.preparing import Effort, Request
     from representations.store import Layout
 
-app = typer.Typer(
-    help="Latents, codes and controls of a corpus, encoded once.", no_args_is_help=True, rich_markup_mode=None
-)
+app = typer.Typer(rich_markup_mode=None)
 SHOWN = 20  # bad files that are named
 Corpus = Annotated[str, typer.Argument(help="`builtin`, or a folder with a manifest.")]
-Representation = Annotated[str, typer.Option(help="As a study names it, e.g. codec_builtin or encodec:<folder>.")]
-Split = Annotated[list[str], typer.Option(help="Only this split; repeatable. Default: all that the corpus has.")]
-Clips = Annotated[int, typer.Option(help="Train clips, as corpus.clips of a study; 0: the corpus' own number.")]
-Seconds = Annotated[float, typer.Option(help="Length of built-in clips, as corpus.seconds of a study; 0: 4 s.")]
-Seed = Annotated[int, typer.Option(help="As corpus.seed of a study.")]
-Dtype = Annotated[str, typer.Option(help="Of stored latents: float32, or float16 or bfloat16 at half the size.")]
+Representation = Annotated[
+    str, typer.Option(help="Representation to encode with, e.g. codec_builtin or encodec:<folder>.")
+]
+Split = Annotated[list[str], typer.Option(help="Only this split; repeatable. Default: all splits of the corpus.")]
+Clips = Annotated[
+    int,
+    typer.Option(min=0, show_default=False, help="Number of training clips (corpus.clips of a study). Default: all."),
+]
+Seconds = Annotated[
+    float,
+    typer.Option(min=0, show_default=False, help="Length of built-in clips (corpus.seconds of a study). Default: 4 s."),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the corpus (corpus.seed of a study).")]
+Dtype = Annotated[str, typer.Option(help="Number format of stored latents: float32, float16 or bfloat16.")]
 
 
 @app.callback()
 def data() -> None:
-    """Latents, codes and controls of a corpus, encoded once."""
+    """Encode a corpus once, and check what is stored."""
 
 
 @app.command()
 def prepare(
     corpus: Corpus,
     representation: Representation = "codec_builtin",
-    controls: Annotated[list[str], typer.Option(help="Control to keep with the latents; repeatable.")] = [],  # noqa: B006
+    controls: Annotated[
+        list[str], typer.Option(help="Control to store with the latents, e.g. melody; repeatable.")
+    ] = [],  # noqa: B006
     split: Split = [],  # noqa: B006
-    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes; they share this machine's cores.")] = 1,
-    shard: Annotated[str, typer.Option(help="I/N: task I of N (from 0) of a job array; makes every N-th shard.")] = "",
-    clips_per_shard: Annotated[int, typer.Option(help="Of a new store; 0: 640, fewer where clips are long.")] = 0,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Worker processes; they share the cores of this machine.")
+    ] = 1,
+    shard: Annotated[
+        str, typer.Option(help="I/N: encode only the shards of task I (from 0) of N, for a job array.")
+    ] = "",
+    clips_per_shard: Annotated[
+        int,
+        typer.Option(min=0, show_default=False, help="Clips in one shard. Default: 640, or fewer if clips are long."),
+    ] = 0,
     dtype: Dtype = "float32",
     clips: Clips = 0,
     seconds: Seconds = 0.0,
     seed: Seed = 0,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Time a few clips, print the plan, store nothing.")
+        bool, typer.Option("--dry-run", help="Time a few clips and print the plan; store nothing.")
     ] = False,
-    hours: Annotated[float, typer.Option(help="With --dry-run: plan for so much audio; 0: the corpus' own.")] = 0.0,
-    sample: Annotated[int, typer.Option(help="With --dry-run: clips that are timed.")] = 8,
-    encodec: Annotated[bool, typer.Option("--encodec", help="With --dry-run: EnCodec at 25, 50, 100 Hz too.")] = False,
+    hours: Annotated[
+        float,
+        typer.Option(
+            min=0, show_default=False, help="With --dry-run: hours of audio to plan for. Default: the corpus."
+        ),
+    ] = 0.0,
+    sample: Annotated[int, typer.Option(min=1, help="With --dry-run: number of clips to time.")] = 8,
+    encodec: Annotated[
+        bool, typer.Option("--encodec", help="With --dry-run: also time EnCodec at 25, 50 and 100 Hz.")
+    ] = False,
 ) -> None:
-    """Encode a corpus once, into shards that every study of it reads; stopped, the same command goes on.
+    """Encode a corpus into shards that studies read.
+
+    A command that was stopped continues when it is given again.
 
     \b
     Examples:
@@ -64,8 +88,6 @@ def prepare(
     from representations.preparing import Request, opened
 
     request = Request(corpus, clips or None, seconds or None, seed, representation, dtype, clips_per_shard or None)
-    if jobs < 1 or sample < 1:
-        raise UserError("--jobs and --sample: give at least 1")
     if dry_run:
         from benchmarks.data_plan import print_plan
 
@@ -89,7 +111,9 @@ def check(
     seconds: Seconds = 0.0,
     seed: Seed = 0,
 ) -> None:
-    """Read every stored file and compare checksums; names what is bad and the command that makes it again.
+    """Compare the stored files with their checksums.
+
+    Names every bad file and the command that makes it again.
 
     \b
     Examples:
@@ -97,6 +121,7 @@ def check(
       bench data check my/songs --representation encodec:facebook/encodec_32khz --split train
     """
     from common.errors import UserError
+    from common.lines import count
     from representations.checking import check_store
     from representations.preparing import Request, opened
 
@@ -114,10 +139,10 @@ def check(
             print(f"{layout.folder / fault.name}.safetensors {fault.why}; make it again: {again}")
     if bad:
         raise UserError(
-            f"{len(bad)} of {len(bad) + good} files of {layout.folder} are bad, the first of them named above; "
-            "`bench data prepare` with the same options makes them all again"
+            f"{len(bad)} of {count(len(bad) + good, 'file')} in {layout.folder} bad, named above; "
+            "`bench data prepare` with the same options makes them again"
         )
-    print(f"{layout.folder}: {good} files, all as they were written")
+    print(f"{layout.folder}: {count(good, 'file')}, all as they were written")
 
 
 def _turn(text: str) -> tuple[int, int]:
@@ -166,14 +191,15 @@ def _make(
 
 def _tell(layout: Layout, effort: Effort) -> None:
     from benchmarks.console import size
+    from common.lines import count
 
     for what, audio in effort.audio.items():
         cpu = effort.cpu[what]
         print(f"{what}: {audio:,.0f} s of audio in {cpu:,.1f} CPU-s: {audio / cpu:,.0f} times real time per core")
     if effort.skipped:
-        print(f"{effort.skipped} files were there, and their checksums fit")
+        print(f"{count(effort.skipped, 'file')} stored before, with the right checksum")
     stored = [path.stat().st_size for path in layout.folder.glob("*.safetensors")]
-    print(f"{layout.folder}: {len(stored)} files, {size(sum(stored))}")
+    print(f"{layout.folder}: {count(len(stored), 'file')}, {size(sum(stored))}")
 
 
 def _again(request: Request, splits: Sequence[str], control: str, turn: str) -> str:

@@ -7,6 +7,8 @@ import platform
 import shutil
 from pathlib import Path
 
+from benchmarks.commands.options import Json
+
 OPTIONAL_PACKAGES = {
     "soundfile": "reading audio folders and writing audio files",
     "librosa": "the chroma features of the control metrics",
@@ -27,12 +29,25 @@ OPTIONAL_PROGRAMS = {
 }
 
 
-def doctor() -> None:
-    """Report Python, torch, devices, threads, number formats, optional parts, disk and cache."""
-    from benchmarks.console import table
-    from benchmarks.environment import cpu_model, package_version
+def doctor(as_json: Json = False) -> None:
+    """Check what this machine can do.
 
-    rows = [["python", "ok", platform.python_version()], ["processor", "ok", f"{cpu_model()}, {os.cpu_count()} cores"]]
+    Reports Python, torch, processor, GPUs, threads, number formats, disk space and optional packages and programs, with
+    what a missing one disables.
+
+    \b
+    Examples:
+      bench doctor
+      bench doctor --json
+    """
+    from benchmarks.console import shown
+    from benchmarks.environment import cpu_model, package_version
+    from common.lines import count
+
+    rows = [
+        ["python", "ok", platform.python_version()],
+        ["processor", "ok", f"{cpu_model()}, {count(os.cpu_count() or 1, 'core')}"],
+    ]
     rows += [_torch(), _accelerator(), _bf16(), *_disks()]
     for name, use in OPTIONAL_PACKAGES.items():
         found = package_version(name)
@@ -40,13 +55,15 @@ def doctor() -> None:
     for name, use in OPTIONAL_PROGRAMS.items():
         path = shutil.which(name)
         rows.append([name, "ok" if path else "missing", path or f"disables {use}"])
-    print(table(["part", "state", "detail"], rows))
+    print(shown(["part", "state", "detail"], rows, as_json))
 
 
 def _torch() -> list[str]:
     import torch
 
-    return ["torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads"]
+    from common.lines import count
+
+    return ["torch", "ok", f"{torch.__version__}, {count(torch.get_num_threads(), 'thread')}"]
 
 
 def _accelerator() -> list[str]:

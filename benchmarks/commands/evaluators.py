@@ -7,27 +7,42 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Evaluators and their environments.", no_args_is_help=True, rich_markup_mode=None)
+from benchmarks.commands.options import Json
+from common.lines import count
+
+app = typer.Typer(rich_markup_mode=None)
+HERE = ("clap", "encodec")  # evaluators that run in this environment by transformers
 
 
 @app.callback()
 def evaluators() -> None:
-    """Evaluators and their environments."""
+    """List, train, install and check evaluators of clips."""
 
 
 @app.command("list")
-def list_() -> None:
-    """Say what is there, what is missing, what would be downloaded and where a local file can be put.
+def list_(as_json: Json = False) -> None:
+    """List evaluators and what each still needs.
+
+    Says which are installed, which weights are here or would be downloaded, and where to put weights that you have.
 
     \b
     Examples:
       bench evaluators list
+      bench evaluators list --json
     """
+    from benchmarks.console import shown
     from benchmarks.evaluators.environments import environments
     from benchmarks.evaluators.environments.running import installed
     from common.files import cache_dir
 
     core = _transformers()
+    if as_json:
+        here = [["builtin", "ready", "", "shipped"], *([name, core, "", "folder or hub id"] for name in HERE)]
+        apart = [
+            [name, "installed" if installed(env) else "missing", env.licence, env.weights]
+            for name, env in environments().items()
+        ]
+        return print(shown(["evaluator", "state", "licence", "weights"], [*here, *apart], as_json))
     print(f"In this environment (metrics carry the evaluator's name):\n  {'builtin':<12}ready, weights shipped")
     print(f"  {'clap':<12}{core}; clap:general, clap:music, or clap:<folder or hub id>")
     print(f"  {'encodec':<12}{core}; encodec:<folder or hub id>\n\nIn environments of their own:")
@@ -40,15 +55,44 @@ def list_() -> None:
 
 
 @app.command()
+def train(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write the evaluator to.")],
+    corpus: Annotated[str, typer.Option(help="`builtin`, or a folder with a manifest.")] = "builtin",
+    representation: Annotated[str, typer.Option(help="Codec whose reconstructions it also learns.")] = "codec_builtin",
+    cpu_seconds: Annotated[float, typer.Option(min=1, help="Training budget, in seconds of CPU time.")] = 450.0,
+) -> None:
+    """Train the built-in evaluator on a corpus of your own.
+
+    It learns from real clips and from their reconstructions by the codec; otherwise it would misjudge every clip that
+    the codec decoded. `bench run --corpus FOLDER` does this by itself and keeps the evaluator in the cache.
+
+    \b
+    Examples:
+      bench evaluators train --corpus my/folder -o runs/evaluator
+      bench run quickstart --corpus my/folder --set evaluation.evaluator=runs/evaluator
+    """
+    from benchmarks.evaluators.builtin.training import EvaluatorConfig, train_evaluator
+    from benchmarks.locations import check_out
+    from corpora import load_corpus
+    from representations import load_representation
+
+    check_out(out, "folder")
+    config = EvaluatorConfig(cpu_seconds=cpu_seconds)
+    train_evaluator(load_corpus(corpus), load_representation(representation), config, out)
+    print(f"{out}: an evaluator for {corpus}")
+
+
+@app.command()
 def install(
-    name: Annotated[str, typer.Argument(help="See bench evaluators list.")],
+    name: Annotated[str, typer.Argument(help="An evaluator of `bench evaluators list`.")],
     borrow: Annotated[
-        bool, typer.Option("--borrow", help="See this Python's packages too; install only what is missing.")
+        bool, typer.Option("--borrow", help="Use the packages of this Python and install only the missing ones.")
     ] = False,
 ) -> None:
-    """Make an evaluator's environment in the cache folder, with pip. Its weights are not downloaded yet.
+    """Install an evaluator's environment with pip.
 
-    With --borrow it takes seconds and little space, but is tied to this Python's packages.
+    The environment is made in the cache folder; its weights are downloaded when it is first used. With --borrow it
+    takes seconds and little space, but depends on the packages of this Python.
 
     \b
     Examples:
@@ -65,17 +109,20 @@ def install(
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="Only this one; all that are installed otherwise.")] = "",
-    weights: Annotated[str, typer.Option(help="A local weights file or folder; random weights otherwise.")] = "",
+    name: Annotated[str, typer.Argument(help="Only this evaluator. Default: all that are installed.")] = "",
+    weights: Annotated[str, typer.Option(help="A local weights file or folder. Default: random weights.")] = "",
+    as_json: Json = False,
 ) -> None:
-    """Run a small request through each installed environment, with random weights unless some are given.
+    """Try each installed environment on a small request.
+
+    It runs with random weights, unless --weights names some.
 
     \b
     Examples:
       bench evaluators check
       bench evaluators check panns --weights models/Cnn14_mAP=0.431.pth
     """
-    from benchmarks.console import table
+    from benchmarks.console import shown
     from benchmarks.evaluators.environments import environments, get_environment
     from benchmarks.evaluators.environments.checking import check as try_out
     from benchmarks.evaluators.environments.running import installed
@@ -94,32 +141,36 @@ def check(
         except UserError as error:
             failed = True
             rows.append([env.name, "failed", str(error)])
-    print(table(["environment", "state", "detail"], rows))
+    print(shown(["environment", "state", "detail"], rows, as_json))
     if failed:
         raise typer.Exit(1)
 
 
 @app.command()
 def musicgen(
-    checkpoint: Annotated[Path, typer.Argument(help="state_dict.bin of one of audiocraft's text-to-music models.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the model.")],
-    representation: Annotated[str, typer.Option(help="Its codec.")] = "encodec:facebook/encodec_32khz",
-    text: Annotated[str, typer.Option(help="Its text encoder.")] = "t5:google-t5/t5-base",
+    checkpoint: Annotated[Path, typer.Argument(help="state_dict.bin of a text-to-music model of audiocraft.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write the model to.")],
+    representation: Annotated[str, typer.Option(help="Codec of the model.")] = "encodec:facebook/encodec_32khz",
+    text: Annotated[str, typer.Option(help="Text encoder of the model.")] = "t5:google-t5/t5-base",
 ) -> None:
-    """Turn a MusicGen checkpoint of audiocraft into an ar model of this suite. Needs the audiocraft environment.
+    """Convert a MusicGen checkpoint to an ar model.
+
+    Reads a checkpoint of audiocraft and needs the audiocraft environment.
 
     \b
     Examples:
-      bench evaluators musicgen musicgen-small/state_dict.bin --out models/musicgen_small
+      bench evaluators musicgen musicgen-small/state_dict.bin -o models/musicgen_small
     """
     import paradigms
     from benchmarks.evaluators.environments.musicgen import import_musicgen
+    from benchmarks.locations import check_out
     from representations import load_representation
     from representations.text import load_text_encoder
 
+    check_out(out, "folder")
     model = import_musicgen(str(checkpoint), load_representation(representation).spec, load_text_encoder(text).spec)
     paradigms.save(model, out)
-    print(f"{out}: ar model with {sum(p.numel() for p in model.parameters()):,} parameters")
+    print(f"{out}: ar model with {count(sum(p.numel() for p in model.parameters()), 'parameter')}")
 
 
 def _transformers() -> str:

@@ -7,25 +7,30 @@ from typing import Annotated
 
 import typer
 
-Study = Annotated[str, typer.Argument(help="A study that was submitted: its name or its file.")]
-Work = Annotated[Path, typer.Option(help="The work folder it was submitted with.")]
+from benchmarks.commands.options import Json
+
+Study = Annotated[str, typer.Argument(help="Name or file of a study that was submitted.")]
+Work = Annotated[Path, typer.Option(help="Work folder that the study was submitted with.")]
 
 
 def status(
     study: Study,
     work: Work = Path("runs"),
-    every: Annotated[bool, typer.Option("--all", help="List the cells that are done, too.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also list the cells that are done.")] = False,
+    as_json: Json = False,
 ) -> int:
-    """Say of every cell whether it is done, running, queued, failed, oom, timeout or lost, and why.
+    """Show the state of every cell of a submitted study.
 
-    The records come first, then the scheduler; nothing waits. Exit status 1: something has to be resumed.
+    A cell is done, running, queued, failed, oom, timeout or lost; the table says why. The exit status is 1 if a cell
+    ended without a good record, so that `bench resume` has something to do.
 
     \b
     Examples:
       bench status small_cpu
       bench status STUDY.yaml --all
     """
-    from benchmarks.console import table
+    from benchmarks.console import shown
+    from common.lines import count, say
     from slurm.status import OPEN, summary
     from slurm.status import status as look
 
@@ -35,32 +40,37 @@ def status(
         for s in found
         if every or s.state != "done"
     ]
-    if rows:
-        print(table(["cell", "system", "setting", "seed", "updates", "state", "why"], rows) + "\n")
-    print(summary(found))
+    tell = say if as_json else print
+    if rows or as_json:
+        print(shown(["cell", "system", "setting", "seed", "updates", "state", "why"], rows, as_json))
+        tell("")
+    tell(summary(found))
     ended = [s for s in found if s.state not in ("done", "unknown", *OPEN)]
     where = "" if work == Path("runs") else f" --work {work}"
     if ended:
-        print(f"To try the {len(ended)} again that ended without a good record: bench resume {study}{where}")
+        tell(f"To try {count(len(ended), 'cell')} again that ended without a good record: bench resume {study}{where}")
     return int(bool(ended))
 
 
 def cancel(study: Study, work: Work = Path("runs")) -> int:
-    """Cancel what is queued or running; records stay, training saves what it can, `bench resume` goes on from there.
+    """Cancel everything that is queued or running.
+
+    Records stay and training saves a checkpoint; `bench resume` continues from there.
 
     \b
     Examples:
       bench cancel small_cpu
     """
+    from common.lines import count
     from slurm.manifest import submissions
     from slurm.scheduler import cancel as end
     from slurm.scheduler import fates
 
-    count = 0
+    cancelled = 0
     for submission in submissions(work, study):
         left = sum(fate.state != "over" for fate in fates(submission))
         if left:
             end(submission)
-        count += left
-    print(f"cancelled {count} array elements")
+        cancelled += left
+    print(f"cancelled {count(cancelled, 'array element')}")
     return 0

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
 
+from benchmarks.commands.options import Json
 
-def list_(kind: Annotated[str, typer.Argument(help="Only this kind, e.g. paradigms.")] = "") -> None:
-    """List paradigms, axes, studies, sizes, corpora, representations, text encoders, evaluators, references and peers.
+
+def list_(
+    kind: Annotated[str, typer.Argument(help="Only this kind, e.g. studies. Default: all kinds.")] = "",
+    as_json: Json = False,
+) -> None:
+    """List the names that studies and options accept.
+
+    These are the paradigms, axes, studies, size presets, corpora, representations, text encoders, evaluators,
+    references and peers.
 
     \b
     Examples:
       bench list
       bench list studies
+      bench list evaluators --json
     """
     from common.errors import UserError, did_you_mean
 
@@ -22,7 +32,10 @@ def list_(kind: Annotated[str, typer.Argument(help="Only this kind, e.g. paradig
         raise UserError(
             f"nothing to list is called {kind!r}{did_you_mean(kind, list(kinds))}; known: {', '.join(kinds)}"
         )
-    for name in [kind] if kind else kinds:
+    wanted = [kind] if kind else list(kinds)
+    if as_json:
+        return print(json.dumps({name: kinds[name] for name in wanted}, indent=1, ensure_ascii=False))
+    for name in wanted:
         print(f"{name + ':':<17}{', '.join(kinds[name])}")
 
 
@@ -54,7 +67,7 @@ def _kinds() -> dict[str, list[str]]:
         "text": ["builtin", "t5:<folder or hub id>", "clap:<folder or hub id>", "joined by +"],
         "evaluators": [
             "builtin",
-            "<folder of bench evaluator train>",
+            "<folder of bench evaluators train>",
             *(n for n in EVALUATORS.names() if n != "builtin"),
         ],
     }

@@ -6,15 +6,20 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.commands.options import Json
+
 
 def models(
-    preset: Annotated[list[str], typer.Option(help="Only this size preset; repeatable.")] = [],  # noqa: B006
-    paradigm: Annotated[list[str], typer.Option("--paradigm", "-p", help="Only this paradigm; repeatable.")] = [],  # noqa: B006
+    preset: Annotated[list[str], typer.Option(help="Only this size preset; repeatable. Default: all.")] = [],  # noqa: B006
+    paradigm: Annotated[
+        list[str], typer.Option("--paradigm", "-p", help="Only this paradigm; repeatable. Default: all.")
+    ] = [],  # noqa: B006
+    as_json: Json = False,
 ) -> None:
-    """Print parameter counts per part for each size preset and paradigm.
+    """Print parameter counts for each size preset and paradigm.
 
-    The arms of a comparison share the backbone's shape; what differs is what a paradigm needs by nature (heads,
-    embeddings). Counted for the built-in codec's latents (dim 32, 4 codebooks of 512) and a 200-word text vocabulary.
+    All arms of a comparison share the backbone's shape; they differ in the heads and embeddings of their paradigm.
+    The counts are for the built-in codec's latents (dim 32, 4 codebooks of 512) and a vocabulary of 200 words.
 
     \b
     Examples:
@@ -26,7 +31,7 @@ def models(
     import paradigms
     from backbones import PRESETS
     from backbones.config import preset as backbone_preset
-    from benchmarks.console import table
+    from benchmarks.console import shown
     from representations.base import LatentSpec
     from representations.text import TextSpec
 
@@ -41,4 +46,4 @@ def models(
             parts.update(dict.fromkeys(counts))
     ordered = sorted(parts, key=lambda part: -max(counts.get(part, 0) for _, _, counts in rows))
     body = [[size, name, sum(c.values()), *(c.get(part, "") for part in ordered)] for size, name, c in rows]
-    print(table(["preset", "paradigm", "total", *ordered], body))
+    print(shown(["preset", "paradigm", "total", *ordered], body, as_json))

@@ -9,27 +9,32 @@ import typer
 
 
 def new_paradigm(
-    name: Annotated[str, typer.Argument(help="Its short name, small letters: my_flow.")],
-    folder: Annotated[Path | None, typer.Option(help="Where the package goes. Default: a new folder ./NAME.")] = None,
+    name: Annotated[str, typer.Argument(help="Short name of the paradigm in lower case, e.g. my_flow.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", "--folder", help="Folder to write the package to. Default: a new folder NAME."),
+    ] = None,
 ) -> None:
-    """Write a small package: one commented paradigm that works, a test, and a study that compares it with fm.
+    """Write a package to start a new paradigm from.
 
-    Nothing is ever overwritten. How to go on from there: docs/new-paradigm.md.
+    It has one commented paradigm that works, a test, and a study that compares it with fm. No file is overwritten.
+    docs/new-paradigm.md says how to go on.
 
     \b
     Examples:
       bench new-paradigm my_flow
-      bench new-paradigm my_flow --folder ~/research/my_flow
+      bench new-paradigm my_flow -o ~/research/my_flow
     """
+    from benchmarks.locations import check_out
     from benchmarks.scaffold import class_name, write_package
 
-    place = folder or Path(name)
+    place = check_out(out or Path(name), "folder")
     for path in write_package(name, place):
         print(f"wrote {path}")
     print(f"""
 Next:
   pip install -e {place}
-  bench check {name}                        # all checks pass; run it again after every change
-  bench run {place / "study.yaml"}          # train it and fm alike, judge both, write REPORT.md
+  bench check {name}                        # all checks pass; run it after every change
+  bench run {place / "study.yaml"}          # train and judge it beside fm, write a page of results
   bench run --axis latency --scale tiny --paradigm {name}
 Without installing: PYTHONPATH={place} bench check {name}:{class_name(name)}""")

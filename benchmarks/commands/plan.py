@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchmarks.commands.options import Json, ReadResults, Updates
+
 if TYPE_CHECKING:
     from benchmarks.planning.devices import Device
     from benchmarks.planning.plan import Plan, Run
@@ -17,48 +19,53 @@ if TYPE_CHECKING:
 def plan(
     study: Annotated[str, typer.Argument(help="A packaged study (see `bench list`) or a YAML file.")],
     device: Annotated[
-        str, typer.Option(help="a100, h100, h200: their maker's figures; measured: this machine.")
+        str, typer.Option(help="a100, h100 or h200, by their data sheets; or measured: this machine.")
     ] = "a100",
-    rates: Annotated[Path | None, typer.Option(help="JSON file with a device's rates, or a record, instead.")] = None,
-    mfu: Annotated[float, typer.Option(help="Share of the peak that training reaches. Default: 0.4.")] = 0.0,
-    gpus: Annotated[int, typer.Option(help="GPUs that share each training run.")] = 1,
-    hours: Annotated[float, typer.Option(help="Hours of training audio. Default: as the study says.")] = 0.0,
+    rates: Annotated[
+        Path | None, typer.Option(help="JSON file with the rates of a device, or a record, instead of --device.")
+    ] = None,
+    mfu: Annotated[
+        float,
+        typer.Option(min=0, max=1, show_default=False, help="Share of the peak that training reaches. Default: 0.4."),
+    ] = 0.0,
+    gpus: Annotated[int, typer.Option(min=1, help="GPUs that share each training run.")] = 1,
+    hours: Annotated[
+        float, typer.Option(min=0, show_default=False, help="Hours of training audio. Default: the study's.")
+    ] = 0.0,
     paradigm: Annotated[list[str], typer.Option("--paradigm", "-p", help="Only this arm; repeatable.")] = [],  # noqa: B006
     settings: Annotated[list[str], typer.Option("--set", help="Any study key, e.g. train.batch=64; repeatable.")] = [],  # noqa: B006
-    results: Annotated[Path, typer.Option(help="Records to take what was reached from.")] = Path("results"),
+    updates: Updates = None,
+    results: ReadResults = None,
+    as_json: Json = False,
 ) -> None:
-    """Predict GPU hours, memory and storage of a study that trains, without data, weights or a GPU.
+    """Predict the GPU hours, memory and storage of a study.
+
+    Needs no data, weights or GPU. The study must train something.
 
     \b
     Examples:
       bench plan tal2025_paper --device h100 --gpus 8
       bench plan tal2025_paper --mfu 0.3 --hours 20000
-      bench plan quickstart --device measured           beside what its records took
+      bench plan quickstart --device measured           compare with the time that its records took
       bench plan my.yaml --rates my_gpu.json
     """
     from benchmarks.commands.run import chosen_study
+    from benchmarks.locations import to_read
     from benchmarks.planning.devices import sampling_shares
     from benchmarks.planning.plan import make_plan, width_of
     from benchmarks.planning.reached import checks
-    from common.errors import UserError
+    from benchmarks.records import all_records
+    from common.needs import only_listed
 
-    if not 0 <= mfu <= 1 or gpus < 1 or hours < 0:
-        raise UserError(f"--mfu {mfu:g}, --gpus {gpus}, --hours {hours:g}: give 0 to 1, 1 or more, 0 or more")
-    chosen = chosen_study(study, "", "", [], 0, settings, paradigm)
-    records = _records(results)
+    chosen = chosen_study(study, "", "", [], updates, settings, paradigm)
+    records = all_records(to_read(results))
     trained = _trained(records) if device == "measured" and rates is None else []
     known = _device(device, rates, mfu, sampling_shares(records, width_of(chosen)), trained)
-    made = make_plan(chosen, known, gpus, hours or None)
-    _print(made, gpus)
-    for check in checks(chosen.name, trained):
+    with only_listed():
+        made = make_plan(chosen, known, gpus, hours or None)
+    _print(made, gpus, as_json)
+    for check in [] if as_json else checks(chosen.name, trained):
         _print_check(check)
-
-
-def _records(results: Path) -> list[Record]:
-    from benchmarks.records import load_records
-
-    folders = sorted(path.parent for path in results.glob("*/records"))
-    return [record for folder in folders for record in load_records(folder)[0]]
 
 
 def _trained(records: list[Record]) -> list[Trained]:
@@ -84,8 +91,9 @@ def _device(name: str, path: Path | None, mfu: float, shares: dict[str, float], 
     return dataclasses.replace(chosen, mfu=mfu, trains_at={}) if mfu else chosen
 
 
-def _print(made: Plan, gpus: int) -> None:
-    from benchmarks.console import duration, size, table
+def _print(made: Plan, gpus: int, as_json: bool) -> None:
+    from benchmarks.console import duration, shown, size
+    from common.lines import count
 
     header = [
         "arm", "setting", "seed", "parameters", "updates", "tokens", "FLOPs", "training", "measuring", "memory",
@@ -99,9 +107,11 @@ def _print(made: Plan, gpus: int) -> None:
         ]
         for run in made.runs
     ]  # fmt: skip
-    print(table(header, rows))
+    print(shown(header, rows, as_json))
+    if as_json:
+        return
     disk = made.disk
-    print(f"\nIn all: {len(made.runs)} training runs, {hours_of(made.seconds)} of one device", end="")
+    print(f"\nIn all: {count(len(made.runs), 'training run')}, {hours_of(made.seconds)} of one device", end="")
     print(f", each run shared by {gpus}, {duration(_longest(made.runs) / gpus)} for the longest." if gpus > 1 else ".")
     kinds = ", ".join(f"{kind} {size(value)}" for kind, value in vars(disk).items())
     print(f"Disk: {size(disk.total)} ({kinds}).\n\nAssumptions:")

@@ -1,4 +1,4 @@
-"""``bench report``: tables, figures and REPORT.md, from the records alone."""
+"""``bench report``: REPORT.md, a page per study, tables and figures, from the records alone."""
 
 from __future__ import annotations
 
@@ -7,43 +7,57 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.commands.options import Json, ReadResults
+
 
 def report(
     studies: Annotated[
-        list[str], typer.Argument(help="Studies to report, in this order; default: all that have records.")
+        list[str], typer.Argument(help="Studies whose summaries to print. Default: the answers of all studies.")
     ] = [],  # noqa: B006
-    results: Annotated[Path, typer.Option(help="Where the records are.")] = Path("results"),
-    out: Annotated[Path, typer.Option(help="The Markdown file to write.")] = Path("REPORT.md"),
+    results: ReadResults = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The report to write. Default: REPORT.md in the results folder."),
+    ] = None,
     paper: Annotated[
         list[str],
-        typer.Option("--paper", help="Only the page of this paper (tal2025 ...), or of all: results/papers/."),
+        typer.Option("--paper", help="Only write the page of this paper (tal2025 ...), or of all. Repeatable."),
     ] = [],  # noqa: B006
     html: Annotated[
-        bool, typer.Option("--html", help="Write it as one self-contained page too, REPORT.html: sort, zoom, listen.")
+        bool, typer.Option("--html", help="Write the report with all pages as one HTML page, too.")
     ] = False,
+    redraw: Annotated[
+        bool, typer.Option("--redraw", help="Draw all figures again. Default: those that show something new.")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Write the report again, with its tables (CSV beside) and figures.
+    """Write the report and the pages of studies and papers.
+
+    The report of the published results is REPORT.md at the root of the repository. Files whose content has not changed
+    are left as they are.
 
     \b
     Examples:
       bench report
-      bench report quickstart small_cpu --out REPORT.md
-      bench report --paper tal2025
-      bench report --paper all
       bench report --html
+      bench report quickstart small_cpu -o REPORT.md
+      bench report --paper tal2025
     """
+    import os
+
+    from benchmarks.locations import check_out, to_read
+    from benchmarks.report import report_file, write_report
+    from benchmarks.report.keeping import forget
+
+    folder = to_read(results)
+    if redraw:
+        forget(folder)
     if paper:
         from benchmarks.papers.report import told, write_papers
 
-        for page in write_papers([] if "all" in paper else paper, results):
-            print(f"{page.file}: {told(page)}")
+        for one in write_papers([] if "all" in paper else paper, folder):
+            print(f"{one.file}: {told(one)}")
         return
-    import os
-
-    from benchmarks.report import write_report
-
-    print(write_report(results, list(studies), out, jobs=len(os.sched_getaffinity(0))))
-    if html:
-        from benchmarks.report.page import write_page
-
-        print(f"Page: {write_page(out, out.with_suffix('.html'))}")
+    file = check_out(out or report_file(folder), "file")
+    page = file.with_suffix(".html") if html else None
+    print(write_report(folder, studies, file, len(os.sched_getaffinity(0)), page, as_json))

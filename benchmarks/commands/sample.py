@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -9,21 +10,28 @@ import typer
 
 
 def sample(
-    prompt: Annotated[str, typer.Option(help="What to make.")],
-    checkpoint: Annotated[Path, typer.Option(help="A model folder of bench train, e.g. runs/fm-.../final.")],
+    prompt: Annotated[str, typer.Option(help="Description of the music.")],
+    checkpoint: Annotated[Path, typer.Option(help="Model folder that bench train wrote, e.g. runs/fm-.../final.")],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Audio file to write; its ending decides the format.")
     ] = Path("out.wav"),
-    seconds: Annotated[float, typer.Option(help="Length; 0: that of the training clips.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Another seed, another clip.")] = 0,
-    guidance: Annotated[float | None, typer.Option(help="Guidance scale, 1 for none; default: the study's.")] = None,
-    chords: Annotated[
-        str, typer.Option(help="Progression to follow: CHORD:LENGTH ..., e.g. 'C:4 Am:4 F:4 G7:4'.")
-    ] = "",
-    tempo: Annotated[float, typer.Option(help="Beats a minute: lengths of chords are beats; 0: shares.")] = 0.0,
+    seconds: Annotated[
+        float, typer.Option(min=0, show_default=False, help="Length, at most 600 s. Default: as in training.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise; each seed gives another clip.")] = 0,
+    guidance: Annotated[
+        float | None, typer.Option(help="Guidance scale; 1 is no guidance. Default: the study's.")
+    ] = None,
+    chords: Annotated[str, typer.Option(help="Chords to follow, as CHORD:LENGTH ..., e.g. 'C:4 Am:4 F:4 G7:4'.")] = "",
+    tempo: Annotated[
+        float,
+        typer.Option(
+            min=0, show_default=False, help="Beats per minute; then chord lengths are beats. Default: shares."
+        ),
+    ] = 0.0,
     settings: Annotated[list[str], typer.Option("--set", help="Any sampler setting, e.g. steps=50; repeatable.")] = [],  # noqa: B006
 ) -> None:
-    """Make one clip.
+    """Generate one clip from a caption.
 
     \b
     Examples:
@@ -32,15 +40,18 @@ def sample(
       bench sample --prompt "..." --checkpoint ... --chords "C:4 Am:4 F:4 G:4"   # a model of the study "control"
     """
     from benchmarks.audio import write_audio
+    from benchmarks.lengths import check_length, enough_memory
+    from benchmarks.locations import check_out
     from benchmarks.pipeline import chord_control, generate, load_model
     from benchmarks.study import parse_setting
     from common.errors import UserError
     from common.seeds import seed_for
 
+    check_out(out, "file")
     if not prompt.strip():
         raise UserError("--prompt is empty; say what to make")
-    if not 0 <= seconds < float("inf"):
-        raise UserError(f"--seconds {seconds:g}: give a positive length")
+    if not math.isfinite(seconds):
+        raise UserError(f"--seconds {seconds:g}: give a number of seconds")
     if not 0 <= tempo <= 1000:
         raise UserError(f"--tempo {tempo:g}: give beats a minute, up to 1000, or 0 for lengths that are shares")
     loaded = load_model(checkpoint)
@@ -48,11 +59,13 @@ def sample(
     if guidance is not None:
         chosen["guidance"] = guidance
     length = seconds or loaded.seconds
+    check_length(length, loaded.seconds, "--seconds")
     asked = chord_control(loaded.model, chords, length, tempo) if chords else {}
-    made = generate(
-        loaded.model, loaded.representation, loaded.text, [prompt], [seed_for(seed, prompt, 0)],
-        loaded.model.sampler(chosen), length, controls=asked,
-    )  # fmt: skip
+    with enough_memory(length):
+        made = generate(
+            loaded.model, loaded.representation, loaded.text, [prompt], [seed_for(seed, prompt, 0)],
+            loaded.model.sampler(chosen), length, controls=asked,
+        )  # fmt: skip
     write_audio(out, made.audio_BN[0], loaded.representation.spec.sample_rate)
     print(
         f"{out}: {len(made.audio_BN[0]) / loaded.representation.spec.sample_rate:g} s in {made.sampling_seconds:.2f} s"

@@ -6,9 +6,11 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from benchmarks.commands.options import Json
 
 if TYPE_CHECKING:
     from benchmarks.folders.score import Score
@@ -17,52 +19,72 @@ QUIET_S = 10.0
 
 
 def score(
-    reference: Annotated[Path, typer.Option(help="Folder of real audio (WAV, FLAC, OGG, MP3; subfolders too).")],
-    generated: Annotated[Path, typer.Option(help="Folder of generated audio. Files of one name are pairs.")],
+    reference: Annotated[Path, typer.Option(help="Folder of real audio (WAV, FLAC, OGG, MP3), with its subfolders.")],
+    generated: Annotated[
+        Path, typer.Option(help="Folder of generated audio. Files with the same name are compared as pairs.")
+    ],
     captions: Annotated[
-        Path | None, typer.Option(help="Captions of the generated files: .csv or .jsonl with path and caption.")
+        Path | None,
+        typer.Option(help="Captions of the generated files: a .csv or .jsonl file with columns path and caption."),
     ] = None,
     evaluator: Annotated[
         str,
-        typer.Option(help="Who listens: builtin, clap:NAME, encodec:NAME ..., or a folder of bench evaluator train."),
+        typer.Option(
+            help="Evaluator: builtin, clap:NAME, encodec:NAME, or a folder that bench evaluators train wrote."
+        ),
     ] = "builtin",
-    n: Annotated[int, typer.Option("--n", help="Score so many of each folder; 0: all.")] = 0,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at a file that cannot be scored.")] = False,
-    jobs: Annotated[int, typer.Option(help="Processes; no score depends on it. 0: one per core.")] = 0,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write scores and policy as JSON.")] = None,
+    n: Annotated[
+        int,
+        typer.Option("--n", min=0, show_default=False, help="Number of clips to score from each folder. Default: all."),
+    ] = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first file that cannot be scored.")] = False,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            min=0, show_default=False, help="Worker processes; scores do not depend on it. Default: one per core."
+        ),
+    ] = 0,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON file to write scores and settings to.")] = None,
+    as_json: Json = False,
 ) -> None:
-    """Score a folder of generated clips against a folder of real ones, with intervals.
+    """Score a folder of generated clips against real ones.
 
-    Scores compare at equal n, evaluator and policy only. A file that cannot be read is left out with its partner, and
-    named. What was heard is kept in the cache by content, so a second run is quick and changed audio is heard anew.
+    Prints every score with its interval. Scores are comparable only at equal n, evaluator and settings. A file that
+    cannot be read is left out with its pair, and named. The evaluator's outputs are cached by the content of the files,
+    so a second run is fast.
 
     \b
     Examples:
       bench score --reference real/ --generated mine/
-      bench score --reference real/ --generated mine/ --captions mine/captions.csv --strict --out scores.json
+      bench score --reference real/ --generated mine/ --captions mine/captions.csv --strict -o scores.json
       bench score --reference real/ --generated mine/ --n 256 --evaluator clap:music
     """
     from benchmarks.folders.captions import read_captions
     from benchmarks.folders.score import Request, score_folders
+    from benchmarks.locations import check_out
     from common.errors import UserError
 
-    if n < 0 or n == 1 or jobs < 0:
-        raise UserError(
-            f"--n {n} --jobs {jobs}: give 2 clips or more (0: all) and a number of processes (0: all cores)"
-        )
+    if n == 1:
+        raise UserError("--n 1: a score of a set needs 2 clips or more; give 2 or more, or 0 for all")
+    if out is not None:
+        check_out(out, "file")
     asked = read_captions(captions) if captions is not None else {}
     workers = jobs or os.cpu_count() or 1
     found = score_folders(Request(reference, generated, evaluator, asked, strict, n, workers), _reporter())
     if out is not None:
         write(found, out)
-    print(show(found))
+    print(show(found, as_json))
 
 
-def show(found: Score) -> str:
-    """The table, what it rests on, and what a reader must know."""
+def show(found: Score, as_json: bool = False) -> str:
+    """The table, with the settings that it depends on and the notes; as JSON, what ``--out`` writes."""
     from benchmarks.console import table
     from benchmarks.report.fidelity.tables import ARROWS, figure
+    from common.files import json_text
+    from common.lines import count
 
+    if as_json:
+        return json_text(_data(found)).rstrip()
     about = found.policy
     rows = [[name + ARROWS[m.better], figure(m), str(m.n)] for name, m in found.metrics.items()]
     missing = [f"not scored: {name}: {why}" for name, why in about["not_scored"].items()]
@@ -70,7 +92,7 @@ def show(found: Score) -> str:
     policy = about["policy"]
     basis = (
         f"evaluator {about['evaluator']} ({about['evaluator_identity'][:8]}, {about['evaluator_checkpoint']}); "
-        f"{about['n_reference']} reference and {about['n_generated']} generated clips"
+        f"{about['n_reference']} reference and {count(about['n_generated'], 'generated clip')}"
         f"{', paired by name' if about['paired_by_name'] else ''}; files at {rates} Hz, {policy['channels']}, "
         f"peak {policy['peak_dbfs']:g} dBFS; {about['silent_clips']} silent"
     )
@@ -78,23 +100,28 @@ def show(found: Score) -> str:
 
 
 def write(found: Score, out: Path) -> None:
-    """Scores, policy and notes as JSON."""
-    from common.config import to_dict
+    """Scores, settings and notes as JSON."""
     from common.files import write_json
 
+    write_json(out, _data(found))
+
+
+def _data(found: Score) -> dict[str, Any]:
+    from common.config import to_dict
+
     scores = {name: to_dict(m) for name, m in found.metrics.items()}
-    write_json(out, {"metrics": scores, "policy": found.policy, "notes": found.notes})
+    return {"metrics": scores, "policy": found.policy, "notes": found.notes}
 
 
 def _reporter() -> Callable[[int, int], None]:
     """A line on stderr every ten seconds."""
-    from common.lines import say
+    from common.lines import count, say
 
     last = [time.monotonic()]
 
     def report(done: int, total: int) -> None:
         if time.monotonic() - last[0] >= QUIET_S:
             last[0] = time.monotonic()
-            say(f"heard {done:,} of {total:,} files")
+            say(f"{done:,} of {count(total, 'file')} scored")
 
     return report

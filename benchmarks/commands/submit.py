@@ -9,32 +9,40 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from benchmarks.commands.options import Publish, Updates, WriteResults
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from benchmarks.cells import Cell
+    from common.needs import Need
     from slurm.site import Site
     from slurm.submit import Order, ToDo
 
-Cluster = Annotated[str, typer.Option(help="slurm; local: this machine, in the background; debug: here and now.")]
+Cluster = Annotated[str, typer.Option(help="slurm; local: in the background of this machine; debug: in this terminal.")]
 SiteFile = Annotated[Path | None, typer.Option("--site", help="YAML file of site profiles. Default: slurm/site.yaml.")]
 Profile = Annotated[str, typer.Option(help="Profile of the site file, e.g. default, a100, h100.")]
 Parallelism = Annotated[
-    int | None, typer.Option("--array-parallelism", help="Elements (local: worker processes) at a time.")
+    int | None, typer.Option("--array-parallelism", min=1, help="Elements (local: worker processes) at a time.")
 ]
-Minutes = Annotated[int | None, typer.Option("--time", help="Minutes per element; it then saves and is queued again.")]
-Partition = Annotated[str | None, typer.Option(help="As `sinfo` calls it.")]
-Account = Annotated[str | None, typer.Option(help="To charge.")]
+Minutes = Annotated[
+    int | None, typer.Option("--time", min=1, help="Minutes per element; it then saves and is queued again.")
+]
+Partition = Annotated[str | None, typer.Option(help="Partition, as `sinfo` lists it.")]
+Account = Annotated[str | None, typer.Option(help="Account to charge.")]
 Qos = Annotated[str | None, typer.Option(help="Quality of service.")]
-Gpus = Annotated[int | None, typer.Option(help="Per element.")]
-Cpus = Annotated[int | None, typer.Option(help="Per element.")]
-Memory = Annotated[float | None, typer.Option("--mem", help="GB per element.")]
+Gpus = Annotated[int | None, typer.Option(min=0, help="GPUs per element.")]
+Cpus = Annotated[int | None, typer.Option(min=1, help="CPU cores per element.")]
+Memory = Annotated[float | None, typer.Option("--mem", min=0, help="GB per element.")]
 Timeouts = Annotated[
-    int | None, typer.Option("--max-num-timeout", help="How often an element over its time is queued again.")
+    int | None, typer.Option("--max-num-timeout", min=0, help="How often an element over its time is queued again.")
 ]
-Results = Annotated[Path, typer.Option(help="Where records, figures and audio go.")]
-Work = Annotated[Path, typer.Option(help="Where checkpoints and submissions go; shared by all nodes.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
+Work = Annotated[
+    Path, typer.Option(help="Folder for checkpoints and submissions, on a file system that all nodes share.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the plan and the #SBATCH lines, and stop; needs no cluster.")
+]
 
 
 def submit(
@@ -43,12 +51,14 @@ def submit(
     paradigm: Annotated[list[str], typer.Option("--paradigm", "-p", help="Only this arm; repeatable.")] = [],  # noqa: B006
     axis: Annotated[str, typer.Option(help="What to measure. Default: the study's axis.")] = "",
     corpus: Annotated[str, typer.Option(help="Folder with a manifest to use instead of the study's corpus.")] = "",
-    seed: Annotated[list[int], typer.Option(help="Study seed; repeatable. Default: the study's.")] = [],  # noqa: B006
-    updates: Annotated[int, typer.Option(help="Training updates of every arm. Default: the study's.")] = 0,
+    seed: Annotated[list[int], typer.Option(min=0, help="Study seed; repeatable. Default: the study's.")] = [],  # noqa: B006
+    updates: Updates = None,
     settings: Annotated[list[str], typer.Option("--set", help="Any study key, e.g. train.lr=1e-3; repeatable.")] = [],  # noqa: B006
     sweep: Annotated[list[str], typer.Option(help="Measure at each value, e.g. train.batch=8,64; repeatable.")] = [],  # noqa: B006
     scale: Annotated[str, typer.Option(help="Backbone preset, e.g. tiny, 193m, 400m. Default: the study's.")] = "",
-    timeout: Annotated[float, typer.Option(help="Minutes that one worker may take. Default: the study's.")] = 0.0,
+    timeout: Annotated[
+        float, typer.Option(min=0, show_default=False, help="Minutes that one worker may take. Default: the study's.")
+    ] = 0.0,
     site: SiteFile = None,
     profile: Profile = "default",
     array_parallelism: Parallelism = None,
@@ -60,24 +70,29 @@ def submit(
     cpus: Cpus = None,
     mem: Memory = None,
     max_num_timeout: Timeouts = None,
-    results: Results = Path("results"),
+    results: WriteResults = None,
+    publish: Publish = False,
     work: Work = Path("runs"),
     dry_run: DryRun = False,
 ) -> int:
-    """Submit every cell of a study that has no good record, and is not on its way, as one job array.
+    """Submit a study as one job array.
+
+    Cells that are already measured, queued or running are left out.
 
     \b
     Examples:
-      bench submit small_cpu --dry-run                    the plan: cells, elements, estimated time
+      bench submit small_cpu --dry-run                    the plan: cells, elements, time, #SBATCH lines
       bench submit small_cpu --profile a100 --account my-project
       bench submit STUDY.yaml --cluster local --array-parallelism 2
       bench status small_cpu                              then: how far it is; bench resume, bench cancel
     """
     from benchmarks.axes import AXES
     from benchmarks.commands.run import chosen_study
+    from benchmarks.locations import check_out, to_write
+    from benchmarks.planning.listing import listed
     from benchmarks.sweep import expand
     from slurm.site import load_site
-    from slurm.submit import Order, check_cluster
+    from slurm.submit import Order, check_cluster, check_slurm
 
     options = _given(
         array_parallelism=array_parallelism, time=time, partition=partition, account=account, qos=qos, gpus=gpus,
@@ -85,15 +100,20 @@ def submit(
     )  # fmt: skip
     check_cluster(cluster, options)
     settled = load_site(site, profile, options)
+    if cluster == "slurm" and not dry_run:
+        check_slurm()
+    folder = to_write(results, publish)
+    check_out(work, "folder", "--work")
     shortcuts = {"backbone.preset": scale.lower()}
     chosen = chosen_study(study, axis, corpus, seed, updates, settings, paradigm, sweep, shortcuts)
-    minutes = timeout if timeout > 0 else chosen.timeout
+    minutes = timeout or chosen.timeout
+    cells, needs = listed(chosen) if dry_run else (expand(chosen), [])
     order = Order(
-        chosen.name, chosen.axis, expand(chosen), results / chosen.name, work, cluster, settled,
+        chosen.name, chosen.axis, cells, folder / chosen.name, work, cluster, settled,
         exclusive=AXES.load(chosen.axis)().exclusive, timeout_s=minutes * 60 if minutes > 0 else None,
         command=shlex.join(["bench", *sys.argv[1:]]),
     )  # fmt: skip
-    return _place(order, dry_run)
+    return _place(order, dry_run, needs)
 
 
 def resume(
@@ -112,18 +132,20 @@ def resume(
     work: Work = Path("runs"),
     dry_run: DryRun = False,
 ) -> int:
-    """Submit again what has no good record and is neither queued nor running; training goes on from its checkpoint.
+    """Submit the unfinished cells of a study again.
+
+    These are the cells that are not measured, queued or running. Training continues from its checkpoint.
 
     \b
     Examples:
       bench resume small_cpu
-      bench resume small_cpu --time 480 --mem 32          with more than the last time
+      bench resume small_cpu --time 480 --mem 32          with more time and memory
     """
     import dataclasses
 
     from slurm.manifest import cells_of, submissions
     from slurm.site import load_site
-    from slurm.submit import Order, check_cluster
+    from slurm.submit import Order, check_cluster, check_slurm
 
     options = _given(
         array_parallelism=array_parallelism, time=time, partition=partition, account=account, qos=qos, gpus=gpus,
@@ -132,26 +154,38 @@ def resume(
     sent = submissions(work, study)
     last = sent[-1].manifest
     check_cluster(last.cluster, options)
+    if last.cluster == "slurm" and not dry_run:
+        check_slurm()
     fresh = site is not None or profile
     settled = load_site(site, profile or "default", options) if fresh else dataclasses.replace(last.site, **options)
     order = Order(
         last.study, last.axis, cells_of(sent), Path(last.results), work, last.cluster, settled,
         exclusive=last.exclusive, timeout_s=last.timeout_s, command=shlex.join(["bench", *sys.argv[1:]]),
     )  # fmt: skip
-    return _place(order, dry_run)
+    return _place(order, dry_run, [])
 
 
 def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _place(order: Order, dry_run: bool) -> int:
-    """Print the plan, and submit unless it is dry."""
-    from slurm.submit import submit as send
-    from slurm.submit import to_do
+def _place(order: Order, dry_run: bool, needs: Sequence[Need]) -> int:
+    """Print the plan; unless it is a dry run, submit.
 
-    _print_plan(order, to_do(order))
+    Args:
+        needs: what would have to be trained before submitting; a dry run lists it.
+    """
+    from benchmarks.console import duration
+    from slurm.submit import directives, packed, to_do
+    from slurm.submit import submit as send
+
+    todo = to_do(order)
+    elements = len(packed(todo.groups, order.site.max_array if order.cluster == "slurm" else 1))
+    for need in needs:
+        print(f"before submitting: {need.name} is trained, about {duration(need.seconds)}")
+    _print_plan(order, todo, elements)
     if dry_run:
+        print("\n".join(directives(order, elements) if order.cluster == "slurm" and elements else []))
         return 0
     submission = send(order)
     if submission is None:
@@ -164,20 +198,19 @@ def _place(order: Order, dry_run: bool) -> int:
     return 0
 
 
-def _print_plan(order: Order, todo: ToDo) -> None:
+def _print_plan(order: Order, todo: ToDo, elements: int) -> None:
     from benchmarks.axes import AXES
     from benchmarks.console import duration
-    from common.lines import say
-    from slurm.submit import packed
+    from common.lines import count, say
 
     estimates, basis = AXES.load(order.axis)().estimate(order.cells, order.results.parent)
     seconds = [estimates[cell.id].seconds for cell in todo.pending]
     known = [value for value in seconds if value is not None]
-    unknown = f", {len(seconds) - len(known)} cells of unknown length" if len(known) < len(seconds) else ""
-    elements = len(packed(todo.groups, order.site.max_array if order.cluster == "slurm" else 1))
+    left = len(seconds) - len(known)
+    unknown = f", {count(left, 'cell')} of unknown length" if left else ""
     print(
-        f"study {order.study} ({order.axis}): {len(order.cells)} cells, {len(todo.done)} done, "
-        f"{len(todo.open)} queued or running, {len(todo.pending)} to submit as {elements} array elements"
+        f"study {order.study} ({order.axis}): {count(len(order.cells), 'cell')}, {len(todo.done)} done, "
+        f"{len(todo.open)} queued or running, {len(todo.pending)} to submit as {count(elements, 'array element')}"
     )
     print(f"{_asked(order.site, order.cluster)}; up to {order.site.array_parallelism} at a time")
     gpu = f", {sum(known) * order.site.gpus / 3600:.2g} GPU hours" if order.site.gpus else ""
@@ -190,8 +223,11 @@ def _print_plan(order: Order, todo: ToDo) -> None:
 def _asked(site: Site, cluster: str) -> str:
     if cluster != "slurm":
         return f"cluster {cluster}: workers of this machine"
+    from common.lines import count
+
+    cpus, gpus = count(site.cpus, "CPU"), count(site.gpus, "GPU")
     place = f"partition {site.partition or 'default'}, account {site.account or 'default'}"
-    return f"{place}; per element {site.cpus} CPUs, {site.gpus} GPUs, {site.mem:g} GB, {site.time} min"
+    return f"{place}; per element {cpus}, {gpus}, {site.mem:g} GB, {site.time} min"
 
 
 def _warn_of_long_groups(order: Order, groups: Sequence[Sequence[Cell]], seconds: dict[str, float | None]) -> None:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.commands.options import Updates
+
 TRAINED = ("fidelity", "control", "inpainting", "frame_rate")  # axes whose arms are trained
 
 
@@ -15,14 +17,15 @@ def train(
     study: Annotated[str, typer.Argument(help="A packaged study (see `bench list`) or a YAML file.")] = "quickstart",
     paradigm: Annotated[list[str], typer.Option("--paradigm", "-p", help="Only this arm; repeatable.")] = [],  # noqa: B006
     corpus: Annotated[str, typer.Option(help="Folder with a manifest to use instead of the study's corpus.")] = "",
-    seed: Annotated[list[int], typer.Option(help="Study seed; repeatable.")] = [],  # noqa: B006
-    updates: Annotated[int, typer.Option(help="Training updates.")] = 0,
+    seed: Annotated[list[int], typer.Option(min=0, help="Study seed; repeatable. Default: the study's.")] = [],  # noqa: B006
+    updates: Updates = None,
     settings: Annotated[list[str], typer.Option("--set", help="Any study key, e.g. train.lr=1e-3; repeatable.")] = [],  # noqa: B006
-    work: Annotated[Path, typer.Option(help="Where checkpoints go.")] = Path("runs"),
+    work: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs"),
 ) -> None:
-    """Train without measuring. `bench run` of the same study finds the weights; a stopped training goes on.
+    """Train the arms of a study without measuring them.
 
-    Under torchrun its processes share every batch; the curve is that of one process but for rounding.
+    `bench run` of the same study uses the weights; an interrupted training goes on with the same command. Under
+    torchrun, the processes share every batch; the loss is that of one process, up to rounding.
 
     \b
     Examples:
@@ -35,24 +38,28 @@ def train(
 
     from benchmarks.axes.fidelity import data_of
     from benchmarks.commands.run import chosen_study
+    from benchmarks.locations import check_out
     from benchmarks.sweep import expand
-    from benchmarks.trained import train_system
+    from benchmarks.trained import train_system, training_folder, untuned
     from common.errors import UserError
-    from common.lines import say_once
+    from common.lines import count, say_once
     from training.loop import leave_process_group, runs_on_cpu
 
+    check_out(work, "folder", "--work")
     chosen = chosen_study(study, "", corpus, seed, updates, settings, paradigm)
     if chosen.axis not in TRAINED:
-        raise UserError(f"study {chosen.name!r} measures {chosen.axis} and trains nothing; choose one of fidelity")
+        raise UserError(
+            f"study {chosen.name} measures {chosen.axis} and trains nothing; give one that trains, e.g. quickstart"
+        )
     processes = PartialState(cpu=runs_on_cpu())
     try:
         with processes.main_process_first():  # what the first caches, the others find
-            groups = {cell.group: cell for cell in expand(chosen) if cell.kind == "paradigm"}
-        for cell in groups.values():
+            trained = [(untuned(cell.config), cell) for cell in expand(chosen) if cell.kind == "paradigm"]
+        for config, cell in {training_folder(config): (config, cell) for config, cell in trained}.values():
             with processes.main_process_first():
                 data = data_of(cell)
-            result, training = train_system(cell.config, data, work)
-            ended = f"loss {result.final_loss:.4f} at {training.updates}, {result.final}"
+            result, training = train_system(config, data, work)
+            ended = f"loss {result.final_loss:.4g} after {count(training.updates, 'update')}, weights in {result.final}"
             say_once(f"{cell.system} seed {cell.seed}: {ended}", sys.stdout)
     finally:
         leave_process_group()

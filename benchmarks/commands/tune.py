@@ -10,29 +10,39 @@ import typer
 
 
 def tune(
-    checkpoint: Annotated[Path, typer.Option(help="A model folder of bench train, e.g. runs/fm-.../final.")],
+    checkpoint: Annotated[Path, typer.Option(help="Model folder that bench train wrote, e.g. runs/fm-.../final.")],
     reward: Annotated[
-        str, typer.Option(help="What scores clips: clap_builtin (or another evaluator), aesthetics, FILE.py:FUNCTION.")
+        str,
+        typer.Option(help="Reward: clap_builtin (or clap_ and another evaluator), aesthetics, or FILE.py:FUNCTION."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of this tuning; final/ in it has the weights.")],
-    tau: Annotated[float, typer.Option(help="How much better clips count more: weights go as exp(tau reward).")] = 1.0,
-    penalty: Annotated[float, typer.Option(help="Weight of the distance to the model before tuning.")] = 1.0,
-    rounds: Annotated[int, typer.Option(help="Times that clips are made anew; 1: the paper's.")] = 4,
-    clips: Annotated[int, typer.Option(help="Clips per round.")] = 256,
-    updates: Annotated[int, typer.Option(help="Training updates per round.")] = 50,
-    corpus: Annotated[str, typer.Option(help="Whose training captions are asked for; or a folder.")] = "builtin",
-    judge: Annotated[str, typer.Option(help="Evaluator that watches how diverse clips are and how far they move.")] = (
-        "builtin"
-    ),
-    seed: Annotated[int, typer.Option(help="Of captions, clips and training.")] = 0,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to; the tuned model is in final/.")],
+    tau: Annotated[
+        float, typer.Option(min=0, help="Strength of the reward: a clip has the weight exp(tau * reward).")
+    ] = 1.0,
+    penalty: Annotated[
+        float, typer.Option(min=0, help="Weight of the penalty for the distance to the model before tuning.")
+    ] = 1.0,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="Rounds of generating clips and training on them; the paper has 1.")
+    ] = 4,
+    clips: Annotated[int, typer.Option(min=1, help="Clips to generate per round.")] = 256,
+    updates: Annotated[int, typer.Option(min=1, help="Training updates per round.")] = 50,
+    corpus: Annotated[
+        str, typer.Option(help="Corpus whose training captions are the prompts: builtin, or a folder.")
+    ] = "builtin",
+    judge: Annotated[
+        str, typer.Option(help="Evaluator that measures the diversity of the clips and their distance from the first.")
+    ] = ("builtin"),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of captions, clips and training.")] = 0,
     settings: Annotated[
-        list[str], typer.Option("--set", help="Any other setting of tuning, e.g. lr=1e-4, collapse=0.5; repeatable.")
+        list[str], typer.Option("--set", help="Any other setting of tuning, e.g. lr=1e-4; repeatable.")
     ] = [],  # noqa: B006
 ) -> None:
-    """Fine-tune by reward: make clips for training captions, score them, train on them by weight, again and again.
+    """Fine-tune a trained model by a reward.
 
-    Stops when clips lose their diversity; what was learnt before that is kept. Judge the result by something else than
-    the reward: the study "reward" does.
+    Each round generates clips for training captions, scores them, and trains on them with weights by score. Tuning
+    stops when the clips lose diversity, and keeps the model of the round before. Judge the result by another metric
+    than the reward, as the study "reward" does.
 
     \b
     Examples:
@@ -41,15 +51,18 @@ def tune(
       bench sample --prompt "a calm piece" --checkpoint runs/fm-clap/final
     """
     from benchmarks.evaluators import get_evaluator
+    from benchmarks.locations import check_out
     from benchmarks.pipeline import load_model
     from benchmarks.rewards import load_reward
     from benchmarks.study import parse_setting
     from benchmarks.tuning import tell
     from benchmarks.tuning import tune as run
     from common.config import from_dict
+    from common.lines import count
     from corpora import load_corpus
     from training.tuning import TuneSpec
 
+    check_out(out, "folder")
     given = {
         "reward": reward, "tau": tau, "penalty": penalty, "rounds": rounds, "clips": clips, "updates": updates,
         "seed": seed, "watched": min(64, clips), "batch": min(16, clips),
@@ -68,4 +81,4 @@ def tune(
     print(f"kept:   {tell(last)}")
     if made.collapsed:
         print(f"note: stopped after round {len(made.rounds) - 1}: diversity fell below {spec.collapse:g} of the first")
-    print(f"{made.final}: {made.updates} updates, {made.cpu_seconds / 60:.1f} CPU-minutes")
+    print(f"{made.final}: {count(made.updates, 'update')}, {made.cpu_seconds / 60:.1f} CPU-minutes")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchmarks.commands.options import Json
+
 if TYPE_CHECKING:
     from benchmarks.records import Record
     from benchmarks.verifying import Difference
@@ -14,34 +16,44 @@ if TYPE_CHECKING:
 
 def verify(
     context: typer.Context,
-    record: Annotated[Path, typer.Argument(help="A record: results/<study>/records/<id>-<attempt>.json.")],
+    record: Annotated[Path, typer.Argument(help="A record, packed or not: results/STUDY/ID-ATTEMPT.")],
     tolerance: Annotated[
-        float, typer.Option(help="Relative difference that still counts as the same, e.g. 1e-4 on another machine.")
+        float,
+        typer.Option(min=0, help="Largest relative difference that counts as the same, e.g. 1e-4 for another machine."),
     ] = 0.0,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Train the weights anew even where they are at hand.")] = False,
-    study: Annotated[str, typer.Option(help="The study, where its file is not where the record's command says.")] = "",
-    corpus: Annotated[str, typer.Option(help="The corpus folder, where it is not where the command says.")] = "",
-    work: Annotated[Path, typer.Option(help="Where weights are found, or trained.")] = Path("runs"),
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Train the weights again even if they are in the work folder.")
+    ] = False,
+    study: Annotated[str, typer.Option(help="File of the study, if it has moved since the record was written.")] = "",
+    corpus: Annotated[
+        str, typer.Option(help="Folder of the corpus, if it has moved since the record was written.")
+    ] = "",
+    work: Annotated[Path, typer.Option(help="Folder of trained weights; missing ones are trained there.")] = Path(
+        "runs"
+    ),
+    as_json: Json = False,
 ) -> int:
-    """Measure a seeded cell again and compare every metric with the record; status 1 if one differs.
+    """Measure a record's cell again and compare every metric.
 
-    The cell comes from the record's own command and must have the same id, which covers corpus, codec, evaluator,
-    model, training and sampler. Nothing is added to results. Times (axis latency) cannot be verified.
+    The exit status is 1 if a metric differs. The cell comes from the record's own command and must have the same id,
+    which covers corpus, codec, evaluator, model, training and sampler. Nothing is written to the results folder. Times
+    (axis latency) cannot be verified.
 
     \b
     Examples:
-      bench verify results/quickstart/records/e1bc68ed6b74-1.json
-      bench verify RECORD --fresh                 from the random seed on: trains first
+      bench verify results/quickstart/e1bc68ed6b74-1
+      bench verify RECORD --fresh                 train the weights again first
       bench verify RECORD --tolerance 1e-3        recorded on another machine
     """
     from benchmarks import verifying
+    from benchmarks.locations import check_out
+    from benchmarks.packs import record_path
     from benchmarks.progress import say
     from benchmarks.records import read_record
     from benchmarks.sweep import expand
-    from common.errors import UserError
 
-    if tolerance < 0:
-        raise UserError(f"--tolerance {tolerance:g}: give 0 or more")
+    check_out(work, "folder", "--work")
+    record = record_path(record)
     held = read_record(record)
     verifying.check_repeatable(held, record)
     chosen = verifying.study_of(held, record, getattr(context.find_root().command, "commands", {}), study, corpus)
@@ -52,26 +64,34 @@ def verify(
         print(f"{held.stem} does not repeat: {again.status}: {again.reason}")
         return 1
     found = verifying.differences(held, again, tolerance)
+    if as_json:
+        print(as_table(found, as_json))
+        return int(bool(found))
     print(told(held, found, tolerance, verifying.loss_parts_at(held, again), verifying.other_conditions(held)))
     return int(bool(found))
 
 
 def told(held: Record, found: list[Difference], tolerance: float, update: int | None, others: list[str]) -> str:
     """What ``bench verify`` prints."""
-    from benchmarks.console import table
-
     within = f"within {tolerance:g}" if tolerance else "to the last digit"
     names = {difference.metric for difference in found}
     same = len(held.metrics.keys() - names)
     lines = [f"{held.stem} ({held.study}): {same} of {len(held.metrics)} metrics repeat {within}, intervals and n too"]
     if found:
-        rows = [[d.metric, d.part, _digits(d.recorded), _digits(d.here), _gap(d)] for d in found]
-        lines.append(table(["metric", "", "recorded", "here", "relative difference"], rows))
+        lines.append(as_table(found))
     if update is not None:
         lines.append(f"The loss curves part at update {update}: the weights are not the same.")
     if others:
         lines.append("Recorded under other conditions: " + ", ".join(others) + ".")
     return "\n".join(lines)
+
+
+def as_table(found: list[Difference], as_json: bool = False) -> str:
+    """The metrics that differ."""
+    from benchmarks.console import shown
+
+    rows = [[d.metric, d.part, _digits(d.recorded), _digits(d.here), _gap(d)] for d in found]
+    return shown(["metric", "part", "recorded", "here", "relative difference"], rows, as_json)
 
 
 def _digits(value: float | None) -> str:

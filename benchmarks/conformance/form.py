@@ -17,6 +17,7 @@ from benchmarks.conformance.toys import BACKBONES, CONTROLS, LATENT, some_batch,
 from common.config import config_hash, from_dict, to_dict
 from common.errors import UserError
 from common.files import read_json
+from common.lines import count
 from common.seeds import ItemRNG
 from paradigms.base import ParadigmOptions
 
@@ -75,7 +76,9 @@ def check_shapes(case: Case, batch: int, frames: int, dim: int, codebooks: int, 
     """The check at given sizes of batch, clip, latent and caption."""
     latent = LATENT.replace(dim=dim, codebooks=codebooks)
     model, conditions = case.model(latent=latent), some_conditions([words] * batch)
-    sizes = f"{batch} clips of {frames} frames, {dim} channels, {codebooks} codebooks"
+    sizes = (
+        f"{count(batch, 'clip')} of {count(frames, 'frame')}, {count(dim, 'channel')}, {count(codebooks, 'codebook')}"
+    )
     loss = model.loss(some_batch(conditions, frames, latent), ItemRNG(range(batch)), ItemRNG([0]))
     demand(
         tuple(loss.per_item_B.shape) == (batch,),

@@ -11,6 +11,7 @@ from torch import Tensor
 from backbones import BackboneConfig
 from benchmarks.conformance.case import Case, demand, same
 from benchmarks.conformance.toys import part, some_batch, some_conditions
+from common.lines import count
 from common.seeds import ItemRNG
 from paradigms.base import Batch, Conditions, Paradigm
 
@@ -63,7 +64,7 @@ def learning(case: Case) -> None:
     demand(
         lesson.after < lesson.before - 0.25 * abs(lesson.before),
         f"on one batch the loss goes from {lesson.before:.3g} to {lesson.after:.3g} in "
-        f"{case.trial.by_heart.updates} updates",
+        f"{count(case.trial.by_heart.updates, 'update')}",
         "see whether gradients point the right way and reach all layers; or give trial.by_heart more updates",
     )
 

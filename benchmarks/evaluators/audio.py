@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks.evaluators.base import Audio
 from common.errors import UserError
+from common.lines import count
 
 PEAK_DBFS = -1.0
 SILENCE_DBFS = -80.0  # a clip whose peak is below this is silent: counted, and left at its level
@@ -52,7 +53,7 @@ def check_captions(audio: Audio, captions: Sequence[str] | None) -> None:
         UserError: unequal numbers.
     """
     if captions is not None and len(captions) != len(audio):
-        raise UserError(f"{len(captions)} captions for {len(audio)} clips: give one caption per clip")
+        raise UserError(f"{count(len(captions), 'caption')} for {count(len(audio), 'clip')}: give one caption per clip")
 
 
 def is_silent(wav: NDArray[np.floating]) -> bool:

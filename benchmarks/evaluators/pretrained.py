@@ -31,6 +31,7 @@ from benchmarks.evaluators.threads import one_thread
 from benchmarks.metrics.similarity import cosine_similarity
 from common.config import config_hash
 from common.errors import UserError
+from common.lines import count
 from representations.base import fingerprint
 from representations.pretrained import load_pretrained
 
@@ -164,7 +165,9 @@ def _load(factory: Any, source: str, kind: str) -> Any:
         raise UserError(f"{source} is a {found!r} checkpoint, not {kind!r}; give a {kind} folder or hub id")
     model, info = load_pretrained(_WithInfo(factory), source, f"{kind} checkpoint")
     if missing := sorted(info["missing_keys"]):
-        raise UserError(f"{source} lacks {len(missing)} weights, such as {missing[0]}; fetch the checkpoint anew")
+        raise UserError(
+            f"{source} lacks {count(len(missing), 'tensor')}, such as {missing[0]}; fetch the checkpoint anew"
+        )
     return model
 
 

@@ -26,6 +26,7 @@ from benchmarks.metrics.inception import joint_inception_score
 from benchmarks.metrics.kad import KernelTable
 from benchmarks.metrics.manifold import NEIGHBOURS, manifold
 from benchmarks.metrics.mauve import counts, divergence, quantise
+from common.lines import count
 
 Index = NDArray[np.intp]
 SetMetric = Callable[[Index], float]
@@ -80,7 +81,7 @@ class SetLevel:
     def _enough(self, needed: int, *families: str) -> bool:
         n = min(len(self._reference), len(self._generated))
         if n < needed:
-            self.missing |= {name: f"{n} clips, it needs {needed}" for name in families}
+            self.missing |= {name: f"{count(n, 'clip')}, it needs {needed}" for name in families}
         return n >= needed
 
     def _canonical(self, metric: SetMetric) -> SetMetric:

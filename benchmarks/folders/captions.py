@@ -16,12 +16,12 @@ def read_captions(path: Path) -> dict[str, str]:
         UserError: no such file, no rows, a column missing, an empty caption, or two captions of one name.
     """
     if path.suffix not in (".csv", ".jsonl"):
-        raise UserError(f"{path}: captions are a .csv or .jsonl file with the columns path and caption")
+        raise UserError(f"{path}: not a .csv or .jsonl file; give one with the columns path and caption")
     found: dict[str, str] = {}
     for row in read_manifest(path):
         name = PurePosixPath(row.required("path"))
         key = (name.with_suffix("") if name.suffix.lower() in ENDINGS else name).as_posix()
         if key in found:
-            raise UserError(f"{row.where}: a second caption for {key}; keep one")
+            raise UserError(f"{row.where}: {key} has a caption already; keep one")
         found[key] = row.required("caption")
     return found

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks.evaluators.audio import MIN_SECONDS
 from common.errors import UserError
+from common.files import no_folder
 
 ENDINGS = (".wav", ".flac", ".ogg", ".mp3")
 
@@ -38,7 +39,7 @@ def find_audio(folder: Path) -> dict[str, Path]:
         UserError: no such folder, no audio in it, or two files of one name.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; give one that holds {', '.join(ENDINGS)} files")
+        raise UserError(f"{no_folder(folder)}; give one that holds {', '.join(ENDINGS)} files")
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in ENDINGS and path.is_file() and not path.name.startswith("."):

@@ -1,7 +1,7 @@
-"""What an evaluator makes of files: read, heard and forgotten again, some at a time, in several processes if many.
+"""Run an evaluator on audio files, a few in memory at a time, in several processes if there are many.
 
-A clip's result does not depend on its neighbours, on their order or on the process that heard it, so splitting the work
-changes no digit. Clips heard before come from the cache (``benchmarks.evaluators.cache``).
+The result for a clip does not depend on its neighbours, on their order or on the process, so splitting the work changes
+no digit. Results for clips seen before come from the cache (``benchmarks.evaluators.cache``).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WORTH_A_PROCESS = 100  # files; starting one costs a few seconds
 
 @dataclass(frozen=True)
 class Task:
-    """A file to hear, with its caption where it has one."""
+    """A file to evaluate, with its caption where it has one."""
 
     path: Path
     caption: str | None = None
@@ -51,7 +51,7 @@ class Heard:
 
 
 def open_evaluator(name: str) -> Evaluator:
-    """The evaluator called ``name``, or in the folder ``name``, with a memory.
+    """The evaluator called ``name``, or in the folder ``name``, with a cache.
 
     Raises:
         UserError: no such evaluator or checkpoint.
@@ -71,7 +71,7 @@ def hear_files(
     at_once: int = AT_ONCE,
     strict: bool = False,
 ) -> list[Heard]:
-    """Hear all files, in the order given.
+    """Evaluate all files; results are in the order given.
 
     Args:
         jobs: processes at most; ``report`` is called with the number of files done.
@@ -84,14 +84,14 @@ def hear_files(
     for heard in _all_parts(parts, evaluator, min(jobs, len(tasks) // WORTH_A_PROCESS)):
         for task, one in zip(tasks[len(found) :], heard):
             if strict and one.problem:
-                raise UserError(f"{task.path}: {one.problem}; mend or remove it, or leave out --strict")
+                raise UserError(f"{task.path}: {one.problem}; repair or remove it, or leave out --strict")
         found += heard
         report(len(found))
     return found
 
 
 def hearing(heard: Sequence[Heard]) -> Hearing:
-    """The hearing of good files."""
+    """The results of the files that can be scored."""
     from benchmarks.evaluators.cache import hearing_of
 
     return hearing_of([one.row for one in heard if one.row is not None], sum(one.silent for one in heard))

@@ -1,4 +1,4 @@
-"""Which clips of two folders take part, and beside which.
+"""Which clips of two folders are scored, and which are pairs.
 
 Names decide: where every file of the smaller set has a namesake in the larger, namesakes are pairs. Else the sets are
 unrelated. Clips are put in the order of their content, so that neither names nor order change a digit of any score.
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks.folders.hearing import Heard
 from common.errors import UserError
+from common.lines import count
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def partners(
     kept, notes = [], []
     for kind, found, other in (("reference", reference, generated), ("generated", generated, reference)):
         if alone := [name for name in found if name not in other]:
-            notes.append(f"{kind}: {len(alone)} files without a partner of their name are left out, such as {alone[0]}")
+            notes.append(f"{kind}: left out {count(len(alone), 'file')} without a partner, such as {alone[0]}")
         kept.append({name: path for name, path in found.items() if name in other})
     return kept[0], kept[1], notes
 
@@ -62,8 +63,8 @@ def match(reference: list[Clip], generated: list[Clip], n: int) -> tuple[list[Cl
     """
     if not n and len(reference) != len(generated):
         raise UserError(
-            f"{len(reference)} reference files, {len(generated)} generated: scores compare at equal n only; give as "
-            f"many of each, or --n {min(len(reference), len(generated))} to draw as many from both"
+            f"{count(len(reference), 'reference file')}, {len(generated)} generated: scores compare at equal n only; "
+            f"give as many of each, or --n {min(len(reference), len(generated))} to draw as many from both"
         )
     sets = [[clip for clip in clips if not clip.heard.problem] for clips in (reference, generated)]
     for clips in sets:
@@ -74,7 +75,7 @@ def match(reference: list[Clip], generated: list[Clip], n: int) -> tuple[list[Cl
 
 def _count(wanted: int, there: int) -> int:
     if there < 2:
-        raise UserError(f"only {there} good clips of each set; a distance between sets needs 2 at least: add clips")
+        raise UserError(f"only {count(there, 'good clip')} of each set; a distance needs 2 at least: add clips")
     if wanted > there:
-        raise UserError(f"--n {wanted}: only {there} good clips of each set; give a smaller number")
+        raise UserError(f"--n {wanted}: only {count(there, 'good clip')} of each set; give a smaller number")
     return wanted or there

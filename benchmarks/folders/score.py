@@ -20,6 +20,7 @@ from benchmarks.folders.hearing import AT_ONCE, Task, hear_files, hearing, open_
 from benchmarks.folders.pairing import Clip, are_paired, match, pair, partners
 from benchmarks.records import Metric, metric
 from common.errors import UserError
+from common.lines import count
 
 if TYPE_CHECKING:
     from benchmarks.evaluators.base import Evaluator
@@ -48,7 +49,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Score:
-    """Metrics with intervals, what they rest on (JSON-ready), and what a reader must know, a line each."""
+    """Metrics with intervals, how they were made (JSON-ready), and notes for the reader, a line each."""
 
     metrics: dict[str, Metric]
     policy: dict[str, Any]
@@ -58,7 +59,7 @@ class Score:
 def score_folders(
     request: Request, report: Callable[..., None] = lambda done, total: None, at_once: int = AT_ONCE
 ) -> Score:
-    """Score ``request``; ``report(done, total=...)`` hears how many files are done.
+    """Score ``request``; ``report(done, total=...)`` is called with the number of files done.
 
     Raises:
         UserError: a folder without audio, no such evaluator, unequal sets, missing captions, fewer than two good clips,
@@ -78,7 +79,7 @@ def score_folders(
     notes += [f"left out: {task.path}: {one.problem}" for task, one in zip(tasks, heard) if one.problem]
     reference, generated = (pair if paired else match)(reference, generated, request.n)
     if len(generated) < min(len(real), len(made)):
-        notes.append(f"{len(generated):,} of {min(len(real), len(made)):,} clips of each set are scored")
+        notes.append(f"scored {len(generated):,} of {count(min(len(real), len(made)), 'clip')} of each set")
     scores = _panel(reference, generated, listener, paired)
     return Score(_metrics(scores), scores.details, [*notes, *_doubts(reference, generated)])
 
@@ -108,7 +109,7 @@ def _metrics(scores: PanelScores) -> dict[str, Metric]:
 
 
 def _doubts(reference: Sequence[Clip], generated: Sequence[Clip]) -> list[str]:
-    """What makes a comparison of the two sets doubtful."""
+    """Reasons to doubt a comparison of the two sets."""
     notes = []
     lengths = [statistics.median(clip.heard.seconds for clip in clips) for clips in (reference, generated)]
     if max(lengths) > 1.1 * min(lengths):
@@ -122,9 +123,9 @@ def _doubts(reference: Sequence[Clip], generated: Sequence[Clip]) -> list[str]:
         )
     for kind, clips in (("reference", reference), ("generated", generated)):
         if silent := sum(clip.heard.silent for clip in clips):
-            notes.append(f"{kind}: {silent} of {len(clips)} clips are silent, and are scored as they are")
+            notes.append(f"{kind}: {silent} of {count(len(clips), 'clip')} silent, scored as they are")
         if repeated := len(clips) - len({clip.heard.digest for clip in clips}):
-            notes.append(f"{kind}: {repeated} clips are copies of others, to the last sample")
+            notes.append(f"{kind}: {count(repeated, 'exact copy', 'exact copies')} of another clip")
     return notes
 
 

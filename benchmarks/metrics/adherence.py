@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks.metrics.arrays import Float
 from common.errors import UserError
+from common.lines import count
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def agreement(asked: Sequence[str | None], heard: Sequence[str]) -> Float:
         UserError: the lengths differ.
     """
     if len(asked) != len(heard):
-        raise UserError(f"{len(asked)} clips asked for but {len(heard)} heard: give one of each per clip, in one order")
+        raise UserError(f"{count(len(asked), 'clip')} asked for but {len(heard)} heard: give one of each per clip")
     return np.array([np.nan if a is None else float(a == h) for a, h in zip(asked, heard)], dtype=np.float64)
 
 

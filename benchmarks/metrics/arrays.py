@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from common.errors import UserError
+from common.lines import count
 
 Float = NDArray[np.float64]
 
@@ -20,10 +21,10 @@ def as_matrix(values: ArrayLike, name: str, min_rows: int = 1) -> Float:
     if matrix.ndim != 2:
         raise UserError(f"{name}: expected a matrix (items, dimensions), got shape {matrix.shape}")
     if len(matrix) < min_rows:
-        raise UserError(f"{name}: {len(matrix)} items, but this metric needs at least {min_rows}; give more clips")
+        raise UserError(f"{name}: {count(len(matrix), 'item')}, this metric needs at least {min_rows}; give more clips")
     bad = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
     if len(bad):
-        raise UserError(f"{name}: item {bad[0]} holds NaN or infinity ({len(bad)} such items); score finite audio only")
+        raise UserError(f"{name}: item {bad[0]} holds NaN or infinity ({len(bad)} in all); score finite audio only")
     return matrix
 
 

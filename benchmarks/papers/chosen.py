@@ -45,9 +45,9 @@ class Choice:
         return Row(first.system, first.kind, list(self.records), [])
 
     @property
-    def paths(self) -> list[Path]:
-        """The records' files."""
-        return [path_of(self.folder, record) for record in self.records]
+    def names(self) -> list[str]:
+        """The records' names below the results folder, the same whether they are packed or not."""
+        return [f"{self.study}/records/{record.stem}.json" for record in self.records]
 
     @property
     def command(self) -> str:
@@ -111,7 +111,7 @@ def missing(study: str, run: str = "") -> str:
 
 def fits(record: Record, cell: Mapping[str, Any]) -> bool:
     """Whether a record's cell has these values at these dotted keys; of a list, any."""
-    held = flat(record.cell)
+    held = flat(record.cell) if cell else {}
     return all(held.get(key) in (value if isinstance(value, list) else [value]) for key, value in cell.items())
 
 
@@ -140,11 +140,6 @@ def mixed(choices: Iterable[Choice], varies: Sequence[str] = ()) -> str:
                 told = [f"{name} ({key}: {held.get(key)})" for name, held in zip(names, (there, here))]
                 return f"refused: {' and '.join(told)} were judged differently; measure both anew, alike"
     return ""
-
-
-def path_of(folder: Path, record: Record) -> Path:
-    """A record's file."""
-    return folder / "records" / f"{record.stem}.json"
 
 
 def _judged(record: Record, varies: Sequence[str]) -> dict[str, Any]:

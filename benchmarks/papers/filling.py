@@ -9,6 +9,7 @@ from benchmarks.papers.chosen import Choice, Library, missing, mixed
 from benchmarks.papers.published import Stated
 from benchmarks.papers.sheets import Column, Paper, Row, Sheet
 from benchmarks.records import Metric, Record
+from common.lines import count
 
 UNITS = {
     "frame_rate_hz": "{} Hz", "duration_s": "{} s", "decode_iterations": "{} iterations", "steps": "{} steps",
@@ -104,10 +105,12 @@ def _scale(paper: Paper, record: Record) -> list[str]:
     conditions = paper.conditions
     if not backbone or (backbone["n_layers"], backbone["d_model"]) >= (conditions.layers, conditions.width):
         return []
-    told = f"{backbone['n_layers']} layers of width {backbone['d_model']}"
+    told = f"{count(backbone['n_layers'], 'layer')} of width {backbone['d_model']}"
     if train:
-        told += f", {train['updates']:,} updates of {train['batch']} × {train['seconds']:g} s"
-    return [f"scale: {told}, there {conditions.layers} layers of width {conditions.width}, {conditions.budget}"]
+        told += f", {count(train['updates'], 'update')} of {train['batch']} × {train['seconds']:g} s"
+    return [
+        f"scale: {told}, there {count(conditions.layers, 'layer')} of width {conditions.width}, {conditions.budget}"
+    ]
 
 
 def _grouped(sheet: Sheet, stated: Sequence[Stated]) -> dict[tuple[str, ...], list[Stated]]:

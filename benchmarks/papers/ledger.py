@@ -21,7 +21,9 @@ from benchmarks.papers.published import Claim, read_yaml
 from benchmarks.records import Record
 from common.config import from_dict
 from common.errors import UserError, did_you_mean
+from common.lines import count
 
+VERDICTS: tuple[Verdict, ...] = ("holds", "fails", "undecided", "not testable")
 TRIALS = Path(__file__).parent / "claims.yaml"
 FIELDS = (
     "claim", "paper", "verdict", "contrast", "outcome", "metric", "statistic", "effect", "low", "high", "margin", "p",
@@ -57,10 +59,10 @@ class Ruling:
 
     @property
     def records(self) -> list[tuple[Path, Record]]:
-        """The records it rests on, with their files."""
+        """The records it rests on, each with its study's folder."""
         choices = [choice for outcome in self.outcomes for choice in outcome.choices]
-        found = {path: record for choice in choices for path, record in zip(choice.paths, choice.records)}
-        return list(found.items())
+        found = {(c.study, record.stem): (c.folder, record) for c in choices for record in c.records}
+        return list(found.values())
 
     @property
     def scale(self) -> str:
@@ -101,17 +103,24 @@ def scale_of(record: Record) -> str:
     """``4 layers of width 128, 1,400 updates, evaluator builtin`` or where speed was measured."""
     cell = record.cell
     backbone, train = cell.get("model", {}).get("backbone", {}), cell.get("train")
-    parts = [f"{backbone['n_layers']} layers of width {backbone['d_model']}"] if backbone else []
-    parts += [f"{train['updates']:,} updates of {train['batch']} × {train['seconds']:g} s"] if train else []
+    parts = [f"{count(backbone['n_layers'], 'layer')} of width {backbone['d_model']}"] if backbone else []
+    parts += [f"{count(train['updates'], 'update')} of {train['batch']} × {train['seconds']:g} s"] if train else []
     parts += [f"evaluator {cell['evaluation']['evaluator']['name']}"] if cell.get("evaluation") else []
     setting = cell.get("setting", {})
     return ", ".join([*parts, *([f"on {setting['hardware']} ({setting['device']})"] if setting else [])])
 
 
 def counts(rulings: Sequence[Ruling]) -> str:
-    """``3 hold, 1 fails, 5 are undecided, 67 cannot be tested yet``."""
+    """``7 hold, 15 fail, 25 are undecided, 33 are not testable``."""
+    words = {"holds": ("holds", "hold"), "fails": ("fails", "fail"), "undecided": ("is undecided", "are undecided"),
+             "not testable": ("is not testable", "are not testable")}  # fmt: skip
+    return ", ".join(f"{n} {words[verdict][n != 1]}" for verdict, n in tally(rulings).items())
+
+
+def tally(rulings: Sequence[Ruling]) -> dict[str, int]:
+    """How many claims have which verdict."""
     held = Counter(ruling.verdict for ruling in rulings)
-    return ", ".join(f"{held[verdict]} {verdict}" for verdict in ("holds", "fails", "undecided", "not testable"))
+    return {verdict: held[verdict] for verdict in VERDICTS}
 
 
 def as_csv(rulings: Sequence[Ruling]) -> str:
@@ -122,7 +131,7 @@ def as_csv(rulings: Sequence[Ruling]) -> str:
     for ruling in rulings:
         row = {"claim": ruling.claim.id, "paper": ruling.claim.paper, "verdict": ruling.verdict, "scale": ruling.scale}
         for outcome in ruling.outcomes:
-            files = [f"{choice.study}/records/{path.name}" for choice in outcome.choices for path in choice.paths]
+            files = [name for choice in outcome.choices for name in choice.names]
             writer.writerow({**row, **_outcome_row(outcome), "records": " ".join(dict.fromkeys(files))})
         if not ruling.outcomes:
             writer.writerow({**row, "why": ruling.why})

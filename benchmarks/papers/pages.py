@@ -1,13 +1,14 @@
-"""A paper's page: every table and figure of its sheets in Markdown, with LaTeX, CSV, PNG and SVG beside.
+"""A paper's page: every table and figure of its sheets in Markdown, with LaTeX, CSV and PNG beside.
 
 results/papers/<paper>.md
-results/papers/<paper>/<sheet>.csv, .tex, .png, .svg
+results/papers/<paper>/<sheet>.csv, .tex, .png
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.papers import published, tables
@@ -15,12 +16,13 @@ from benchmarks.papers.chosen import Library, missing
 from benchmarks.papers.filling import Filled, apart, fill
 from benchmarks.papers.plots import Panel, draw, panels
 from benchmarks.papers.sheets import Paper, Sheet, load
+from benchmarks.records import record_file
 from benchmarks.report.chapter import anchor
-from benchmarks.report.keeping import fingerprint
+from benchmarks.report.fidelity.tables import figure as shown
+from benchmarks.report.keeping import drawn, fingerprint, write_changed
 from benchmarks.report.markup import folded, image, link
 from benchmarks.report.table import Table
 from common.errors import UserError
-from common.files import write_text
 
 INTRODUCTION = """\
 Left, as printed: what the paper states. Right of ‖: what was measured here, under the names of its own metrics, in
@@ -35,7 +37,7 @@ class Part:
     sheet: Sheet
     filled: Filled | None
     panels: list[Panel]
-    figures: list[Path]
+    figure: Path | None
     why: str
 
 
@@ -63,11 +65,11 @@ def make_page(key: str, results: Path, library: Library, figures: bool = True) -
     for sheet in paper.sheets:
         filled = fill(paper, sheet, stated, library) if sheet.columns else None
         found, why = panels(sheet, library) if sheet.plot else ([], "")
-        drawn = _figures(paper, sheet, found, stated, folder, figures) if sheet.plot else []
+        figure = _figure(paper, sheet, found, stated, folder, figures) if sheet.plot else None
         if filled:
-            write_text(folder / f"{sheet.id}.csv", tables.long_csv(filled))
-            write_text(folder / f"{sheet.id}.tex", tables.latex(paper, filled))
-        parts.append(Part(sheet, filled, found, drawn, why))
+            write_changed(folder / f"{sheet.id}.csv", tables.long_csv(filled))
+            write_changed(folder / f"{sheet.id}.tex", tables.latex(paper, filled))
+        parts.append(Part(sheet, filled, found, figure, why))
     return Page(paper, parts, results / "papers" / f"{key}.md", folder)
 
 
@@ -79,7 +81,7 @@ def write_page(page: Page, results: Path) -> None:
     for part in page.parts:
         text += section(page, part, home)
     text += [_settings(key, results), _mistakes(key, results)]
-    write_text(page.file, "\n\n".join(piece for piece in text if piece) + "\n")
+    write_changed(page.file, "\n\n".join(piece for piece in text if piece) + "\n")
 
 
 def section(page: Page, part: Part, home: Path) -> list[str]:
@@ -91,9 +93,7 @@ def section(page: Page, part: Part, home: Path) -> list[str]:
             link(ending.upper(), page.folder / f"{sheet.id}.{ending}", home) for ending in ("csv", "tex")
         )
         text += [part.filled.refused, tables.markdown(page.paper, part.filled, home), files]
-    if part.figures:
-        png, svg = part.figures
-        text += [image({sheet.id: png}, sheet.id, home, _caption(page.paper, part)), link("SVG", svg, home)]
+    text += [image(part.figure, home, _caption(page.paper, part))] if part.figure else []
     text += [_sources(part, home), part.why, *_not_run(part), sheet.note]
     return [piece for piece in text if piece]
 
@@ -116,7 +116,8 @@ def _sources(part: Part, home: Path) -> str:
     """The records behind a figure, folded, with their commands."""
     choices = {id(p.choice): p.choice for panel in part.panels for p, _ in panel.points}.values()
     lines = [
-        f"- {choice.records[0].system} " + " ".join(link(path.stem, path, home) for path in choice.paths)
+        f"- {choice.records[0].system} "
+        + " ".join(link(record.stem, record_file(choice.folder, record), home) for record in choice.records)
         for choice in choices
     ]
     commands = ", ".join(f"`{command}`" for command in dict.fromkeys(choice.command for choice in choices))
@@ -132,16 +133,26 @@ def _caption(paper: Paper, part: Part) -> str:
     return f"{part.sheet.name}: {part.sheet.title}.{ours if records else ''}".replace("`", "")
 
 
-def _figures(
+def _figure(
     paper: Paper, sheet: Sheet, found: list[Panel], stated: Sequence[published.Stated], folder: Path, anew: bool
-) -> list[Path]:
-    if anew:
-        records = [r for panel in found for point, _ in panel.points for r in point.choice.records]
-        studies = [folder.parents[1] / sheet.study] if sheet.study else []
-        mark = fingerprint(*studies, told=f"{paper} {sheet} {stated}")
-        return draw(sheet, found, stated, folder, bool(apart(paper, records)), mark)
-    held = [folder / f"{sheet.id}.{ending}" for ending in ("png", "svg")]
-    return held if all(path.is_file() for path in held) else []
+) -> Path | None:
+    path = folder / f"{sheet.id}.png"
+    if not anew:
+        return path if path.is_file() else None
+    records = [r for panel in found for point, _ in panel.points for r in point.choice.records]
+    different = bool(apart(paper, records))
+    make = partial(draw, sheet, found, stated, different)
+    told = _shown(sheet, found, stated, different)
+    return drawn(path, fingerprint(make, folder.parents[1] / sheet.study, records, told), make)
+
+
+def _shown(sheet: Sheet, found: list[Panel], stated: Sequence[published.Stated], different: bool) -> list[str]:
+    """What a figure shows beside its records."""
+    assert sheet.plot is not None
+    curve = sheet.plot.stated
+    printed = [f"{one}" for one in stated if curve and one.table == curve.table]
+    points = [f"{p.metric} {[(q.line, q.x, q.y, shown(m)) for q, m in p.points]}" for p in found]
+    return [sheet.id, f"{sheet.plot} {different}", *printed, *points]
 
 
 def _settings(key: str, results: Path) -> str:

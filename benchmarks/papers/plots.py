@@ -1,21 +1,22 @@
 """A declared figure, drawn: what the paper prints in a table to the left, ours to the right, never in the same axes.
 
-PNG for Markdown, SVG to zoom; both are the same bytes when drawn again from the same records.
+The same bytes when it is drawn again from the same records.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.papers.chosen import Choice, Library, fits, mixed, value_at
 from benchmarks.papers.published import Stated
 from benchmarks.papers.sheets import Curve, Plot, Sheet
 from benchmarks.records import Metric
-from benchmarks.report.drawing import GREY, arm_colours, canvas, log_ticks, natural, save, save_svg
-from benchmarks.report.keeping import kept
+from benchmarks.report.drawing import GREY, arm_colours, canvas, log_ticks, natural
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MARKERS = "os^Dv<>P"
 
@@ -53,25 +54,14 @@ def panels(sheet: Sheet, library: Library) -> tuple[list[Panel], str]:
     return found, "" if found else f"no record of {sheet.study} has {' or '.join(sheet.plot.metrics)}"
 
 
-def draw(
-    sheet: Sheet, found: Sequence[Panel], stated: Sequence[Stated], folder: Path, apart: bool, mark: str = ""
-) -> list[Path]:
-    """Write ``<sheet>.png`` and ``.svg`` into ``folder``; returns them, none where there is nothing to draw.
-
-    Args:
-        mark: the fingerprint of what it is drawn from; files that bear it are kept.
-    """
+def draw(sheet: Sheet, found: Sequence[Panel], stated: Sequence[Stated], apart: bool) -> Figure | None:
+    """The figure; None where there is nothing to draw."""
     assert sheet.plot is not None
-    files = [folder / f"{sheet.id}.png", folder / f"{sheet.id}.svg"]
-    if mark and all(kept(path, mark) for path in files):
-        return files
     curve = sheet.plot.stated
     left = [metric for metric in curve.metrics if _curve(curve, stated, metric)] if curve else []
     count = len(left) + len(found)
     if not count:
-        for path in files:
-            path.unlink(missing_ok=True)
-        return []
+        return None
     columns = min(count, 4)
     figure, axes = canvas(-(-count // columns), columns, 3.6 * columns, 3.0 * -(-count // columns))
     places = list(axes.flat)
@@ -83,7 +73,7 @@ def draw(
         axis.set_title(f"here: {panel.metric}" + (" (not comparable)" if apart and left else ""), fontsize=8)
     for axis in places[count:]:
         axis.set_visible(False)
-    return [save(figure, files[0], mark=mark), save_svg(figure, files[1], mark)]
+    return figure
 
 
 def _points(sheet: Sheet, plot: Plot, library: Library) -> list[Point]:

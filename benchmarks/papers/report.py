@@ -1,22 +1,47 @@
-"""All papers' pages, and what REPORT.md shows of them: the main tables, folded, and links."""
+"""All papers' pages and the ledger of claims, and what the report says of them: counts and links."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from benchmarks.papers import published, verdicts
 from benchmarks.papers.chosen import Library
-from benchmarks.papers.ledger import counts, rule
-from benchmarks.papers.pages import Page, make_page, section, write_page
+from benchmarks.papers.ledger import VERDICTS, counts, rule, tally
+from benchmarks.papers.pages import Page, make_page, write_page
 from benchmarks.papers.sheets import names
-from benchmarks.report.markup import folded, link
+from benchmarks.report.markup import link
+from benchmarks.report.table import Table
 
-if TYPE_CHECKING:
-    from benchmarks.report.chapter import Chapter
+QUESTION = "Which claims of the four papers hold at this scale?"
 
-TITLE = "The papers again"
+
+@dataclass(frozen=True)
+class Told:
+    """What the papers' pages say.
+
+    Attributes:
+        counts: all verdicts, in words.
+        tallies: name of a group of claims -> verdict -> how many claims.
+        pages: name of a paper -> its page.
+        titles: name of a paper -> what it is about.
+        ledger: the page of claims.
+    """
+
+    counts: str
+    tallies: dict[str, dict[str, int]]
+    pages: dict[str, Path]
+    titles: dict[str, str]
+    ledger: Path
+
+    def table(self, home: Path) -> Table:
+        """A line per paper: verdicts in counts, a link to its page."""
+        body = []
+        for name, tallied in self.tallies.items():
+            page = link(name, self.pages[name], home) if name in self.pages else name
+            body.append([page, self.titles.get(name, ""), *(str(tallied[verdict]) for verdict in VERDICTS)])
+        return Table(["paper", "about", *VERDICTS], body)
 
 
 def write_papers(
@@ -38,31 +63,20 @@ def write_papers(
     return pages
 
 
-def chapters(results: Path, home: Path) -> list[Chapter]:
-    """The chapters of REPORT.md on claims and papers; none where the results folder has no published data."""
-    from benchmarks.report.chapter import Answer, Chapter
-
+def write_all(results: Path) -> Told | None:
+    """Write all papers' pages and the ledger; None where the results folder has no published data."""
     if not published.results(results):
-        return []
+        return None
     library = Library(results)
     pages, rulings = write_papers([], results, library), rule(results, library)
-    page = verdicts.write_ledger(rulings, results)
-    held = Answer("What of the four papers holds at this scale?", f"their claims: {counts(rulings)}", verdicts.TITLE)
-    said = Chapter(verdicts.TITLE, verdicts.section(rulings, page, home), {}, answers=[held])
-    return [said, Chapter(TITLE, _parts(pages, home), {})]
-
-
-def _parts(pages: Sequence[Page], home: Path) -> list[str]:
-    parts = [f"## {TITLE}", "Tables and figures of four papers, the published number beside ours."]
-    for page in pages:
-        name = published.NAMES[page.paper.key]
-        parts.append(f"### {name}: {page.paper.title}")
-        parts.append(f"All of it: {link(page.file.name, page.file, home)}. {told(page)}")
-        for part in page.parts:
-            if part.sheet.main:
-                title, *rest = section(page, part, home)
-                parts.append(folded(title.lstrip("# "), "\n\n".join(rest)))
-    return parts
+    tallies = {}
+    for name in dict.fromkeys(published.NAMES[ruling.claim.paper] for ruling in rulings):
+        tallies[name] = tally([ruling for ruling in rulings if published.NAMES[ruling.claim.paper] == name])
+    named = {published.NAMES[page.paper.key]: page for page in pages}
+    return Told(
+        counts(rulings), tallies, {name: page.file for name, page in named.items()},
+        {name: page.paper.title for name, page in named.items()}, verdicts.write_ledger(rulings, results),
+    )  # fmt: skip
 
 
 def told(page: Page) -> str:

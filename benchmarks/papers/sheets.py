@@ -119,7 +119,6 @@ class Sheet:
             command at the paper's scale.
         varies: dotted prefixes in which its records may differ though they judge the score (a clip's length ...).
         why: the whole sheet has no answer here, for this reason.
-        main: shown in REPORT.md too.
     """
 
     id: str
@@ -136,7 +135,6 @@ class Sheet:
     varies: tuple[str, ...] = ()
     why: str = ""
     note: str = ""
-    main: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.papers.chosen import Choice, path_of
+from benchmarks.papers.chosen import Choice
 from benchmarks.papers.filling import Filled, Line, absent
 from benchmarks.papers.published import Stated
 from benchmarks.papers.sheets import Column, Paper
-from benchmarks.records import Metric
+from benchmarks.records import Metric, record_file
 from benchmarks.report.fidelity.tables import ARROWS, figure
 from benchmarks.report.markup import link
 from benchmarks.report.table import Table
@@ -34,7 +34,7 @@ def markdown(paper: Paper, filled: Filled, home: Path) -> str:
 
     def show(metric: Metric, choice: Choice) -> str:
         value, space, bounds = figure(metric).partition(" ")
-        return link(value, choice.paths[0], home) + space + bounds
+        return link(value, record_file(choice.folder, choice.records[0]), home) + space + bounds
 
     return _table(paper, filled, show, lambda choice: _records(choice, home)).markdown()
 
@@ -81,7 +81,7 @@ def _own(name: str, metric: Metric, choice: Choice) -> dict[str, object]:
         **{key: "" if value is None else f"{value:.6g}" for key, value in bounds.items()},
         "metric": name, "n": metric.n, "arm": first.system, "seeds": " ".join(str(r.seed) for r in choice.records),
         "study": choice.study, "evaluator": first.cell.get("evaluation", {}).get("evaluator", {}).get("name", ""),
-        "records": " ".join(f"{choice.study}/records/{path.name}" for path in choice.paths), "command": choice.command,
+        "records": " ".join(choice.names), "command": choice.command,
     }  # fmt: skip
 
 
@@ -159,7 +159,7 @@ def _figures(line: Line, i: int, name: str, show: Show) -> str:
 
 
 def _records(choice: Choice, home: Path) -> str:
-    return " ".join(link(f"s{r.seed}", path_of(choice.folder, r), home) for r in choice.records)
+    return " ".join(link(f"s{r.seed}", record_file(choice.folder, r), home) for r in choice.records)
 
 
 def _mark(notes: dict[str, str], text: str) -> str:

@@ -1,4 +1,4 @@
-"""The ledger, shown: a page with every claim, a table for REPORT.md and for the terminal, CSV, the papers' mistakes.
+"""The ledger, shown: a page with every claim and the papers' mistakes, the same as CSV, a table for the terminal.
 
 results/papers/claims.md, claims.csv
 """
@@ -12,69 +12,36 @@ from benchmarks.papers import published
 from benchmarks.papers.contrasts import Outcome
 from benchmarks.papers.ledger import Ruling, as_csv, counts
 from benchmarks.papers.published import Inconsistency
+from benchmarks.records import record_file
+from benchmarks.report.keeping import write_changed
 from benchmarks.report.markup import folded, link
 from benchmarks.report.table import Table
-from common.files import write_text
+from common.lines import count
 
 TITLE = "Published claims"
 HOW = """\
-A verdict is about the scale and the evaluator that stand beside it, not about the paper's. `holds`, `fails`: decided by
-the contrasts below (paired on prompt and seed, 95% bootstrap clustered on both, Holm over the contrasts of a claim;
-speeds: ratio of medians); `undecided`: the interval allows both; `not testable`: records are missing, or nothing here
-could decide it. A claim of several contrasts holds where all do. `at the floor`: these arms follow no caption yet,
-their CLAP is not above that of real audio of other captions, so that the contrast is about their sound alone."""
+A verdict holds for the scale and the evaluator named beside it; it says nothing about the paper's own experiments.
+
+- `holds`, `fails`: decided by the contrasts below the claim. Quality is paired on prompt and seed, with a 95% bootstrap
+  interval clustered on both and Holm's correction over the contrasts of a claim; speed is a ratio of medians. A claim
+  with several contrasts holds where all of them do.
+- `undecided`: the interval allows both.
+- `not testable`: records are missing, or no study here can decide the claim.
+- `at the floor`: the named arms do not follow captions yet (their CLAP is not above that of real audio of other
+  captions), so the contrast compares their sound alone."""
 
 
 def write_ledger(rulings: Sequence[Ruling], results: Path) -> Path:
     """Write the page and the CSV; returns the page."""
     page = results / "papers" / "claims.md"
-    write_text(page.with_suffix(".csv"), as_csv(rulings))
+    write_changed(page.with_suffix(".csv"), as_csv(rulings))
     parts = [f"# {TITLE}", "Written by `bench claims`.", HOW, f"All: {counts(rulings)}."]
     for paper in dict.fromkeys(ruling.claim.paper for ruling in rulings):
         own = [ruling for ruling in rulings if ruling.claim.paper == paper]
         parts += [f"## {published.NAMES[paper]}", f"{counts(own)}.", *(_told(ruling, page.parent) for ruling in own)]
     parts += ["## Known mistakes in the papers", *mistakes(published.inconsistencies(results))]
-    write_text(page, "\n\n".join(parts) + "\n")
+    write_changed(page, "\n\n".join(parts) + "\n")
     return page
-
-
-def section(rulings: Sequence[Ruling], page: Path, home: Path) -> list[str]:
-    """The chapter of REPORT.md: what was decided, and a table per paper, folded."""
-    parts = [
-        f"## {TITLE}",
-        HOW,
-        f"{counts(rulings)}. In full, with the papers' known mistakes: {link(page.name, page, home)}.",
-    ]
-    decided = [ruling for ruling in rulings if ruling.verdict != "not testable"]
-    if decided:
-        parts.append(table(decided).markdown())
-    for paper in dict.fromkeys(ruling.claim.paper for ruling in rulings):
-        own = [r for r in rulings if r.claim.paper == paper and r.verdict == "not testable"]
-        if own:
-            parts.append(folded(f"{published.NAMES[paper]}: {len(own)} not testable here", _untested(own).markdown()))
-    return parts
-
-
-def table(rulings: Sequence[Ruling]) -> Table:
-    """A line per contrast; the claim and its verdict stand on its first."""
-    header = ["claim", "statement", "verdict", "contrast", "it", "effect [95%]", "p", "n", "scale and evaluator"]
-    body = []
-    for ruling in rulings:
-        scope = f" (tested: {ruling.trial.scope})" if ruling.trial.scope else ""
-        head = [ruling.claim.id, ruling.claim.statement + scope, f"**{ruling.verdict}**"]
-        for outcome in ruling.outcomes:
-            told = [outcome.contrast.title, _verdict(outcome), *numbers(outcome)]
-            body.append([*head, *told, ruling.scale if head[0] else ""])
-            head = ["", "", ""]
-    return Table(header, body)
-
-
-def plain(rulings: Sequence[Ruling]) -> str:
-    """For the terminal: verdicts with their strongest line."""
-    body = [[r.claim.id, r.verdict, _cut(r.claim.statement, 60), _cut(_short(r), 90)] for r in rulings]
-    return "\n".join(
-        [Table(["claim", "verdict", "statement", "evidence here"], body).plain(), "", f"{counts(rulings)}."]
-    )
 
 
 def numbers(outcome: Outcome) -> list[str]:
@@ -88,7 +55,7 @@ def numbers(outcome: Outcome) -> list[str]:
     if outcome.contrast.expect == "far_better" and outcome.margin is not None:
         effect += f", far from {outcome.margin:.2g} on"
     n = f"{outcome.n}" + (
-        f" ({outcome.prompts} prompts, {outcome.seeds} seed{'s' * (outcome.seeds > 1)})" if outcome.prompts else ""
+        f" ({count(outcome.prompts, 'prompt')}, {count(outcome.seeds, 'seed')})" if outcome.prompts else ""
     )
     return [effect, "" if outcome.p is None else f"{outcome.p:.2g}", n]
 
@@ -121,7 +88,7 @@ def _told(ruling: Ruling, home: Path) -> str:
     if any(outcome.effect is not None for outcome in ruling.outcomes):
         rows = [[o.contrast.title, _verdict(o), *numbers(o)] for o in ruling.outcomes]
         text += "\n\n" + Table(["contrast", "it", "effect [95%]", "p", "n"], rows).markdown()
-        files = [link(path.stem, path, home) for path, _ in ruling.records]
+        files = [link(record.stem, record_file(folder, record), home) for folder, record in ruling.records]
         text += "\n\n" + folded(f"Records of {claim.id}", " ".join(files))
     return text
 
@@ -131,8 +98,10 @@ def _verdict(outcome: Outcome) -> str:
     return outcome.verdict + (f"; at the floor: {', '.join(outcome.floored)}" if outcome.floored else "")
 
 
-def _untested(rulings: Sequence[Ruling]) -> Table:
-    return Table(["claim", "statement", "why"], [[r.claim.id, r.claim.statement, r.why] for r in rulings])
+def rows(rulings: Sequence[Ruling]) -> Table:
+    """A line per claim: its verdict and the strongest evidence for it, cut to a terminal's width."""
+    body = [[r.claim.id, r.verdict, _cut(r.claim.statement, 60), _cut(_short(r), 90)] for r in rulings]
+    return Table(["claim", "verdict", "statement", "evidence here"], body)
 
 
 def _short(ruling: Ruling) -> str:

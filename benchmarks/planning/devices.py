@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.records import Record
+from benchmarks.packs import record_path
+from benchmarks.records import Record, read_record
 from common.config import from_dict
 from common.errors import UserError, did_you_mean
 from common.files import read_json
@@ -28,7 +29,7 @@ class Device:
     Attributes:
         bf16_flops_per_s, fp32_flops_per_s: dense matrix products, without sparsity and without TF32.
         copy_bytes_per_s: of its memory.
-        memory_bytes: None where nobody knows.
+        memory_bytes: None where it is not known.
         source: where the figures are from.
         trains_at: paradigm -> operations per second that training reached; where it is silent, ``mfu`` counts.
         samples_at: paradigm -> share of the bound that sampling reached.
@@ -83,6 +84,8 @@ def from_file(path: Path) -> Device:
     Raises:
         UserError: none of these.
     """
+    if not path.is_file():
+        return _from_record(read_record(record_path(path)), path)
     data = read_json(path)
     if not isinstance(data, dict):
         raise UserError(f"{path}: expected a mapping; give the fields of a device, or a record")
@@ -106,7 +109,7 @@ def _from_record(record: Record, path: Path) -> Device:
         where = str(record.environment.get("cpu" if record.environment.get("device") == "cpu" else "device"))
         peak = reached / MFU
         return Device(where, peak, peak, peak, source=f"training in {path.name}", trains_at={named: reached})
-    raise UserError(f"{path}: a record without rates and without training; give one of axis latency or fidelity")
+    raise UserError(f"{path}: this record holds neither rates nor training; give one of axis latency or fidelity")
 
 
 def sampling_shares(records: Iterable[Record], width: int) -> dict[str, float]:

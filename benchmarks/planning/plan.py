@@ -13,21 +13,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 import paradigms
-from backbones import BackboneConfig
 from backbones.config import preset
 from backbones.cost import bound_seconds
 from benchmarks.axes.fidelity_cells import model_config
 from benchmarks.axes.frame_rate_points import points_of
 from benchmarks.axes.latency_cells import BUILTIN_LATENT, TEXT_WIDTH, latent_of
+from benchmarks.planning.paper import Sight, on_paper
 from benchmarks.planning.sizes import Disk, latents_disk, measuring_disk, training_bytes, training_disk
 from benchmarks.sweep import points
-from common.config import config_hash, from_dict, to_dict
+from common.config import config_hash, to_dict
 from common.errors import UserError
+from common.lines import count
 from representations.base import LatentSpec
-from representations.controls import ControlSpec
 from representations.text import TextSpec, builtin_text
 from training.budget import flops_per_update, resolve
 
@@ -40,16 +38,6 @@ if TYPE_CHECKING:
 TRAINED = ("fidelity", "control", "inpainting", "frame_rate")
 CAPTIONS = 256  # of which the longest counts
 OOBLECK = LatentSpec("oobleck", 44100, 44100 / 2048, 64)
-
-
-@dataclass(frozen=True)
-class Sight:
-    """What models of a study see, so far as costs go; ``text_tokens``: to which captions are padded."""
-
-    latent: LatentSpec
-    text: TextSpec
-    text_tokens: int
-    corpus_seconds: float
 
 
 @dataclass(frozen=True)
@@ -101,7 +89,7 @@ def make_plan(study: Study, device: Device, gpus: int = 1, hours: float | None =
         UserError: a study that trains nothing, or whose latents are not known without its weights.
     """
     if study.axis not in TRAINED:
-        raise UserError(f"study {study.name!r} trains nothing; `bench run {study.name} --dry-run` estimates it")
+        raise UserError(f"study {study.name!r} trains nothing; for its time see `bench run {study.name} --dry-run`")
     sights: dict[str, Sight] = {}
     found: dict[str, Run] = {}
     seen: set[str] = set()
@@ -171,14 +159,6 @@ def width_of(study: Study) -> int:
     return int({**to_dict(preset(study.backbone.preset)), **study.backbone.overrides}["d_model"])
 
 
-def on_paper(config: dict[str, Any], sight: Sight) -> Paradigm:
-    """The model of a cell's ``config``, without memory for its weights."""
-    backbone = from_dict(BackboneConfig, config["backbone"], "backbone")
-    controls = [from_dict(ControlSpec, about, "controls") for about in config.get("controls", [])]
-    with torch.device("meta"):
-        return paradigms.build(config["paradigm"], config["options"], backbone, sight.latent, sight.text, controls)
-
-
 def _training(
     arm: ArmChoice, seed: int, setting: str, model: Paradigm, spec: TrainSpec, price: float, device: Device, gpus: int,
     sight: Sight,
@@ -231,8 +211,9 @@ def _cells(study: Study) -> Iterator[Any]:
 def _latents(sight: Sight) -> str:
     latent = sight.latent
     return (
-        f"Latents: {latent.name}, {latent.frame_rate_hz:g} Hz, {latent.dim} channels, {latent.codebooks} codebooks of "
-        f"{latent.cardinality}. Captions padded to {sight.text_tokens} tokens; a frozen text encoder runs beforehand."
+        f"Latents: {latent.name}, {latent.frame_rate_hz:g} Hz, {count(latent.dim, 'channel')}, "
+        f"{count(latent.codebooks, 'codebook')} of {latent.cardinality}. "
+        f"Captions padded to {count(sight.text_tokens, 'token')}; a frozen text encoder runs beforehand."
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchmarks.environment import cpu_model
-from benchmarks.planning.plan import Sight, on_paper
+from benchmarks.planning.paper import Sight, on_paper
 from benchmarks.records import Record
 from common.config import from_dict
 from training import TrainSpec

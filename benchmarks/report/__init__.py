@@ -1,120 +1,130 @@
-"""The report: REPORT.md, tables as CSV and figures, from the records alone.
+"""Reports: REPORT.md over all studies, a page per study, tables and figures, from the records alone.
 
 Every axis has its chapter (``chapter``: what one is, and their registry), in a folder of its own: ``fidelity``,
-``latency``. They share ``table`` (one table as Markdown, plain text, CSV and LaTeX), ``markup`` (links, images) and
-``drawing`` (the style of figures). ``readme`` keeps the tables inside README.md. What papers state, and ours beside it,
-comes last (``benchmarks.papers``).
+``latency``. A chapter makes a study's page (``study_page`` puts it together); ``overview`` makes REPORT.md of all
+pages. They share ``table`` (one table as Markdown, plain text, CSV and LaTeX), ``markup`` (links, images), ``drawing``
+(the style of figures) and ``keeping`` (what did not change is not written again). ``page`` makes HTML of the same
+Markdown. ``readme`` keeps the table of answers inside README.md. The pages of papers come from ``benchmarks.papers``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchmarks.report.chapter import Chapter, StudyRecords
+    from concurrent.futures import Future
 
-INTRODUCTION = (
-    "Written by `bench report` from the records under `results/`; nothing here is typed by hand. "
-    "`bench verify results/STUDY/records/ID-ATTEMPT.json` measures any record's seeded cell again and compares."
-)
-FIRST = "quickstart"  # leads the report where it has been run
+    from benchmarks.papers.report import Told
+    from benchmarks.report.study_page import StudyReport
+
+FIRST = "quickstart"  # leads the list of studies where it has been run
+TITLE = "Generative paradigms for text-to-music and text-to-audio"  # of the HTML page
 
 
-def write_report(results: Path, studies: Sequence[str], out: Path, jobs: int = 1) -> str:
-    """Write ``out`` and what it shows; returns a summary for the terminal.
+def write_report(
+    results: Path,
+    studies: Sequence[str],
+    out: Path,
+    jobs: int = 1,
+    html: Path | None = None,
+    as_json: bool = False,
+) -> str:
+    """Write ``out``, the page of every study and those of the papers; returns a summary for the terminal.
+
+    Files whose content has not changed are left as they are.
 
     Args:
-        studies: which folders of ``results`` to tell of in the returned summary; none: all. The file always has all.
-        jobs: chapters that are made side by side, each in a process of its own.
+        studies: whose summaries to return; none: the answers of all.
+        jobs: processes that work side by side.
+        html: where to write all of it as one HTML page too.
+        as_json: return the answers as JSON instead.
 
     Raises:
         UserError: no records, or no study of that name.
     """
-    from benchmarks.papers import report as papers
-    from benchmarks.report.chapter import CHAPTERS
-    from benchmarks.report.glance import glance
-    from benchmarks.report.readme import refresh
-    from common.files import write_text
+    from benchmarks.console import shown
+    from benchmarks.locations import PUBLISHED
+    from benchmarks.report.keeping import write_changed
+    from benchmarks.report.overview import answer_lines, answer_rows, document, plain, sections
+    from benchmarks.report.page import write_page
+    from benchmarks.report.readme import MARKER, refresh
 
     home = out.resolve().parent
-    held = _by_axis(results, _order(results, studies))
-    axes = [axis for axis in CHAPTERS.names() if axis in held]
-    if not axes:
-        return f"No chapter tells of these records; {out} is not written."
-    tasks = [partial(papers.chapters, results, home), *(partial(_chapter, axis, held[axis], home) for axis in axes)]
-    last, *own = _side_by_side(tasks, jobs)  # the papers' take longest, so they begin first
-    chapters = [chapter for found in own for chapter in found]
-    answers = [answer for chapter in [*chapters, *last] for answer in chapter.answers]
-    write_text(out, _document([*chapters, *last], glance(answers)))
-    refresh(home / "README.md", "glance", glance(answers, out.name))
-    for chapter in chapters:
-        for name, text in chapter.readme.items():
-            refresh(home / "README.md", name, text)
-    told = [text for chapter in chapters for name, text in chapter.summaries.items() if not studies or name in studies]
-    return "\n\n".join([*told, f"Report: {out}"])
+    reports, papers = _made(results, _names(results, studies), jobs)
+    if not any(report.pages for report in reports):
+        return f"No chapter can tell of these records; {out} is not written."
+    text = document(reports, papers, home)
+    write_changed(out, text)
+    if results.resolve() == PUBLISHED:
+        readme = PUBLISHED.parent / "README.md"
+        refresh(readme, MARKER, answer_lines(reports, papers, readme.parent).markdown())
+    if html is not None:
+        write_page(TITLE, sections(text, reports, papers, out), html)
+    if as_json:
+        return shown(*answer_rows(reports, papers), True)
+    told = [report.summary() for report in reports if report.study in studies] or [plain(reports, papers)]
+    where = [f"Report: {out}", f"Pages of studies: {results}/STUDY/README.md"]
+    where += [f"HTML page: {html}"] if html else []
+    return "\n\n".join([*told, "\n".join(where)])
 
 
-def _chapter(axis: str, studies: Sequence[StudyRecords], home: Path) -> list[Chapter]:
-    from benchmarks.report.chapter import CHAPTERS
+def write_study(results: Path, study: str) -> str:
+    """Write the page of one study, as Markdown and as HTML; returns its summary for the terminal.
 
-    return [CHAPTERS.load(axis)(studies, home)]
+    Raises:
+        UserError: the study has no records.
+    """
+    from benchmarks.report.page import write_page
+    from benchmarks.report.study_page import PAGE, make_study
+
+    _names(results, [study])
+    report = make_study(results, study)
+    if not report.pages:
+        return f"No chapter can tell of the records of {study}; no page is written."
+    page = write_page(report.heading, [report.section()], report.folder / "report.html")
+    where = [f"Page: {report.folder / PAGE}", f"HTML page, to listen too: {page}"]
+    audio = report.folder / "audio"
+    where += [f"Clips: {audio}/"] if audio.is_dir() else []
+    return "\n\n".join([report.summary(), "\n".join(where)])
 
 
-def _side_by_side(tasks: Sequence[Callable[[], list[Chapter]]], jobs: int) -> list[list[Chapter]]:
-    """The results of all tasks, in their order."""
+def report_file(results: Path) -> Path:
+    """Where the report of a results folder belongs: at the repository's root for the published results, else in it."""
+    from benchmarks.locations import PUBLISHED
+
+    return results.parent / "REPORT.md" if results.resolve() == PUBLISHED else results / "REPORT.md"
+
+
+def _made(results: Path, studies: Sequence[str], jobs: int) -> tuple[list[StudyReport], Told | None]:
+    """All studies' pages and the papers', written; side by side where ``jobs`` allows."""
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
-    if jobs <= 1 or len(tasks) == 1:
-        return [task() for task in tasks]
-    with ProcessPoolExecutor(min(jobs, len(tasks)), multiprocessing.get_context("spawn")) as pool:
-        return [future.result() for future in [pool.submit(task) for task in tasks]]
+    from benchmarks.papers.report import write_all
+    from benchmarks.report.study_page import make_study
+
+    make = partial(make_study, results)
+    if jobs <= 1 or len(studies) == 1:
+        return [make(study) for study in studies], write_all(results)
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        papers: Future[Told | None] = pool.submit(write_all, results)  # the longest, so it begins first
+        return list(pool.map(make, studies)), papers.result()
 
 
-def _document(chapters: Sequence[Chapter], short: str) -> str:
-    from benchmarks.report.glance import TITLE
-
-    parts = ["# Report", INTRODUCTION]
-    if len(chapters) > 1:
-        parts.append("Chapters: " + " · ".join(f"[{chapter.title}](#{chapter.anchor})" for chapter in chapters) + ".")
-    parts += [f"## {TITLE}", short] if short else []
-    parts += [part for chapter in chapters for part in chapter.parts]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _by_axis(results: Path, studies: Sequence[str]) -> dict[str, list[StudyRecords]]:
-    """Axis -> the studies that measured it; what cannot be read or has no chapter is named and left out."""
-    from benchmarks.records import load_records
-    from benchmarks.report.chapter import CHAPTERS, StudyRecords
-    from common.lines import say
-
-    held: dict[str, list[StudyRecords]] = {}
-    for name in studies:
-        records, problems = load_records(results / name)
-        for problem in problems:
-            say(f"left out: {problem}")
-        for axis in dict.fromkeys(record.axis for record in records):
-            own = [record for record in records if record.axis == axis]
-            if axis in CHAPTERS.names():
-                held.setdefault(axis, []).append(StudyRecords(name, results / name, own))
-            else:
-                say(f"left out: {len(own)} record(s) of {results / name}: no chapter for axis {axis!r}")
-    return held
-
-
-def _order(results: Path, studies: Sequence[str]) -> list[str]:
-    """The studies asked for, then all others that have records.
+def _names(results: Path, asked: Sequence[str]) -> list[str]:
+    """All studies that have records.
 
     Raises:
         UserError: one that was asked for has none.
     """
+    from benchmarks.records import studies_in
     from common.errors import UserError, did_you_mean
 
-    found = sorted((path.parent.name for path in results.glob("*/records")), key=lambda name: (name != FIRST, name))
-    for name in studies:
+    found = sorted(studies_in(results), key=lambda name: (name != FIRST, name))
+    for name in asked:
         if name not in found:
             hint = did_you_mean(name, found)
             raise UserError(
@@ -122,4 +132,4 @@ def _order(results: Path, studies: Sequence[str]) -> list[str]:
             )
     if not found:
         raise UserError(f"no records in {results}; bench run quickstart makes some")
-    return list(dict.fromkeys([*studies, *found])) if len(studies) > 1 else found
+    return found

@@ -1,30 +1,31 @@
-"""What one axis contributes to the report, and the registry of those that do.
+"""What one axis contributes to the reports, and the registry of those that do.
 
-@axis-dev: write a function that takes the axis' studies and the folder of REPORT.md (which links start from) and
-returns a ``Chapter``; it also writes its figures and CSV tables below ``results/<study>``. Register it here under the
-axis' name, or by the entry point ``paradigm_bench.chapter``.
+@axis-dev: write a function that takes one study's records of your axis and returns a ``StudyPage``; it may write
+figures and CSV tables below ``results/<study>``. Put it into a ``Chapter`` and register that here under the axis'
+name, or by the entry point ``paradigm_bench.chapter``. The report puts pages and overview together from these.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.records import Record
+from benchmarks.report.table import Table
 from common.registry import Registry
 
 CHAPTERS = Registry(
     "chapter",
     {
-        "fidelity": "benchmarks.report.fidelity:chapter",
-        "control": "benchmarks.report.controlled:control",
-        "inpainting": "benchmarks.report.controlled:inpainting",
-        "frame_rate": "benchmarks.report.frame_rate:chapter",
-        "latency": "benchmarks.report.latency:chapter",
-        "reconstruction": "benchmarks.report.reconstruction:chapter",
-        "samplesize": "benchmarks.report.samplesize:chapter",
+        "fidelity": "benchmarks.report.fidelity:CHAPTER",
+        "control": "benchmarks.report.controlled:CONTROL",
+        "inpainting": "benchmarks.report.controlled:INPAINTING",
+        "frame_rate": "benchmarks.report.frame_rate:CHAPTER",
+        "latency": "benchmarks.report.latency:CHAPTER",
+        "reconstruction": "benchmarks.report.reconstruction:CHAPTER",
+        "samplesize": "benchmarks.report.samplesize:CHAPTER",
     },
 )
 
@@ -40,43 +41,58 @@ class StudyRecords:
 
 @dataclass(frozen=True)
 class Answer:
-    """A line of the report at a glance.
+    """A question of the reader and what one study says about it.
 
     Attributes:
-        question: what a reader wants to know.
-        answer: what the records say, in one line of Markdown.
-        heading: of the section with the evidence.
-        basis: what it rests on (updates, seeds, prompts).
+        question: in plain words, with the metric and its better end; the same in all studies that answer it.
+        answer: one line of Markdown.
+        basis: what the answer rests on (updates, seeds, prompts).
     """
 
     question: str
     answer: str
-    heading: str
     basis: str = ""
 
 
 @dataclass(frozen=True)
-class Chapter:
-    """An axis, told.
+class StudyPage:
+    """What one study says on one axis.
 
     Attributes:
-        title: of its first heading, which contents link to.
-        parts: Markdown paragraphs, that heading among them; empty ones are dropped.
-        summaries: study -> text for the terminal.
-        readme: name of a pair of markers in README.md -> Markdown to stand between them.
-        answers: its lines of the report at a glance.
+        about: what was measured, in a sentence.
+        table: the main table.
+        answers: in short; empty where nothing was compared.
+        details: Markdown paragraphs below them, headings (``## ...``) among them; links start from the study's folder.
+        row: its line in the axis' table of the report, column -> text.
+        weight: how much it rests on. Of the studies of an axis, the one with the most leads the report.
+        chart: the figure that shows the answers, with its caption.
+        notes: sentences on the table that stand on the page and in the terminal.
+    """
+
+    about: str
+    table: Table
+    answers: Sequence[Answer] = ()
+    details: Sequence[str] = ()
+    row: Mapping[str, str] = field(default_factory=dict)
+    weight: tuple[float, ...] = ()
+    chart: Path | None = None
+    caption: str = ""
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """An axis.
+
+    Attributes:
+        title: its heading in the report, and of its group of pages.
+        asks: what the axis asks and where to read how it is measured, in Markdown; links start from the repository.
+        tell: makes a study's page.
     """
 
     title: str
-    parts: Sequence[str]
-    summaries: Mapping[str, str]
-    readme: Mapping[str, str] = field(default_factory=dict)
-    answers: Sequence[Answer] = ()
-
-    @property
-    def anchor(self) -> str:
-        """GitHub's link to the heading ``title``."""
-        return anchor(self.title)
+    asks: str
+    tell: Callable[[StudyRecords], StudyPage]
 
 
 def anchor(heading: str) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 80
+COLOURS = 64  # of a file's palette
 GREY = "0.45"  # what is no arm: references, published points, roofs
 # Of a paradigm's arms: the share mixed in, of white (1) or black (0).
 SHADES = ((0.0, 1), (0.35, 0), (0.45, 1), (0.65, 0), (0.65, 1), (0.2, 1))
@@ -62,8 +63,8 @@ def log_ticks(scaled: Any) -> None:
     scaled.set_minor_locator(NullLocator())
 
 
-def save(figure: Figure, path: Path, colours: int = 128, mark: str = "") -> Path:
-    """Write a PNG with a palette of so many colours, a third of the size of true colour; returns ``path``.
+def save(figure: Figure, path: Path, mark: str = "") -> Path:
+    """Write a PNG with a palette of ``COLOURS``, a third of the size of true colour; returns ``path``.
 
     ``mark``: the fingerprint of what it was drawn from (``keeping``).
     """
@@ -75,20 +76,9 @@ def save(figure: Figure, path: Path, colours: int = 128, mark: str = "") -> Path
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     pixels = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
-    picture = pixels.convert("RGB").quantize(colors=colours)
+    picture = pixels.convert("RGB").quantize(colors=COLOURS)
     about = PngInfo()
     about.add_text("Source", f"drawn-from:{mark}")
     with atomic_path(path) as temporary:
         picture.save(temporary, format="PNG", optimize=True, pnginfo=about if mark else None)
-    return path
-
-
-def save_svg(figure: Figure, path: Path, mark: str = "") -> Path:
-    """Write a figure that ``save`` has placed as an SVG, always of the same bytes; returns ``path``."""
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-    figure.set_layout_engine("none")
-    with matplotlib.rc_context({"svg.hashsalt": path.stem}), atomic_path(path) as temporary:
-        FigureCanvasSVG(figure).print_svg(temporary, metadata={"Date": None, "Source": f"drawn-from:{mark}"})
     return path

@@ -1,64 +1,78 @@
-"""The report at a glance: what the project asks, what the records answer, and which study they come from.
-
-Every chapter brings its own answers (``chapter.Answer``). Here they are one table, and ``standing`` words most of them:
-who is beaten by whom, by the paired differences of a board.
-"""
+"""Answers in one line: the table of questions, and who is beaten by whom on a metric."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from common.lines import count
+
 if TYPE_CHECKING:
     from benchmarks.report.chapter import Answer
     from benchmarks.report.fidelity.board import Board
     from benchmarks.report.fidelity.scores import Difference
-
-TITLE = "At a glance"
-HOW = """\
-Beaten: evidently worse than another arm, on the same prompts and seeds, after Holm's correction over the study's table.
-All of it is about models of this size and training, on the audio and by the evaluator that the study names."""
-
-
-def glance(answers: Sequence[Answer], report: str = "") -> str:
-    """The table, as Markdown; empty without answers.
-
-    Args:
-        report: the file that the links lead into, as seen from where the table stands.
-    """
-    from benchmarks.report.chapter import anchor
     from benchmarks.report.table import Table
 
-    if not answers:
-        return ""
-    body = [
-        [one.question, one.answer, f"[{one.heading}]({report}#{anchor(one.heading)}){one.basis and ': ' + one.basis}"]
-        for one in answers
-    ]
-    return f"{Table(['question', 'what the records say', 'evidence'], body).markdown()}\n\n{HOW}"
+HOW = """\
+An arm is beaten where another arm's score is better on the same prompts and seeds, with p < .05 after Holm's correction
+over all comparisons of the study."""
+UNDECIDED = "no difference is decided"
+NAMED = 3  # arms that a short list names
+
+
+def answer_table(answers: Sequence[tuple[Answer, str]]) -> Table:
+    """Questions, answers, and the evidence: a link, and what the answer rests on."""
+    from benchmarks.report.table import Table
+
+    rows = [[one.question, one.answer, f"{link}: {one.basis}" if one.basis else link] for one, link in answers]
+    return Table(["question", "answer", "evidence"], rows)
+
+
+def beaten(differences: Iterable[Difference], name: str) -> dict[str, list[str]] | None:
+    """Beaten arm -> the arms that beat it on a metric; None where no two arms were compared on it."""
+    compared = [d for d in differences if d.metric == name and d.b != "shuffled_captions"]
+    found: dict[str, list[str]] = {}
+    for winner, loser in (d.ranked for d in compared if d.ranked):
+        found.setdefault(loser, []).append(winner)
+    return found if compared else None
 
 
 def standing(board: Board, differences: Iterable[Difference], name: str) -> str:
-    """The arms that no other arm evidently beats on a metric, then the others and what beats them, best first."""
+    """The arms that no other arm beats on a metric, then those that are beaten and by whom, best first."""
+    ordered, by = ranked(board, name), beaten(differences, name)
+    told = {system: f"{system} {value:#.3g}" for system, value in ordered.items()}
+    if by is None:
+        return f"not compared: {', '.join(told.values())}"
+    if not by:
+        return f"{UNDECIDED}: {', '.join(told.values())}"
+    parts = [f"not beaten: {', '.join(told[system] for system in ordered if system not in by)}"]
+    groups: dict[str, list[str]] = {}
+    for system in ordered:
+        if system in by:
+            groups.setdefault(", ".join(by[system]), []).append(told[system])
+    return "; ".join([*parts, *(f"beaten by {winners}: {', '.join(losers)}" for winners, losers in groups.items())])
+
+
+def unbeaten(board: Board, differences: Iterable[Difference], name: str) -> str:
+    """The arms that no other arm beats, best first, for a cell of a table; a dash where none were compared."""
+    by = beaten(differences, name)
+    if by is None:
+        return "–"
+    if not by:
+        return "undecided"
+    good = [system for system in ranked(board, name) if system not in by]
+    more = f" and {len(good) - NAMED} more" if len(good) > NAMED else ""
+    return ", ".join(good[:NAMED]) + more
+
+
+def ranked(board: Board, name: str) -> dict[str, float]:
+    """Arm -> its score, best first."""
     from benchmarks.report.fidelity.scores import pooled
 
-    beaten_by: dict[str, list[str]] = {}
-    compared = [d for d in differences if d.metric == name and d.b != "shuffled_captions"]
-    for d in compared:
-        if d.ranked:
-            winner, loser = d.ranked
-            beaten_by.setdefault(loser, []).append(winner)
     scores = {row.system: pooled(board, row, name) for row in board.arms if row.good}
     sign = -1 if any(score.better == "higher" for score in scores.values()) else 1
     known = {system: score.value for system, score in scores.items() if score.value is not None}
-    order = sorted(known, key=lambda system: sign * known[system])
-    told = {system: f"{system} {known[system]:#.3g}" for system in order}
-    first = "not beaten" if beaten_by else "no pair of arms is decided" if compared else "not compared"
-    parts = [f"{first}: {', '.join(told[system] for system in order if system not in beaten_by)}"]
-    if beaten_by:
-        losers = (f"{told[system]} (by {', '.join(beaten_by[system])})" for system in order if system in beaten_by)
-        parts.append(f"beaten: {', '.join(losers)}")
-    return "; ".join(parts)
+    return dict(sorted(known.items(), key=lambda pair: sign * pair[1]))
 
 
 def trained(board: Board) -> str:
@@ -68,4 +82,5 @@ def trained(board: Board) -> str:
     runs = board.runs
     seeds = len({record.seed for record in runs})
     prompts = max((record.cell["evaluation"]["prompts"] for record in runs), default=0)
-    return f"{spent(runs)} updates, {seeds} seed{'s' * (seeds > 1)}, {prompts} prompts"
+    updates = [count(spent(runs), "update")] if spent(runs) else []
+    return ", ".join([*updates, count(seeds, "seed"), count(prompts, "prompt")])

@@ -1,41 +1,76 @@
-"""Figures that are kept: one that was drawn from these very records by this very code is not drawn again.
+"""Files that are kept: a figure is drawn again only when what it shows has changed, a text written when it differs.
 
-Every figure carries the fingerprint of all that it was drawn from: each file of its study but what a report writes,
-the code and YAML of the packages that a report uses, and the libraries' versions. A figure of another fingerprint is
-drawn anew, or deleted where its records have nothing to draw any more: none is ever older than its records.
+Every figure bears a mark, the fingerprint of what it was drawn from: the records that it shows (the same whether they
+are packed or not), the files that it reads, the text of the tables that it belongs to, and the source code that draws
+it. Versions of libraries and all other code are left out, so that a commit elsewhere changes no byte of a figure.
 """
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
+import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+import sys
+import tokenize
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from benchmarks.records import Record, artefact
+from common.files import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-HOUSE = Path(__file__).parents[2]
-PACKAGES = ("benchmarks", "common", "corpora", "paradigms")  # whose code reads, judges and draws records
 MARK = re.compile(rb"drawn-from:([0-9a-f]{64})")
-HEAD = 4096  # bytes of a PNG or SVG in which the mark stands
+HEAD = 4096  # bytes of a PNG in which the mark stands
+DRAWING = Path(__file__).with_name("drawing.py")  # the style that all figures share
+FIGURES = ("*/figures/*.png", "papers/*/*.png")
+READ_ELSEWHERE = ("items", "audio/")  # scores show in the tables; clips are files that a figure names itself
+_encode = msgspec.json.Encoder(order="sorted").encode
 
 
-def fingerprint(*folders: Path, told: str = "") -> str:
-    """What figures of these studies' folders are drawn from; ``told``: what else decides them."""
-    digest = hashlib.sha256(f"{_drawn_by()} {told}".encode())
-    for folder in folders:
-        for path in _sources(folder):
-            content = path.read_bytes()
-            digest.update(f"{folder.name}/{path.relative_to(folder).as_posix()} {len(content)} ".encode())
-            digest.update(content)
+def fingerprint(
+    draw: Callable[..., Any],
+    folder: Path,
+    records: Iterable[Record],
+    tables: Iterable[str] = (),
+    files: Iterable[Path] = (),
+) -> str:
+    """The mark of a figure.
+
+    Args:
+        draw: the function that draws it; its module's source counts.
+        folder: ``results/<study>`` of ``records``.
+        records: that it shows.
+        tables: texts of the tables that it belongs to, and whatever else decides what it shows.
+        files: that it reads, such as clips; one that is missing counts as missing.
+    """
+    digest = hashlib.sha256()
+
+    def add(*parts: bytes) -> None:
+        for part in parts:
+            digest.update(len(part).to_bytes(8, "big"))
+            digest.update(part)
+
+    for record in records:
+        add(_content(record))
+        names = [name for name in sorted(record.artefacts) if not name.startswith(READ_ELSEWHERE)]
+        add(*((artefact(folder, record, name) or "").encode() for name in names))
+    add(*(table.encode() for table in tables))
+    for path in files:
+        add(path.name.encode(), path.read_bytes() if path.is_file() else b"missing")
+    function = draw.func if isinstance(draw, functools.partial) else draw
+    add(*(_code(path) for path in (Path(sys.modules[function.__module__].__file__ or ""), DRAWING)))
     return digest.hexdigest()
 
 
 def kept(path: Path, mark: str) -> bool:
-    """Whether a figure was drawn from what has this fingerprint."""
+    """Whether a figure bears this mark."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -53,28 +88,47 @@ def drawn(path: Path, mark: str, draw: Callable[[], Figure | None]) -> Path | No
     if figure is None:
         path.unlink(missing_ok=True)
         return None
-    return save(figure, path, mark=mark)
+    return save(figure, path, mark)
 
 
-def _sources(folder: Path) -> Iterator[Path]:
-    """A study's files but those that a report writes: figures, and tables beside the records."""
-    for place in sorted(folder.glob("*/")):
-        if place.name != "figures":
-            yield from sorted(path for path in place.rglob("*") if path.is_file())
+def forget(results: Path) -> None:
+    """Delete all figures of reports below the results folder, so that all are drawn again."""
+    for pattern in FIGURES:
+        for path in results.glob(pattern):
+            with path.open("rb") as file:
+                marked = MARK.search(file.read(HEAD))
+            if marked:
+                path.unlink()
+
+
+def write_changed(path: Path, text: str) -> None:
+    """Write ``text`` to ``path``, unless that is its content already."""
+    if not path.is_file() or path.read_bytes() != text.encode():
+        write_text(path, text)
+
+
+def _content(record: Record) -> bytes:
+    """All of a record that a figure can show, by name, so that a field that comes later changes no mark."""
+    ran = record.training
+    training = ran and [
+        ran.updates, ran.cpu_seconds, ran.wall_seconds, ran.tokens, ran.parameters, ran.curve, ran.flops
+    ]  # fmt: skip
+    metrics = {name: [m.value, m.low, m.high, m.n] for name, m in record.metrics.items()}
+    told = [record.id, record.attempt, record.system, record.kind, record.seed, record.status, record.reason]
+    return _encode([*told, record.created, record.artefacts, record.timing, record.environment, metrics, training])
 
 
 @functools.cache
-def _drawn_by() -> str:
-    import matplotlib
-    import numpy
-    import PIL
-
-    digest = hashlib.sha256(" ".join(library.__version__ for library in (matplotlib, numpy, PIL)).encode())
-    for path in _code():
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _code() -> Iterable[Path]:
-    found = (path for package in PACKAGES for path in (HOUSE / package).rglob("*"))
-    return sorted(path for path in found if path.suffix in (".py", ".yaml"))
+def _code(path: Path) -> bytes:
+    """A module's source without comments, docstrings and empty lines; the same text in every version of Python."""
+    source = path.read_text(encoding="utf-8")
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            first = node.body[0]
+            lines[first.lineno - 1 : first.end_lineno] = [""] * ((first.end_lineno or 0) - first.lineno + 1)
+    return "\n".join(line.rstrip() for line in lines if line.strip()).encode()

@@ -1,10 +1,12 @@
-"""Tables inside README.md, each between two markers, so that they are never typed by hand."""
+"""The table of answers inside README.md, between two markers, so that it is never typed by hand."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from common.files import write_text
+from benchmarks.report.keeping import write_changed
+
+MARKER = "answer"
 
 
 def refresh(readme: Path, name: str, text: str) -> bool:
@@ -16,5 +18,5 @@ def refresh(readme: Path, name: str, text: str) -> bool:
     _, found_end, after = rest.partition(end)
     if not (found_start and found_end):
         return False
-    write_text(readme, f"{before}{start}\n{text}\n{end}{after}")
+    write_changed(readme, f"{before}{start}\n{text}\n{end}{after}")
     return True

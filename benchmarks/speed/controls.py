@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from common.lines import count
+
 if TYPE_CHECKING:
     from benchmarks.speed.summary import Median
     from paradigms.base import Batch, Paradigm
@@ -42,7 +44,8 @@ def main(
     model, given = subject(paradigm, scale, batch, frames)
     added, whole = operations(model, batch, frames)
     taken = measure(stepper(model, given), pairs)
-    print(f"{paradigm}, {scale}, batch {batch} x {frames} frames, {threads} thread(s), {pairs} pairs of steps")
+    print(f"{paradigm}, {scale}, batch {batch} x {count(frames, 'frame')}, {count(threads, 'thread')}, ", end="")
+    print(f"{count(pairs, 'pair')} of steps")
     rows = [[kind, *(median(times).value for times in zip(*spent))] for kind, spent in taken.items()]
     print(table(["step", "seconds", "processor seconds"], rows))
     print(f"operations that controls add: {added / whole:.3%}")

@@ -17,6 +17,7 @@ from benchmarks.speed.board import SLOW_CLOCK, Board
 from benchmarks.speed.processor import cpu_time, frequency_mhz, others_share
 from benchmarks.speed.sampling import Sample, Work, take_sample
 from benchmarks.speed.stopping import BUSY, StopRule
+from common.lines import count
 
 PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)  # seconds to cool down after each throttled sample in a row; then it is given up
 
@@ -101,7 +102,9 @@ def measure(
     for series in systems:
         series.unmet += rule.unmet(series.wall)
         if series.throttled:
-            series.unmet.append(f"clock: {series.throttled} samples thrown away below {SLOW_CLOCK:.0%} of the default")
+            series.unmet.append(
+                f"clock: {count(series.throttled, 'sample')} thrown away below {SLOW_CLOCK:.0%} of the default"
+            )
         if board is None and others is not None and others > BUSY:
             series.unmet.append(f"quiet machine: others used {others:.0%} of it")
     return {"state_before": before, "state_after": {**_state(board), "others_share": _rounded(others)}}

@@ -62,3 +62,7 @@ class StopRule:
             return False
         cheap = len(seconds) >= self.samples and sum(seconds) >= self.seconds
         return self.capped(seconds) or (cheap and not self.unmet(seconds))
+
+
+PARTS = StopRule(samples=11, seconds=1.0, spread=0.05, cap_samples=101, cap_seconds=20.0, warm_ups=1)
+"""For parts that are timed beside the whole: time to first audio, and the decoder alone."""

@@ -33,7 +33,7 @@ class Extractor(Protocol):
     name: str
 
     def __call__(self, audio_N: np.ndarray, sample_rate: int) -> Any:
-        """What the extractor hears in mono samples at ``sample_rate`` Hz."""
+        """What the extractor detects in mono samples at ``sample_rate`` Hz."""
         ...
 
 

@@ -1,7 +1,8 @@
 """Chords by templates: chroma compared with the tones of each chord, smoothed by Viterbi (Fujishima, ICMC 1999).
 
 Chroma of 100..1200 Hz is compared by cosine with major, minor, dominant and minor seventh chords on twelve roots; a
-chord whose root sounds in the bass (40..140 Hz) gains. Sevenths are told from triads, so both vocabularies are served.
+chord whose root sounds in the bass (40..140 Hz) gains. Sevenths are distinguished from triads, so both vocabularies
+can be scored.
 """
 
 from __future__ import annotations

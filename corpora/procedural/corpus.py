@@ -14,6 +14,7 @@ import numpy as np
 
 from common.config import config_hash
 from common.errors import UserError
+from common.lines import count
 from common.seeds import seed_for
 from corpora.clip import Annotation, Clip, Corpus, tempo_bucket
 from corpora.pitch import KEYS, PITCH_CLASSES
@@ -80,7 +81,7 @@ def load_builtin(
     train = DEFAULT_TRAIN_CLIPS if clips is None else clips
     length = DEFAULT_SECONDS if seconds is None else float(seconds)
     if train < 1:
-        raise UserError(f"corpus {name}: {train} clips asked for; ask for at least 1")
+        raise UserError(f"corpus {name}: {count(train, 'clip')} asked for; ask for at least 1")
     if not 1.0 <= length <= 600.0:
         raise UserError(f"corpus {name}: clips of {length} s asked for; choose 1 to 600 seconds")
     sizes = {"train": train, "valid": VALID_CLIPS, "test": TEST_CLIPS}

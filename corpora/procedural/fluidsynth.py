@@ -49,7 +49,7 @@ class FluidSynth:
             )
             if run.returncode or not sound.is_file():
                 reason = " ".join(run.stderr.split())[-200:] or f"exit status {run.returncode}"
-                raise UserError(f"fluidsynth cannot render on {self.soundfont}: {reason}; try another soundfont")
+                raise UserError(f"fluidsynth cannot use {self.soundfont}: {reason}; try another soundfont")
             samples = read_mono(sound, sample_rate, "fluidsynth")[:n]
         return np.pad(samples, (0, n - len(samples)))
 

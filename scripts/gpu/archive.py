@@ -37,7 +37,7 @@ def members(results: Path, work: Path) -> Iterator[tuple[Path, str]]:
     """Files and their names in the archive, the most important ones first. Unfinished files start with a dot."""
     for path in _files(results, "*.json"):
         yield path, path.name
-    for kind in ("records/*.json", "records/*.csv", "logs/*"):
+    for kind in ("records/*.json", "records/*.csv", "records.jsonl.gz", "logs/*"):
         yield from ((path, str(path.relative_to(work))) for path in _files(work / "results", f"*/{kind}"))
     for path in _files(work, "logs/*"):
         yield path, f"logs/{path.name}"

@@ -26,6 +26,7 @@ from common.errors import UserError
 from common.files import read_json, write_json, write_tensors
 
 FORMAT = 1  # raise it when the front-end, the network or the audio policy changes what a checkpoint hears
+SHIPPED = Path(__file__).parents[1] / "weights" / "builtin"
 OPENING_ATTRIBUTES = ("root",)  # facts of a clip's beginning: read from its first window alone
 
 

@@ -1,25 +1,40 @@
 """The right built-in evaluator for a corpus: the shipped one for the built-in music, else one trained on the corpus.
 
 An evaluator that is trained on demand is kept in the cache under a key of corpus content, codec weights and
-configuration, so that changed audio never meets an old judge. Arms under comparison share it, since they share corpus
-and codec.
+configuration, so that changed audio is never judged by an old evaluator. Arms under comparison share it, since they
+share corpus and codec.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.evaluators.builtin.evaluator import FORMAT, BuiltinEvaluator
+from benchmarks.evaluators.base import Audio, Evaluator, Hearing
+from benchmarks.evaluators.builtin.evaluator import FORMAT, SHIPPED, BuiltinEvaluator
 from common.config import config_hash, to_dict
+from common.errors import UserError
 from common.files import cache_dir
+from common.needs import Need, may_train
 
 if TYPE_CHECKING:
     from benchmarks.evaluators.builtin.training import EvaluatorConfig
     from corpora import Corpus
     from representations.base import Representation
 
-SHIPPED = Path(__file__).parents[1] / "weights" / "builtin"
+
+class UntrainedEvaluator(Evaluator):
+    """Stands for an evaluator that a dry run does not train; it has an identity and judges nothing."""
+
+    name = "builtin"
+
+    def __init__(self, identity: str) -> None:
+        self.identity, self.classes = identity, {}
+
+    def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> Hearing:
+        """Refused."""
+        raise UserError("this evaluator is not trained yet; run the study without --dry-run")
 
 
 def builtin_evaluator(
@@ -29,8 +44,8 @@ def builtin_evaluator(
     seed: int | None = None,
     folder: Path | None = None,
     progress: bool = True,
-) -> BuiltinEvaluator:
-    """Load or make a built-in evaluator.
+) -> Evaluator:
+    """Load or make a built-in evaluator; a dry run (``common.needs``) gets one that is not trained.
 
     Args:
         corpus: what will be judged; ``None`` or the built-in music takes the shipped weights.
@@ -50,7 +65,7 @@ def builtin_evaluator(
         from corpora import load_corpus
 
         corpus = load_corpus("builtin")
-    from benchmarks.evaluators.builtin.training import EvaluatorConfig, train_evaluator
+    from benchmarks.evaluators.builtin.training import EvaluatorConfig, expected_seconds, material, train_evaluator
 
     settings = config or EvaluatorConfig(seed=seed or 0)
     codec = "none" if representation is None else representation.fingerprint
@@ -58,6 +73,14 @@ def builtin_evaluator(
     cached = cache_dir("evaluators", key)
     if (cached / "evaluator.json").exists():
         return BuiltinEvaluator.load(cached)
+    clips, _, _ = material(corpus, settings)
+    own = "" if config is None and seed is None else f" with its own settings (seed {settings.seed})"
+    coded = "" if representation is None else f" and its reconstructions by {representation.spec.name}"
+    why = f"it learns what clips of {corpus.name}{coded} sound like, and is kept in the cache"
+    seconds = expected_seconds(clips, representation is not None, settings)
+    need = Need(f"an evaluator{own} for {corpus.name}{coded}", why, seconds)
+    if not may_train(need):
+        return UntrainedEvaluator(need.identity)
     return train_evaluator(corpus, representation, settings, cached, progress)
 
 

@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.evaluators.builtin import words
-from benchmarks.evaluators.builtin.evaluator import BuiltinEvaluator
-from benchmarks.evaluators.builtin.examples import class_lists, forms_of, gather, reconstruct
+from benchmarks.evaluators.builtin.evaluator import SHIPPED, BuiltinEvaluator
+from benchmarks.evaluators.builtin.examples import MAX_WINDOWS, class_lists, forms_of, gather, reconstruct
 from benchmarks.evaluators.builtin.lessons import Lesson, Teacher, listening_loss
 from benchmarks.evaluators.builtin.network import Listener, NetworkConfig
 from benchmarks.evaluators.threads import one_thread
@@ -83,10 +83,7 @@ def train_evaluator(
         UserError: the corpus has no train clips, or neither attributes nor words to learn.
     """
     started = time.process_time()
-    clips = corpus.clips("train")[: config.clips]
-    classes, vocabulary = class_lists(clips), words.vocabulary(clip.caption for clip in clips)
-    if not classes and not vocabulary:
-        raise UserError(f"corpus {corpus.name}: nothing to learn: no attribute with two values, no repeated word")
+    clips, classes, vocabulary = material(corpus, config)
     with one_thread():
         examples = gather(
             clips, classes, representation, config.reconstructed, config.network.window, config.seed, _tracker(progress)
@@ -114,6 +111,38 @@ def train_evaluator(
     evaluator.record["cpu_seconds"] = round(time.process_time() - started, 1)
     evaluator.save(folder)
     return evaluator
+
+
+def material(corpus: Corpus, config: EvaluatorConfig) -> tuple[list[Clip], dict[str, list[str]], tuple[str, ...]]:
+    """Training clips, the classes of their attributes, and the words of their captions.
+
+    Raises:
+        UserError: the corpus has no train clips, or neither attributes nor words to learn.
+    """
+    clips = corpus.clips("train")[: config.clips]
+    classes, vocabulary = class_lists(clips), words.vocabulary(clip.caption for clip in clips)
+    if not classes and not vocabulary:
+        raise UserError(
+            f"corpus {corpus.name}: an evaluator cannot be trained on it, because its clips have no attribute with "
+            "two values and no word that captions share; add attributes or captions, or name another evaluator"
+        )
+    return clips, classes, vocabulary
+
+
+def expected_seconds(clips: Sequence[Clip], coded: bool, config: EvaluatorConfig) -> float:
+    """How long training will take, from what the shipped evaluator took for each window and update.
+
+    Args:
+        coded: whether the evaluator also learns reconstructions by a codec.
+    """
+    made = BuiltinEvaluator.load(SHIPPED).record
+    first, last = made["curve"][0], made["curve"][-1]
+    update = (last["cpu_seconds"] - first["cpu_seconds"]) / (last["step"] - first["step"])
+    window = (first["cpu_seconds"] - first["step"] * update) / made["examples"]
+    testing = made["cpu_seconds"] - last["cpu_seconds"]
+    windows = sum(max(1, min(MAX_WINDOWS, int(clip.seconds / config.network.window_seconds))) for clip in clips)
+    listening = windows * (1 + coded) * window
+    return float(listening + min(config.steps * update, max(config.cpu_seconds - listening, 0.0)) + testing)
 
 
 def accuracies(evaluator: BuiltinEvaluator, clips: Sequence[Clip], codec: Representation | None) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from benchmarks.evaluators.environments.running import Reply, run
 from benchmarks.metrics.similarity import cosine_similarity
 from common.config import config_hash
 from common.errors import UserError
+from common.lines import count
 
 
 class ExternalEvaluator(Evaluator):
@@ -76,7 +77,7 @@ class ExternalEvaluator(Evaluator):
         wrong = [name for name, n in expected.items() if reply.arrays[name].shape[:1] != (n,)]
         if "embedding" not in expected or wrong:
             culprit = f"{wrong[0]!r} has shape {reply.arrays[wrong[0]].shape}" if wrong else "no 'embedding'"
-            raise UserError(f"{self.env.name}: its answer to {len(windows)} clips: {culprit}; mend its script")
+            raise UserError(f"{self.env.name}: its answer to {count(len(windows), 'clip')}: {culprit}; mend its script")
         return reply
 
 

@@ -12,6 +12,7 @@ from backbones import BackboneConfig
 from benchmarks.evaluators.environments import get_environment
 from benchmarks.evaluators.environments.running import run
 from common.errors import UserError
+from common.lines import count
 from paradigms.ar import AR, AROptions
 from paradigms.musicgen import from_their_names
 from representations.base import LatentSpec
@@ -35,7 +36,7 @@ def import_musicgen(checkpoint: str, latent: LatentSpec, text: TextSpec, random:
     projection = {part: theirs.pop(f"enc_to_dec_proj.{part}") for part in ("weight", "bias")}
     if (shape["n_q"], shape["card"]) != (latent.codebooks, latent.cardinality):
         raise UserError(
-            f"{checkpoint} has {shape['n_q']} codebooks of {shape['card']}, the latent {latent.name!r} "
+            f"{checkpoint} has {count(shape['n_q'], 'codebook')} of {shape['card']}, the latent {latent.name!r} "
             f"{latent.codebooks} of {latent.cardinality}; give the codec that it was trained with"
         )
     width = projection["weight"].shape[1]

@@ -1,8 +1,8 @@
-"""The chapters on control and on inpainting: systems x metrics, what the controls change, published figures beside.
+"""The axes control and inpainting: systems x metrics, what the controls change, published figures beside.
 
 Rows of one table share data, evaluation and training: those of the study's newest record. Seeds of a row are pooled as
-in the chapter on fidelity. ``lanes`` shows chords over chroma, ``entropy`` how uncertain the first code is, ``spans``
-filled spans.
+in fidelity. ``following`` tests whether arms follow their controls, ``lanes`` shows chords over chroma, ``entropy`` how
+uncertain the first code is, ``spans`` filled spans.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from benchmarks.metrics.catalogue import CATALOGUE, family
 from benchmarks.records import Record, latest
+from benchmarks.report.chapter import Chapter, StudyPage, StudyRecords
 from common.config import config_hash
 
 if TYPE_CHECKING:
-    from benchmarks.report.chapter import Chapter, StudyRecords
     from benchmarks.report.fidelity.board import Board
     from benchmarks.report.table import Table
 
@@ -28,66 +28,72 @@ SHOWN = {
 STATED = {"control": ("tal2025", "Table 3"), "inpainting": ("tal2025", "Table 4")}
 CALLED_HERE = {"beat_f1": "downbeat_f1", "melody_similarity": "melody_chroma"}  # the paper's Beat F1 is of down-beats
 CAPTIONS = {
-    "lanes": "Chords of one prompt, below the chroma of what is heard. Lanes: the request (the prompt's own chords), "
-    "what is given instead where controls are wrong, what is heard in the prompt's own audio (reference) and in the "
+    "lanes": "Chords of one prompt, below the chroma of the clip. Lanes: the request (the prompt's own chords), the "
+    "chords given instead where controls are wrong, the chords heard in the prompt's own audio (reference) and in the "
     "output.",
     "entropy": "Entropy of the first codebook's code at each sampling step, after guidance and temperature; mean over "
     "prompts, for all, none and wrong controls with 95% intervals.",
-    "spans": "Filled spans, between the marks; outside them a system gives back the original, arms through the codec.",
+    "spans": "Filled spans, between the marks. Outside them a system returns the original, arms through the codec.",
 }
 
 
-def control(studies: Sequence[StudyRecords], home: Path) -> Chapter:
-    """Does a clip follow chords, melody and drums given in time?"""
-    return _chapter("Control", "control", studies, home)
-
-
-def inpainting(studies: Sequence[StudyRecords], home: Path) -> Chapter:
-    """Are spans of real clips filled so that nobody hears where?"""
-    return _chapter("Inpainting", "inpainting", studies, home)
-
-
-def _chapter(title: str, axis: str, studies: Sequence[StudyRecords], home: Path) -> Chapter:
-    from benchmarks.report.chapter import Chapter
-    from benchmarks.report.controlled.answers import answers
+def _tell(axis: str, study: StudyRecords) -> StudyPage:
+    """Scores, verdicts, clips and figures of one study."""
+    from benchmarks.report.controlled.answers import answers, row
     from benchmarks.report.controlled.following import followed, verdicts
-    from common.files import write_text
+    from benchmarks.report.enough import too_short
+    from benchmarks.report.fidelity.scores import differences
+    from benchmarks.report.fidelity.words import listening, measured, ran
+    from benchmarks.report.markup import records_of
 
-    parts, summaries, boards = [f"## {title}", "How it is measured: `docs/control.md`."], {}, []
-    for study in studies:
-        board = make_board(study.name, study.folder, study.records)
-        found = followed(board) if axis == "control" else {}
-        boards.append((board, found))
-        sheet, said = table(board, axis), verdicts(board, found)
-        write_text(study.folder / "table.csv", sheet.csv())
-        parts += [f"### {study.name}", f"Command: `{study.records[-1].command}`.", sheet.markdown(), said]
-        parts += shown(board, axis, home)
-        summaries[study.name] = "\n\n".join(part for part in (sheet.plain(), said) if part)
-    if studies:
-        parts.append(published(axis, studies[0].folder.parent))
-    short = []
-    if boards:
-        board, found = max(boards, key=lambda one: len({row.records[0].system for row in one[0].arms}))
-        short = answers(board, axis, found)
-    return Chapter(title, parts, summaries, answers=short)
+    board = make_board(study.name, study.folder, study.records)
+    short = too_short(board.runs)
+    found = followed(board) if axis == "control" and not short else {}
+    compared = differences(board) if axis == "inpainting" and not short else []
+    said = [f"{short[0].upper()}{short[1:]}."] if short else verdicts(board, found)
+    sheet = table(board, axis)
+    details = [*shown(board, axis, sheet), *listening(board, None, "")]
+    details += [published(axis, study.folder.parent), "## How it was run", ran(board)]
+    arms = {r.records[0].system for r in board.arms}
+    return StudyPage(
+        measured(board), sheet, [] if short else answers(board, compared, found),
+        [*details, f"The {records_of(board.folder)} hold everything above."], row(board, compared, found, short),
+        (len(arms), len({run.seed for run in board.runs})), notes=said,
+    )  # fmt: skip
 
 
-def shown(board: Board, axis: str, home: Path) -> list[str]:
+CONTROL = Chapter(
+    "Control",
+    "Does a clip follow chords, melody and drums that are given in time? How it is measured: "
+    "[control](docs/control.md).",
+    partial(_tell, "control"),
+)
+INPAINTING = Chapter(
+    "Inpainting",
+    "Does a filled span of a clip sound like the real one? How it is measured: [inpainting](docs/control.md).",
+    partial(_tell, "inpainting"),
+)
+
+
+def shown(board: Board, axis: str, sheet: Table) -> list[str]:
     """Figures of what the records hold, with their captions, and what follows from the entropies."""
     from benchmarks.report.controlled.entropy import entropy, findings
     from benchmarks.report.controlled.lanes import lanes
     from benchmarks.report.controlled.spans import spans
+    from benchmarks.report.fidelity.figures import clips
     from benchmarks.report.keeping import drawn, fingerprint
     from benchmarks.report.markup import image
 
-    mark, figures = fingerprint(board.folder, told=axis), {}
-    for name, draw in ({"lanes": lanes, "entropy": entropy} if axis == "control" else {"spans": spans}).items():
+    files = [path for row in board.rows for path in clips(board.folder, row).values()]
+    records = [record for row in board.rows for record in row.good]
+    parts = []
+    for draw in (lanes, entropy) if axis == "control" else (spans,):
+        name = draw.__name__
+        read = [] if draw is entropy else files
+        mark = fingerprint(draw, board.folder, records, [board.study, sheet.markdown()], read)
         path = drawn(board.folder / "figures" / f"{name}.png", mark, partial(draw, board))
-        if path is not None:
-            figures[name] = path
-    parts = [image(figures, name, home, CAPTIONS[name]) for name in figures]
-    if "entropy" in figures:
-        parts.append(findings(board))
+        parts += [image(path, board.folder, CAPTIONS[name])] if path else []
+        parts += [findings(board)] if path and draw is entropy else []
     return parts
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.metrics.entropy import DISTRIBUTIONS, EARLY_STEPS
 from benchmarks.papers import published
+from benchmarks.records import artefact
 from benchmarks.report.drawing import GREY, canvas
 from benchmarks.report.fidelity.scores import compare_rows, pooled
 from benchmarks.report.fidelity.tables import figure as figure_of
@@ -75,10 +77,9 @@ def findings(board: Board) -> str:
 def _curve(folder: Path, records: list[Record]) -> dict[str, np.ndarray]:
     """Columns of the curve of the first record that has one."""
     for record in records:
-        path = folder / record.artefacts.get("entropy", "")
-        if path.is_file():
-            with open(path, newline="", encoding="utf-8") as file:
-                lines = list(csv.DictReader(file))
+        text = artefact(folder, record, "entropy")
+        if text:
+            lines = list(csv.DictReader(io.StringIO(text)))
             return {name: np.array([float(line[name]) for line in lines]) for name in lines[0]}
     return {}
 

@@ -8,10 +8,10 @@ from benchmarks.report.fidelity.scores import compare_rows, pooled
 from benchmarks.report.fidelity.tables import figure
 from benchmarks.statistics import Comparison, Judgement, judge
 
-FOLLOWED = (("chords", "chord_iou"), ("melody", "melody_chroma"), ("drums", "beat_f1"), ("drums", "downbeat_f1"))
+FOLLOWED = (("chords", "chord_iou"), ("melody", "melody_chroma"), ("drums", "downbeat_f1"), ("drums", "beat_f1"))
 BASIS = (
-    "With all controls against another clip's, paired on prompts and seeds, Holm's correction over the list. Beats "
-    "follow from a tempo in the caption alone, so that drums show in the down-beats, if anywhere."
+    "With all controls against another clip's, paired on prompts and seeds, with Holm's correction over the list. A "
+    "tempo in the caption gives the beats away, so the down-beats are the better test of drums."
 )
 
 
@@ -33,8 +33,8 @@ def followed(board: Board) -> Followed:
     return {key: (compared, verdicts["/".join(key)]) for key, compared in found.items()}
 
 
-def verdicts(board: Board, found: Followed) -> str:
-    """Of each control and arm: does the arm follow it?"""
+def verdicts(board: Board, found: Followed) -> list[str]:
+    """A sentence for each arm and control: does the arm follow it?"""
     lines = []
     for (arm, control, name), (compared, judged) in found.items():
         says = "follows its" if judged.verdict == "better" else "**is not shown to follow its**"
@@ -42,9 +42,9 @@ def verdicts(board: Board, found: Followed) -> str:
         gain = compared.difference
         told = f"{gain.estimate:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}], p {judged.p_adjusted:.2g}"
         lines.append(
-            f"- {arm} {says} {control}: {name} {' with all controls, '.join(scores)} with another clip's: {told}."
+            f"{arm} {says} {control}: {name} {' with all controls, '.join(scores)} with another clip's: {told}."
         )
-    return "\n\n".join([BASIS, "\n".join(lines)]) if lines else ""
+    return [BASIS, *lines] if lines else []
 
 
 def _has(record: Record, control: str) -> bool:

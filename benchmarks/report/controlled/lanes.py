@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import colorsys
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.audio import read_audio
+from benchmarks.records import artefact
 from benchmarks.report.drawing import GREY
 from benchmarks.report.fidelity.figures import clips
-from common.files import read_json
 from corpora.extractors import chords, spectrum
 from corpora.pitch import PITCH_CLASSES, pitch_class
 
@@ -46,7 +47,7 @@ def lanes(board: Board) -> Figure | None:
         for j, row in enumerate(rows):
             if row is None or not told[row.system]:
                 continue
-            about, audio = told[row.system][prompt], board.folder / clips(row)[prompt]
+            about, audio = told[row.system][prompt], clips(board.folder, row)[prompt]
             shown = {"request": about["prompt"], "given": about["given"], "reference": real[prompt]["heard"]}
             if row.kind == "reference" or about["given"] == about["prompt"]:
                 del shown["given"]
@@ -78,10 +79,10 @@ def chord_colour(label: str) -> Any:
 def _told(board: Board, row: Row) -> dict[str, Any]:
     """Prompt -> chords, of the prompts of a row whose clips are there too."""
     for record in row.good:
-        path = board.folder / record.artefacts.get("chords", "")
-        if path.is_file():
-            files = clips(row)
-            return {p: about for p, about in read_json(path).items() if (board.folder / files.get(p, "?")).is_file()}
+        text = artefact(board.folder, record, "chords")
+        if text:
+            files = clips(board.folder, row)
+            return {prompt: about for prompt, about in json.loads(text).items() if prompt in files}
     return {}
 
 

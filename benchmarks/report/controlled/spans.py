@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.audio import read_audio
+from benchmarks.records import artefact
 from benchmarks.report.drawing import canvas
 from benchmarks.report.fidelity.figures import clips, log_spectrogram
-from common.files import read_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,20 +23,19 @@ MARK = "#00e5ff"
 def spans(board: Board) -> Figure | None:
     """One row per prompt, one column per system; the span lies between the marks."""
     rows = [board.row(name) for name in REFERENCES] + [row for row in board.arms if row.good]
-    shown = {row.system: clips(row) for row in rows if row is not None and clips(row)}
+    shown = {row.system: files for row in rows if row is not None and (files := clips(board.folder, row))}
     where: dict[str, tuple[float, float]] = {}
     for row in rows:
         for record in row.good if row is not None else []:
-            path = board.folder / record.artefacts.get("spans", "")
-            where |= read_json(path) if path.is_file() else {}
+            where |= json.loads(artefact(board.folder, record, "spans") or "{}")
     prompts = [prompt for prompt in where if any(prompt in files for files in shown.values())][:PROMPTS]
     if not prompts:
         return None
     figure, axes = canvas(len(prompts), len(shown), 1.9 * len(shown) + 0.3, 1.5 * len(prompts) + 0.3)
     for i, prompt in enumerate(prompts):
         for axis, (system, files) in zip(axes[i], shown.items()):
-            path = board.folder / files.get(prompt, "?")
-            if path.is_file():
+            path = files.get(prompt)
+            if path is not None:
                 audio_N, rate = read_audio(path)
                 _draw(axis, log_spectrogram(path), len(audio_N) / rate, where[prompt])
             axis.set_yticks([])

@@ -1,41 +1,55 @@
-"""What the fidelity studies answer at a glance: the study with most paradigms, seeds and updates speaks."""
+"""What a study of fidelity answers in short: one question per main metric."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from benchmarks.metrics.catalogue import family
 from benchmarks.report.chapter import Answer
 from benchmarks.report.fidelity.board import Board
 from benchmarks.report.fidelity.scores import metric_names, not_usable
+from benchmarks.report.fidelity.tables import spent
 from benchmarks.report.fidelity.words import Findings
-from benchmarks.report.glance import standing, trained
+from benchmarks.report.glance import standing, trained, unbeaten
 
 QUESTIONS = {
-    "fad": "Whose clips are, as a set, most like real ones?",
-    "kl": "In whose clips is heard what is heard in the real clip of the caption?",
-    "clap": "Whose clips fit their captions?",
-    "adherence": "Who does what captions ask for?",
+    "fad": "Do the clips, taken together, sound like real ones? (FAD, lower is better)",
+    "kl": "Do clips contain what the caption's real clip contains? (KL, lower is better)",
+    "clap": "Do clips match their captions? (CLAP, higher is better)",
+    "adherence": "Do clips have what the caption asks for? (adherence, higher is better)",
 }
+SHORT = {"fad": "FAD", "kl": "KL", "clap": "CLAP", "adherence": "adherence"}
 
 
-def answers(found: Sequence[Findings]) -> list[Answer]:
-    """A line per metric that the speaking study can use; none where no study has two paradigms."""
-    one = max(found, key=lambda one: _telling(one.board))
+def answers(one: Findings) -> list[Answer]:
+    """One for each main metric that can be used here; none where there is nothing to compare."""
     board = one.board
-    if _telling(board)[0] < 2:
+    if one.short or len([row for row in board.arms if row.good]) < 2:
         return []
-    names = [name for name in metric_names(board) if family(name) in QUESTIONS and not not_usable(board, name)]
-    names.sort(key=lambda name: list(QUESTIONS).index(family(name)))
     basis = trained(board)
-    return [
-        Answer(f"{QUESTIONS[family(name)]} (`{name}`)", standing(board, one.differences, name), board.study, basis)
-        for name in names
-    ]
+    return [Answer(QUESTIONS[name], standing(board, one.differences, full), basis) for name, full in _asked(board)]
 
 
-def _telling(board: Board) -> tuple[int, int, int]:
+def row(one: Findings) -> dict[str, str]:
+    """The study's line among all studies of fidelity: which arms no other arm beats."""
+    board = one.board
+    cell = board.records[-1].cell
+    seeds = len({run.seed for run in board.runs})
+    head = {"audio": cell["data"]["corpus"]["name"], "arms": str(len(board.arms))}
+    head |= {"updates": spent(board.runs), "seeds": str(seeds)}
+    if one.short:
+        return {**head, f"not beaten on {SHORT['fad']}": "too short to compare"}
+    full = dict(_asked(board))
+    told = {n: unbeaten(board, one.differences, full[n]) if n in full else "not usable here" for n in SHORT}
+    return {**head, **{f"not beaten on {SHORT[name]}": arms for name, arms in told.items()}}
+
+
+def weight(board: Board) -> tuple[float, ...]:
     """Paradigms, seeds and updates of a board's arms."""
     updates = [run.training.updates for run in board.runs if run.training]
     paradigms, seeds = {run.cell["model"]["paradigm"] for run in board.runs}, {run.seed for run in board.runs}
     return len(paradigms), len(seeds), min(updates, default=0)
+
+
+def _asked(board: Board) -> list[tuple[str, str]]:
+    """Family and full name of the metrics that answer questions, in the questions' order."""
+    names = [(family(name), name) for name in metric_names(board) if not not_usable(board, name)]
+    return [(wanted, name) for wanted in QUESTIONS for found, name in names if found == wanted]

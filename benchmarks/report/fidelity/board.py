@@ -8,14 +8,14 @@ measured with several, the newest stands.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import paradigms
-from benchmarks.records import Metric, Record, latest, read_items
+from benchmarks.records import Metric, Record, latest
+from benchmarks.report.items import item_scores
 from benchmarks.systems import CEILINGS, FLOORS
 from common.config import config_hash, flat
 
@@ -47,6 +47,7 @@ class Board:
         rows: ceilings, floors, then arms.
         left_out: records of other settings, by what is different about them.
         pooled: figures over seeds that were asked for, since tables and figures ask for the same ones (scores.py).
+        scored: scores per item that were asked for, by system and metric.
     """
 
     study: str
@@ -54,6 +55,7 @@ class Board:
     rows: list[Row]
     left_out: dict[str, int]
     pooled: dict[tuple[str, ...], Metric] = field(default_factory=dict, compare=False, repr=False)
+    scored: dict[tuple[str, str], Items] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def arms(self) -> list[Row]:
@@ -74,17 +76,16 @@ class Board:
         """The row of ``system``."""
         return next((row for row in self.rows if row.system == system), None)
 
-    @functools.cached_property
-    def _items(self) -> dict[str, list[tuple[int, dict[str, Any]]]]:
-        """System -> (seed, scored item)."""
-        return {
-            row.system: [(record.seed, item) for record in row.good for item in read_items(self.folder, record)]
-            for row in self.rows
-        }
-
     def items(self, row: Row, metric: str) -> Items:
         """(prompt, seed) -> score of every item of a row; empty where the metric is not scored per item."""
-        return {(item["item"], seed): item[metric] for seed, item in self._items[row.system] if metric in item}
+        key = (row.system, metric)
+        if key not in self.scored:
+            self.scored[key] = {
+                (item, record.seed): score
+                for record in row.good
+                for item, score in item_scores(self.folder, record, metric).items()
+            }
+        return self.scored[key]
 
 
 def make_board(study: str, folder: Path, records: Sequence[Record]) -> Board:

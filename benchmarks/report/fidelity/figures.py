@@ -1,7 +1,9 @@
-"""Figures of a study as small PNGs: scores with floors and ceilings, learning curves, spectrograms of fixed prompts."""
+"""Figures of a study as small PNGs: arms between floor and ceiling, learning curves, spectrograms of fixed prompts."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +15,11 @@ from benchmarks.metrics.catalogue import family
 from benchmarks.records import Metric, Record
 from benchmarks.report.drawing import GREY, arm_colours, canvas
 from benchmarks.report.fidelity.board import Board, Row
-from benchmarks.report.fidelity.scores import metric_names, pooled
+from benchmarks.report.fidelity.scores import metric_names, not_usable, pooled, references
+from benchmarks.report.fidelity.tables import comparison
 from benchmarks.report.keeping import drawn, fingerprint
 from benchmarks.systems import CEILINGS
+from benchmarks.usability import reach
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,9 +28,19 @@ if TYPE_CHECKING:
 
 def write_figures(board: Board) -> dict[str, Path]:
     """Write what the records allow; returns name -> file."""
-    mark = fingerprint(board.folder, told=board.study)
+    table, files = (
+        comparison(board).markdown(),
+        [path for row in board.rows for path in clips(board.folder, row).values()],
+    )
+    finals = [record for row in board.rows for record in row.good]
+    shown: dict[str, tuple[Callable[[Board], Figure | None], list[Record], list[Path]]] = {
+        "scores": (scores, finals, []),
+        "learning": (learning, [record for row in board.arms for record in (*row.snapshots, *row.good)], []),
+        "spectrograms": (spectrograms, finals, files),
+    }
     made = {}
-    for name, draw in {"scores": scores, "learning": learning, "spectrograms": spectrograms}.items():
+    for name, (draw, records, read) in shown.items():
+        mark = fingerprint(draw, board.folder, records, [board.study, table], read)
         path = drawn(board.folder / "figures" / f"{name}.png", mark, partial(draw, board))
         if path is not None:
             made[name] = path
@@ -34,29 +48,44 @@ def write_figures(board: Board) -> dict[str, Path]:
 
 
 def scores(board: Board) -> Figure | None:
-    """Every main metric as dots with intervals, one line per system."""
-    names = metric_names(board)
-    rows = [row for row in board.rows if row.good]
+    """Every main metric in a panel of its own, every arm on a line: its place between the nearest floor and real audio.
+
+    A metric without floor and ceiling has its own unit.
+    """
+    names = [name for name in metric_names(board) if not not_usable(board, name)]
+    rows = [row for row in board.arms if row.good]
     if not names or not rows:
         return None
-    figure, axes = canvas(1, len(names), 2.6 * len(names) + 1, 0.32 * len(rows) + 1)
+    figure, axes = canvas(1, len(names), 2.2 * len(names) + 1, 0.32 * len(rows) + 1)
     colours = _colours(board)
     for axis, name in zip(axes[0], names):
-        for y, row in enumerate(rows):
-            m = pooled(board, row, name)
-            if m.value is not None:
-                low, high = (m.value if m.low is None else m.low), (m.value if m.high is None else m.high)
-                axis.plot([low, high], [y, y], color=colours.get(row.system, GREY), linewidth=2)
-                axis.plot(m.value, y, "o", color=colours.get(row.system, GREY))
+        ends = reach(references(board, name), name)
+        placed = {row.system: _placed(pooled(board, row, name), ends) for row in rows}
+        for y, (system, (low, value, high)) in enumerate(placed.items()):
+            axis.plot([low, high], [y, y], color=colours[system], linewidth=2)
+            axis.plot(value, y, "o", color=colours[system])
+        for ceiling in (board.row(system) for system in CEILINGS[1:]):
+            if ends and ceiling is not None and ceiling.good:
+                axis.axvline(_placed(pooled(board, ceiling, name), ends)[1], color=GREY, linewidth=1, linestyle=":")
+        if ends:
+            axis.set_xlim(min(-0.05, *(low for low, _, _ in placed.values())), 1.1)
+            axis.set_xticks((0, 0.5, 1), ("floor", "½", "real"))
         axis.set_title(name, fontsize=9)
-        axis.set_yticks(range(len(rows)), [row.system for row in rows] if axis is axes[0][0] else [])
-        axis.invert_yaxis()
-        low, high = axis.get_xlim()
-        if family(name) in ("fad", "kad", "kl") and high > 20:
-            axis.set_xscale("symlog", linthresh=1.0)
-            axis.set_xlim(min(low, 0), high * 1.5)
+        axis.set_ylim(len(rows) - 0.5, -0.5)
+        axis.set_yticks(range(len(rows)), list(placed) if axis is axes[0][0] else [])
+        axis.tick_params(axis="y", length=0)
         axis.grid(axis="x", alpha=0.3)
     return figure
+
+
+def _placed(m: Metric, ends: tuple[float, float] | None) -> tuple[float, float, float]:
+    """Low end, value and high end on the way from the floor (0) to real audio (1); NaN where there is no value."""
+    value = math.nan if m.value is None else m.value
+    found = [value if end is None else end for end in (m.low, value, m.high)]
+    if ends:
+        floor, real = ends
+        found = [(end - floor) / (real - floor) for end in found]
+    return min(found), found[1], max(found)
 
 
 def learning(board: Board) -> Figure | None:
@@ -113,12 +142,12 @@ def _draw_scores(axes: Any, records: list[Record], name: str, colour: Any) -> No
 def spectrograms(board: Board) -> Figure | None:
     """One row per fixed prompt: the real clip, then every arm's, first seed."""
     columns = [row for row in board.rows if row.good and (row.kind == "paradigm" or row.system == CEILINGS[0])]
-    shown = [(row.system, clips(row)) for row in columns]
+    shown = [(row.system, files) for row in columns if (files := clips(board.folder, row))]
     prompts = list(dict.fromkeys(prompt for _, files in shown for prompt in files))
     if not prompts:
         return None
-    places = [(i, j, files.get(prompt, "?")) for i, prompt in enumerate(prompts) for j, (_, files) in enumerate(shown)]
-    tiles = {(i, j): log_spectrogram(path) for i, j, name in places if (path := board.folder / name).is_file()}
+    places = [(i, j, files.get(prompt)) for i, prompt in enumerate(prompts) for j, (_, files) in enumerate(shown)]
+    tiles = {(i, j): log_spectrogram(path) for i, j, path in places if path is not None}
     figure, axes = canvas(1, 1, 2.1 * len(shown) + 0.4, 1.35 * len(prompts) + 0.3)
     axis: Axes = axes[0][0]
     axis.imshow(
@@ -151,14 +180,13 @@ def mosaic(tiles: dict[tuple[int, int], np.ndarray], rows: int, columns: int, wi
     return picture.reshape(rows * (bands + 4), columns * (width + 8))
 
 
-def clips(row: Row) -> dict[str, str]:
-    """Prompt id -> audio file, relative to the study's folder, of the row's first record that kept any."""
+def clips(folder: Path, row: Row) -> dict[str, Path]:
+    """Prompt id -> audio file, of the row's first record whose clips are still there."""
     for record in row.good:
-        kept = {
-            name.removeprefix("audio/"): path for name, path in record.artefacts.items() if name.startswith("audio/")
-        }
-        if kept:
-            return kept
+        named = {name.removeprefix("audio/"): name for name in record.artefacts if name.startswith("audio/")}
+        kept = {prompt: folder / record.artefacts[name] for prompt, name in named.items()}
+        if held := {prompt: path for prompt, path in kept.items() if path.is_file()}:
+            return held
     return {}
 
 

@@ -91,10 +91,11 @@ def _pool(board: Board, row: Row, name: str) -> Metric:
 
 def not_usable(board: Board, name: str) -> str:
     """Why a metric cannot be used on the board's corpus; empty where it can."""
-    return unusable(name, _references(board, name))
+    return unusable(name, references(board, name))
 
 
-def _references(board: Board, name: str) -> dict[str, Metric]:
+def references(board: Board, name: str) -> dict[str, Metric]:
+    """Ceiling or floor -> its figure."""
     return {row.system: pooled(board, row, name) for row in board.rows if row.kind == "reference"}
 
 
@@ -117,7 +118,7 @@ def differences(board: Board) -> list[Difference]:
     arms = [row for row in board.arms if row.good]
     pairs = [*itertools.combinations(arms, 2), *((arm, floor) for arm in arms if floor is not None and floor.good)]
     for name in metric_names(board):
-        margin = same_within(name, _references(board, name))
+        margin = same_within(name, references(board, name))
         for a, b in pairs if family(name) in PAIRED and not not_usable(board, name) else []:
             compared = compare_rows(board, a, b, name, margin)
             if compared is not None:

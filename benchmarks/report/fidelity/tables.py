@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.records import Metric, Record
-from benchmarks.report.chapter import anchor
 from benchmarks.report.fidelity.board import Board, Row
 from benchmarks.report.fidelity.scores import Difference, Part, best, metric_names, not_usable, pooled
 from benchmarks.report.table import Table
-from benchmarks.study import title_of
 
 ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
 
 
-def comparison(board: Board, part: Part = "main") -> Table:
-    """Systems x metrics; ``details``: adherence to single attributes, with what the commonest answer would score."""
+def comparison(board: Board, part: Part = "main", leaders: bool = True) -> Table:
+    """Systems x metrics; ``details``: adherence to single attributes, with what the commonest answer would score.
+
+    Args:
+        leaders: mark the best estimate among the arms.
+    """
     names, details, main = metric_names(board, part), part == "details", part == "main"
     doubts = {name: why for name in names if (why := not_usable(board, name))}
     headings = [_heading(board, name, details) + " (not usable here)" * (name in doubts) for name in names]
     header = ["system", "n", *headings, *(["s / clip"] if main else [])]
     body, leading = [], set()
-    leaders = [set() if name in doubts else best(board, name) for name in names]
+    leading_of = [set() if name in doubts or not leaders else best(board, name) for name in names]
     for i, row in enumerate(board.rows):
         if not row.good:
             failed = row.records[0]
@@ -32,24 +32,13 @@ def comparison(board: Board, part: Part = "main") -> Table:
             continue
         cells = [figure(pooled(board, row, name)) for name in names]
         body.append([row.system, _counts(row), *cells, *([_speed(row)] if main else [])])
-        leading |= {(i, j + 2) for j, systems in enumerate(leaders) if row.system in systems}
+        leading |= {(i, j + 2) for j, systems in enumerate(leading_of) if row.system in systems}
     italic = {i for i, row in enumerate(board.rows) if row.kind == "reference"}
     if details and names:
         body.append(["commonest answer", "", *(_chance(board, name) for name in names)])
         italic.add(len(body) - 1)
     notes = tuple(f"`{name}` is not usable on this corpus at this n: {why}." for name, why in doubts.items())
     return Table(header, body, frozenset(leading), frozenset(italic), notes)
-
-
-def contents(boards: Sequence[Board]) -> Table:
-    """What each study asks, of how many arms, trained for how long."""
-    body = []
-    for board in boards:
-        seeds = ", ".join(str(seed) for seed in sorted({run.seed for run in board.runs}))
-        corpus = board.records[-1].cell["data"]["corpus"]["name"]
-        about = f"[{board.study}](#{anchor(board.study)})"
-        body.append([about, title_of(board.study), corpus, str(len(board.arms)), spent(board.runs), seeds])
-    return Table(["study", "what it asks", "corpus", "arms", "updates", "seeds"], body)
 
 
 def spent(records: Sequence[Record]) -> str:
@@ -119,21 +108,6 @@ def verdicts(found: Sequence[Difference]) -> Table:
         rests = [str(gap.n_prompts), str(gap.n_seeds)]
         body.append([d.metric, d.a, d.b, *shown[:-1], d.judgement.verdict, shown[-1], *rests])
     return Table(header, body)
-
-
-def as_csv(board: Board) -> str:
-    """Every figure of the board in long form, one line per system and metric."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["study", "system", "kind", "metric", "value", "low", "high", "n", "seeds", "status", "records"])
-    for row in board.rows:
-        stems = " ".join(record.stem for record in row.records)
-        status = "ok" if row.good else row.records[0].status
-        for name in [*metric_names(board), *metric_names(board, "further"), *metric_names(board, "details")]:
-            m = pooled(board, row, name)
-            figures = ["" if v is None else f"{v:.6g}" for v in (m.value, m.low, m.high)]
-            writer.writerow([board.study, row.system, row.kind, name, *figures, m.n, len(row.good), status, stems])
-    return buffer.getvalue()
 
 
 def figure(m: Metric) -> str:

@@ -1,4 +1,4 @@
-"""The words of the chapter: what was run, what came out, what may be concluded, where to listen."""
+"""The words of a study's page: what was run, what the differences allow one to say, where to listen."""
 
 from __future__ import annotations
 
@@ -7,114 +7,131 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.records import Record, read_items
+from benchmarks.records import Record
 from benchmarks.report.fidelity.board import Board
 from benchmarks.report.fidelity.figures import clips
 from benchmarks.report.fidelity.scores import Difference, metric_names
 from benchmarks.report.fidelity.settings import by_setting
-from benchmarks.report.fidelity.tables import comparison, contents, costs, tuning
-from benchmarks.report.markup import image, link
+from benchmarks.report.fidelity.tables import comparison, costs, spent, tuning
+from benchmarks.report.items import item_columns
+from benchmarks.report.markup import bullets, folded, image, link, records_of
+from common.lines import count
 
-TITLE = "Fidelity"
 GUIDE = """\
-**How to read the tables.** Rows in italics are ceilings (real audio, codec reconstructions) and floors (real
-audio of another caption, noise, silence); they answer the same prompts as the arms. In brackets: 95% bootstrap
-intervals, clustered on prompt and, with several seeds, on seed. Bold: the best estimate among the arms, which
-is no verdict; verdicts come from paired differences with Holm's correction over the table. `adherence`: share
-of what a caption asks for that the evaluator hears; `fad`, `kad`: Frechet and kernel distance to as many other
-real clips; `kl`: what it hears in a clip against what it hears in the real clip of the same caption (so 0 for
-real audio); `clap`: similarity of clip and caption. The suffix names the evaluator: {evaluators}. Its scores,
-`fad_builtin` above all, are not comparable with published figures, which come from other networks and other
-audio. `s / clip`: sampling and decoding, in batches, on the machine named below."""
+Rows in italics are not arms: ceilings (real audio, real audio through the codec) and floors (real audio of another
+caption, noise, silence), scored on the same prompts. Brackets hold 95% bootstrap intervals, drawn over prompts and,
+with several seeds, over seeds. Bold marks the best estimate among the arms, whether or not the difference is decided.
 
+- `adherence`: share of what the caption asks for that the evaluator hears in the clip.
+- `fad`, `kad`: Frechet and kernel distance between the clips and as many other real clips.
+- `kl`: what the evaluator hears in the clip against what it hears in the caption's real clip; 0 for real audio.
+- `clap`: similarity of clip and caption.
+- `s / clip`: seconds of sampling and decoding per clip, in batches, on the machine named below.
 
+The suffix of a metric names the evaluator: {evaluator}. Scores of the built-in evaluator (`fad_builtin` and so on)
+cannot be compared with published figures, which come from other networks and other audio."""
+PLACED = (
+    "Where each arm stands between the nearest floor (shuffled captions, noise or silence) and real audio. Further "
+    "right is better. Bars: 95% intervals. Dotted: real audio through the codec."
+)
 TUNING = """The reward is `{reward}`. `reward`: its mean on the watched clips (the same captions and seeds in every
-round, of the training split), before and after; `diversity`: mean distance of two of them for the judge, which stops
-tuning when it falls too far; `distance`: how far the judge finds a clip moved from the same clip before tuning;
-`effective clips`: as how many equally weighted ones the first round's weights exp(tau reward) count. The column
-`reward` of the scores is of the test prompts."""
+round, of the training split), before and after. `diversity`: mean distance of two of these clips for the evaluator;
+tuning stops when it falls too far. `distance`: how far a clip moves from the same clip before tuning. `effective
+clips`: the number of equally weighted clips that the first round's weights exp(tau reward) amount to. The column
+`reward` of the scores is measured on the test prompts."""
+PAIRED = """\
+Paired on prompts and seeds, with Holm's correction over all comparisons of the study (α = .05). Two arms count as the
+same where the whole interval lies within 5% of the distance from real audio to its nearest floor."""
+SPECTROGRAMS = "Log-frequency spectrograms of the prompts in this order, 70 dB range."
+PAIRS = 8  # a longer list of pairs is counted
 
 
 @dataclass(frozen=True)
 class Findings:
-    """One study with all that is computed from its records."""
+    """One study with all that is computed from its records.
+
+    ``short``: why its arms cannot be compared; empty where they can.
+    """
 
     board: Board
     differences: list[Difference]
     figures: Mapping[str, Path]
     settings: Sequence[tuple[Mapping[str, Any], Board]] = ()
+    short: str = ""
 
 
-def opening(found: Sequence[Findings]) -> list[str]:
-    """The first study in short, what the others ask, and how to read them."""
-    head = found[0]
-    return [
-        f"## {TITLE}",
-        f"### In short: {head.board.study}",
-        comparison(head.board).markdown(),
-        conclusion(head.differences),
-        "### All studies",
-        contents([one.board for one in found]).markdown(),
-        GUIDE.format(evaluators=", ".join(dict.fromkeys(_evaluator(one.board) for one in found))),
-    ]
+def measured(board: Board) -> str:
+    """What was measured, in a sentence."""
+    record = newest(board)
+    exam, corpus = record.cell["evaluation"], record.cell["data"]["corpus"]["name"]
+    seeds = len({run.seed for run in board.runs})
+    arms = len({row.records[0].system for row in board.arms})
+    trained = f"{count(arms, 'arm')}, trained for {count(spent(board.runs), 'update')} with {count(seeds, 'seed')}"
+    return (
+        f"{trained if board.runs else 'No trained arm'}; {count(exam['prompts'], 'prompt')} of the corpus "
+        f"`{corpus}`, clips of {exam['seconds']:g} s, judged by the evaluator `{exam['evaluator']['name']}`."
+    )
 
 
-def section(one: Findings, home: Path) -> list[str]:
-    """One study in full."""
-    board, figures = one.board, one.figures
-    parts = [f"### {board.study}", ran(board), "#### Scores", comparison(board).markdown()]
+def details(one: Findings) -> list[str]:
+    """What stands below the scores and the answers."""
+    board, home = one.board, one.board.folder
+    parts = listening(board, one.figures.get("spectrograms"), SPECTROGRAMS)
+    if one.differences:
+        parts += ["## Differences between systems", PAIRED, conclusion(one.differences)]
+        parts += [
+            f"Every comparison with its interval and p: {link('differences.csv', home / 'differences.csv', home)}."
+        ]
+    parts += _further(one)
+    if (tuned := tuning(board)).body:
+        reward = newest(board).cell["evaluation"].get("reward", {}).get("name", "")
+        parts += ["## Fine-tuning by reward", TUNING.format(reward=reward), tuned.markdown()]
+    if board.arms:
+        caption = "Training loss over its first value (losses of different paradigms do not compare) and adherence."
+        parts += ["## Training", costs(board).markdown(), image(one.figures.get("learning"), home, caption)]
+    parts += ["## How it was run", ran(board)]
+    if board.left_out:
+        parts.append(f"Records of other settings, not shown: {'; '.join(_left_out(board))}.")
+    parts.append(f"The {records_of(home)} hold everything above.")
+    return [*parts, folded("How to read the tables", GUIDE.format(evaluator=_evaluator(board)))]
+
+
+def _further(one: Findings) -> list[str]:
+    """Metrics beside the main ones, and all settings where the study has several."""
+    board, parts = one.board, []
+    leaders = not one.short
     if metric_names(board, "further"):
         parts += ["What whole sets show, against as many real clips:"]
-        parts += [comparison(board, "further").markdown()]
+        parts += [comparison(board, "further", leaders).markdown()]
     if metric_names(board, "details"):
         parts += ["Adherence by attribute, over the clips whose captions ask for it:"]
-        parts += [comparison(board, "details").markdown()]
-    parts += [image(figures, "scores", home, "Scores with 95% intervals.")]
-    if one.differences:
-        every = link("CSV", board.folder / "differences.csv", home)
-        parts += ["#### Differences between systems", conclusion(one.differences), f"All of them as {every}."]
-    if (tuned := tuning(board)).body:
-        reward = _newest(board).cell["evaluation"].get("reward", {}).get("name", "")
-        parts += ["#### Fine-tuning by reward", TUNING.format(reward=reward), tuned.markdown()]
-    if board.arms:
-        parts += ["#### What training cost", costs(board).markdown()]
-        text = (
-            "Training loss over its first value (losses of different paradigms do not compare), adherence at snapshots."
-        )
-        parts += [image(figures, "learning", home, text)]
-    parts += _settings(one)
-    parts += _listening(board, figures, home)
-    if board.left_out:
-        what = "; ".join(f"{n} that differ in {keys}" for keys, n in board.left_out.items())
-        parts.append(f"Records of other settings, not shown: {what}.")
-    table, records = board.folder / "table.csv", board.folder / "records"
-    return [*parts, f"The table as {link('CSV', table, home)}; the {link('records', records, home)}."]
+        parts += [comparison(board, "details", leaders).markdown()]
+    if len(one.settings) > 1:
+        parts += ["### By setting", "Every setting among the records, at the end of training:"]
+        parts += [by_setting(one.settings).markdown()]
+    return ["## Further scores", *parts] if parts else []
 
 
-def _settings(one: Findings) -> list[str]:
-    """All settings, where the study has several."""
-    if len(one.settings) < 2:
-        return []
-    text = "Every setting among the records, final weights of each; the tables above show the newest."
-    return ["#### By setting", text, by_setting(one.settings).markdown()]
+def _left_out(board: Board) -> list[str]:
+    return [f"{n} that differ in {keys}" for keys, n in board.left_out.items()]
 
 
 def ran(board: Board) -> str:
-    """Study, budget, machine, versions and command."""
-    record = _newest(board)
+    """Settings, machine, versions and command."""
+    record = newest(board)
     lines = [_data_line(record.cell), *_training_lines(board, record.cell), _machine_line(record.environment)]
     commands = dict.fromkeys(r.command for r in board.records if r.command)
     lines.append("Command: " + ", ".join(f"`{command}`" for command in commands) + f" ({record.created[:10]}).")
-    return "\n".join(f"- {line}" for line in lines)
+    return bullets(lines)
 
 
 def _data_line(cell: Mapping[str, Any]) -> str:
     data, exam = cell["data"], cell["evaluation"]
     corpus, representation = data["corpus"]["name"], data["representation"]["name"]
     return (
-        f"Corpus `{corpus}`, representation `{representation}`, text `{data['text']}`; {exam['prompts']} prompts of "
-        f"the {exam['split']} split, clips of {exam['seconds']:g} s at {exam['sample_rate']} Hz, "
-        f"evaluator `{exam['evaluator']['name']}`."
+        f"Corpus `{corpus}`, representation `{representation}`, text `{data['text']}`; "
+        f"{count(exam['prompts'], 'prompt')} of the {exam['split']} split, clips of {exam['seconds']:g} s "
+        f"at {exam['sample_rate']} Hz, evaluator `{exam['evaluator']['name']}`."
     )
 
 
@@ -124,10 +141,10 @@ def _training_lines(board: Board, cell: Mapping[str, Any]) -> list[str]:
     backbone, train = cell["model"]["backbone"], cell["train"]
     seeds = sorted({record.seed for row in board.arms for record in row.records})
     return [
-        f"Every arm: backbone of width {backbone['d_model']} with {backbone['n_layers']} layers; {_budget(train)} "
-        f"updates of {train['batch']} × {train['seconds']:g} s, lr {train['lr']:g}, EMA {train['ema_decay']:g}, "
-        f"{train['precision']}; seeds {', '.join(map(str, seeds))}.",
-        "Samplers: " + "; ".join(_sampler(row.records[0]) for row in board.arms) + ".",
+        f"Every arm: backbone of width {backbone['d_model']} with {count(backbone['n_layers'], 'layer')}; "
+        f"{count(_budget(train), 'update')} of {train['batch']} × {train['seconds']:g} s, "
+        f"lr {train['lr']:g}, EMA {train['ema_decay']:g}, {train['precision']}; seeds {', '.join(map(str, seeds))}.",
+        "Samplers: " + "; ".join(dict.fromkeys(_sampler(row.records[0]) for row in board.arms)) + ".",
     ]
 
 
@@ -144,85 +161,85 @@ def _budget(train: Mapping[str, Any]) -> str:
     return f"a budget of {asked} each, spent in"
 
 
+def _many(machine: Mapping[str, Any], noun: str) -> str:
+    return count(machine.get(f"{noun}s") or "?", noun)
+
+
 def _machine_line(machine: Mapping[str, Any]) -> str:
     git, packages = machine.get("git", {}), machine.get("packages", {})
     revision = (git.get("revision") or "unknown")[:10] + " with uncommitted changes" * bool(git.get("dirty"))
     return (
-        f"Machine: {machine.get('cpu')}, {machine.get('cores')} cores, {machine.get('threads')} thread(s) per worker, "
+        f"Machine: {machine.get('cpu')}, {_many(machine, 'core')}, {_many(machine, 'thread')} per worker, "
         f"device {machine.get('device')}; Python {machine.get('python')}, torch {packages.get('torch')}; "
         f"code {revision}."
     )
 
 
 def conclusion(found: Sequence[Difference]) -> str:
-    """What the paired differences allow one to say, in sentences."""
-    if not found:
-        return "No two systems can be compared on the same prompts yet."
+    """What the paired differences allow one to say, a line per metric."""
     lines = []
     for metric in dict.fromkeys(d.metric for d in found):
         own = [d for d in found if d.metric == metric]
         between = [d for d in own if d.b != "shuffled_captions"]
         decided = [_sentence(d, *d.ranked) for d in between if d.ranked]
-        same = [f"{d.a}–{d.b}" for d in between if d.judgement.verdict == "same"]
-        open_ = [f"{d.a}–{d.b}" for d in between if d.judgement.verdict == "undecided"]
+        same = [f"{d.a} and {d.b}" for d in between if d.judgement.verdict == "same"]
+        open_ = [f"{d.a} and {d.b}" for d in between if d.judgement.verdict == "undecided"]
         said = [", ".join(decided)] if decided else []
         if same:
-            said.append(f"the same within {own[0].comparison.margin:.2g}: {', '.join(same)}")
+            said.append(f"the same within {own[0].comparison.margin:.2g}: {_pairs(same, between)}")
         if open_:
-            said.append(
-                "no pair of arms is decided" if len(open_) == len(between) else f"undecided: {', '.join(open_)}"
-            )
+            every = len(open_) == len(between)
+            said.append("no pair of arms is decided" if every else f"undecided: {_pairs(open_, between)}")
         floors = [d for d in own if d.b == "shuffled_captions"]
         if floors:
             kinds = dict.fromkeys(d.judgement.verdict for d in floors)
             named = [f"{', '.join(d.a for d in floors if d.judgement.verdict == kind)} {kind}" for kind in kinds]
             said.append(f"against shuffled captions: {', '.join(named)}")
-        lines.append(f"- `{metric}`: {'; '.join(said)}.")
-    basis = (
-        "Paired on prompts and seeds, Holm's correction over all (α = .05); the same: within 5% of the way from real "
-        "audio to its nearest floor:"
-    )
-    return f"{basis}\n\n" + "\n".join(lines)
+        lines.append(f"`{metric}`: {'; '.join(said)}.")
+    return bullets(lines)
 
 
-def summary(one: Findings) -> str:
-    """For the terminal after a run: the table, the verdicts, where to listen."""
-    audio = one.board.folder / "audio"
-    listen = f"\n\nListen: {audio}/" if audio.is_dir() else ""
-    return f"{comparison(one.board).plain()}\n\n{conclusion(one.differences)}{listen}"
+def _pairs(pairs: Sequence[str], of: Sequence[Difference]) -> str:
+    return ", ".join(pairs) if len(pairs) <= PAIRS else f"{len(pairs)} of {count(len(of), 'pair')}"
 
 
 def _sentence(d: Difference, winner: str, loser: str) -> str:
     return f"{winner} beats {loser} by {abs(d.comparison.difference.estimate):.2g} (p {d.judgement.p_adjusted:.2g})"
 
 
-def _listening(board: Board, figures: Mapping[str, Path], home: Path) -> list[str]:
-    """Per fixed prompt: its caption, and a link to each system's clip."""
-    files = {row.system: clips(row) for row in board.rows if row.good}
+def listening(board: Board, figure: Path | None, caption: str) -> list[str]:
+    """Per fixed prompt its caption and a link to each system's clip; which arms have none; a figure of them."""
+    home = board.folder
+    files = {row.system: clips(home, row) for row in board.rows if row.good}
     captions = _captions(board)
     lines = []
     for prompt in dict.fromkeys(prompt for held in files.values() for prompt in held):
-        kept = {system: board.folder / held[prompt] for system, held in files.items() if prompt in held}
-        links = [link(system, path, home) for system, path in kept.items() if path.exists()]
+        kept = {system: held[prompt] for system, held in files.items() if prompt in held}
+        links = [link(system, path, home) for system, path in kept.items()]
         lines.append(f"1. “{captions.get(prompt, prompt)}” {' · '.join(links)}")
     if not lines:
         return []
-    text = "Log-frequency spectrograms of the fixed prompts, in the order above, 70 dB range."
-    return ["#### Listen", "\n".join(lines), image(figures, "spectrograms", home, text)]
+    silent = [row.system for row in board.arms if row.good and not files[row.system]]
+    missing = f"No clips are kept here of {', '.join(silent)}." if silent else ""
+    return ["## Listen", "\n".join(lines), missing, image(figure, home, caption)]
 
 
 def _captions(board: Board) -> dict[str, str]:
-    rows = [row.good[0] for row in board.rows if row.good]
-    items = read_items(board.folder, rows[0]) if rows else []
-    return {str(item["item"]).replace("/", "_"): str(item.get("caption", "")) for item in items}
+    """Prompt as file names have it -> caption, from the first system whose items tell it."""
+    for row in (row for row in board.rows if row.good):
+        columns = item_columns(board.folder, row.good[0])
+        if "caption" in columns:
+            return {item.replace("/", "_"): text for item, text in zip(columns["item"], columns["caption"])}
+    return {}
 
 
-def _newest(board: Board) -> Record:
+def newest(board: Board) -> Record:
+    """The newest record of an arm, or of a reference where there is no arm: its settings are the table's."""
     return max(board.records, key=lambda r: (r.kind == "paradigm", r.created))
 
 
 def _evaluator(board: Board) -> str:
-    evaluator = _newest(board).cell["evaluation"]["evaluator"]
+    evaluator = newest(board).cell["evaluation"]["evaluator"]
     return f"`{evaluator['name']}` ({evaluator['identity'][:8]})"
 
 

@@ -1,4 +1,4 @@
-"""The chapter on frame rates: every arm and its ceilings at every rate, at one duration and at one length.
+"""The axis frame rate: every arm and its ceilings at every rate, at one duration and at one length.
 
 ``rates`` reads the records as points and compares them, ``figure`` draws them, this module puts them into words.
 """
@@ -6,50 +6,67 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.report.chapter import Chapter, StudyPage, StudyRecords
+from common.lines import count
+
 if TYPE_CHECKING:
-    from benchmarks.report.chapter import Answer, Chapter, StudyRecords
+    from benchmarks.report.chapter import Answer
     from benchmarks.report.frame_rate.rates import Change, Point
     from benchmarks.report.table import Table
 
-TITLE = "Frame rate"
 SHOWN = ("fad", "clap", "adherence")
 CLAIMS = ("T2", "T3", "T5", "T6")
 CAPTION = (
-    "FAD of windows against frame rate, with 95% intervals: at one duration the sequence grows with the rate, at one "
-    "length the clip shrinks. Grey: what the codecs themselves score at each rate, and real audio."
+    "FAD of windows against frame rate, with 95% intervals. At one duration the sequence grows with the rate; at one "
+    "length the clip shrinks. Grey: the codecs themselves at each rate, and real audio."
 )
 
 
-def chapter(studies: Sequence[StudyRecords], home: Path) -> Chapter:
-    """Table, figure and verdicts of all studies of frame rates, published figures beside."""
-    from benchmarks.report.chapter import Chapter
-    from benchmarks.report.drawing import save
+def tell(study: StudyRecords) -> StudyPage:
+    """Scores by rate, verdicts between neighbours, and the figure of one study."""
+    from benchmarks.report.enough import too_short
+    from benchmarks.report.fidelity.tables import spent
     from benchmarks.report.frame_rate.figure import draw
-    from benchmarks.report.frame_rate.rates import changes, metric, points
-    from benchmarks.report.markup import folded, image
-    from common.files import write_text
+    from benchmarks.report.frame_rate.rates import arms, changes, metric, points
+    from benchmarks.report.keeping import drawn, fingerprint
+    from benchmarks.report.markup import bullets, folded, records_of
 
-    parts, summaries, short = [f"## {TITLE}", "How it is measured: `docs/frame-rate.md`."], {}, []
-    for study in studies:
-        found, left_out = points(study.name, study.folder, study.records)
-        name = metric(found, "fad")
-        sheet, moves = table(found), changes(found, name)
-        write_text(study.folder / "table.csv", sheet.csv())
-        said, drawn = "\n".join(filter(None, (words(moves), floor(found)))), draw(found, name)
-        figures = {} if drawn is None else {"rates": save(drawn, study.folder / "figures" / "rates.png")}
-        parts += [f"### {study.name}", basis(study, found, left_out), said, image(figures, "rates", home, CAPTION)]
-        parts += [sheet.markdown(), folded(f"Differences by {name}", differences(moves).markdown()) if moves else ""]
-        summaries[study.name] = "\n\n".join(part for part in (sheet.plain(), said) if part)
-        short += answers(study.name, found, name)
-    parts.append(published(studies[0].folder.parent))
-    return Chapter(TITLE, parts, summaries, answers=short)
+    found, left_out = points(study.name, study.folder, study.records)
+    runs = [record for point in found for record in point.board.runs]
+    name, short, sheet = metric(found, "fad"), too_short(runs), table(found)
+    moves = [] if short else changes(found, name)
+    records = [record for point in found for row in point.board.rows for record in row.good]
+    mark = fingerprint(draw, study.folder, records, [name, sheet.markdown()])
+    path = drawn(study.folder / "figures" / "rates.png", mark, partial(draw, found, name))
+    details = [folded(f"Every comparison by {name}", differences(moves).markdown())] if moves else []
+    details += [published(study.folder.parent), "## How it was run", bullets(basis(study, found, left_out))]
+    rates = ", ".join(f"{hz:g}" for hz in sorted({point.hz for point in found}))
+    head = {"audio": found[0].board.records[0].cell["data"]["corpus"]["name"], "arms": str(len(arms(found)))}
+    head |= {"updates": spent(runs), "seeds": str(len({run.seed for run in runs}))}
+    told = [] if short else answers(found, name)
+    head["FAD of windows"] = "too short to compare" if short else "; ".join(one.answer for one in told) or "–"
+    about = f"{', '.join(arms(found)) or 'No arm'} at {rates} Hz, trained for {count(spent(runs) or 'no', 'update')}."
+    notes = [f"{short[0].upper()}{short[1:]}."] if short else [*words(moves), *floor(found)]
+    return StudyPage(
+        about, sheet, told,
+        [*details, f"The {records_of(study.folder)} hold everything above."],
+        head, (len(found), len(runs)), path, CAPTION, notes,
+    )  # fmt: skip
 
 
-def answers(study: str, found: Sequence[Point], name: str) -> list[Answer]:
-    """Of each arm the scores at one duration, by rate: a line of the report at a glance."""
+CHAPTER = Chapter(
+    "Frame rate",
+    "How many latent frames per second suit which paradigm? How it is measured: [frame rate](docs/frame-rate.md).",
+    tell,
+)
+
+
+def answers(found: Sequence[Point], name: str) -> list[Answer]:
+    """Of each arm the scores at one duration, by rate."""
     from benchmarks.report.chapter import Answer
     from benchmarks.report.frame_rate.rates import arms, series
     from benchmarks.report.glance import trained
@@ -59,8 +76,9 @@ def answers(study: str, found: Sequence[Point], name: str) -> list[Answer]:
         scores = {arm: [point.score(arm, name).value for point in points] for arm in arms(points)}
         told = [f"{arm} {', '.join('–' if v is None else f'{v:#.3g}' for v in row)}" for arm, row in scores.items()]
         rates = ", ".join(f"{point.hz:g}" for point in points)
-        question = f"Which frame rate suits whom? (`{name}` at {rates} Hz, {points[0].seconds:g} s)"
-        lines.append(Answer(question, "; ".join(told), study, trained(points[0].board)))
+        answer = f"at {rates} Hz, clips of {points[0].seconds:g} s: {'; '.join(told)}"
+        lines.append(Answer("Which frame rate sounds best? (FAD of windows, lower is better)", answer,
+                            trained(points[0].board)))  # fmt: skip
     return lines
 
 
@@ -99,18 +117,18 @@ def above(point: Point, system: str, name: str) -> str:
     return "–" if value is None or ceiling is None else f"{value - ceiling:.2f}"
 
 
-def words(moves: Sequence[Change]) -> str:
-    """Of each arm and each thing held, neighbours and which of them is better."""
+def words(moves: Sequence[Change]) -> list[str]:
+    """A line for each arm and each thing held: neighbours, and which of them is better."""
     from benchmarks.report.frame_rate.rates import HELD
 
     lines = []
     for arm, mode in dict.fromkeys((move.arm, move.mode) for move in moves):
         told = [said(move) for move in moves if (move.arm, move.mode) == (arm, mode)]
-        lines.append(f"- {arm}, {HELD[mode]}: {'; '.join(told)}.")
-    return "\n".join(lines)
+        lines.append(f"{arm}, {HELD[mode]}: {'; '.join(told)}.")
+    return lines
 
 
-def floor(found: Sequence[Point]) -> str:
+def floor(found: Sequence[Point]) -> list[str]:
     """Which arms have not learnt to follow captions, and where: there only the sound is compared."""
     from benchmarks.report.frame_rate.rates import metric, unheard
 
@@ -120,11 +138,11 @@ def floor(found: Sequence[Point]) -> str:
         for arm, at in unheard(found, name).items()
     ]
     if not told:
-        return ""
-    return (
-        f"- At the floor: by `{name}` not told from real audio of another caption: {'; '.join(told)}. So short a "
-        "training has not taught captions there; FAD compares the sound alone."
-    )
+        return []
+    return [
+        f"At the floor (`{name}` does not tell the clips from real audio of another caption): {'; '.join(told)}. These "
+        "arms have not learnt to follow captions yet; FAD compares the sound alone."
+    ]
 
 
 def said(move: Change) -> str:
@@ -152,21 +170,23 @@ def differences(moves: Sequence[Change]) -> Table:
     return Table(["arm", "held", "difference", "estimate [95%]", "p (Holm)", "verdict of the first"], body)
 
 
-def basis(study: StudyRecords, found: Sequence[Point], left_out: int) -> str:
-    """What the figures rest on."""
+def basis(study: StudyRecords, found: Sequence[Point], left_out: int) -> list[str]:
+    """Codecs, training, windows, command."""
     from benchmarks.report.frame_rate.rates import arms
 
     cell = found[0].board.rows[0].records[0].cell
     codecs = {f"{p.hz:g} Hz": p.board.rows[0].records[0].cell["data"]["representation"] for p in found}
     named = ", ".join(f"`{codec['name']}` ({codec['fingerprint'][:8]})" for codec in codecs.values())
     trained = next((r.training for p in found for a in arms(found) if (row := p.arm(a)) for r in row.good), None)
-    updates = f" Every arm: {trained.updates:,} updates." if trained else ""
-    others = f" {left_out} records of other settings are left out." if left_out else ""
-    return (
-        f"Codecs: {named}.{updates} Windows: {cell['evaluation']['window']:g} s of every clip, the same seconds of "
-        f"real audio at every point, evaluator `{cell['evaluation']['evaluator']['name']}`; scores of whole clips "
-        f"compare between points of one duration.{others} Command: `{study.records[-1].command}`."
-    )
+    lines = [
+        f"Codecs: {named}.",
+        f"Windows: {cell['evaluation']['window']:g} s of every clip, the same seconds of real audio at every point, "
+        f"evaluator `{cell['evaluation']['evaluator']['name']}`. Scores of whole clips can be compared between points "
+        "of one duration.",
+    ]
+    lines += [f"Every arm: {count(trained.updates, 'update')}."] if trained else []
+    lines += [f"Left out: {count(left_out, 'record')} of other settings."] if left_out else []
+    return [*lines, f"Command: `{study.records[-1].command}`."]
 
 
 def published(results: Path) -> str:

@@ -1,68 +1,71 @@
-"""The chapter on latency: how fast every arm is on which hardware, and how near to what that hardware allows.
+"""The axis latency: how fast every arm is on which hardware, and how near to what that hardware allows.
 
 ``points`` groups the records, ``tables`` and ``curves`` show a study's sweep, ``limits`` shows the bound, ``crossover``
 finds from which batch on AR makes more clips than FM, ``published`` reads what papers state, ``words`` says it all,
-``answers`` the report at a glance.
+``answers`` in short.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from benchmarks.report.chapter import Chapter, StudyPage, StudyRecords
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from benchmarks.report.chapter import Chapter, StudyRecords
     from benchmarks.report.latency.points import Group
     from benchmarks.report.latency.published import Stated
-    from benchmarks.report.latency.words import Findings
 
 
-def chapter(studies: Sequence[StudyRecords], home: Path) -> Chapter:
-    """Tables, figures and words of all studies of latency."""
-    from benchmarks.report.chapter import Chapter
+def tell(study: StudyRecords) -> StudyPage:
+    """Tables, figures and words of one study, on every machine that measured it."""
     from benchmarks.report.drawing import arm_colours
-    from benchmarks.report.latency.answers import answers
+    from benchmarks.report.latency.answers import answers, row, weight
     from benchmarks.report.latency.points import make_groups
     from benchmarks.report.latency.published import stated
-    from benchmarks.report.latency.tables import as_csv
-    from benchmarks.report.latency.words import TITLE, chapter_parts, readme, summary
-    from common.files import write_text
+    from benchmarks.report.latency.words import Findings, about, details, main_table, notes
 
-    results = studies[0].folder.parent
-    groups, published = make_groups(studies), stated(results)
+    groups, published = make_groups([study]), stated(study.folder.parent)
     colours = arm_colours({point.arm: point.paradigm for group in groups for point in group.points})
-    summaries = {}
-    for study in studies:
-        sheets = [sheet for group in groups for sheet in group.sheets if sheet.study == study.name]
-        write_text(study.folder / "latency.csv", as_csv(sheets))
-        summaries[study.name] = "\n\n".join(summary(sheet, published) for sheet in sheets)
-    found = [_draw(group, results, colours, published) for group in groups]
-    parts = chapter_parts(found, published, home)
-    return Chapter(TITLE, parts, summaries, {"latency": readme(found, published)}, answers(groups))
+    found = [Findings(group, _figures(group, study, colours, published)) for group in groups]
+    return StudyPage(
+        about(found), main_table(found[0].sheet), answers(groups), details(found, published, study.folder), row(groups),
+        weight(groups), notes=notes(found, published),
+    )  # fmt: skip
 
 
-def _draw(group: Group, results: Path, colours: Mapping[str, Any], published: Sequence[Stated]) -> Findings:
-    """Write all figures of a place."""
-    from benchmarks.report.latency.curves import curves, heat_map
+CHAPTER = Chapter(
+    "Latency",
+    "How many seconds does one batch of clips take, and how near is that to what the hardware allows? How it is "
+    "measured: [latency](docs/latency.md).",
+    tell,
+)
+
+
+def _figures(
+    group: Group, study: StudyRecords, colours: Mapping[str, Any], published: Sequence[Stated]
+) -> dict[str, Path]:
+    """Write all figures of one study on one machine; returns name -> file."""
+    from benchmarks.report.keeping import drawn, fingerprint
+    from benchmarks.report.latency.curves import against, heat_map, knobs
     from benchmarks.report.latency.limits import roofline, shares
-    from benchmarks.report.latency.words import Findings
+    from benchmarks.report.latency.tables import measurements
 
-    own = _save({"shares": shares(group, colours), "roofline": roofline(group, colours)}, results, group)
-    sheets = []
-    for sheet in group.sheets:
-        figures = {**curves(sheet, colours, published), "heat": heat_map(sheet)}
-        sheets.append(_save(figures, sheet.folder, group))
-    return Findings(group, own, sheets)
-
-
-def _save(figures: Mapping[str, Figure | None], folder: Path, group: Group) -> dict[str, Path]:
-    from benchmarks.report.drawing import save
-
-    target = folder / "figures"
-    named = {name: figure for name, figure in figures.items() if figure is not None}
-    return {
-        name: save(figure, target / f"latency-{group.place.slug}-{name}.png", 256) for name, figure in named.items()
-    }
+    (sheet,) = group.sheets
+    shown: dict[str, Callable[[], Figure | None]] = {
+        **{knob: partial(against, sheet, knob, colours, published) for knob in knobs(sheet)},
+        "heat": partial(heat_map, sheet), "shares": partial(shares, group, colours),
+        "roofline": partial(roofline, group, colours),
+    }  # fmt: skip
+    records, told = [point.record for point in group.points], [measurements(sheet).markdown(), repr(published)]
+    made = {}
+    for name, draw in shown.items():
+        path = study.folder / "figures" / f"latency-{group.place.slug}-{name}.png"
+        kept = drawn(path, fingerprint(draw, study.folder, records, [*told, name]), draw)
+        if kept is not None:
+            made[name] = kept
+    return made

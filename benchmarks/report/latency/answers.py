@@ -1,4 +1,4 @@
-"""Who is fastest, at a glance: at the smallest and the largest batch of the setting that most systems share."""
+"""What a study of latency answers in short: who is fastest at the settings that most systems share."""
 
 from __future__ import annotations
 
@@ -9,18 +9,35 @@ from benchmarks.report.latency import units
 from benchmarks.report.latency.crossover import EQUAL, label
 from benchmarks.report.latency.points import Group, Point, Sheet, number
 
+QUESTION = "Which system is fastest? (latency of one batch, lower is better)"
 SETTING = (*EQUAL, "batch")
 
 
 def answers(groups: Sequence[Group]) -> list[Answer]:
-    """A line per place that measured two paradigms at one setting."""
-    found = []
-    for group in groups:
-        sheet, settings = max(((sheet, _broadest(sheet)) for sheet in group.sheets), key=lambda one: _telling(one[1]))
-        if _telling(settings)[0] > 1:
-            told = dict.fromkeys(_order(sheet, points) for points in (settings[0], settings[-1]))
-            found.append(Answer(f"Who is fastest? ({group.place.title})", "; ".join(told), group.place.title))
-    return found
+    """The systems at one setting, fastest first, on the machine that measured the most; none without two paradigms."""
+    told = [(_telling(_broadest(group.sheets[0])), group) for group in groups]
+    telling, group = max(told, key=lambda one: one[0], default=((0, 0), None))
+    if group is None or telling[0] < 2:
+        return []
+    settings = _broadest(group.sheets[0])
+    lines = dict.fromkeys(_order(group.sheets[0], points) for points in (settings[0], settings[-1]))
+    return [Answer(QUESTION, "; ".join(lines), group.place.title)]
+
+
+def row(groups: Sequence[Group]) -> dict[str, str]:
+    """The study's line among all studies of latency."""
+    points = [point for group in groups for point in group.points]
+    told = answers(groups)
+    return {
+        "machine": "; ".join(group.place.title for group in groups),
+        "systems": str(len({point.system for point in points})), "measurements": str(len(points)),
+        "fastest first": told[0].answer if told else "–",
+    }  # fmt: skip
+
+
+def weight(groups: Sequence[Group]) -> tuple[float, ...]:
+    """Machines with an accelerator first; then paradigms at one setting, and how many settings."""
+    return max((group.place.device != "cpu", *_telling(_broadest(group.sheets[0]))) for group in groups)
 
 
 def _broadest(sheet: Sheet) -> list[tuple[Point, ...]]:
@@ -44,4 +61,6 @@ def _order(sheet: Sheet, points: Sequence[Point]) -> str:
     told = [knob for knob in SETTING if knob in sheet.swept or knob in ("batch", "seconds")]
     where = ", ".join(units.named(knob, points[0].knobs[knob]) for knob in told)
     ranked = sorted((point.value("latency_s") or 0.0, label(sheet, point, *SETTING)) for point in points)
-    return f"{where}: {', '.join(f'{name} {units.seconds(latency)}' for latency, name in ranked)}"
+    named = [(latency, *name.partition(", ")[::2]) for latency, name in ranked]
+    told = [f"{system} {f'({knobs}) ' if knobs else ''}{units.seconds(latency)}" for latency, system, knobs in named]
+    return f"{where}: {', '.join(told)}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from benchmarks.report.latency import units
 from benchmarks.report.latency.points import Point, Sheet, number
 from benchmarks.report.latency.published import Stated
+from common.lines import count
 
 EQUAL = ("frame_rate_hz", "layers", "seconds", "text_tokens", "text", "decoder", "compile")
 Lead = Mapping[float, int]  # batch -> 1: AR is ahead, -1: FM is, 0: undecided
@@ -77,7 +78,7 @@ def sentences(sheet: Sheet, published: Sequence[Stated]) -> list[str]:
         said.append(f"{names}{where}: {told}.")
     for claim in published if said else ():
         if claim.metric == "crossover_batch_size":
-            hardware = f"{claim.hardware}, {units.knob(claim.layers)} layers"
+            hardware = f"{claim.hardware}, {count(units.knob(claim.layers), 'layer')}"
             said.append(f"{claim.paper} state: AR is ahead from batch {claim.value:g} on ({hardware}).")
     return said
 

@@ -29,12 +29,11 @@ SCALES: dict[str, tuple[Value, Value]] = {  # y axis -> measured, and by the bou
 }
 
 
-def curves(sheet: Sheet, colours: Colours, published: Sequence[Stated]) -> dict[str, Figure]:
-    """Knob -> figure, for the swept knob with the most values (several, where they have equally many)."""
+def knobs(sheet: Sheet) -> list[str]:
+    """The swept knob with the most values, to draw against (several, where they have equally many)."""
     counts = {knob: len(_values(sheet.points, knob)) for knob in ("batch", *sheet.swept) if knob in sheet.swept}
     most = max(counts.values(), default=0)
-    chosen = [knob for knob, count in counts.items() if count == most > 1 and knob not in HEAT]
-    return {knob: against(sheet, knob, colours, published) for knob in chosen}
+    return [knob for knob, count in counts.items() if count == most > 1 and knob not in HEAT]
 
 
 def against(sheet: Sheet, knob: str, colours: Colours, published: Sequence[Stated]) -> Figure:

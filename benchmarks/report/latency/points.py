@@ -18,6 +18,7 @@ from benchmarks.records import Metric, Record, latest
 from benchmarks.report.chapter import StudyRecords
 from benchmarks.report.drawing import natural
 from common.config import flat
+from common.lines import count
 
 KNOBS = {  # name -> where a cell keeps it; the settings of its sampler and the paradigm's options follow
     "batch": ("setting", "batch"),
@@ -44,7 +45,7 @@ class Place:
     @property
     def title(self) -> str:
         """For headings and captions."""
-        threads = f", {self.threads} thread{'s' * (self.threads > 1)}" if self.device == "cpu" else ""
+        threads = f", {count(self.threads, 'thread')}" if self.device == "cpu" else ""
         return f"{self.hardware}, {self.device}{threads}, {self.dtype}, width {self.width}"
 
     @property

@@ -1,4 +1,4 @@
-"""The tables of latency: a short one, one line per measurement, one per peer, and everything as CSV.
+"""The tables of latency: a short one, one line per measurement, one per peer.
 
 A measurement without a result shows its status; marks such as ``(a)`` point to the reason, or to the stopping criterion
 that was not reached.
@@ -6,16 +6,13 @@ that was not reached.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from benchmarks.records import Metric
 from benchmarks.report.latency import units
 from benchmarks.report.latency.points import Point, Sheet, sort_key
 from benchmarks.report.table import Table
 
-CSV_KNOBS = ("batch", "seconds", "frame_rate_hz", "layers", "text_tokens", "text", "decoder", "compile")
 COLUMNS: dict[
     str, tuple[str, Callable[[float], str]]
 ] = {  # heading -> metric and how to show it; empty ones are left out
@@ -47,7 +44,7 @@ class Notes:
         return tuple(f"{mark} {text}" for text, mark in self._marks.items())
 
 
-def in_short(sheet: Sheet) -> Table:
+def in_short(sheet: Sheet, notes: tuple[str, ...] = ()) -> Table:
     """A line per setting, a column per system: latency of one batch, and the share of the bound that is reached."""
     systems = list(dict.fromkeys(point.system for point in sheet.points))
     lines: dict[tuple[str, ...], dict[str, str]] = {}
@@ -58,7 +55,7 @@ def in_short(sheet: Sheet) -> Table:
         reached = f" ({units.share(share)})" if point.good and share is not None else ""
         lines.setdefault(setting, {})[point.system] = text + reached
     body = [[*setting, *(cells.get(system, "") for system in systems)] for setting, cells in lines.items()]
-    return Table([*map(units.heading, sheet.swept), *systems], body)
+    return Table([*map(units.heading, sheet.swept), *systems], body, notes=notes)
 
 
 def measurements(sheet: Sheet) -> Table:
@@ -124,29 +121,3 @@ def _ratio(own: Point, peer: Point) -> str:
     if not a.low or not a.high or b.low is None or b.high is None:
         return f"{units.short(b.value / a.value)} ×"
     return f"{units.short(b.value / a.value)} × [{units.short(b.low / a.high)}, {units.short(b.high / a.low)}]"
-
-
-def as_csv(sheets: Sequence[Sheet]) -> str:
-    """Every figure of a study in long form, one line per measurement and metric; a failed one has a line of its own."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    place = ["hardware", "device", "dtype", "threads", "width"]
-    figures = ["metric", "value", "low", "high", "n", "unit", "record"]
-    writer.writerow(["study", "system", "kind", *place, *CSV_KNOBS, "sampler", "status", *figures])
-    for sheet in sheets:
-        for point in sheet.points:
-            writer.writerows(_csv_lines(sheet, point))
-    return buffer.getvalue()
-
-
-def _csv_lines(sheet: Sheet, point: Point) -> list[list[object]]:
-    record, place = point.record, sheet.place
-    sampler = " ".join(f"{key}={value}" for key, value in (record.cell.get("sampler") or {}).items())
-    head: list[object] = [sheet.study, point.system, record.kind]
-    head += [place.hardware, place.device, place.dtype, place.threads, place.width]
-    head += [point.knobs.get(knob, "") for knob in CSV_KNOBS] + [sampler, record.status]
-    lines = []
-    for name, m in (record.metrics or {"": Metric(None)}).items():
-        figures = ["" if v is None else f"{v:.6g}" for v in (m.value, m.low, m.high)]
-        lines.append([*head, name, *figures, m.n or "", m.unit, record.stem])
-    return lines

@@ -1,8 +1,7 @@
-"""The words of the chapter on latency: how to read it, what was held still, what came out."""
+"""The words of a study of latency: how to read its tables, what was the same in all measurements, what came out."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +13,26 @@ from benchmarks.report.latency.limits import roof
 from benchmarks.report.latency.points import Group, Point, Sheet
 from benchmarks.report.latency.published import Stated
 from benchmarks.report.latency.tables import in_short, measurements, peers
-from benchmarks.report.markup import folded, image, link
+from benchmarks.report.markup import bullets, folded, image, records_of
+from benchmarks.report.table import Table
+from common.lines import count
 
-TITLE = "Latency and throughput"
-README_BATCHES = (1, 8, 64, 256)
 LONG = 16  # lines; a longer table opens on a click, with a short one above
-SHORT = "Latency of one batch, in brackets the share of the bound that is reached"
+SHORT = "Latency of one batch; in brackets the share of the bound that is reached"
 GUIDE = """\
-**How to read the tables.** Random weights of the real shape, random text embeddings: speed does not depend on what was
-learned. `latency`: median wall seconds of one batch, in brackets its 95% interval; `clips / s`: batch over latency;
-`real-time factor`: seconds of computing per second of audio, of the whole batch (below 1: faster than it plays);
-`first audio`: until the first chunk of a streaming paradigm; `bound`: the least time in which this device could move
-the bytes and do the operations that the paradigm cannot avoid, from its real configuration and from the device's copy
-bandwidth and matrix rate measured in the same run; `share of bound`: bound over latency, so 100% cannot be improved on
-and what is missing belongs to the implementation, not to the paradigm; `evaluations`: passes through backbone and head,
-one after the other. Rows in italics are peers: another library at the same shape. What did not run says why. The
-method: {method}."""
+Models have random weights of the real shape and random text embeddings: speed does not depend on what was learned.
+
+- `latency`: median wall seconds of one batch, with its 95% interval in brackets.
+- `clips / s`: batch over latency.
+- `real-time factor`: seconds of computing per second of audio of the whole batch; below 1 is faster than playback.
+- `first audio`: time until the first chunk of a paradigm that streams.
+- `bound`: the least time in which this device can move the bytes and do the operations that the paradigm cannot avoid.
+  It follows from the model's configuration and from the copy bandwidth and matrix rate measured in the same run.
+- `share of bound`: bound over latency. 100% cannot be improved on; what is missing is due to the implementation, not to
+  the paradigm.
+- `evaluations`: passes through backbone and head, one after the other.
+
+Rows in italics are peers: another library at the same shape. A measurement that failed says why."""
 CLOCKED = {
     "none": "the sampler alone",
     "encodec": "sampler and EnCodec decoder",
@@ -43,41 +46,52 @@ KNOB_TITLES = {
 
 @dataclass(frozen=True)
 class Findings:
-    """A place with its figures (name -> file), and those of each of its sheets."""
+    """One study on one machine, with its figures (name -> file)."""
 
     group: Group
     figures: Mapping[str, Path]
-    sheets: Sequence[Mapping[str, Path]]
+
+    @property
+    def sheet(self) -> Sheet:
+        """The study's points."""
+        return self.group.sheets[0]
 
 
-def chapter_parts(found: Sequence[Findings], published: Sequence[Stated], home: Path) -> list[str]:
-    """The whole chapter."""
-    parts = [f"## {TITLE}", GUIDE.format(method="docs/latency.md")]
+def about(found: Sequence[Findings]) -> str:
+    """Where, and what was the same in all measurements."""
+    return "; ".join(f"{one.group.place.title}; {held(one.sheet)}" for one in found) + "."
+
+
+def main_table(sheet: Sheet) -> Table:
+    """All measurements, or where there are many, one line per setting."""
+    table = measurements(sheet)
+    return in_short(sheet, (f"{SHORT}.",)) if len(table.body) > LONG else table
+
+
+def notes(found: Sequence[Findings], published: Sequence[Stated]) -> list[str]:
+    """Every crossover in words."""
+    several = len(found) > 1
+    return [
+        f"{one.group.place.title}: {said}" if several else said
+        for one in found
+        for said in sentences(one.sheet, published)
+    ]
+
+
+def details(found: Sequence[Findings], published: Sequence[Stated], home: Path) -> list[str]:
+    """What stands below the main table and the answers."""
+    parts = []
+    for i, one in enumerate(found):
+        parts += [f"## {one.group.place.title}", main_table(one.sheet).markdown()] if i else []
+        parts += _sheet_parts(one, published, home)
+    parts += ["## How it was run"]
     for one in found:
-        parts += [f"### {one.group.place.title}", machine(one.group), *_place_figures(one, home)]
-        for sheet, figures in zip(one.group.sheets, one.sheets):
-            parts += _sheet_parts(sheet, figures, published, home)
-    return parts
+        parts += [bullets([f"{one.group.place.title}.", *machine(one.group), *settings(one.sheet)])]
+    parts.append(f"The {records_of(home)} hold everything above.")
+    return [*parts, folded("How to read the tables", GUIDE)]
 
 
-def summary(sheet: Sheet, published: Sequence[Stated]) -> str:
-    """For the terminal: where, the main figures, the crossover."""
-    parts = [f"{sheet.study}: {sheet.place.title}\n{held(sheet)}\n{SHORT}:", in_short(sheet).plain()]
-    return "\n\n".join([*parts, *sentences(sheet, published)])
-
-
-def readme(found: Sequence[Findings], published: Sequence[Stated]) -> str:
-    """The broadest sweep over batch, at the first place that has one; else the first place's broadest study."""
-    places = [one.group.sheets for one in found]
-    first = next((sheets for sheets in places if any("batch" in one.swept for one in sheets)), places[0])
-    sheet = max(first, key=lambda one: ("batch" in one.swept, len({p.paradigm for p in one.points})))
-    few = [point for point in sheet.points if point.knobs.get("batch") in README_BATCHES]
-    shown = dataclasses.replace(sheet, points=few or sheet.points)
-    parts = [f"Speed on {sheet.place.title}; {held(sheet)}. {SHORT}:", in_short(shown).markdown()]
-    return "\n\n".join([*parts, "\n".join(f"- {said}" for said in sentences(sheet, published))]).rstrip()
-
-
-def machine(group: Group) -> str:
+def machine(group: Group) -> list[str]:
     """Device rates, other load, versions."""
     lines, limits = [], roof(group)
     if limits:
@@ -88,18 +102,16 @@ def machine(group: Group) -> str:
     git, packages = newest.environment.get("git", {}), newest.environment.get("packages", {})
     revision = (git.get("revision") or "unknown")[:10] + " with uncommitted changes" * bool(git.get("dirty"))
     versions = f"Python {newest.environment.get('python')}, torch {packages.get('torch')}"
-    lines.append(f"{versions}; code {revision}, {newest.created[:10]}.")
-    return "\n".join(f"- {line}" for line in lines)
+    return [*lines, f"{versions}; code {revision}, {newest.created[:10]}."]
 
 
-def settings(sheet: Sheet) -> str:
-    """What was held still in all measurements of a sheet, and every arm's sampler."""
+def settings(sheet: Sheet) -> list[str]:
+    """What was the same in all measurements of a sheet, and every arm's sampler."""
     samplers = {p.arm: _sampler(sheet, p) for p in sheet.ours}
     commands = dict.fromkeys(p.record.command for p in sheet.points if p.record.command)
     lines = [f"{held(sheet)}."]
     lines += ["Samplers: " + "; ".join(f"{arm} {text}" for arm, text in samplers.items() if text) + "."]
-    lines += ["Command: " + ", ".join(f"`{command}`" for command in commands) + "."] if commands else []
-    return "\n".join(f"- {line}" for line in lines)
+    return lines + (["Command: " + ", ".join(f"`{command}`" for command in commands) + "."] if commands else [])
 
 
 def held(sheet: Sheet) -> str:
@@ -116,7 +128,7 @@ def _held(sheet: Sheet, name: str) -> str:
     if len(values) != 1:
         return ""
     frames = sorted({int(p.record.cell["setting"]["frames"]) for p in sheet.points}) if name == "seconds" else []
-    counted = f" ({' or '.join(map(str, frames))} frames)" if frames else ""
+    counted = f" ({count(' or '.join(map(str, frames)), 'frame')})" if frames else ""
     return units.named(name, next(iter(values))) + counted
 
 
@@ -127,37 +139,25 @@ def _sampler(sheet: Sheet, point: Point) -> str:
     return ", ".join([*told, *(["compiled"] if point.knobs.get("compile") and "compile" not in sheet.swept else [])])
 
 
-def _place_figures(one: Findings, home: Path) -> list[str]:
-    place = one.group.place
-    where = f"{place.title}; {', '.join(sheet.study for sheet in one.group.sheets)}."
-    dots = "larger dots are larger batches"
-    shares = f"Share of the bound: bars to the median of a system's measurements, {dots}. {where}"
-    roofline = f"Roofline: operations per second reached against operations per byte that must move, {dots}. {where}"
-    return [image(one.figures, "shares", home, shares), image(one.figures, "roofline", home, roofline)]
-
-
-def _sheet_parts(sheet: Sheet, figures: Mapping[str, Path], published: Sequence[Stated], home: Path) -> list[str]:
-    table, against = measurements(sheet), peers(sheet)
-    parts = [f"#### {sheet.study}", settings(sheet)]
-    parts += ["\n".join(f"- {said}" for said in sentences(sheet, published))]
+def _sheet_parts(one: Findings, published: Sequence[Stated], home: Path) -> list[str]:
+    table, against, parts = measurements(one.sheet), peers(one.sheet), []
     if len(table.body) > LONG:
-        parts += [f"{SHORT}:", in_short(sheet).markdown()]
         parts += [folded(f"All {len(table.body)} measurements", table.markdown())]
-    else:
-        parts += [table.markdown()]
     if against is not None:
-        says = "above 1: ours is faster; its interval takes the far ends of both"
+        says = "above 1: ours is faster; the interval uses the far ends of both"
         parts += [f"Ours against peers at the same settings (`peer / ours` {says}):", against.markdown()]
-    parts += [image(figures, name, home, _caption(sheet, name, published)) for name in figures]
-    csv, records = sheet.folder / "latency.csv", sheet.folder / "records"
-    return [*parts, f"All figures as {link('CSV', csv, home)}; the {link('records', records, home)}."]
+    return parts + [image(path, home, caption(one, name, published)) for name, path in one.figures.items()]
 
 
-def _caption(sheet: Sheet, name: str, published: Sequence[Stated]) -> str:
+def caption(one: Findings, name: str, published: Sequence[Stated]) -> str:
+    """Of a figure: what it shows, where it was measured and what was the same in all measurements."""
+    sheet, dots = one.sheet, "larger dots are larger batches"
     key = "Full lines: measured, dots: the bound" + (", dashes: peers." if any(p.peer for p in sheet.points) else ".")
     grey = " Grey: what a paper states, of its own hardware." if claims(sheet, published) else ""
     what = {
         "batch": f"Throughput and latency against batch. {key}{grey}",
         "heat": "Latency over decoding iterations and diffusion steps.",
+        "shares": f"Share of the bound: bars to the median of a system's measurements, {dots}.",
+        "roofline": f"Roofline: operations per second against operations per byte that must move, {dots}.",
     }.get(name, f"Latency against {KNOB_TITLES.get(name, name)}. {key}")
     return f"{what} {sheet.place.title}; {held(sheet)}."

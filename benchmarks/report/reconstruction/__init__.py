@@ -1,35 +1,35 @@
-"""The chapter on reconstruction: representations x what is left of a clip, and a paper's figures below.
+"""The axis reconstruction: what is left of a clip after each representation, and a paper's figures below.
 
 ``sheets`` holds the tables and the sentences under them; this module puts a study together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from benchmarks.report.chapter import Chapter, StudyRecords
-
-TITLE = "What representations lose"
+from benchmarks.report.chapter import Chapter, StudyPage, StudyRecords
 
 
-def chapter(studies: Sequence[StudyRecords], home: Path) -> Chapter:
-    """Every study's two tables, what differs for sure, and the published table."""
-    from benchmarks.report.chapter import Chapter
+def tell(study: StudyRecords) -> StudyPage:
+    """A study's two tables, what differs for sure, and the published table."""
+    from benchmarks.report.markup import bullets, records_of
     from benchmarks.report.reconstruction import sheets
-    from common.files import write_text
 
-    parts = [f"## {TITLE}", "How it is measured: `docs/reconstruction.md`."]
-    summaries = {}
-    for study in studies:
-        board = sheets.make_board(study.name, study.folder, study.records)
-        signal, content = sheets.signal(board), sheets.content(board)
-        said = sheets.findings(board)
-        write_text(study.folder / "table.csv", sheets.as_csv(board))
-        parts += [f"### {study.name}", sheets.basis(board), signal.markdown(), content.markdown(), said]
-        summaries[study.name] = "\n\n".join(part for part in (signal.plain(), content.plain(), said) if part)
-    if studies:
-        parts.append(sheets.published(studies[0].folder.parent))
-    return Chapter(TITLE, parts, summaries)
+    board = sheets.make_board(study.name, study.folder, study.records)
+    said = sheets.findings(board)
+    details = ["## What is left of the music", sheets.content(board).markdown()]
+    details += ["## What differs", sheets.PAIRED, bullets(said)] if said else []
+    details += [sheets.published(study.folder.parent), "## How it was run", sheets.basis(board)]
+    corpus = board.records[-1].cell["data"]["corpus"]["name"]
+    views = [row.system for row in board.rows if "representation" in row.records[0].cell]
+    return StudyPage(
+        f"{len(views)} representations of the corpus `{corpus}`.", sheets.signal(board),
+        details=[*details, f"The {records_of(study.folder)} hold everything above."],
+        row={"audio": corpus, "representations": str(len(views))}, weight=(len(views),),
+    )  # fmt: skip
+
+
+CHAPTER = Chapter(
+    "Reconstruction",
+    "How much of a clip is left after encoding and decoding? How it is measured: "
+    "[reconstruction](docs/reconstruction.md).",
+    tell,
+)

@@ -1,26 +1,26 @@
-"""Tables of the chapter on reconstruction, the paired differences under them, and the published table."""
+"""Tables of reconstruction, the paired differences under them, and the published table."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.metrics.catalogue import about, family
 from benchmarks.papers import published as papers
-from benchmarks.records import Record, latest, metric
+from benchmarks.records import Record, latest
 from benchmarks.report.fidelity.board import Board, Row, exam_of
 from benchmarks.report.fidelity.scores import compare_rows, pooled
 from benchmarks.report.fidelity.tables import ARROWS, figure
 from benchmarks.report.markup import folded
 from benchmarks.report.table import Table
+from common.lines import count
 
 SIGNAL = {"si_snr": "SI-SNR, dB", "visqol": "ViSQOL", "log_msd": "log-MSD", "log_mel_distance": "log-mel distance"}
 CONTENT = ("fad", "chord_iou", "beat_f1", "downbeat_f1", "melody_chroma", "pitch_accuracy")
 CEILING, FLOORS = "real", ("noise", "silence")
 COMPARED = ("si_snr", "visqol", "log_msd", "chord_iou", "beat_f1", "pitch_accuracy")
+PAIRED = "Differences, paired by clip, with 95% intervals; **bold** where the interval leaves out zero:"
 PAPER, SOURCE = "tal2025", "Appendix B table"
 CALLED_HERE = {"si_snr_db": "si_snr"}
 
@@ -67,8 +67,8 @@ def content(board: Board) -> Table:
     return Table(header, body, italic=_references(board), notes=(note,))
 
 
-def findings(board: Board) -> str:
-    """What differs for sure: a codec's codes from its own latents, and every other representation from the first."""
+def findings(board: Board) -> list[str]:
+    """A codec's codes against its own latents, and every other representation against the first, a line each."""
     views = [row for row in board.rows if row.good and "representation" in row.records[0].cell]
     lines = []
     for row in views:
@@ -78,9 +78,8 @@ def findings(board: Board) -> str:
             continue
         told = [text for name in COMPARED if (text := _difference(board, row, other, name))]
         if told:
-            lines.append(f"- {row.system} against {other.system}: {'; '.join(told)}.")
-    heading = "Paired by clip, difference with its 95% interval; **bold** where the interval leaves out zero:\n\n"
-    return heading + "\n".join(lines) if lines else ""
+            lines.append(f"{row.system} against {other.system}: {'; '.join(told)}.")
+    return lines
 
 
 def _other(views: list[Row], about_row: dict[str, Any]) -> Row | None:
@@ -110,7 +109,7 @@ def basis(board: Board) -> str:
     exam = record.cell["evaluation"]
     heard = ", ".join(f"{kind} by {name}" for kind, name in exam["heard_by"].items())
     return (
-        f"Corpus `{record.cell['data']['corpus']['name']}`, {exam['prompts']} {exam['split']} clips of "
+        f"Corpus `{record.cell['data']['corpus']['name']}`, {count(exam['prompts'], exam['split'] + ' clip')} of "
         f"{exam['seconds']:g} s, judged at {exam['sample_rate']} Hz; evaluator `{exam['evaluator']['name']}` "
         f"({exam['evaluator']['identity'][:8]}), {heard}. Command: `{record.command}`."
     )
@@ -139,27 +138,13 @@ def published(results: Path) -> str:
     return folded("Published figures", f"{why}\n\n{Table(header, body).markdown()}")
 
 
-def as_csv(board: Board) -> str:
-    """Every figure in long form."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["study", "system", "metric", "value", "low", "high", "n", "record"])
-    for row in board.rows:
-        for record in row.good:
-            times = {name: metric(seconds) for name, seconds in record.timing.items()}
-            for name, m in {**record.metrics, **times}.items():
-                shown = ["" if value is None else f"{value:.6g}" for value in (m.value, m.low, m.high)]
-                writer.writerow([board.study, row.system, name, *shown, m.n or "", record.stem])
-    return buffer.getvalue()
-
-
 def _facts(row: Row) -> list[str]:
     held = row.records[0].cell.get("representation")
     if held is None:
         return ["–", "–", "–"]
     if held["view"] == "continuous":
-        return [f"{held['frame_rate_hz']:g}", f"{held['channels']} channels", "–"]
-    codes = f"{held['codebooks']} codes of {held['cardinality']}"
+        return [f"{held['frame_rate_hz']:g}", f"{count(held['channels'], 'channel')}", "–"]
+    codes = f"{count(held['codebooks'], 'code')} of {held['cardinality']}"
     return [f"{held['frame_rate_hz']:g}", codes, f"{held['bits_per_second']:g}"]
 
 

@@ -1,54 +1,63 @@
-"""The chapter on sample size: how the number of clips moves each metric, and how many clips a score needs.
+"""The axis sample size: how the number of clips moves each metric, and how many clips a score needs.
 
-``curves`` reads the records as one curve per metric and finds the n that is enough; this module shows them.
+``curves`` reads the records as one curve per metric and finds the n that is enough, ``figure`` draws
+them, this module puts them into words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from benchmarks.report.chapter import Chapter, StudyPage, StudyRecords
+from common.lines import count
 
-    from benchmarks.report.chapter import Chapter, StudyRecords
+if TYPE_CHECKING:
     from benchmarks.report.samplesize.curves import Curve
     from benchmarks.report.table import Table
 
-TITLE = "How many clips a score needs"
-SHOWN = ("adherence", "fad", "fad_inf", "kad", "mad", "coverage", "is", "clap")
+CAPTION = "Mean and range of 95% of single measurements, real (blue) and noise (grey), against n."
 
 
-def chapter(studies: Sequence[StudyRecords], home: Path) -> Chapter:
-    """Curves, table and recommended n of all studies of sample size."""
-    from benchmarks.report.chapter import Chapter
+def tell(study: StudyRecords) -> StudyPage:
+    """Curves, table and recommended n of one study."""
+    from benchmarks.report.chapter import Answer
     from benchmarks.report.keeping import drawn, fingerprint
-    from benchmarks.report.markup import image
+    from benchmarks.report.markup import records_of
     from benchmarks.report.samplesize.curves import make_curves, recommended
-    from common.files import write_text
+    from benchmarks.report.samplesize.figure import draw
 
-    parts, summaries = [f"## {TITLE}"], {}
-    for study in studies:
-        curves = make_curves(study.records)
-        sheet, advice = table(curves), advise(recommended(curves))
-        write_text(study.folder / "table.csv", sheet.csv())
-        path = drawn(study.folder / "figures" / "curves.png", fingerprint(study.folder), partial(draw, curves))
-        figures = {"curves": path} if path else {}
-        caption = "Mean and range of 95% of single measurements, real (blue) and noise (grey), against n."
-        parts += [f"### {study.name}", _basis(study), advice, sheet.markdown(), image(figures, "curves", home, caption)]
-        summaries[study.name] = f"{sheet.plain()}\n\n{advice}"
-    return Chapter(TITLE, parts, summaries)
+    curves = make_curves(study.records)
+    sheet, (n, late) = table(curves), recommended(curves)
+    mark = fingerprint(draw, study.folder, study.records, [sheet.markdown()])
+    path = drawn(study.folder / "figures" / "curves.png", mark, partial(draw, curves))
+    cell = study.records[-1].cell
+    basis = f"{count(cell['evaluation']['repeats'], 'draw')} per n"
+    answer = Answer("How many clips does a score need?", advise((n, late)), basis)
+    details = ["## How it was run", _basis(study)]
+    return StudyPage(
+        f"Real audio and noise of the corpus `{cell['corpus']['name']}`, scored with different numbers of clips.",
+        sheet, [answer], [*details, f"The {records_of(study.folder)} hold everything above."],
+        {"audio": cell["corpus"]["name"], "recommended": f"{n} clips" if n else "more than measured"},
+        (len(study.records),), path, CAPTION,
+    )  # fmt: skip
+
+
+CHAPTER = Chapter(
+    "Sample size",
+    "How many clips does a score need? How it is measured: [metrics](docs/metrics.md).",
+    tell,
+)
 
 
 def advise(found: tuple[int | None, list[str]]) -> str:
     """The recommendation in a sentence."""
     n, late = found
     if n is None:
-        return f"No n of this study is enough for all of the main metrics: not yet {', '.join(late)}."
-    told = f" {', '.join(late)} would need more." if late else ""
-    return f"Recommended: **{n} clips** of each set, the first n that is enough for every main metric.{told}"
+        return f"no n of this study is enough for all main metrics: not yet {', '.join(late)}"
+    told = f"; more for {', '.join(late)}" if late else ""
+    return f"**{n} clips** of each set, the first n that is enough for every main metric{told}"
 
 
 def table(curves: Sequence[Curve]) -> Table:
@@ -71,35 +80,13 @@ def table(curves: Sequence[Curve]) -> Table:
     return Table(header, body, notes=(note,))
 
 
-def draw(curves: Sequence[Curve]) -> Figure:
-    """One panel per metric over n."""
-    from benchmarks.metrics.catalogue import family
-    from benchmarks.report.drawing import GREY, canvas
-
-    shown = [curve for name in SHOWN for curve in curves if family(curve.name) == name]
-    rows = -(-len(shown) // 4)
-    figure, axes = canvas(max(rows, 1), 4, 12, 2.6 * max(rows, 1))
-    for axis, curve in zip(axes.flat, shown):
-        for points, colour in ((curve.real, "C0"), (curve.noise, GREY)):
-            drawn = {n: m for n, m in sorted(points.items()) if m.value is not None}
-            axis.plot(list(drawn), [m.value for m in drawn.values()], "o-", color=colour, markersize=3)
-            ends = [[end for m in drawn.values() if (end := getattr(m, side)) is not None] for side in ("low", "high")]
-            if drawn and len(ends[0]) == len(ends[1]) == len(drawn):
-                axis.fill_between(list(drawn), *ends, color=colour, alpha=0.2)
-        axis.set_xscale("log", base=2)
-        axis.set_title(curve.name, fontsize=9)
-        axis.grid(alpha=0.3)
-    for axis in axes.flat[len(shown) :]:
-        axis.set_axis_off()
-    return figure
-
-
 def _basis(study: StudyRecords) -> str:
     record = study.records[-1]
     cell = record.cell["evaluation"]
     return (
-        f"Corpus `{record.cell['corpus']['name']}`, {cell['repeats']} draws per n, clips of {cell['seconds']:g} s at "
-        f"{cell['sample_rate']} Hz, evaluator `{cell['evaluator']['name']}` ({cell['evaluator']['identity'][:8]}). "
-        "Real audio is scored against other real audio, so a distance should be 0 whatever n: what it is instead is "
-        f"bias. In brackets: where 95% of single measurements fall. Command: `{record.command}`."
+        f"Corpus `{record.cell['corpus']['name']}`, {count(cell['repeats'], 'draw')} per n, "
+        f"clips of {cell['seconds']:g} s at {cell['sample_rate']} Hz, "
+        f"evaluator `{cell['evaluator']['name']}` ({cell['evaluator']['identity'][:8]}). "
+        "Real audio is scored against other real audio, so a distance should be 0 at any n; what it is instead is "
+        f"bias. Brackets hold 95% of single measurements. Command: `{record.command}`."
     )

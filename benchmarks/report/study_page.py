@@ -1,0 +1,126 @@
+"""The page of one study, ``results/<study>/README.md``: what its axes tell, put together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.report.chapter import CHAPTERS, Chapter, StudyPage, StudyRecords
+from benchmarks.report.markup import bullets, image
+
+if TYPE_CHECKING:
+    from benchmarks.report.page import Section
+
+PAGE = "README.md"
+SHOWN_NOTES = 12  # more of them open on a click
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """One study, told.
+
+    Attributes:
+        folder: ``results/<study>``.
+        title: what it asks; empty for a study that does not come with the suite.
+        pages: axis -> what the study says on it.
+        facts: counted over its records: how many, their corpora, evaluators, seeds.
+    """
+
+    study: str
+    folder: Path
+    title: str
+    pages: Mapping[str, StudyPage]
+    facts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    records: int = 0
+
+    @property
+    def heading(self) -> str:
+        """The page's title."""
+        return f"{self.study}: {self.title}" if self.title else self.study
+
+    def text(self) -> str:
+        """The page, as Markdown."""
+        parts = [f"# {self.heading}"]
+        for axis, page in self.pages.items():
+            parts += [f"## {chapter(axis).title}"] if len(self.pages) > 1 else []
+            parts += [page.about, "## Scores", page.table.markdown()]
+            if page.answers or page.notes:
+                parts.append("## In short")
+            parts.append(bullets(f"{one.question} **{one.answer}**." for one in page.answers))
+            parts += [*_notes(page), image(page.chart, self.folder, page.caption)]
+            parts += page.details
+        return "\n\n".join(part for part in parts if part) + "\n"
+
+    def section(self) -> Section:
+        """The page as a part of an HTML page."""
+        from benchmarks.report.page import Section
+
+        group = chapter(next(iter(self.pages))).title
+        return Section(self.study, group, self.text(), self.folder, PAGE)
+
+    def summary(self) -> str:
+        """For the terminal: tables and what they say."""
+        parts = []
+        for page in self.pages.values():
+            said = [f"{one.question}\n    {one.answer}" for one in page.answers]
+            parts += [f"{self.heading}\n{page.about}", page.table.plain(), bullets([*said, *page.notes])]
+        return "\n\n".join(part for part in parts if part)
+
+
+def make_study(results: Path, study: str) -> StudyReport:
+    """Read one study's records, write its page with its tables and figures, and return what it says.
+
+    Records that cannot be read, or whose axis has no chapter, are named on stderr and left out.
+    """
+    from benchmarks.records import load_records
+    from benchmarks.report.keeping import write_changed
+    from benchmarks.study import title_of
+    from common.lines import count, say
+
+    folder = results / study
+    records, problems = load_records(folder)
+    counted = Counter(record.axis for record in records)
+    unknown = [axis for axis in counted if axis not in CHAPTERS.names()]
+    problems += [f"{count(counted[axis], 'record')} of {folder}: no chapter for axis {axis!r}" for axis in unknown]
+    for problem in problems:
+        say(f"left out: {problem}")
+    held = {axis: [record for record in records if record.axis == axis] for axis in CHAPTERS.names()}
+    pages = {axis: chapter(axis).tell(StudyRecords(study, folder, own)) for axis, own in held.items() if own}
+    facts = {
+        "corpora": frozenset(_corpus(record.cell) for record in records) - {""},
+        "evaluators": frozenset(_evaluator(record.cell) for record in records) - {""},
+        "seeds": frozenset(str(record.seed) for record in records if record.kind == "paradigm"),
+    }
+    report = StudyReport(study, folder, title_of(study), pages, facts, len(records))
+    if pages:
+        write_changed(folder / PAGE, report.text())
+    return report
+
+
+def chapter(axis: str) -> Chapter:
+    """The chapter of an axis."""
+    found: Chapter = CHAPTERS.load(axis)
+    return found
+
+
+def _notes(page: StudyPage) -> list[str]:
+    from benchmarks.report.markup import folded
+
+    if len(page.notes) <= SHOWN_NOTES:
+        return [bullets(page.notes)]
+    return [folded(f"All {len(page.notes)} findings", bullets(page.notes))]
+
+
+def _corpus(cell: Mapping[str, object]) -> str:
+    data = cell.get("data") or {}
+    corpus = (data.get("corpus") if isinstance(data, Mapping) else None) or cell.get("corpus") or {}
+    return str(corpus.get("name", "")) if isinstance(corpus, Mapping) else ""
+
+
+def _evaluator(cell: Mapping[str, object]) -> str:
+    exam = cell.get("evaluation") or {}
+    judge = exam.get("evaluator") if isinstance(exam, Mapping) else None
+    return str(judge.get("name", "")) if isinstance(judge, Mapping) else ""

@@ -1,0 +1,62 @@
+"""What must be trained before the cells of a study are known: an evaluator for a corpus, a codec for a frame rate.
+
+A cell's identity includes the weights that judge it, so they come first. Code that trains something on demand asks
+``may_train``. A real run then says what is trained, why and for how long. Inside ``only_listed``, as in a dry run,
+nothing is trained: the need goes on a list, and the caller returns a stand-in with ``Need.identity``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from common.lines import say
+
+UNTRAINED = "not trained yet: "
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something to train first.
+
+    Attributes:
+        name: what it is, e.g. ``evaluator for my_music``.
+        why: half a sentence.
+        seconds: that training will take on one core, a guess.
+    """
+
+    name: str
+    why: str
+    seconds: float
+
+    @property
+    def identity(self) -> str:
+        """Of the stand-in; it tells two needs apart."""
+        return UNTRAINED + self.name
+
+
+_listed: ContextVar[list[Need] | None] = ContextVar("listed", default=None)
+
+
+@contextlib.contextmanager
+def only_listed() -> Iterator[list[Need]]:
+    """Train nothing inside; yields the list that needs are added to, each once."""
+    needs: list[Need] = []
+    token = _listed.set(needs)
+    try:
+        yield needs
+    finally:
+        _listed.reset(token)
+
+
+def may_train(need: Need) -> bool:
+    """Whether to train ``need`` now, after saying so on stderr; False inside ``only_listed``, where it is noted."""
+    needs = _listed.get()
+    if needs is None:
+        say(f"training {need.name} first, about {max(need.seconds / 60, 1):.0f} min on one core: {need.why}")
+        return True
+    if need not in needs:
+        needs.append(need)
+    return False

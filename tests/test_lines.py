@@ -1,0 +1,70 @@
+"""Lines for the person at the terminal: a number agrees with its noun."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from common.lines import count
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = ("common", "backbones", "corpora", "representations", "paradigms", "training", "benchmarks", "slurm")
+NOUNS = (
+    "arms", "bytes", "captions", "cells", "channels", "checkpoints", "claims", "clips", "codebooks", "copies", "cores",
+    "draws", "elements", "files", "frames", "hours", "items", "jobs", "layers", "losses", "measurements", "minutes",
+    "pairs", "parameters", "processes", "prompts", "records", "rounds", "rows", "samples", "seeds", "studies", "tasks",
+    "threads", "tokens", "updates", "workers",
+)  # fmt: skip
+ADJECTIVES = ("array", "generated", "good", "latent", "more", "reference", "training")
+AFTER_A_NUMBER = re.compile(rf"^ (?:(?:{'|'.join(ADJECTIVES)}) )?(?:{'|'.join(NOUNS)})\b(?! from)")
+NEVER_ONE = {  # compared before, or a size that is always large
+    "benchmarks/axes/frame_rate_points.py": "frames", "benchmarks/commands/compare.py": "gap.n_draws",
+    "benchmarks/commands/inpaint.py": "native.channels", "benchmarks/conformance/accounting.py": "moved",
+    "benchmarks/evaluators/environments/checking.py": "len(clip)",
+    "benchmarks/evaluators/environments/scripts/fadtk_env.py": "len(frames)", "benchmarks/planning/listing.py": "jobs",
+    "benchmarks/progress.py": "self.total", "benchmarks/records.py": "len(found)",
+    "benchmarks/rewards.py": "len(scores)", "benchmarks/report/fidelity/tables.py": "len(row.good)",
+    "benchmarks/report/frame_rate/__init__.py": "len(row.good)",
+    "benchmarks/report/frame_rate/figure.py": "[0].frames", "benchmarks/report/latency/words.py": "len(table.body)",
+    "benchmarks/report/samplesize/__init__.py": "n", "representations/codec_adversarial.py": "longest",
+    "representations/mel.py": "2 * config.hop", "benchmarks/report/fidelity/words.py": "amount",
+}  # fmt: skip
+NO_NUMBERS = ("split", "', '.join(ENDINGS)", "frame_rate_hz", "rate", "TASKS")  # ends of expressions before a noun
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "plural", "text"),
+    [
+        (0, "cell", "", "0 cells"), (1, "cell", "", "1 cell"), (1400, "update", "", "1,400 updates"),
+        (1, "study", "studies", "1 study"), (2, "study", "studies", "2 studies"),
+    ],
+)  # fmt: skip
+def test_a_number_agrees_with_its_noun(number: int, noun: str, plural: str, text: str) -> None:
+    assert count(number, noun, plural) == text
+
+
+def test_no_message_writes_a_plural_by_hand() -> None:
+    by_hand = [
+        f"{path.relative_to(ROOT)}:{line}: {text}"
+        for folder in FOLDERS
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for line, text in plurals_by_hand(path)
+    ]
+    assert not by_hand
+
+
+def plurals_by_hand(path: Path) -> Iterator[tuple[int, str]]:
+    """Places of f-strings where a plural follows a number that may be 1."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.JoinedStr):
+            continue
+        for value, after in zip(node.values, node.values[1:]):
+            if not isinstance(value, ast.FormattedValue) or not isinstance(after, ast.Constant):
+                continue
+            number, fine = ast.unparse(value.value), NEVER_ONE.get(str(path.relative_to(ROOT)), "?")
+            if AFTER_A_NUMBER.match(str(after.value)) and not number.endswith((*NO_NUMBERS, fine)):
+                yield node.lineno, f"{{{number}}}{after.value[:40]!r}"
