@@ -168,9 +168,14 @@ def test_spans_lie_inside_and_keep_their_margins() -> None:
 
 @pytest.mark.parametrize(
     ("start", "end", "problem"),
-    [(3, 11, "--to is 11 s but the file lasts 10 s"), (-1, 2, "--from is -1 s"), (4, 4, "must come before --to"), (4, 4.01, "shorter than a latent frame"),
-     (0, 10, "the whole clip")],
-)  # fmt: skip
+    [
+        (3, 11, "--to is 11 s but the file lasts 10 s"),
+        (-1, 2, "--from is -1 s"),
+        (4, 4, "must come before --to"),
+        (4, 4.01, "shorter than a latent frame"),
+        (0, 10, "the whole clip"),
+    ],
+)
 def test_a_mask_outside_the_clip_is_refused(start: float, end: float, problem: str) -> None:
     with pytest.raises(UserError, match=problem):
         span_between(start, end, 10.0, LATENT, "in.wav")

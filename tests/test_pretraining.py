@@ -126,8 +126,8 @@ def test_without_pretraining_identities_are_as_before() -> None:
     ("wrong", "message"),
     [
         ({"pretraining": 1000}, r"train.pretraining is 1000 but must be 0 or more, below train.updates \(1000\)"),
-        ({"pretraining": 50}, r"train.warmup is 100 but must lie between 0 and the length of the shorter training phase \(50\)"),
-        ({"pretraining": 500, "budget": {"unit": "wall_seconds", "amount": 9.0}}, "needs a budget in updates or tokens"),
+        ({"pretraining": 50}, r"train.warmup is 100 but must lie between 0 and the length of the shorter .* \(50\)"),
+        ({"pretraining": 500, "budget": {"unit": "wall_seconds", "amount": 9.0}}, "a budget in updates or tokens"),
     ],
 )
 def test_impossible_phases_are_named(wrong: dict[str, Any], message: str) -> None:

@@ -75,7 +75,7 @@ def test_plain_distance_is_biased_by_small_n_and_the_unbiased_ones_are_not(tmp_p
 
 def test_more_clips_than_a_half_holds_are_refused() -> None:
     study = load_study("samplesize", ["train.seconds=0.25", "sweep={evaluation.prompts: [80]}"])
-    with pytest.raises(UserError, match="evaluation.prompts is 80 but must be below 80"):
+    with pytest.raises(UserError, match=r"evaluation\.prompts is 80 but must be below 80"):
         expand(study)
     with pytest.raises(UserError, match="has none of real, noise"):
         expand(load_study("samplesize", ["train.seconds=0.25", "evaluation.references=[silence]", "sweep={}"]))

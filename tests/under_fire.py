@@ -35,7 +35,7 @@ from slurm.scheduler import fates
 from slurm.status import CellStatus, status, summary
 
 TESTS = Path(__file__).resolve().parent
-WORK, RESULTS = Path("runs"), Path("results/fire")
+WORK, RESULTS = Path("runs"), Path("my_results/fire")
 
 
 @dataclass
