@@ -21,8 +21,10 @@ def write_audio(path: Path, audio_N: np.ndarray, sample_rate: int) -> None:
     """Write mono samples in [-1, 1] as 16-bit audio; ``.wav`` always, others as soundfile knows them.
 
     Raises:
-        UserError: soundfile is missing, the format is unknown, or the file cannot be written.
+        UserError: samples are not finite, soundfile is missing, the format is unknown, or the file cannot be written.
     """
+    if not np.isfinite(audio_N).all():
+        raise UserError(f"cannot write {path}: the clip has samples that are not finite; check the sampler's settings")
     clipped = np.clip(audio_N, -1, 1)
     kind = path.suffix[1:].upper()
     if kind == "WAV":

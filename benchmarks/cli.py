@@ -177,7 +177,8 @@ def status(arguments: list[str]) -> int:
             raise
         return _complain(_usage(error), 2)
     if code == 130:  # some versions of typer turn Ctrl-C into this status themselves
-        return _complain("interrupted; finished work is kept, the same command goes on from there", 130)
+        again = " without --again" if "--again" in arguments else ""
+        return _complain(f"interrupted; finished work is kept, the same command{again} goes on from there", 130)
     return code
 
 

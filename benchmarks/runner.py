@@ -175,7 +175,7 @@ def _cores() -> int:
 
 
 def _work(groups: list[list[Cell]], launcher: _Launcher, progress: Progress, timeout_s: float | None) -> None:
-    waiting, running = list(groups), list[_Running]()
+    waiting, running, before = list(groups), list[_Running](), progress.done
     try:
         while waiting or running:
             while waiting and len(running) < launcher.jobs:
@@ -194,7 +194,9 @@ def _work(groups: list[list[Cell]], launcher: _Launcher, progress: Progress, tim
         raise
     except KeyboardInterrupt:
         _stop(running, launcher.patience_s)
-        say(f"stopped: {progress.done} of {count(progress.total, 'cell')} measured; the same command goes on from here")
+        held = latest(load_records(launcher.context.results, {cell.id for group in groups for cell in group})[0])
+        measured = before + sum(record.status in GOOD for record in held.values())
+        say(f"stopped: {measured} of {count(progress.total, 'cell')} measured")
         raise
 
 

@@ -31,7 +31,7 @@ def unusable(name: str, scores: Mapping[str, Metric]) -> str:
     for ceiling, high in good.items():
         for floor, low in bad.items():
             if _worst(high, sign) <= _best(low, sign):
-                return f"{floor} ({_figure(low)}) is not told from {ceiling} ({_figure(high)})"
+                return f"{floor} ({_figure(low)}) does not differ enough from {ceiling} ({_figure(high)})"
     real = good.pop("real", None)
     for codec, coded in good.items():
         if real is not None and _worst(coded, sign) > _best(real, sign):

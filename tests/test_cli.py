@@ -360,3 +360,15 @@ def test_doctor_names_missing_parts_and_what_they_disable(
     out = capsys.readouterr().out
     assert "bench submit on SLURM" in next(line for line in out.splitlines() if line.startswith("sbatch"))
     assert "times as long as in fp32" in out
+
+
+@pytest.mark.parametrize(("extra", "said"), [([], "same command goes on"), (["--again"], "command without --again")])
+def test_an_interrupted_command_says_how_to_go_on(
+    extra: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(**given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("benchmarks.cli.app", interrupted)
+    assert status(["run", "quickstart", *extra]) == 130
+    assert said in capsys.readouterr().err

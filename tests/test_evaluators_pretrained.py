@@ -179,7 +179,7 @@ def test_wrong_checkpoints_are_named_in_one_line(clap_folders: dict[str, Path], 
     weights = load_file(partial / "model.safetensors")
     weights.pop("audio_projection.linear1.weight")
     save_file(weights, partial / "model.safetensors", {"format": "pt"})
-    with pytest.raises(UserError, match=r"lacks 1 weights, such as audio_projection\.linear1\.weight"):
+    with pytest.raises(UserError, match=r"lacks 1 tensor, such as audio_projection\.linear1\.weight"):
         get_evaluator(f"clap:{partial}")
     config = json.loads((partial / "config.json").read_text())
     (partial / "config.json").write_text(json.dumps(config | {"model_type": "bert"}))

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
+from benchmarks.audio import write_audio
+from benchmarks.cli import status
 from benchmarks.inpainting import span_between
 from benchmarks.lengths import LONGEST, check_length, enough_memory
 from common.errors import UserError
@@ -63,3 +68,30 @@ def test_a_span_that_cannot_be_filled_is_named(start: float, end: float, message
 
 def test_a_span_inside_the_clip_is_taken() -> None:
     assert span_between(3, 8, 10.0, LATENT, "in.wav").boundaries == pytest.approx((3.0, 8.0))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--seconds", "0", "--seconds is 0 but must be more than 0"),
+        ("--seconds", "nan", "--seconds is nan but must be more than 0"),
+        ("--seconds", "inf", "--seconds is inf but must be more than 0"),
+        ("--guidance", "nan", "--guidance is nan but must be a finite number"),
+        ("--guidance", "-inf", "--guidance is -inf but must be a finite number"),
+    ],
+)
+def test_numbers_that_make_no_clip_are_named(
+    option: str, value: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.wav"
+    line = ["sample", "--prompt", "a song", "--checkpoint", str(tmp_path), "-o", str(out), f"{option}={value}"]
+    assert status(line) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_clip_that_is_not_finite_is_not_written(value: float, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="samples that are not finite"):
+        write_audio(tmp_path / "out.wav", np.array([0.0, value], np.float32), 16_000)
+    assert list(tmp_path.iterdir()) == []

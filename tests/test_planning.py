@@ -17,8 +17,8 @@ from backbones import BackboneConfig
 from benchmarks.cli import status
 from benchmarks.planning import sizes
 from benchmarks.planning.devices import Device, from_file, published, sampling_shares
-from benchmarks.planning.plan import Plan, hand_check, make_plan
-from benchmarks.planning.reached import Trained, checks, rates
+from benchmarks.planning.plan import Plan, hand_check, make_plan, see
+from benchmarks.planning.reached import Trained, checks, rates, trained_here
 from benchmarks.planning.sizes import kept_numbers
 from benchmarks.records import load_records
 from benchmarks.study import load_study
@@ -159,3 +159,12 @@ def test_the_command_prints_plan_and_assumptions(capsys: pytest.CaptureFixture[s
     assert "40% of the peak in bf16: 395.8 TFLOP/s, assumed: no record confirms it" in out
     assert status(["plan", "latency"]) == 2
     assert "trains nothing" in capsys.readouterr().err
+
+
+def test_records_of_a_paradigm_that_is_not_installed_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    records, _ = load_records(Path(__file__).parent.parent / "results" / "maskgit")
+    monkeypatch.setattr("benchmarks.planning.reached.cpu_model", lambda: records[0].environment["cpu"])
+    assert "maskgit" in {record.cell["model"]["paradigm"] for record in records if record.training}
+    found = trained_here(records, see(load_study("quickstart")))
+    assert found
+    assert {run.paradigm for run in found} <= set(paradigms.names())

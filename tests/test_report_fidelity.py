@@ -297,7 +297,9 @@ def test_a_metric_that_cannot_tell_noise_from_music_is_marked_and_gives_no_verdi
     board = board_of(tmp_path / "results")
     table = comparison(board)
     assert "fad_b ↓ (not usable here)" in table.header
-    assert table.notes == ("`fad_b` is not usable on this corpus at this n: noise (12) is not told from real (11).",)
+    assert table.notes == (
+        "`fad_b` is not usable on this corpus at this n: noise (12) does not differ enough from real (11).",
+    )
     assert not table.leading
     assert not [d for d in differences(board) if d.metric == "fad_b"]
 

@@ -62,7 +62,7 @@ def test_short_clips_are_left_out_and_counted(capsys: pytest.CaptureFixture[str]
     stream = toy_stream(dataclasses.replace(SPEC, seconds=1.2, batch=3))
     assert "left out 7 of 10 clips that last less than 1.2 s" in capsys.readouterr().err
     assert sorted(item.clip_id for item in stream.plan(1)) == ["clip4", "clip5", "clip6"]
-    with pytest.raises(UserError, match=r"crop of 1.5 s \(the longest of 10 has 1.4 s\)"):
+    with pytest.raises(UserError, match=r"as long as a crop, 1.5 s \(the longest of 10 has 1.4 s\)"):
         toy_stream(dataclasses.replace(SPEC, seconds=1.5))
 
 

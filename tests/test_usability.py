@@ -24,12 +24,12 @@ def test_a_distance_in_order_is_usable_though_shuffled_captions_sound_real() -> 
 
 
 def test_the_same_figures_read_the_other_way_are_not() -> None:
-    assert "noise (97) is not told from real (15.5)" in unusable("recall_builtin", FAD)
+    assert "noise (97) does not differ enough from real (15.5)" in unusable("recall_builtin", FAD)
 
 
 def test_metrics_that_read_captions_have_another_floor() -> None:
     scores = {"real": between(0.9, 1.0), "shuffled_captions": between(0.85, 0.95), "noise": between(0.1, 0.2)}
-    assert "shuffled_captions (0.9) is not told from real (0.95)" in unusable("clap_builtin", scores)
+    assert "shuffled_captions (0.9) does not differ enough from real (0.95)" in unusable("clap_builtin", scores)
     assert unusable("density_builtin", scores) == ""
 
 

@@ -39,7 +39,7 @@ def estimate(cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate],
             None if work is None else work.parameters * BYTES_PER_PARAMETER,
         )
     return found, (
-        f"Times: your earlier records of the same model and sampler; without one the published records "
+        f"Times: from your earlier records of the same model and sampler, or else from the published records "
         f"({usual.machine}), scaled by operations. Memory: weights and optimiser, without activations."
     )
 

@@ -55,8 +55,8 @@ def estimate(cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate],
         sample_s = least / _share(cell.config, shares)
         found[cell.id] = Estimate(_cell_seconds(cell.config, sample_s, model), needed_bytes(cell.config))
     return found, (
-        "Times: the bound at rates measured just now, over the share of it that earlier records of the same paradigm "
-        f"reached (here, or published: {published().machine}); sampling lasts until its cap. "
+        "Times: the hardware bound at rates measured now, divided by the share of it that earlier records of the same "
+        f"paradigm reached (here, or published: {published().machine}); sampling lasts until its cap. "
         "Memory: weights, caches and the largest activations."
     )
 

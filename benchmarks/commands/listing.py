@@ -29,9 +29,7 @@ def list_(
 
     kinds = _kinds()
     if kind and kind not in kinds:
-        raise UserError(
-            f"nothing to list is called {kind!r}{did_you_mean(kind, list(kinds))}; known: {', '.join(kinds)}"
-        )
+        raise UserError(f"unknown kind of names {kind!r}{did_you_mean(kind, list(kinds))}; known: {', '.join(kinds)}")
     wanted = [kind] if kind else list(kinds)
     if as_json:
         return print(json.dumps({name: kinds[name] for name in wanted}, indent=1, ensure_ascii=False))

@@ -32,7 +32,9 @@ def plan(
     hours: Annotated[
         float, typer.Option(min=0, show_default=False, help="Hours of training audio. Default: the study's.")
     ] = 0.0,
-    paradigm: Annotated[list[str], typer.Option("--paradigm", "-p", help="Only this arm; repeatable.")] = [],  # noqa: B006
+    paradigm: Annotated[
+        list[str], typer.Option("--paradigm", "-p", help="Only this arm, or a paradigm with its defaults; repeatable.")
+    ] = [],  # noqa: B006
     settings: Annotated[list[str], typer.Option("--set", help="Any study key, e.g. train.batch=64; repeatable.")] = [],  # noqa: B006
     updates: Updates = None,
     results: ReadResults = None,

@@ -33,7 +33,12 @@ def run(
         str, typer.Argument(help="A packaged study (see `bench list`) or a YAML file; default: the axis' own.")
     ] = "",
     paradigm: Annotated[
-        list[str], typer.Option("--paradigm", "-p", help="Only this arm; repeatable. Default: all arms of the study.")
+        list[str],
+        typer.Option(
+            "--paradigm",
+            "-p",
+            help="Only this arm, or a paradigm with its defaults; repeatable. Default: all arms of the study.",
+        ),
     ] = [],  # noqa: B006
     axis: Annotated[str, typer.Option(help="What to measure. Default: the study's axis, or fidelity.")] = "",
     corpus: Annotated[
@@ -67,7 +72,7 @@ def run(
             min=0,
             show_default=False,
             help="Worker processes at a time; they share the cores. On axis latency always 1. "
-            "Default, and with GPUs the most: one per GPU; without a GPU the study's.",
+            "Default: one per GPU, which is also the maximum; on CPUs the study's value.",
         ),
     ] = 0,
     timeout: Annotated[

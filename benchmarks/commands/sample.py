@@ -16,8 +16,8 @@ def sample(
         Path, typer.Option("--out", "-o", help="Audio file to write; its ending decides the format.")
     ] = Path("out.wav"),
     seconds: Annotated[
-        float, typer.Option(min=0, show_default=False, help="Length, at most 600 s. Default: as in training.")
-    ] = 0.0,
+        float | None, typer.Option(min=0, help="Length, at most 600 s. Default: as in training.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise; each seed gives another clip.")] = 0,
     guidance: Annotated[
         float | None, typer.Option(help="Guidance scale; 1 is no guidance. Default: the study's.")
@@ -26,7 +26,9 @@ def sample(
     tempo: Annotated[
         float,
         typer.Option(
-            min=0, show_default=False, help="Beats per minute; then chord lengths are beats. Default: shares."
+            min=0,
+            show_default=False,
+            help="Beats per minute; with it chord lengths are in beats, without it in parts of the clip.",
         ),
     ] = 0.0,
     settings: Annotated[list[str], typer.Option("--set", help="Any sampler setting, e.g. steps=50; repeatable.")] = [],  # noqa: B006
@@ -49,16 +51,18 @@ def sample(
 
     check_out(out, "file")
     if not prompt.strip():
-        raise UserError("--prompt is empty; say what to make")
-    if not math.isfinite(seconds):
-        raise UserError(f"--seconds {seconds:g}: give a number of seconds")
+        raise UserError("--prompt is empty; describe the music")
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise UserError(f"--seconds is {seconds:g} but must be more than 0")
+    if guidance is not None and not math.isfinite(guidance):
+        raise UserError(f"--guidance is {guidance:g} but must be a finite number")
     if not 0 <= tempo <= 1000:
-        raise UserError(f"--tempo {tempo:g}: give beats a minute, up to 1000, or 0 for lengths that are shares")
+        raise UserError(f"--tempo is {tempo:g} but must lie between 0 and 1000 beats per minute")
     loaded = load_model(checkpoint)
     chosen = {**loaded.sampler, **dict(parse_setting(setting) for setting in settings)}
     if guidance is not None:
         chosen["guidance"] = guidance
-    length = seconds or loaded.seconds
+    length = loaded.seconds if seconds is None else seconds
     check_length(length, loaded.seconds, "--seconds")
     asked = chord_control(loaded.model, chords, length, tempo) if chords else {}
     with enough_memory(length):

@@ -26,7 +26,8 @@ Parallelism = Annotated[
     int | None, typer.Option("--array-parallelism", min=1, help="Elements (local: worker processes) at a time.")
 ]
 Minutes = Annotated[
-    int | None, typer.Option("--time", min=1, help="Minutes per element; it then saves and is queued again.")
+    int | None,
+    typer.Option("--time", min=1, help="Minutes per array element; then it saves a checkpoint and is queued again."),
 ]
 Partition = Annotated[str | None, typer.Option(help="Partition, as `sinfo` lists it.")]
 Account = Annotated[str | None, typer.Option(help="Account to charge.")]
@@ -48,7 +49,9 @@ DryRun = Annotated[
 def submit(
     study: Annotated[str, typer.Argument(help="A packaged study (see `bench list`) or a YAML file.")],
     cluster: Cluster = "slurm",
-    paradigm: Annotated[list[str], typer.Option("--paradigm", "-p", help="Only this arm; repeatable.")] = [],  # noqa: B006
+    paradigm: Annotated[
+        list[str], typer.Option("--paradigm", "-p", help="Only this arm, or a paradigm with its defaults; repeatable.")
+    ] = [],  # noqa: B006
     axis: Annotated[str, typer.Option(help="What to measure. Default: the study's axis.")] = "",
     corpus: Annotated[str, typer.Option(help="Folder with a manifest to use instead of the study's corpus.")] = "",
     seed: Annotated[list[int], typer.Option(min=0, help="Study seed; repeatable. Default: the study's.")] = [],  # noqa: B006

@@ -15,7 +15,9 @@ TRAINED = ("fidelity", "control", "inpainting", "frame_rate")  # axes whose arms
 
 def train(
     study: Annotated[str, typer.Argument(help="A packaged study (see `bench list`) or a YAML file.")] = "quickstart",
-    paradigm: Annotated[list[str], typer.Option("--paradigm", "-p", help="Only this arm; repeatable.")] = [],  # noqa: B006
+    paradigm: Annotated[
+        list[str], typer.Option("--paradigm", "-p", help="Only this arm, or a paradigm with its defaults; repeatable.")
+    ] = [],  # noqa: B006
     corpus: Annotated[str, typer.Option(help="Folder with a manifest to use instead of the study's corpus.")] = "",
     seed: Annotated[list[int], typer.Option(min=0, help="Study seed; repeatable. Default: the study's.")] = [],  # noqa: B006
     updates: Updates = None,

@@ -241,7 +241,8 @@ def _assumptions(study: Study, sight: Sight, device: Device) -> list[str]:
         said.append(f"Training otherwise reaches {device.mfu:.0%} of the peak in {precision}: {_rate(peak)}{basis}.")
     doubt = f" (assumed, without a record: {', '.join(unsure)})" if unsure else ""
     said.append(
-        f"Sampling in float32 reaches of its bound: {', '.join(shares)}{doubt}; scoring and decoding are left out."
+        f"Assumed sampling speed in float32, as a share of the hardware bound: {', '.join(shares)}{doubt}; "
+        "scoring and decoding are left out."
     )
     if any(model_solver(arm) == "dopri5" for arm in study.arms):
         said.append("dopri5 is counted at the fewest evaluations it can take; it will take many times more.")

@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import paradigms
 from benchmarks.environment import cpu_model
 from benchmarks.planning.paper import Sight, on_paper
 from benchmarks.records import Record
@@ -68,13 +69,14 @@ def _run(record: Record, sight: Sight) -> Trained | None:
     training, cell = record.training, record.cell
     if training is None or not training.cpu_seconds:
         return None
-    flops = training.flops
+    flops, named = training.flops, cell["model"]["paradigm"]
+    if named not in paradigms.names():  # a paradigm of another package
+        return None
     if flops is None:
         if cell["data"]["representation"]["name"] != sight.latent.name or cell["data"]["text"] != "builtin":
             return None
         spec = from_dict(TrainSpec, cell["train"], "train")
         flops = training.updates * flops_per_update(on_paper(cell["model"], sight), spec, sight.text_tokens)
-    named = cell["model"]["paradigm"]
     seconds = training.cpu_seconds / (record.environment.get("threads") or 1)
     return Trained(record.study, record.system, record.seed, training.folder, named, flops, seconds)
 

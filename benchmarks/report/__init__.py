@@ -55,7 +55,7 @@ def write_report(
     home = out.resolve().parent
     reports, papers = _made(results, _names(results, studies), jobs)
     if not any(report.pages for report in reports):
-        return f"No chapter can tell of these records; {out} is not written."
+        return f"{results} holds no records that a report can show; {out} is not written."
     text = document(reports, papers, home)
     write_changed(out, text)
     if results.resolve() == PUBLISHED:
@@ -83,7 +83,7 @@ def write_study(results: Path, study: str) -> str:
     _names(results, [study])
     report = make_study(results, study)
     if not report.pages:
-        return f"No chapter can tell of the records of {study}; no page is written."
+        return f"{results / study} holds no records that a page can show; none is written."
     page = write_page(report.heading, [report.section()], report.folder / "report.html")
     where = [f"Page: {report.folder / PAGE}", f"HTML page, to listen too: {page}"]
     audio = report.folder / "audio"

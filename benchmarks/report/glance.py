@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HOW = """\
 An arm is beaten where another arm's score is better on the same prompts and seeds, with p < .05 after Holm's correction
 over all comparisons of the study."""
-UNDECIDED = "no difference is decided"
+UNDECIDED = "no significant difference"
 NAMED = 3  # arms that a short list names
 
 
