@@ -259,7 +259,7 @@ def test_one_file_is_filled_and_chords_are_asked_for_by_the_command_line(
     assert status([*sample, "--chords", "C:2 Hm:2"]) == 2
     assert "unknown chord label 'Hm'" in capsys.readouterr().err
     for extra, problem in (
-        (["--chords", " "], "nothing given"), (["--chords", "C:1", "--tempo", "1e9"], "--tempo 1e+09"),
+        (["--chords", " "], "nothing given"), (["--chords", "C:1", "--tempo", "1e9"], "--tempo is 1e+09"),
         (["--chords", "C:1", "--seconds", "0.001"], "a clip of 0.001 s is shorter than a latent frame, 0.04 s"),
         (["--seconds", "nan"], "--seconds"),
     ):  # fmt: skip

@@ -232,8 +232,10 @@ def test_a_dry_run_keeps_real_results(tmp_path: Path) -> None:
 def test_ctrl_c_gives_no_traceback(delay: float, tmp_path: Path) -> None:
     command = [sys.executable, "-u", str(SCRIPT), "check", "--dry", "--results", str(tmp_path), "--work", str(tmp_path)]
     part = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        # A shell's background job ignores SIGINT, and so would what is started from it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
     assert part.stdout is not None
     time.sleep(delay)
     os.killpg(part.pid, signal.SIGINT)  # a terminal sends it to the script and to its part

@@ -83,7 +83,7 @@ def write_study(results: Path, study: str) -> str:
     _names(results, [study])
     report = make_study(results, study)
     if not report.pages:
-        return f"{results / study} holds no records that a page can show; none is written."
+        return f"{results / study} holds no records that a page can show; no page is written."
     page = write_page(report.heading, [report.section()], report.folder / "report.html")
     where = [f"Page: {report.folder / PAGE}", f"HTML page, to listen too: {page}"]
     audio = report.folder / "audio"
