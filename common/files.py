@@ -84,7 +84,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _temporary(target: Path) -> Iterator[Path]:
-    """A file to fill, beside ``target``; gone at the end unless renamed. What the system refuses is told in a line."""
+    """A file to fill, beside ``target``, deleted at the end unless renamed; a system error becomes one line."""
     temporary: Path | None = None
     try:
         with _told(target):
@@ -243,8 +243,8 @@ def locked(path: Path) -> Iterator[None]:
 def held_alone(folder: Path, command: str) -> Iterator[None]:
     """Hold ``folder`` for this process, and refuse at once where another process on any machine holds it.
 
-    The lock is the file ``.lock`` in it, which names the process and goes at the end. A folder that cannot be written,
-    or whose file system has no locks, is not held.
+    The lock is the file ``.lock`` in it, which names the process and is deleted at the end. A folder that cannot be
+    written, or whose file system has no locks, is not held.
 
     Args:
         command: what this process does, to be named to others.
@@ -330,12 +330,12 @@ def read_json(path: Path | str, remade: bool = False) -> Any:
 
 
 def no_file(path: Path | str) -> str:
-    """What to say of ``path`` where a file should be and none is."""
+    """The message for ``path`` where a file is expected and there is none."""
     return f"{path} is a folder, not a file" if Path(path).is_dir() else f"no such file: {path}"
 
 
 def no_folder(path: Path | str) -> str:
-    """What to say of ``path`` where a folder should be and none is."""
+    """The message for ``path`` where a folder is expected and there is none."""
     return f"{path} is a file, not a folder" if Path(path).exists() else f"no such folder: {path}"
 
 

@@ -23,8 +23,8 @@ class Need:
 
     Attributes:
         name: what it is, e.g. ``evaluator for my_music``.
-        why: half a sentence.
-        seconds: that training will take on one core, a guess.
+        why: the reason, half a sentence for the message.
+        seconds: estimated time of training on one core.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Need:
 
     @property
     def identity(self) -> str:
-        """Of the stand-in; it tells two needs apart."""
+        """The identity of the stand-in, different for each need."""
         return UNTRAINED + self.name
 
 

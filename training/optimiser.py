@@ -28,14 +28,13 @@ def matrices(module: nn.Module) -> list[str]:
     These are the hidden layers, for which Muon is made. Embeddings, the layers into and out of the transformer, norms
     and biases are left to AdamW, and so is the modulation by time, which starts at zero.
     """
-    names = [
-        f"{block_name}.{name}".lstrip(".")
-        for block_name, block in module.named_modules()
+    return [
+        name
+        for place, block in module.named_modules()
         if isinstance(block, Block)
-        for name, p in block.named_parameters()
-        if p.ndim == 2 and not name.startswith("modulation.")
+        for name, p in block.named_parameters(prefix=place)
+        if p.ndim == 2 and ".modulation." not in f".{name}"
     ]
-    return list(dict.fromkeys(names))
 
 
 def make_optimisers(module: nn.Module, spec: TrainSpec) -> list[torch.optim.Optimizer]:
