@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 from pathlib import Path
 from statistics import mean
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,7 +27,7 @@ from paradigms.masks import DROPS, MAR_RATIO, MNTP_HIGH, MNTP_LOW, TruncatedNorm
 from representations.controls import ControlSpec
 from representations.text import TextSpec
 from tests.helpers import LATENT, OPTIONS
-from training import TrainSpec
+from training import TrainSpec, loop
 from training.budget import flops_per_update, resolve
 from training.spec import Budget, learning_rate
 
@@ -139,15 +141,23 @@ def test_identity_of_runs_without_a_budget_is_that_of_before() -> None:
     assert to_dict(TrainSpec(budget=Budget("tokens", 5.0)))["budget"] == {"unit": "tokens", "amount": 5.0}
 
 
-def test_the_clock_ends_a_run_and_sets_its_schedule(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("tick", "updates"), [(0.07, 5), (0.0999, 4), (0.5, 1)])
+def test_the_clock_ends_a_run_and_sets_its_schedule(
+    tick: float, updates: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock that goes on by ``tick`` seconds an update; the third update of the second case ends at .2997 s."""
+    readings = itertools.count()
+    clock = SimpleNamespace(perf_counter=lambda: 100 + tick * next(readings), process_time=lambda: 0.0)
+    monkeypatch.setattr(loop, "time", clock)
     spec = dataclasses.replace(SPEC, budget=Budget("wall_seconds", 0.3), log_every=1, warmup=0)
     result = run(tmp_path, spec, Denoiser())
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert result.updates == len(log) == log[-1]["update"]
-    assert log[-1]["wall_seconds"] >= 0.3 > (log[-2]["wall_seconds"] if len(log) > 1 else 0.0)
-    before = [0.0, *(line["wall_seconds"] for line in log)]
+    assert result.updates == len(log) == log[-1]["update"] == updates
+    assert [line["wall_seconds"] for line in log] == pytest.approx(
+        [tick * n for n in range(1, updates + 1)], abs=5.1e-4
+    )
     assert [line["lr"] for line in log] == pytest.approx(
-        [spec.lr * (1 + math.cos(math.pi * at / 0.3)) / 2 for at in before[:-1]], abs=0.005 * spec.lr + 1e-5
+        [spec.lr * (1 + math.cos(math.pi * tick * n / 0.3)) / 2 for n in range(updates)]
     )
     assert run(tmp_path, spec, Denoiser()) == result
 

@@ -19,8 +19,9 @@ QUICK = StopRule(samples=3, seconds=0, spread=1e9, cap_samples=3)
 
 
 def test_a_known_sleep_is_read() -> None:
+    begun = time.perf_counter()
     sample = take_sample(lambda: time.sleep(0.05))
-    assert 0.05 <= sample.wall_s < 0.25  # a sleep is never shorter; how much longer is the machine's business
+    assert 0.05 <= sample.wall_s <= time.perf_counter() - begun  # how much longer than asked is the machine's business
     assert sample.device_s is None
 
 
