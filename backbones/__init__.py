@@ -1,7 +1,7 @@
-"""The shared transformer that every paradigm wraps: one architecture, its options, its sizes, its KV cache."""
+"""The shared transformer that every paradigm wraps: ``transformer``, its options and sizes in ``config``, its KV cache
+in ``cache``, what it costs in ``cost``.
+"""
 
-from backbones.cache import KVCache, TextMemory
-from backbones.config import PRESETS, BackboneConfig, preset
-from backbones.transformer import Backbone
+from .config import PRESETS, BackboneConfig, preset
 
-__all__ = ["PRESETS", "Backbone", "BackboneConfig", "KVCache", "TextMemory", "preset"]
+__all__ = ["PRESETS", "BackboneConfig", "preset"]

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from backbones.cache import KVCache, LayerText
-from backbones.linear import Linear
-from backbones.positions import rotate
+from .cache import KVCache, LayerText
+from .linear import Linear
+from .positions import rotate
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from backbones.config import BackboneConfig
+from .config import BackboneConfig
 
 GPU_BUCKET = 64
 """Positions per captured graph: few enough that little is read in vain, and 500 positions need only 8 graphs."""

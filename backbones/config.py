@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from common.errors import UserError, did_you_mean
+from ..common.errors import UserError, did_you_mean
 
 Positions = Literal["sinusoidal", "learned", "rotary", "none"]
 TextMode = Literal["cross", "prefix", "none"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from backbones.config import BackboneConfig
+from .config import BackboneConfig
 
 TIME_CODE = 256  # width of the sinusoid that the time embedding's first layer reads
 

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from backbones.attention import CrossAttention, SelfAttention, View, bias_of
-from backbones.cache import KVCache, LayerText, TextMemory
-from backbones.config import BackboneConfig
-from backbones.linear import Linear
-from backbones.positions import TimeEmbedding, rotary_angles, sinusoid
+from .attention import CrossAttention, SelfAttention, View, bias_of
+from .cache import KVCache, LayerText, TextMemory
+from .config import BackboneConfig
+from .linear import Linear
+from .positions import TimeEmbedding, rotary_angles, sinusoid
 
 
 class Block(nn.Module):

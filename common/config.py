@@ -16,7 +16,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from common.errors import UserError, did_you_mean
+from .errors import UserError, did_you_mean
 
 T = TypeVar("T")
 

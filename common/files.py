@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from common.errors import UserError
+from .errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor

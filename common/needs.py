@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from common.lines import say
+from .lines import say
 
 UNTRAINED = "not trained yet: "
 

@@ -3,7 +3,7 @@
 
 A stream is a key; its words are a function of the key and of a counter, so that any part of any stream can be made
 anywhere. On the CPU numpy's generator of the same name makes the words; elsewhere ``philox`` does, by integer
-arithmetic on tensors. Both give the same bits (``tests/test_seeds.py``).
+arithmetic on tensors. Both give the same bits (``tests/unit/common/test_seeds.py``).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import importlib
 from importlib.metadata import entry_points
 from typing import Any
 
-from common.errors import UserError, did_you_mean
+from .errors import UserError, did_you_mean
 
 
 class Registry:

@@ -35,7 +35,7 @@ class ItemRNG:
     def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
         import torch
 
-        from common.philox import Streams
+        from .philox import Streams
 
         self.device = torch.device(device)
         self._streams = Streams(seeds, self.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from common.errors import UserError
+from .errors import UserError
 
 
 def parse_yaml(text: str, where: str) -> Any:

@@ -1,6 +1,6 @@
 """Corpora: audio with captions and, where known, exact musical facts.
 
-    from corpora import load_corpus
+    from paradigm_bench.corpora import load_corpus
 
     corpus = load_corpus("builtin", clips=100)        # procedural music, rendered when asked, no downloads
     corpus = load_corpus("/data/my_songs")            # any folder with a manifest.csv or manifest.jsonl
@@ -14,17 +14,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.registry import Registry
-from corpora.clip import Annotation, Clip, Corpus
+from ..common.registry import Registry
+from .clip import Annotation, Clip, Corpus
 
 __all__ = ["CORPORA", "Annotation", "Clip", "Corpus", "describe", "load_corpus"]
 
 CORPORA = Registry(
     "corpus",
     {
-        "builtin": "corpora.procedural.corpus:load_builtin",
-        "builtin:fluidsynth": "corpora.procedural.fluidsynth:load_fluidsynth",
-        "folder": "corpora.folder:load_folder",
+        "builtin": "paradigm_bench.corpora.procedural.corpus:load_builtin",
+        "builtin:fluidsynth": "paradigm_bench.corpora.procedural.fluidsynth:load_fluidsynth",
+        "folder": "paradigm_bench.corpora.folder:load_folder",
     },
 )
 

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
-from common.files import read_json
-from corpora.clip import Annotation
-from corpora.pitch import normalise_key
+from ..common.errors import UserError
+from ..common.files import read_json
+from .clip import Annotation
+from .pitch import normalise_key
 
 ROLES = ("lead", "comp", "bass")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import UserError
-from common.files import no_file
+from ..common.errors import UserError
+from ..common.files import no_file
 
 MEND_ROW = "replace the file or remove the row"
 

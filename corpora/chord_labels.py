@@ -11,8 +11,8 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from common.errors import UserError, did_you_mean
-from corpora.pitch import PITCH_CLASSES, pitch_class
+from ..common.errors import UserError, did_you_mean
+from .pitch import PITCH_CLASSES, pitch_class
 
 NO_CHORD = "N"
 

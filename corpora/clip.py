@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from common.errors import UserError, did_you_mean
+from ..common.errors import UserError, did_you_mean
 
 SPLITS = ("train", "valid", "test")
 ATTRIBUTES = ("label", "key", "root", "lead", "comp", "drums", "tempo")  # what a caption can ask for

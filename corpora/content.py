@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
-from common.files import cache_dir, file_sha256, read_json, write_json
+from ..common.errors import UserError
+from ..common.files import cache_dir, file_sha256, read_json, write_json
 
 
 def file_hashes(paths: Sequence[Path], owner: Path) -> list[str]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from corpora.clip import Annotation
-from corpora.procedural.drumkit import hit
-from corpora.procedural.patterns import CLOSED_HAT, KICK, OPEN_HAT, RIDE, SNARE
-from corpora.procedural.render import GAIN
+from .clip import Annotation
+from .procedural.drumkit import hit
+from .procedural.patterns import CLOSED_HAT, KICK, OPEN_HAT, RIDE, SNARE
+from .procedural.render import GAIN
 
 _ON_THE_KIT = {
     KICK: (35, 36, 41, 43, 45), SNARE: (37, 38, 39, 40, 47, 48, 50), CLOSED_HAT: (42, 44, 54, 69, 70),

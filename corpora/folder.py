@@ -30,17 +30,17 @@ from typing import cast
 
 import numpy as np
 
-from common.config import config_hash
-from common.errors import UserError, did_you_mean
-from common.files import no_file
-from common.lines import count
-from common.seeds import seed_for
-from corpora.annotation_json import read_annotation
-from corpora.audio_files import duration, read_mono
-from corpora.clip import ATTRIBUTES, SPLITS, Annotation, Clip, Corpus, tempo_bucket
-from corpora.content import file_hashes
-from corpora.manifest import REQUIRED, Row, find_manifest, read_manifest
-from corpora.pitch import normalise_key
+from ..common.config import config_hash
+from ..common.errors import UserError, did_you_mean
+from ..common.files import no_file
+from ..common.lines import count
+from ..common.seeds import seed_for
+from .annotation_json import read_annotation
+from .audio_files import duration, read_mono
+from .clip import ATTRIBUTES, SPLITS, Annotation, Clip, Corpus, tempo_bucket
+from .content import file_hashes
+from .manifest import REQUIRED, Row, find_manifest, read_manifest
+from .pitch import normalise_key
 
 VALID_SHARE = 0.1
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError, did_you_mean
-from common.files import no_folder
+from ..common.errors import UserError, did_you_mean
+from ..common.files import no_folder
 
 NAMES = ("manifest.csv", "manifest.jsonl")
 REQUIRED = ("path", "caption")  # the caption of a corpus for pre-training may be missing

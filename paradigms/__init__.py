@@ -9,29 +9,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.config import from_dict, to_dict
-from common.errors import UserError
-from common.files import read_json, write_json, write_tensors
-from common.registry import Registry
+from ..common.config import from_dict, to_dict
+from ..common.errors import UserError
+from ..common.files import read_json, write_json, write_tensors
+from ..common.registry import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from backbones import BackboneConfig
-    from paradigms.base import Paradigm
-    from representations.base import LatentSpec
-    from representations.controls import ControlSpec
-    from representations.text import TextSpec
+    from ..backbones import BackboneConfig
+    from ..representations.base import LatentSpec
+    from ..representations.latents.controls import ControlSpec
+    from ..representations.text.encoders import TextSpec
+    from .base import Paradigm
 
 REGISTRY = Registry(
     "paradigm",
     {
-        "ar": "paradigms.ar:AR",
-        "fm": "paradigms.fm:FM",
-        "mar": "paradigms.mar:MAR",
-        "mntp": "paradigms.mntp:MNTP",
-        "ntp": "paradigms.mntp:NTP",
-        "masked_fm": "paradigms.masked_fm:MaskedFM",
+        "ar": "paradigm_bench.paradigms.ar:AR",
+        "fm": "paradigm_bench.paradigms.fm:FM",
+        "mar": "paradigm_bench.paradigms.mar:MAR",
+        "mntp": "paradigm_bench.paradigms.mntp:MNTP",
+        "ntp": "paradigm_bench.paradigms.mntp:NTP",
+        "masked_fm": "paradigm_bench.paradigms.masked_fm:MaskedFM",
     },
 )
 
@@ -47,7 +47,7 @@ def find(name: str) -> type[Paradigm]:
     Raises:
         UserError: nobody is called so, its module cannot be imported, or it is no paradigm.
     """
-    from paradigms.base import Paradigm
+    from .base import Paradigm
 
     cls = REGISTRY.load(name)
     if not (isinstance(cls, type) and issubclass(cls, Paradigm) and cls is not Paradigm):
@@ -89,8 +89,8 @@ def save(model: Paradigm, folder: Path | str) -> None:
             "options": to_dict(model.options),
             "backbone": to_dict(model.backbone_config),
             "latent": to_dict(model.latent),
-            "text": to_dict(model.text_stem.spec),
-            "controls": [to_dict(spec) for spec in model.control_stem.specs] if model.control_stem else [],
+            "text": to_dict(model.text_conditioner.spec),
+            "controls": [to_dict(spec) for spec in model.control_conditioner.specs] if model.control_conditioner else [],
         },
     )
 
@@ -101,10 +101,10 @@ def load(folder: Path | str) -> Paradigm:
     Raises:
         UserError: no model there, or weights that do not fit the config beside them.
     """
-    from backbones import BackboneConfig
-    from representations.base import LatentSpec
-    from representations.controls import ControlSpec
-    from representations.text import TextSpec
+    from ..backbones import BackboneConfig
+    from ..representations.base import LatentSpec
+    from ..representations.latents.controls import ControlSpec
+    from ..representations.text.encoders import TextSpec
 
     folder = Path(folder)
     config = read_json(folder / "model.json")

@@ -16,23 +16,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbones import BackboneConfig, KVCache, TextMemory
-from backbones.cost import Phase, linear
-from backbones.linear import Linear
-from backbones.transformer import truncated_normal_
-from common.config import later
-from common.errors import UserError
-from common.seeds import ItemRNG
-from paradigms import infill
-from paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
-from paradigms.controls import WITHHELD
-from paradigms.delay import columns, delay, pattern_mask, undelay
-from paradigms.guidance import Guided, guide
-from paradigms.session import Session
-from paradigms.trial import ByHeart, Trial
-from representations.base import LatentSpec
-from representations.controls import ControlSpec
-from representations.text import TextSpec
+from ..backbones import BackboneConfig
+from ..backbones.cache import KVCache, TextMemory
+from ..backbones.cost import Phase, linear
+from ..backbones.linear import Linear
+from ..backbones.transformer import truncated_normal_
+from ..common.config import later
+from ..common.errors import UserError
+from ..common.seeds import ItemRNG
+from ..representations.base import LatentSpec
+from ..representations.latents.controls import ControlSpec
+from ..representations.text.encoders import TextSpec
+from . import infill
+from .base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
+from .controls import WITHHELD
+from .delay import columns, delay, pattern_mask, undelay
+from .guidance import Guided, guide
+from .session import Session
+from .trial import ByHeart, Trial
 
 
 @dataclass(frozen=True)

@@ -17,18 +17,20 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from backbones import Backbone, BackboneConfig, TextMemory
-from backbones.cost import BackboneCost, Phase, linear
-from common.config import from_dict
-from common.errors import UserError
-from common.seeds import ItemRNG
-from paradigms.batch import Batch, Conditions, Loss
-from paradigms.controls import ControlStem
-from paradigms.session import TEXT_BUCKET, Session, Sessions, captures_on
-from paradigms.trial import Trial
-from representations.base import LatentSpec
-from representations.controls import ControlSpec
-from representations.text import TextSpec
+from ..backbones.transformer import Backbone
+from ..backbones import BackboneConfig
+from ..backbones.cache import TextMemory
+from ..backbones.cost import BackboneCost, Phase, linear
+from ..common.config import from_dict
+from ..common.errors import UserError
+from ..common.seeds import ItemRNG
+from ..representations.base import LatentSpec
+from ..representations.latents.controls import ControlSpec
+from ..representations.text.encoders import TextSpec
+from .batch import Batch, Conditions, Loss
+from .controls import ControlConditioner
+from .session import TEXT_BUCKET, Session, Sessions, captures_on
+from .trial import Trial
 
 __all__ = ["Batch", "Conditions", "Loss", "Paradigm", "ParadigmOptions", "TextStem"]
 
@@ -48,7 +50,7 @@ class ParadigmOptions:
     text_layers: int = 0
 
 
-class TextStem(nn.Module):
+class TextConditioner(nn.Module):
     """Text to the backbone's width, (B, L) or (B, L, D_text) -> (B, L, C).
 
     Embeddings of a frozen encoder are projected. Token ids go through a small bidirectional encoder that is trained
@@ -139,9 +141,9 @@ class Paradigm(nn.Module):
             )
         self.options, self.latent = options, latent
         self.backbone_config = dataclasses.replace(backbone, **self.backbone_needs)
-        self.text_stem = TextStem(text, backbone.d_model, backbone.n_heads, options.text_layers)
+        self.text_conditioner = TextConditioner(text, backbone.d_model, backbone.n_heads, options.text_layers)
         self.backbone = Backbone(self.backbone_config)
-        self.control_stem = ControlStem(controls, backbone.d_model) if controls else None
+        self.control_conditioner = ControlConditioner(controls, backbone.d_model) if controls else None
         self.entropies: list[Tensor] | None = None
         self._sessions = Sessions()
 
@@ -202,9 +204,9 @@ class Paradigm(nn.Module):
         Raises:
             UserError: the paradigm defines no ``forward_cost``.
         """
-        stem = self.control_stem.projection if self.control_stem else None
+        stem = self.control_conditioner.projection if self.control_conditioner else None
         controls = linear(batch * frames, stem.in_features, stem.out_features) if stem else 0
-        text = self.text_cost(batch, text_tokens, 1).flops + self.text_stem.cost(batch, text_tokens)
+        text = self.text_cost(batch, text_tokens, 1).flops + self.text_conditioner.cost(batch, text_tokens)
         return PASSES * (text + controls + self.forward_cost(batch, frames, text_tokens, hidden))
 
     def forward_cost(self, batch: int, frames: int, text_tokens: int, hidden: int) -> float:
@@ -236,18 +238,18 @@ class Paradigm(nn.Module):
             conditions = conditions.branches(branches)
             if self.backbone_config.text != "prefix":  # cross-attention of the null branch is skipped
                 conditions = conditions[: len(conditions) // branches * (branches - 1)]
-        return self.backbone.read(self.text_stem(conditions.text, conditions.text_mask_BL), conditions.text_mask_BL)
+        return self.backbone.read(self.text_conditioner(conditions.text, conditions.text_mask_BL), conditions.text_mask_BL)
 
     def _bucketed(self, tokens: int) -> int:
         """``tokens`` rounded up to a multiple of ``TEXT_BUCKET``, but to no more than the text encoder gives."""
-        most = max(self.text_stem.spec.max_length, tokens)
+        most = max(self.text_conditioner.spec.max_length, tokens)
         return min(-(-tokens // TEXT_BUCKET) * TEXT_BUCKET, most)
 
     def read_controls(self, conditions: Conditions, frames: int, branches: int = 1) -> Tensor | None:
         """What controls add to the backbone's input at each frame, (n B, T, C); None for a model without controls."""
-        if self.control_stem is None:
+        if self.control_conditioner is None:
             return None
-        return self.control_stem(conditions.branches(branches).controls, branches * len(conditions), frames)
+        return self.control_conditioner(conditions.branches(branches).controls, branches * len(conditions), frames)
 
     def backbone_cost(self, element_size: int) -> BackboneCost:
         """The backbone's part of ``cost``."""
@@ -256,7 +258,7 @@ class Paradigm(nn.Module):
     def text_cost(self, batch: int, tokens: int, element_size: int) -> Phase:
         """Reading the text, once per clip: projection to the backbone's width, cross-attention's keys and values."""
         phase = self.backbone_cost(element_size).text(batch, tokens)
-        spec, width = self.text_stem.spec, self.backbone_config.d_model
+        spec, width = self.text_conditioner.spec, self.backbone_config.d_model
         if spec.kind == "tokens":
             return phase
         moved = (spec.dim + 1) * width * element_size

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from paradigms.controls import WITHHELD
-from paradigms.masks import hidden_count
+from .controls import WITHHELD
+from .masks import hidden_count
 
 
 @dataclass(frozen=True)

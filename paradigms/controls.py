@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from backbones.linear import Linear
-from representations.controls import ControlSpec
+from ..backbones.linear import Linear
+from ..representations.latents.controls import ControlSpec
 
 WITHHELD = -1
 
 
-class ControlStem(nn.Module):
+class ControlConditioner(nn.Module):
     """Control tokens to the backbone's width."""
 
     def __init__(self, specs: Sequence[ControlSpec], width: int) -> None:

@@ -13,15 +13,16 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
-from backbones import Backbone, BackboneConfig
-from backbones.cost import BackboneCost, Phase, linear
-from backbones.linear import Linear
-from common.errors import UserError
-from common.seeds import ItemRNG
-from paradigms.guidance import guide
-from paradigms.heads import FlowSampler
-from paradigms.masks import index_at, picked
-from paradigms.ode import evaluations, integrate
+from ..backbones.transformer import Backbone
+from ..backbones import BackboneConfig
+from ..backbones.cost import BackboneCost, Phase, linear
+from ..backbones.linear import Linear
+from ..common.errors import UserError
+from ..common.seeds import ItemRNG
+from .guidance import guide
+from .heads import FlowSampler
+from .masks import index_at, picked
+from .ode import evaluations, integrate
 
 
 class FlowTransformer(nn.Module):

@@ -16,21 +16,22 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from backbones import BackboneConfig, TextMemory
-from backbones.cost import Phase, linear
-from backbones.linear import Linear
-from common.config import later
-from common.errors import UserError
-from common.seeds import ItemRNG
-from paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
-from paradigms.guidance import Guided, guide
-from paradigms.infill import context_first
-from paradigms.ode import EVALUATIONS_PER_STEP, ODESettings, integrate
-from paradigms.session import Session
-from paradigms.trial import ByHeart, Trial
-from representations.base import LatentSpec
-from representations.controls import ControlSpec
-from representations.text import TextSpec
+from ..backbones import BackboneConfig
+from ..backbones.cache import TextMemory
+from ..backbones.cost import Phase, linear
+from ..backbones.linear import Linear
+from ..common.config import later
+from ..common.errors import UserError
+from ..common.seeds import ItemRNG
+from ..representations.base import LatentSpec
+from ..representations.latents.controls import ControlSpec
+from ..representations.text.encoders import TextSpec
+from .base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
+from .guidance import Guided, guide
+from .infill import context_first
+from .ode import EVALUATIONS_PER_STEP, ODESettings, integrate
+from .session import Session
+from .trial import ByHeart, Trial
 
 FEWEST_EVALUATIONS = 8
 """Of dopri5: two to choose its first step, six in a step that is accepted."""

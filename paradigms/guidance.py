@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from common.config import later
+from ..common.config import later
 
 Schedule = Literal["constant", "linear", "cosine", "cosine_iterations", "annealed", "annealed_to_2"]
 

@@ -30,15 +30,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from backbones.cost import TIME_CODE, Phase, linear
-from backbones.linear import Linear
-from backbones.positions import TIME_SCALE, TimeEmbedding
-from common.config import later
-from common.errors import UserError
-from common.seeds import ItemRNG
-from paradigms.diffusion import STEPS, Diffusion
-from paradigms.guidance import Guided, Schedule, guide
-from paradigms.ode import ODESettings, evaluations, grid, integrate
+from ..backbones.cost import TIME_CODE, Phase, linear
+from ..backbones.linear import Linear
+from ..backbones.positions import TIME_SCALE, TimeEmbedding
+from ..common.config import later
+from ..common.errors import UserError
+from ..common.seeds import ItemRNG
+from .diffusion import STEPS, Diffusion
+from .guidance import Guided, Schedule, guide
+from .ode import ODESettings, evaluations, grid, integrate
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from paradigms.base import Conditions
-from paradigms.controls import WITHHELD
+from .base import Conditions
+from .controls import WITHHELD
 
 SEGMENTS = "acb"
 """The segments, and with them their special tokens, in the order in which they are put."""

@@ -17,17 +17,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbones import BackboneConfig, TextMemory
-from backbones.cost import Phase, linear
-from backbones.linear import Linear
-from backbones.transformer import truncated_normal_
-from common.config import later
-from common.errors import UserError
-from common.seeds import ItemRNG
-from paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
-from paradigms.guidance import Schedule, scale_at
-from paradigms.heads import HeadOptions, HeadSampler, token_head
-from paradigms.masks import (
+from ..backbones import BackboneConfig
+from ..backbones.cache import TextMemory
+from ..backbones.cost import Phase, linear
+from ..backbones.linear import Linear
+from ..backbones.transformer import truncated_normal_
+from ..common.config import later
+from ..common.errors import UserError
+from ..common.seeds import ItemRNG
+from ..representations.base import LatentSpec
+from ..representations.latents.controls import ControlSpec
+from ..representations.text.encoders import TextSpec
+from .base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
+from .guidance import Schedule, scale_at
+from .heads import HeadOptions, HeadSampler, token_head
+from .masks import (
     MAR_RATIO,
     Order,
     TruncatedNormal,
@@ -38,11 +42,8 @@ from paradigms.masks import (
     picked,
     unmasking_order,
 )
-from paradigms.session import Session
-from paradigms.trial import ByHeart, Trial
-from representations.base import LatentSpec
-from representations.controls import ControlSpec
-from representations.text import TextSpec
+from .session import Session
+from .trial import ByHeart, Trial
 
 
 @dataclass(frozen=True)

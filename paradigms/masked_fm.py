@@ -22,33 +22,25 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from backbones import BackboneConfig, TextMemory
-from backbones.cost import Phase, linear
-from backbones.linear import Linear
-from backbones.transformer import truncated_normal_
-from common.config import later
-from common.errors import UserError
-from common.seeds import ItemRNG
-from paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
-from paradigms.flow_transformer import FlowTransformer
-from paradigms.guidance import Schedule, scale_at
-from paradigms.heads import FlowHead, FlowSampler, HeadOptions
-from paradigms.masks import (
-    Order,
-    cosine_counts,
-    hidden_count,
-    hidden_first,
-    index_at,
-    picked,
-    span_order,
-    unmasking_order,
-)
-from paradigms.ode import ODESettings
-from paradigms.session import Session
-from paradigms.trial import ByHeart, Trial
-from representations.base import LatentSpec
-from representations.controls import ControlSpec
-from representations.text import TextSpec
+from ..backbones import BackboneConfig
+from ..backbones.cache import TextMemory
+from ..backbones.cost import Phase, linear
+from ..backbones.linear import Linear
+from ..backbones.transformer import truncated_normal_
+from ..common.config import later
+from ..common.errors import UserError
+from ..common.seeds import ItemRNG
+from ..representations.base import LatentSpec
+from ..representations.latents.controls import ControlSpec
+from ..representations.text.encoders import TextSpec
+from .base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
+from .flow_transformer import FlowTransformer
+from .guidance import Schedule, scale_at
+from .heads import FlowHead, FlowSampler, HeadOptions
+from .masks import Order, cosine_counts, hidden_count, hidden_first, index_at, picked, span_order, unmasking_order
+from .ode import ODESettings
+from .session import Session
+from .trial import ByHeart, Trial
 
 RATIOS = 64
 """Mask ratios over which an update's cost is averaged."""

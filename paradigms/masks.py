@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from common.seeds import ItemRNG
+from ..common.seeds import ItemRNG
 
 Order = Literal["random", "causal"]
 

@@ -18,23 +18,24 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from backbones import BackboneConfig, KVCache, TextMemory
-from backbones.cost import Phase, linear
-from backbones.linear import Linear
-from backbones.transformer import truncated_normal_
-from common.config import later
-from common.errors import UserError
-from common.seeds import ItemRNG
-from paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
-from paradigms.guidance import Schedule, scale_at
-from paradigms.heads import HeadOptions, HeadSampler, token_head
-from paradigms.infill import context_first
-from paradigms.masks import DROPS, drop_ratio, index_at, picked
-from paradigms.session import Session
-from paradigms.trial import ByHeart, Trial
-from representations.base import LatentSpec
-from representations.controls import ControlSpec
-from representations.text import TextSpec
+from ..backbones import BackboneConfig
+from ..backbones.cache import KVCache, TextMemory
+from ..backbones.cost import Phase, linear
+from ..backbones.linear import Linear
+from ..backbones.transformer import truncated_normal_
+from ..common.config import later
+from ..common.errors import UserError
+from ..common.seeds import ItemRNG
+from ..representations.base import LatentSpec
+from ..representations.latents.controls import ControlSpec
+from ..representations.text.encoders import TextSpec
+from .base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
+from .guidance import Schedule, scale_at
+from .heads import HeadOptions, HeadSampler, token_head
+from .infill import context_first
+from .masks import DROPS, drop_ratio, index_at, picked
+from .session import Session
+from .trial import ByHeart, Trial
 
 Drop = Literal["mixture", "high", "low", "mar", "fixed", "uniform", "none"]
 NOISE_AHEAD = 64

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from backbones import BackboneConfig
-from common.errors import UserError
-from common.lines import count
-from paradigms.ar import AR, AROptions
-from representations.base import LatentSpec
-from representations.text import TextSpec
+from ..backbones import BackboneConfig
+from ..common.errors import UserError
+from ..common.lines import count
+from ..representations.base import LatentSpec
+from ..representations.text.encoders import TextSpec
+from .ar import AR, AROptions
 
 if TYPE_CHECKING:
     from transformers import MusicgenForCausalLM

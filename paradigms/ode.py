@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from common.errors import UserError
+from ..common.errors import UserError
 
 Field = Callable[[Tensor, float], Tensor]
 Solver = Literal["euler", "midpoint", "heun", "dopri5"]

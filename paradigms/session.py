@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from backbones import TextMemory
+from ..backbones.cache import TextMemory
 
 TEXT_BUCKET = 32
 """Tokens: few enough to cost little, and captions of 20 to 64 words need only two graphs per kind of step."""

@@ -1,6 +1,6 @@
 """Representations: waveform <-> latents <-> codes, text encoders, and corpora encoded once.
 
-    from representations import load_representation
+    from paradigm_bench.representations import load_representation
 
     codec = load_representation("codec_builtin")          # shipped: 16 kHz, 25 Hz, 32 channels, 4 codebooks of 512
     codec = load_representation("codec_trained:50@400")  # its recipe at 50 Hz, 400 updates, trained when asked for
@@ -20,24 +20,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.errors import UserError, did_you_mean
-from common.registry import Registry
+from ..common.errors import UserError, did_you_mean
+from ..common.registry import Registry
 
 if TYPE_CHECKING:
-    from representations.base import LatentSpec, Representation
+    from .base import LatentSpec, Representation
 
 __all__ = ["REPRESENTATIONS", "LatentSpec", "Representation", "load_representation"]
 
 REPRESENTATIONS = Registry(
     "representation",
     {
-        "codec_builtin": "representations.codec:load_builtin",
-        "vae_builtin": "representations.codec:load_builtin_vae",
-        "codec_trained": "representations.codec_trained:load_trained",
-        "encodec": "representations.encodec:load_encodec",
-        "oobleck": "representations.oobleck:load_oobleck",
-        "mel": "representations.mel:load_mel",
-        "mel_vae": "representations.mel_vae:load_mel_vae",
+        "codec_builtin": "paradigm_bench.representations.codecs.builtin:load_builtin",
+        "vae_builtin": "paradigm_bench.representations.codecs.builtin:load_builtin_vae",
+        "codec_trained": "paradigm_bench.representations.codecs.by_recipe:load_trained",
+        "encodec": "paradigm_bench.representations.codecs.encodec:load_encodec",
+        "oobleck": "paradigm_bench.representations.codecs.oobleck:load_oobleck",
+        "mel": "paradigm_bench.representations.codecs.mel:load_mel",
+        "mel_vae": "paradigm_bench.representations.codecs.mel_vae:load_mel_vae",
     },
 )
 
@@ -59,7 +59,7 @@ def load_representation(spec: str = "codec_builtin") -> Representation:
     if name not in known:
         attribute, _, rest = argument.partition(":")
         if Path(spec).is_dir():
-            from representations.codec import load_codec
+            from .codecs.builtin import load_codec
 
             return load_codec(Path(spec))
         hint = did_you_mean(name, known)
@@ -72,7 +72,7 @@ def load_representation(spec: str = "codec_builtin") -> Representation:
 
 
 def _checked(loaded: Any, spec: str) -> Representation:
-    from representations.base import LatentSpec, Representation
+    from .base import LatentSpec, Representation
 
     if not isinstance(loaded, Representation):
         raise UserError(f"{spec} gave a {type(loaded).__name__}, not a Representation; see docs/representations.md")
@@ -84,7 +84,7 @@ def _checked(loaded: Any, spec: str) -> Representation:
 
 def __getattr__(name: str) -> Any:
     if name in ("LatentSpec", "Representation"):  # kept lazy: they need torch, listing names does not
-        from representations import base
+        from . import base
 
         return getattr(base, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,7 @@ latents BEFORE the quantiser (for flow matching and the other continuous paradig
 (B, K, T) of the same latents (for the token paradigm).
 
 Only the scalar normalisation of papers/002 E.2 stands between a latent and a model: z_norm = (z - mean) / std, with one
-mean and one std for the whole corpus (see ``representations.latents`` for how they are measured).
+mean and one std for the whole corpus (see ``representations.latents.encoded`` for how they are measured).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from common.config import config_hash, later
-from common.errors import UserError
+from ..common.config import config_hash, later
+from ..common.errors import UserError
 
 
 @dataclass(frozen=True)

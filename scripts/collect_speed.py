@@ -18,11 +18,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.collecting import collect
-from benchmarks.commands.collect import counts_text, write_table
-from benchmarks.environment import cpu_model
-from benchmarks.records import all_records
-from common.config import config_hash, to_dict
+from paradigm_bench.benchmarks.analysis.collect import collect
+from paradigm_bench.benchmarks.analysis.records import all_records
+from paradigm_bench.benchmarks.cli.collect import counts_text, write_table
+from paradigm_bench.common.config import config_hash, to_dict
+from paradigm_bench.common.environment import cpu_model
 
 ROOT = Path(__file__).resolve().parent.parent
 STUDIES = 10

@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))  # Python has inserted the folder of this file alr
 
 from gpu import INTERRUPTED, NO_GPU, WRONG_INPUT  # noqa: E402
 
-from common.errors import UserError  # noqa: E402
+from paradigm_bench.common.errors import UserError  # noqa: E402
 
 if TYPE_CHECKING:
     from gpu.process import Place

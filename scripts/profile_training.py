@@ -28,17 +28,16 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import training.loop as loop
-from backbones.config import preset
-from benchmarks.environment import cpu_model
-from benchmarks.study import load_study
-from common.config import from_dict
-from common.seeds import ItemRNG
-from corpora.clip import Clip
-from representations.base import LatentSpec
-from representations.latents import EncodedSplit
-from representations.text import PAD, UNKNOWN, WordTokeniser
-from training import BatchStream, TrainSpec, train
+from paradigm_bench.backbones.config import preset
+from paradigm_bench.benchmarks.study.study import load_study
+from paradigm_bench.common.config import from_dict
+from paradigm_bench.common.environment import cpu_model
+from paradigm_bench.common.seeds import ItemRNG
+from paradigm_bench.corpora.clip import Clip
+from paradigm_bench.representations.base import LatentSpec
+from paradigm_bench.representations.latents.encoded import EncodedSplit
+from paradigm_bench.representations.text.encoders import PAD, UNKNOWN, WordTokeniser
+from paradigm_bench.training import BatchStream, TrainSpec, loop, train
 
 LATENT = LatentSpec("random", 16000, 25.0, dim=32, codebooks=4, cardinality=512)
 TEXT = WordTokeniser([PAD, UNKNOWN, *(f"word{i}" for i in range(98))], max_length=64)
@@ -144,7 +143,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     study = load_study("quickstart", [f"train.updates={given.updates}", "train.warmup=1", "train.snapshots=[]"])
-    import paradigms
+    from paradigm_bench import paradigms
 
     print(f"{cpu_model()}, 1 thread, torch {torch.__version__}; scale {given.scale}, batch {study.train.batch} x 4 s")
     print(f"{'arm':16}{'ms/update':>10}" + "".join(f"{part:>11}" for part in (*PARTS[::-1], "host")))

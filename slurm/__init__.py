@@ -2,6 +2,6 @@
 
 Read in this order: ``site`` (what a job asks for), ``manifest`` (what was submitted, as a file), ``submit``, ``task``
 (what runs inside an element), ``scheduler`` (what became of the elements), ``status`` (what became of the cells). The
-measuring itself is the runner's (benchmarks/runner.py), whether it runs here or in an array. docs/cluster.md shows it
+measuring itself is the runner's (benchmarks/run/runner.py), whether it runs here or in an array. docs/cluster.md shows it
 from the user's side.
 """

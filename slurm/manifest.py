@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.cells import Cell
-from common.config import from_dict, to_dict
-from common.errors import UserError
-from common.files import read_json, write_json
-from slurm.site import Site
+from ..benchmarks.study.cells import Cell
+from ..common.config import from_dict, to_dict
+from ..common.errors import UserError
+from ..common.files import read_json, write_json
+from .site import Site
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def submissions(work: Path, study: str) -> list[Submission]:
     """
     found = earlier(work, study)
     if not found:
-        from benchmarks.study import load_study
+        from ..benchmarks.study.study import load_study
 
         study = load_study(study).name
         found = earlier(work, study)

@@ -15,8 +15,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import Literal
 
-from common.errors import UserError
-from slurm.manifest import Submission
+from ..common.errors import UserError
+from .manifest import Submission
 
 # States of `man squeue` in which an element is over; all others, such as COMPLETING or REQUEUED, are open.
 FAILED = ("BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT")

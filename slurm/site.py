@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from common.config import from_dict
-from common.errors import UserError, did_you_mean
+from ..common.config import from_dict
+from ..common.errors import UserError, did_you_mean
 
 SITE = Path(__file__).parent / "site.yaml"
 
@@ -69,7 +69,7 @@ def load_site(path: Path | None, profile: str, options: Mapping[str, Any]) -> Si
     Raises:
         UserError: no such file or profile, bad YAML, an unknown key or a value of the wrong type.
     """
-    from common.strict_yaml import parse_yaml
+    from ..common.strict_yaml import parse_yaml
 
     path = path or SITE
     try:

@@ -15,15 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.cells import Cell
-from benchmarks.records import GOOD, Record, latest, load_records
-from benchmarks.runner import plan
-from common.config import config_hash
-from common.errors import UserError
-from common.files import read_json
-from common.lines import count
-from slurm.manifest import Manifest, Submission, cells_of, earlier, submissions
-from slurm.scheduler import Fate, fates
+from ..benchmarks.analysis.records import GOOD, Record, latest, load_records
+from ..benchmarks.run.runner import plan
+from ..benchmarks.study.cells import Cell
+from ..common.config import config_hash
+from ..common.errors import UserError
+from ..common.files import read_json
+from ..common.lines import count
+from .manifest import Manifest, Submission, cells_of, earlier, submissions
+from .scheduler import Fate, fates
 
 STATES = ("done", "running", "queued", "failed", "oom", "timeout", "throttled", "lost", "unknown")
 OPEN = ("running", "queued")

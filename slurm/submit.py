@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cells import Cell
-from benchmarks.records import check_records, load_records
-from benchmarks.runner import ROOT, plan
-from benchmarks.sharing import found_elsewhere, take_over
-from common.errors import UserError, did_you_mean
-from common.files import check_writable, locked
-from slurm.manifest import Manifest, Submission, earlier, folder_of, numbered, write
-from slurm.scheduler import drop_held
-from slurm.site import Site, sbatch_parameters
-from slurm.task import Element
+from ..benchmarks.analysis.records import check_records, load_records
+from ..benchmarks.run.reuse import found_elsewhere, take_over
+from ..benchmarks.run.runner import ROOT, plan
+from ..benchmarks.study.cells import Cell
+from ..common.errors import UserError, did_you_mean
+from ..common.files import check_writable, locked
+from .manifest import Manifest, Submission, earlier, folder_of, numbered, write
+from .scheduler import drop_held
+from .site import Site, sbatch_parameters
+from .task import Element
 
 CLUSTERS = ("slurm", "local", "debug")
 SLURM_ONLY = ("partition", "account", "qos", "cpus", "mem", "time")  # options without effect elsewhere
@@ -76,7 +76,7 @@ def to_do(order: Order) -> ToDo:
     Raises:
         UserError: the scheduler does not answer, so that it is not known what is on its way.
     """
-    from slurm.status import open_cells
+    from .status import open_cells
 
     check_records(order.results)
     todo = plan(order.cells, order.results)

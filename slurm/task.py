@@ -1,8 +1,8 @@
 """The work of one array element: the runner, on the element's cells, in a process of its own.
 
     submitit's process     takes the cluster's signals; starts the runner and outlives it
-      the runner           ``python -m slurm.task MANIFEST INDEX``: benchmarks.runner.run with its post mortems
-        the worker         ``python -m benchmarks.worker``: one group of cells
+      the runner           ``python -m paradigm_bench.slurm.task MANIFEST INDEX``: benchmarks.run.runner.run with its post mortems
+        the worker         ``python -m paradigm_bench.benchmarks.run.worker``: one group of cells
 
 When the cluster signals (USR2) that time is up or that the job is preempted, submitit calls ``checkpoint``: the runner
 stops its worker, whose training saves its state, and the element is queued again. It then starts from the same
@@ -26,15 +26,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from benchmarks.axes import AXES
-from benchmarks.axes.base import Context, Measurement
-from benchmarks.cells import Cell
-from benchmarks.records import load_records, save_record
-from benchmarks.runner import plan, run
-from benchmarks.worker import Job, make_record
-from common.errors import UserError
-from common.files import locked, write_text
-from slurm.manifest import Manifest, Submission, read
+from ..benchmarks.analysis.records import load_records, save_record
+from ..benchmarks.run.runner import plan, run
+from ..benchmarks.run.worker import Job, make_record
+from ..benchmarks.study.axis import AXES, Context, Measurement
+from ..benchmarks.study.cells import Cell
+from ..common.errors import UserError
+from ..common.files import locked, write_text
+from .manifest import Manifest, Submission, read
 
 STOPPED = 130  # the runner's exit status after it was told to stop
 GRACE_S = 120.0  # an element that was told to stop is killed within this time, as far as clusters are configured
@@ -86,7 +85,7 @@ class Element:
         return self._submission.manifest
 
     def _run(self) -> int:
-        command = [sys.executable, "-m", "slurm.task", self.manifest, str(self.index)]
+        command = [sys.executable, "-m", "paradigm_bench.slurm.task", self.manifest, str(self.index)]
         self._runner = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_deafen)
         try:
             while not _ended(self._runner.pid):

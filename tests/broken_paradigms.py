@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbones.cost import Phase
-from common.seeds import ItemRNG
-from paradigms.ar import AR
-from paradigms.base import Batch, Conditions, Loss
-from paradigms.fm import FM
-from paradigms.mntp import NTP
+from paradigm_bench.backbones.cost import Phase
+from paradigm_bench.common.seeds import ItemRNG
+from paradigm_bench.paradigms.ar import AR
+from paradigm_bench.paradigms.base import Batch, Conditions, Loss
+from paradigm_bench.paradigms.fm import FM
+from paradigm_bench.paradigms.mntp import NTP
 
 
 class GlobalNoise(FM):

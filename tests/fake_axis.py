@@ -12,16 +12,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.axes.base import Context, Estimate, Measurement, UnsupportedError
-from benchmarks.cells import Cell
-from benchmarks.records import Training, metric
-from benchmarks.study import Study
-from common.config import to_dict
-from common.errors import UserError
+from paradigm_bench.benchmarks.metrics.metric import metric
+from paradigm_bench.benchmarks.study.axis import Context, Estimate, Measurement, UnsupportedError
+from paradigm_bench.benchmarks.study.cells import Cell
+from paradigm_bench.benchmarks.study.study import Study
+from paradigm_bench.common.config import to_dict
+from paradigm_bench.common.errors import UserError
+from paradigm_bench.training.cost import TrainingCost
 
 if TYPE_CHECKING:
-    from common.seeds import ItemRNG
-    from paradigms.base import Batch, Loss
+    from paradigm_bench.common.seeds import ItemRNG
+    from paradigm_bench.paradigms.base import Batch, Loss
 
 
 class FakeAxis:
@@ -72,7 +73,7 @@ class FakeGroup:
         _behave(cell.config["does"], self.context.work)
         value = random.Random(cell.seed).random() if cell.config["does"] == "seeded" else 1.5
         items = [{"item": f"p{i}", "caption": "a, b", "score": i + cell.seed} for i in range(4)]
-        training = Training(
+        training = TrainingCost(
             updates=10, cpu_seconds=1.0, wall_seconds=2.0, curve={"update": (1.0, 10.0), "loss": (3.0, 2.0)}
         )
         self.context.report(1.0, f"did {cell.title}")

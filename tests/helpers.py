@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-import paradigms
-from backbones import BackboneConfig
-from benchmarks.conformance import Case
-from benchmarks.conformance.toys import BACKBONE, LATENT, TEXT, perturb, some_batch, some_conditions
-from common.seeds import ItemRNG
-from paradigms.ar import AR
-from paradigms.base import Conditions, Paradigm
-from representations.base import LatentSpec
-from representations.text import TextSpec
+from paradigm_bench import paradigms
+from paradigm_bench.backbones import BackboneConfig
+from paradigm_bench.benchmarks.conformance import Case
+from paradigm_bench.benchmarks.conformance.toys import BACKBONE, LATENT, TEXT, perturb, some_batch, some_conditions
+from paradigm_bench.common.seeds import ItemRNG
+from paradigm_bench.paradigms.ar import AR
+from paradigm_bench.paradigms.base import Conditions, Paradigm
+from paradigm_bench.representations.base import LatentSpec
+from paradigm_bench.representations.text.encoders import TextSpec
 
 __all__ = ["BACKBONE", "LATENT", "TEXT", "assert_greedy", "make", "perturb", "sample", "some_batch", "some_conditions"]
 

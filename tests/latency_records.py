@@ -6,8 +6,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from benchmarks.records import Metric, Record, metric, save_record
-from common.config import config_hash
+from paradigm_bench.benchmarks.analysis.records import Record, save_record
+from paradigm_bench.benchmarks.metrics.metric import Metric, metric
+from paradigm_bench.common.config import config_hash
 
 FLOPS, BANDWIDTH = 8e14, 4e12  # the made-up device's rates
 WEIGHTS = 8e8  # bytes, and operations per token

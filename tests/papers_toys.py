@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.records import Record, metric, save_record
-from common.config import config_hash
+from paradigm_bench.benchmarks.analysis.records import Record, save_record
+from paradigm_bench.benchmarks.metrics.metric import metric
+from paradigm_bench.common.config import config_hash
 
 REPOSITORY = Path(__file__).parent.parent
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from benchmarks.report.page import Section, write_page
+from paradigm_bench.benchmarks.report.page import Section, write_page
 
 OVERVIEW = """\
 # What was found

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from common.errors import UserError
-from representations.base import LatentSpec, Representation, fingerprint, fit_length
+from paradigm_bench.common.errors import UserError
+from paradigm_bench.representations.base import LatentSpec, Representation, fingerprint, fit_length
 
 RATE, BLOCK, LEVELS = 8000, 160, 64  # 50 frames a second
 

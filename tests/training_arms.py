@@ -22,11 +22,11 @@ from typing import Any
 import torch
 from training_toys import LATENT, SPEC, ToyText, lines, toy_stream
 
-import paradigms
-from backbones import BackboneConfig
-from representations.controls import ControlSpec
-from training import TrainResult, TrainSpec, train
-from training.loop import leave_process_group
+from paradigm_bench import paradigms
+from paradigm_bench.backbones import BackboneConfig
+from paradigm_bench.representations.latents.controls import ControlSpec
+from paradigm_bench.training import TrainResult, TrainSpec, train
+from paradigm_bench.training.loop import leave_process_group
 
 ARMS = ("ar", "fm", "mar", "mntp")
 KILLS = 2  # of each arm

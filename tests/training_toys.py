@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from common.config import from_dict
-from common.seeds import ItemRNG
-from paradigms.base import Batch, Loss
-from representations.base import LatentSpec
-from representations.text import TextSpec
-from training import BatchStream, TrainResult, TrainSpec, train
-from training.loop import leave_process_group
+from paradigm_bench.common.config import from_dict
+from paradigm_bench.common.seeds import ItemRNG
+from paradigm_bench.paradigms.base import Batch, Loss
+from paradigm_bench.representations.base import LatentSpec
+from paradigm_bench.representations.text.encoders import TextSpec
+from paradigm_bench.training import BatchStream, TrainResult, TrainSpec, train
+from paradigm_bench.training.loop import leave_process_group
 
 LATENT = LatentSpec("toy", sample_rate=1000, frame_rate_hz=10.0, dim=3, codebooks=2, cardinality=7, mean=0.5, std=2.0)
 SPEC = TrainSpec(updates=12, batch=6, seconds=0.8, warmup=3, checkpoint_every=4, log_every=1, lr=1e-2)
@@ -171,7 +171,7 @@ def curve(folder: Path) -> list[list[float]]:
 
 def die_while_saving(update: int) -> None:
     """Have this process vanish, as by SIGKILL, half-way through writing the checkpoint of ``update``."""
-    import training.checkpoints as checkpoints
+    from paradigm_bench.training import checkpoints
 
     whole = checkpoints.save_file
 

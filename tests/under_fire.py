@@ -27,12 +27,12 @@ from typing import Any
 
 from onenode import Cluster, slurm
 
-from benchmarks.cli import status as bench
-from benchmarks.records import GOOD, Record, load_records, read_items
-from common.errors import UserError
-from slurm.manifest import submissions
-from slurm.scheduler import fates
-from slurm.status import CellStatus, status, summary
+from paradigm_bench.benchmarks.analysis.records import GOOD, Record, load_records, read_items
+from paradigm_bench.benchmarks.cli.main import status as bench
+from paradigm_bench.common.errors import UserError
+from paradigm_bench.slurm.manifest import submissions
+from paradigm_bench.slurm.scheduler import fates
+from paradigm_bench.slurm.status import CellStatus, status, summary
 
 TESTS = Path(__file__).resolve().parent
 WORK, RESULTS = Path("runs"), Path("my_results/fire")
@@ -51,8 +51,8 @@ class Fire:
         """Aim at one thing; returns whether it was there, and hit."""
         name, counts, aim = self.rng.choice(
             [
-                ("worker, SIGKILL", self.kills, lambda: self._process("benchmarks.worker")),
-                ("runner, SIGKILL", self.kills, lambda: self._process("slurm.task")),
+                ("worker, SIGKILL", self.kills, lambda: self._process("paradigm_bench.benchmarks.run.worker")),
+                ("runner, SIGKILL", self.kills, lambda: self._process("paradigm_bench.slurm.task")),
                 ("element, SIGKILL", self.kills, lambda: self._process("submitit.core._submit")),
                 ("running element, scancel", self.kills, lambda: self._element("running", "scancel")),
                 ("waiting element, scancel", self.besides, lambda: self._element("queued", "scancel")),

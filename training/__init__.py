@@ -9,16 +9,20 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from training.spec import TrainSpec
+from .spec import TrainSpec
 
 if TYPE_CHECKING:
-    from training.data import BatchStream as BatchStream
-    from training.loop import train as train
-    from training.results import TrainResult as TrainResult
+    from .data import BatchStream
+    from .loop import train
+    from .results import TrainResult
 
 __all__ = ["BatchStream", "TrainResult", "TrainSpec", "train"]
 
-_HOMES = {"BatchStream": "training.data", "TrainResult": "training.results", "train": "training.loop"}
+_HOMES = {
+    "BatchStream": "paradigm_bench.training.data",
+    "TrainResult": "paradigm_bench.training.results",
+    "train": "paradigm_bench.training.loop",
+}
 
 
 def __getattr__(name: str) -> Any:

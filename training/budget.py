@@ -19,8 +19,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from common.errors import UserError
-from training.spec import Budget, TrainSpec
+from ..common.errors import UserError
+from .spec import Budget, TrainSpec
 
 
 def resolve(spec: TrainSpec, frames: int, flops_per_update: float | None = None) -> TrainSpec:

@@ -24,11 +24,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from common.config import flat, from_dict, to_dict
-from common.errors import UserError
-from common.files import atomic_folder, read_json, write_json
-from common.lines import say_once
-from training.optimiser import EMA, optimiser_tensors, restore_optimisers
+from ..common.config import flat, from_dict, to_dict
+from ..common.errors import UserError
+from ..common.files import atomic_folder, read_json, write_json
+from ..common.lines import say_once
+from .optimiser import EMA, optimiser_tensors, restore_optimisers
 
 KEEP = 2
 Optimisers = Sequence[Optimizer]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from backbones.transformer import Block
-from paradigms.heads import ResidualBlock
+from ..backbones.transformer import Block
+from ..paradigms.heads import ResidualBlock
 
 
 def compile_blocks(model: nn.Module) -> None:

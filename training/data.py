@@ -21,18 +21,18 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from common.config import config_hash
-from common.errors import UserError
-from common.lines import count, say_once
-from common.seeds import ItemRNG, Noise, item_rng, seed_for
-from paradigms.base import Batch, Conditions
-from representations.base import LatentSpec
-from representations.text import NoText
-from training.spec import TrainSpec
+from ..common.config import config_hash
+from ..common.errors import UserError
+from ..common.lines import count, say_once
+from ..common.seeds import ItemRNG, Noise, item_rng, seed_for
+from ..paradigms.base import Batch, Conditions
+from ..representations.base import LatentSpec
+from ..representations.text.encoders import NoText
+from .spec import TrainSpec
 
 if TYPE_CHECKING:
-    from representations.latents import EncodedSplit
-    from representations.text import TextEncoder
+    from ..representations.latents.encoded import EncodedSplit
+    from ..representations.text.encoders import TextEncoder
 
 ENCODE_AT_ONCE = 256  # captions per call of the text encoder
 # What of a training spec decides the data.

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import torch
 
-from common.seeds import ItemRNG, item_rng
-from paradigms.base import Batch
-from training.data import BatchStream
+from ..common.seeds import ItemRNG, item_rng
+from ..paradigms.base import Batch
+from .data import BatchStream
 
 AHEAD = 2
 """Micro-batches that are ready before they are asked for."""

@@ -31,21 +31,21 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor, nn
 
-from common.errors import UserError
-from common.files import atomic_folder, write_json, write_text
-from common.lines import count
-from common.precision import float32_products
-from common.seeds import ItemRNG, seed_for
-from paradigms.base import Batch, Paradigm
-from training.checkpoints import State, restore_latest, write_checkpoint
-from training.compilation import compile_blocks
-from training.data import DATA, BatchStream
-from training.interrupts import Interrupts
-from training.loader import Loader
-from training.optimiser import EMA, make_optimisers
-from training.progress import Progress
-from training.results import TrainResult, finished, identity, result_of, snapshot_path, tidy
-from training.spec import TrainSpec, learning_rate
+from ..common.errors import UserError
+from ..common.files import atomic_folder, write_json, write_text
+from ..common.lines import count
+from ..common.precision import float32_products
+from ..common.seeds import ItemRNG, seed_for
+from ..paradigms.base import Batch, Paradigm
+from .checkpoints import State, restore_latest, write_checkpoint
+from .compilation import compile_blocks
+from .data import DATA, BatchStream
+from .interrupts import Interrupts
+from .loader import Loader
+from .optimiser import EMA, make_optimisers
+from .progress import Progress
+from .results import TrainResult, finished, identity, result_of, snapshot_path, tidy
+from .spec import TrainSpec, learning_rate
 
 Save = Callable[[Paradigm, Path], Any]
 Objective = Callable[[Paradigm, Batch, ItemRNG, ItemRNG], Tensor]
@@ -353,6 +353,6 @@ def _lines(path: Path) -> list[str]:
 
 
 def _default_save(model: Paradigm, folder: Path) -> Any:
-    import paradigms
+    from .. import paradigms
 
     return paradigms.save(model, folder)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from backbones.transformer import Block
-from training.spec import TrainSpec
+from ..backbones.transformer import Block
+from .spec import TrainSpec
 
 
 def decayed(module: nn.Module) -> list[str]:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from common.lines import say
+from ..common.lines import say
 
 SECONDS_BETWEEN_LINES = 30.0
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from common.config import config_hash, to_dict
-from common.files import read_json
-from paradigms.base import Paradigm
-from training.checkpoints import check_identity, list_checkpoints
-from training.data import BatchStream
-from training.spec import TrainSpec
+from ..common.config import config_hash, to_dict
+from ..common.files import read_json
+from ..paradigms.base import Paradigm
+from .checkpoints import check_identity, list_checkpoints
+from .data import BatchStream
+from .spec import TrainSpec
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from common.config import later
-from common.errors import UserError
-from common.precision import Precision
+from ..common.config import later
+from ..common.errors import UserError
+from ..common.precision import Precision
 
 Unit = Literal["updates", "tokens", "flops", "wall_seconds"]
 

@@ -14,7 +14,7 @@ baseline of Shao et al. 2024).
 D compares what the two models' last layers give for the same clips, times, noise and masks: the mean square of the
 difference for velocities, which is the paper's L_Reg; for codes the Kullback-Leibler divergence of their distributions
 from the reference's. Everything else is the one training loop; where clips come from and who scores them is the
-caller's business (``benchmarks.tuning``).
+caller's business (``benchmarks.run.tuning``).
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from common.config import config_hash, to_dict
-from common.errors import UserError
-from common.seeds import ItemRNG, Noise
-from paradigms.base import Batch, Paradigm
-from representations.base import LatentSpec
-from representations.latents import EncodedSplit
-from representations.text import TextEncoder
-from training.data import BatchStream
-from training.spec import TrainSpec
+from ..common.config import config_hash, to_dict
+from ..common.errors import UserError
+from ..common.seeds import ItemRNG, Noise
+from ..paradigms.base import Batch, Paradigm
+from ..representations.base import LatentSpec
+from ..representations.latents.encoded import EncodedSplit
+from ..representations.text.encoders import TextEncoder
+from .data import BatchStream
+from .spec import TrainSpec
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class TuneSpec:
     """Settings of reward fine-tuning.
 
     Attributes:
-        reward: what scores clips; see ``benchmarks.rewards``.
+        reward: what scores clips; see ``benchmarks.evaluators.rewards``.
         tau: how much more a better clip counts; 0: all alike.
         penalty: weight of the distance to the model before tuning.
         rounds: times that clips are generated anew, each by the model so far; 1 is the paper's algorithm.

@@ -8,29 +8,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.evaluators import score_set
-from benchmarks.metrics.catalogue import about
-from benchmarks.records import ItemRow, Metric, metric
-from benchmarks.statistics import interval
+from ..evaluators import score_set
+from ..metrics.catalogue import about
+from ..metrics.metric import Metric, metric
+from ..metrics.statistics import interval
+from ..study.axis import ItemRow
 
 if TYPE_CHECKING:
-    from benchmarks.axes.judging import Exam
-    from corpora import Clip
+    from ...corpora import Clip
+    from .eval_set import EvalSet
 
 
 Scored = tuple[dict[str, Metric], list[ItemRow], dict[str, Any]]
 
 
-def score(audio_BN: np.ndarray, exam: Exam) -> Scored:
+def score(audio_BN: np.ndarray, eval_set: EvalSet) -> Scored:
     """Metrics, per-clip rows, and what the scores rest on (evaluator, audio policy, chance levels).
 
     Args:
         audio_BN: one clip per prompt of the exam, in its order.
     """
-    prompts = exam.prompts
+    prompts = eval_set.prompts
     scores = score_set(
-        exam.heard_reference, list(audio_BN), [clip.caption for clip in prompts], [clip.attributes for clip in prompts],
-        exam.evaluator, exam.sample_rate, paired=exam.heard_prompts,
+        eval_set.reference_outputs, list(audio_BN), [clip.caption for clip in prompts], [clip.attributes for clip in prompts],
+        eval_set.evaluator, eval_set.sample_rate, paired=eval_set.prompt_outputs,
     )  # fmt: skip
     metrics = {
         name: metric(value.estimate, low=value.low, high=value.high, n=value.n_items, better=about(name).better)
@@ -42,7 +43,7 @@ def score(audio_BN: np.ndarray, exam: Exam) -> Scored:
         for i, clip in enumerate(prompts)
     ]
     chance = {name: dataclasses.asdict(level) for name, level in scores.chance.items()}
-    return metrics, items, {**scores.details, "seconds": audio_BN.shape[1] / exam.sample_rate, "chance": chance}
+    return metrics, items, {**scores.details, "seconds": audio_BN.shape[1] / eval_set.sample_rate, "chance": chance}
 
 
 def item_scores(columns: Mapping[str, np.ndarray], prompts: Sequence[Clip], basis: dict[str, Any]) -> Scored:

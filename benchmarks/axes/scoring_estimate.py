@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.axes.base import Estimate
-from benchmarks.cells import Cell
-from benchmarks.planning.timings import published
-from benchmarks.records import all_records
+from ..analysis.records import all_records
+from ..run.estimate.timings import published
+from ..study.axis import Estimate
+from ..study.cells import Cell
 
 
 def estimate(cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate], str]:

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.axes.judging import Exam, beginnings, eligible, load_evaluator
-from common.seeds import seed_for
+from ...common.seeds import seed_for
+from .eval_set import EvalSet, beginnings, eligible, load_evaluator
 
 if TYPE_CHECKING:
-    from benchmarks.axes.scoring import Scored
-    from benchmarks.evaluators import Evaluator
-    from benchmarks.pipeline import Data
-    from corpora import Clip
+    from ...corpora import Clip
+    from ...paradigms.pipeline import Data
+    from ..evaluators import Evaluator
+    from .scoring import Scored
 
 
-class WindowExam:
+class WindowEvalSet:
     """What crops are judged against (``crops``), and their windows (``windows``).
 
     Args:
@@ -47,17 +47,17 @@ class WindowExam:
 
     def score(self, audio_BN: np.ndarray) -> Scored:
         """Scores of whole crops, and of their windows with ``_window`` behind the names."""
-        from benchmarks.axes.scoring import joined, renamed, score
+        from .scoring import joined, renamed, score
 
         windows_BN = cut(audio_BN, self.at[: len(audio_BN)], self.window)
         return joined(score(audio_BN, self.crops), renamed(score(windows_BN, self.windows), "window"))
 
 
-def _exam(clips: Sequence[Clip], audio_BN: np.ndarray, rate: int, listener: Evaluator) -> Exam:
+def _exam(clips: Sequence[Clip], audio_BN: np.ndarray, rate: int, listener: Evaluator) -> EvalSet:
     """The first half of the clips are the prompts, the other the reference set."""
     n = len(clips) // 2
     own, reference = (listener.hear(list(part_BN), rate) for part_BN in (audio_BN[:n], audio_BN[n:]))
-    return Exam(list(clips[:n]), audio_BN[:n], own, reference, rate, listener)
+    return EvalSet(list(clips[:n]), audio_BN[:n], own, reference, rate, listener)
 
 
 def cut(audio_BN: np.ndarray, starts: Sequence[int], samples: int) -> np.ndarray:

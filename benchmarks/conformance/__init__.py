@@ -12,15 +12,15 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.conformance.accounting import cost
-from benchmarks.conformance.case import Case, Fault, Skipped
-from benchmarks.conformance.filling import known_frames, span_context
-from benchmarks.conformance.form import declaration, gradients, saving, shapes
-from benchmarks.conformance.hardware import device, precision, unused
-from benchmarks.conformance.independence import batch, determinism, global_rng, padding, seeds
-from benchmarks.conformance.learning import learning, playback, weighting
-from benchmarks.conformance.sampling import controls, guidance, streaming, text
-from common.errors import UserError, did_you_mean
+from ...common.errors import UserError, did_you_mean
+from .accounting import cost
+from .case import Case, Fault, Skipped
+from .filling import known_frames, span_context
+from .form import declaration, gradients, saving, shapes
+from .hardware import device, precision, unused
+from .independence import batch, determinism, global_rng, padding, seeds
+from .learning import learning, playback, weighting
+from .sampling import controls, guidance, streaming, text
 
 Check = Callable[[Case], None]
 CHECKS: dict[str, Check] = {

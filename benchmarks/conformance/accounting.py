@@ -8,10 +8,10 @@ from typing import Any
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.conformance.case import Case, demand
-from benchmarks.conformance.toys import BACKBONES, EMBEDDED, some_embeddings
-from common.seeds import ItemRNG
-from paradigms.base import Paradigm
+from ...common.seeds import ItemRNG
+from ...paradigms.base import Paradigm
+from .case import Case, demand
+from .toys import BACKBONES, EMBEDDED, some_embeddings
 
 BATCH, FRAMES = 2, 9
 CLOSE = 0.02

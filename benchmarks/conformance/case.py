@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backbones import BackboneConfig
-from benchmarks.conformance.toys import BACKBONE, LATENT, TEXT, perturb
-from common.config import from_dict
-from common.seeds import ItemRNG
-from paradigms.base import Batch, Conditions, Paradigm
-from representations.base import LatentSpec
-from representations.controls import ControlSpec
-from representations.text import TextSpec
+from ...backbones import BackboneConfig
+from ...common.config import from_dict
+from ...common.seeds import ItemRNG
+from ...paradigms.base import Batch, Conditions, Paradigm
+from ...representations.base import LatentSpec
+from ...representations.latents.controls import ControlSpec
+from ...representations.text.encoders import TextSpec
+from .toys import BACKBONE, LATENT, TEXT, perturb
 
 TOLERANCE = 1e-4  # of the largest value: what a change of batch size may do to sums in single precision
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from benchmarks.conformance.case import Case, Fault, Skipped, demand, same
-from benchmarks.conformance.toys import CONTROLS, LATENT, some_batch, some_conditions
-from common.errors import UserError
-from common.seeds import ItemRNG
-from paradigms.base import Batch, Conditions, Paradigm
+from ...common.errors import UserError
+from ...common.seeds import ItemRNG
+from ...paradigms.base import Batch, Conditions, Paradigm
+from .case import Case, Fault, Skipped, demand, same
+from .toys import CONTROLS, LATENT, some_batch, some_conditions
 
 FRAMES, STARTS, HIDDEN = 8, (2, 4), 3
 KNOWN_BT = torch.tensor([[not start <= t < start + HIDDEN for t in range(FRAMES)] for start in STARTS])

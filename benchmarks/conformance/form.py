@@ -10,16 +10,16 @@ from typing import Any
 
 import torch
 
-import paradigms
-from backbones import BackboneConfig
-from benchmarks.conformance.case import Case, Fault, demand
-from benchmarks.conformance.toys import BACKBONES, CONTROLS, LATENT, some_batch, some_conditions
-from common.config import config_hash, from_dict, to_dict
-from common.errors import UserError
-from common.files import read_json
-from common.lines import count
-from common.seeds import ItemRNG
-from paradigms.base import ParadigmOptions
+from ... import paradigms
+from ...backbones import BackboneConfig
+from ...common.config import config_hash, from_dict, to_dict
+from ...common.errors import UserError
+from ...common.files import read_json
+from ...common.lines import count
+from ...common.seeds import ItemRNG
+from ...paradigms.base import ParadigmOptions
+from .case import Case, Fault, demand
+from .toys import BACKBONES, CONTROLS, LATENT, some_batch, some_conditions
 
 UPDATES = 8  # in any one, a paradigm may well leave a codebook or a mask token out
 

@@ -7,11 +7,11 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from benchmarks.conformance.case import Case, demand
-from benchmarks.conformance.filling import KNOWN_BT
-from benchmarks.conformance.toys import BACKBONES, CONTROLS, some_batch, some_conditions
-from common.seeds import ItemRNG
-from paradigms.base import Batch, Paradigm
+from ...common.seeds import ItemRNG
+from ...paradigms.base import Batch, Paradigm
+from .case import Case, demand
+from .filling import KNOWN_BT
+from .toys import BACKBONES, CONTROLS, some_batch, some_conditions
 
 FRAMES = KNOWN_BT.shape[1]
 CLOSE = 0.05

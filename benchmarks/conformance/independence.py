@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.conformance.case import Case, demand, differ, same
-from benchmarks.conformance.toys import BACKBONES, part, some_batch, some_conditions
-from paradigms.base import Batch, Conditions
+from ...paradigms.base import Batch, Conditions
+from .case import Case, demand, differ, same
+from .toys import BACKBONES, part, some_batch, some_conditions
 
 LENGTHS = [3, 6, 1, 5]
 SEEDS = [11, 12, 13, 14]

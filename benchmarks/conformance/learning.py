@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from backbones import BackboneConfig
-from benchmarks.conformance.case import Case, demand, same
-from benchmarks.conformance.toys import part, some_batch, some_conditions
-from common.lines import count
-from common.seeds import ItemRNG
-from paradigms.base import Batch, Conditions, Paradigm
+from ...backbones import BackboneConfig
+from ...common.lines import count
+from ...common.seeds import ItemRNG
+from ...paradigms.base import Batch, Conditions, Paradigm
+from .case import Case, demand, same
+from .toys import part, some_batch, some_conditions
 
 FRAMES = 16
 WIDER = BackboneConfig(d_model=64, n_layers=2, n_heads=4, d_ff=128)

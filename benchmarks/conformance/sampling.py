@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from benchmarks.conformance.case import Case, Skipped, demand, differ, same
-from benchmarks.conformance.toys import CONTROLS, some_batch, some_conditions
-from common.seeds import ItemRNG
-from paradigms.base import Batch, Conditions, Paradigm
+from ...common.seeds import ItemRNG
+from ...paradigms.base import Batch, Conditions, Paradigm
+from .case import Case, Skipped, demand, differ, same
+from .toys import CONTROLS, some_batch, some_conditions
 
 FRAMES = 8
 

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from backbones import BackboneConfig
-from paradigms.base import Batch, Conditions
-from representations.base import LatentSpec
-from representations.controls import ControlSpec
-from representations.text import TextSpec
+from ...backbones import BackboneConfig
+from ...paradigms.base import Batch, Conditions
+from ...representations.base import LatentSpec
+from ...representations.latents.controls import ControlSpec
+from ...representations.text.encoders import TextSpec
 
 LATENT = LatentSpec("toy", sample_rate=16000, frame_rate_hz=25.0, dim=6, codebooks=3, cardinality=11)
 TEXT = TextSpec(kind="tokens", dim=0, vocabulary=tuple(f"word{i}" for i in range(20)), max_length=16)

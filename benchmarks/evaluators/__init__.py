@@ -9,7 +9,7 @@
 metric of the fidelity axis on two sets of clips.
 """
 
-from benchmarks.evaluators.base import EVALUATORS, Evaluator, Hearing, get_evaluator
-from benchmarks.evaluators.panel import PanelScores, score_set
+from .base import EVALUATORS, Evaluator, EvaluatorOutput, get_evaluator
+from .panel import PanelScores, score_set
 
 __all__ = ["EVALUATORS", "Evaluator", "Hearing", "PanelScores", "get_evaluator", "score_set"]

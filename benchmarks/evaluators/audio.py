@@ -12,9 +12,9 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.evaluators.base import Audio
-from common.errors import UserError
-from common.lines import count
+from ...common.errors import UserError
+from ...common.lines import count
+from .base import Audio
 
 PEAK_DBFS = -1.0
 SILENCE_DBFS = -80.0  # a clip whose peak is below this is silent: counted, and left at its level

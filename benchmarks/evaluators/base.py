@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.registry import Registry
+from ...common.registry import Registry
 
 Audio = Sequence[NDArray[np.float32]]
 Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Hearing:
+class EvaluatorOutput:
     """What an evaluator makes of n clips.
 
     Attributes:
@@ -56,7 +56,7 @@ class Evaluator(ABC):
     classes: dict[str, list[str]]
 
     @abstractmethod
-    def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> Hearing:
+    def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> EvaluatorOutput:
         """Everything in one pass over the clips.
 
         Raises:
@@ -81,9 +81,9 @@ OWN_ENVIRONMENTS = ("audiobox", "fadtk", "laion_clap", "panns", "passt")
 EVALUATORS = Registry(
     "evaluator",
     {
-        "builtin": "benchmarks.evaluators.builtin.provider:builtin_evaluator",
-        "clap": "benchmarks.evaluators.pretrained:load_clap",
-        "encodec": "benchmarks.evaluators.pretrained:load_encodec_embedding",
+        "builtin": "paradigm_bench.benchmarks.evaluators.builtin.provider:builtin_evaluator",
+        "clap": "paradigm_bench.benchmarks.evaluators.pretrained:load_clap",
+        "encodec": "paradigm_bench.benchmarks.evaluators.pretrained:load_encodec_embedding",
         **{name: f"benchmarks.evaluators.environments.evaluator:{name}" for name in OWN_ENVIRONMENTS},
     },
 )

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.evaluators import audio as policy
-from benchmarks.evaluators.base import Audio, Evaluator, Float, Hearing
-from common.config import config_hash
-from common.files import atomic_path, cache_dir
+from ...common.config import config_hash
+from ...common.files import atomic_path, cache_dir
+from . import audio as policy
+from .base import Audio, Evaluator, Float, EvaluatorOutput
 
 Row = dict[str, NDArray[np.float64]]  # "embedding", "similarity", "posterior/<attribute>", "score/<axis>"
 
@@ -28,7 +28,7 @@ class Cached(Evaluator):
         self.inner, self.name, self.identity, self.classes = inner, inner.name, inner.identity, inner.classes
         self.checkpoint = inner.checkpoint
 
-    def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> Hearing:
+    def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> EvaluatorOutput:
         """See ``Evaluator.hear``; only clips never heard before reach the inner evaluator."""
         policy.check(audio, sample_rate, "audio")
         policy.check_captions(audio, captions)
@@ -44,7 +44,7 @@ class Cached(Evaluator):
                 rows[file] = row_of(heard, k)
                 _write(file, rows[file])
         silent = sum(policy.is_silent(wav) for wav in audio)
-        return hearing_of([rows[file] for file in files], silent)
+        return output_of([rows[file] for file in files], silent)
 
     def _file(self, wav: NDArray[np.float32], sample_rate: int, caption: str | None) -> Path:
         samples = np.ascontiguousarray(wav, np.float32)
@@ -53,7 +53,7 @@ class Cached(Evaluator):
         return cache_dir("heard", f"{self.name}-{self.identity}", key[:2], f"{key}.safetensors")
 
 
-def row_of(heard: Hearing, i: int) -> Row:
+def row_of(heard: EvaluatorOutput, i: int) -> Row:
     """Clip ``i`` of a hearing as named arrays."""
     row = {"embedding": heard.embeddings[i]}
     row |= {} if heard.similarity is None else {"similarity": heard.similarity[i]}
@@ -61,14 +61,14 @@ def row_of(heard: Hearing, i: int) -> Row:
     return row | {f"score/{name}": values[i] for name, values in heard.scores.items()}
 
 
-def hearing_of(rows: Sequence[Row], silent: int) -> Hearing:
+def output_of(rows: Sequence[Row], silent: int) -> EvaluatorOutput:
     """The hearing whose clips are ``rows``."""
-    return hearing_from({name: np.stack([row[name] for row in rows]) for name in rows[0]}, silent)
+    return output_from({name: np.stack([row[name] for row in rows]) for name in rows[0]}, silent)
 
 
-def hearing_from(table: Mapping[str, Float], silent: int) -> Hearing:
+def output_from(table: Mapping[str, Float], silent: int) -> EvaluatorOutput:
     """The hearing of n clips whose rows are stacked in ``table``: each array (n, ...)."""
-    return Hearing(
+    return EvaluatorOutput(
         embeddings=table["embedding"],
         posteriors={name.partition("/")[2]: v for name, v in table.items() if name.startswith("posterior/")},
         similarity=table.get("similarity"),

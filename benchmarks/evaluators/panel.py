@@ -21,14 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.evaluators import audio as policy
-from benchmarks.evaluators.base import Audio, Evaluator, Float, Hearing
-from benchmarks.evaluators.set_level import SLOW_DRAWS, SMOOTH, SetLevel, SetMetric
-from benchmarks.metrics.adherence import Chance, agreement, chance
-from benchmarks.metrics.catalogue import about, family
-from benchmarks.metrics.kl import joint_kl
-from benchmarks.statistics import Interval, Labels, contributions, interval, interval_of
-from common.errors import UserError
+from ...common.errors import UserError
+from ..metrics.adherence import Chance, agreement, chance
+from ..metrics.catalogue import about, family
+from ..metrics.kl import joint_kl
+from ..metrics.statistics import Interval, Labels, contributions, interval, interval_of
+from . import audio as policy
+from .base import Audio, Evaluator, Float, EvaluatorOutput
+from .set_level import SLOW_DRAWS, SMOOTH, SetLevel, SetMetric
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class PanelScores:
     set_metrics: dict[str, float]
     per_item: dict[str, Float]
     chance: dict[str, Chance]
-    generated: Hearing = field(repr=False)
-    reference: Hearing = field(repr=False)
+    generated: EvaluatorOutput = field(repr=False)
+    reference: EvaluatorOutput = field(repr=False)
     details: dict[str, Any]
     sets: SetLevel = field(repr=False)
 
@@ -83,13 +83,13 @@ class PanelScores:
 
 
 def score_set(
-    reference: Audio | Hearing,
-    generated: Audio | Hearing,
+    reference: Audio | EvaluatorOutput,
+    generated: Audio | EvaluatorOutput,
     captions: Sequence[str],
     asked: Sequence[Mapping[str, str]],
     evaluator: Evaluator,
     sample_rate: int,
-    paired: Audio | Hearing | None = None,
+    paired: Audio | EvaluatorOutput | None = None,
 ) -> PanelScores:
     """Score generated clips against the real clips of the same captions.
 
@@ -115,15 +115,15 @@ def score_set(
     if len(set(sizes.values())) > 1:
         counts = ", ".join(f"{n} {name}" for name, n in sizes.items())
         raise UserError(f"unequal sets ({counts}): scores compare at equal n only, give as many of each")
-    heard_reference = _hear(reference, None, evaluator, sample_rate, "reference")
-    heard_paired = heard_reference if paired is None else _hear(paired, None, evaluator, sample_rate, "paired")
+    reference_outputs = _hear(reference, None, evaluator, sample_rate, "reference")
+    heard_paired = reference_outputs if paired is None else _hear(paired, None, evaluator, sample_rate, "paired")
     heard = _hear(generated, captions, evaluator, sample_rate, "generated")
     per_item, levels = _adherence(heard, asked, evaluator)
     per_item |= clip_scores(heard, heard_paired, evaluator.name)
-    return panel(heard_reference, heard, evaluator, per_item, levels, {"sample_rate": sample_rate})
+    return panel(reference_outputs, heard, evaluator, per_item, levels, {"sample_rate": sample_rate})
 
 
-def clip_scores(generated: Hearing, paired: Hearing | None, suffix: str) -> dict[str, Float]:
+def clip_scores(generated: EvaluatorOutput, paired: EvaluatorOutput | None, suffix: str) -> dict[str, Float]:
     """Per-clip metrics that need no list of what was asked for, name -> (n,).
 
     Args:
@@ -138,8 +138,8 @@ def clip_scores(generated: Hearing, paired: Hearing | None, suffix: str) -> dict
 
 
 def panel(
-    reference: Hearing,
-    generated: Hearing,
+    reference: EvaluatorOutput,
+    generated: EvaluatorOutput,
     evaluator: Evaluator,
     per_item: dict[str, Float],
     levels: dict[str, Chance],
@@ -165,21 +165,21 @@ def panel(
     return PanelScores(set_metrics, per_item, levels, generated, reference, details, sets)
 
 
-def _size(audio: Audio | Hearing) -> int:
-    return len(audio.embeddings) if isinstance(audio, Hearing) else len(audio)
+def _size(audio: Audio | EvaluatorOutput) -> int:
+    return len(audio.embeddings) if isinstance(audio, EvaluatorOutput) else len(audio)
 
 
 def _hear(
-    audio: Audio | Hearing, captions: Sequence[str] | None, evaluator: Evaluator, sample_rate: int, name: str
-) -> Hearing:
-    if isinstance(audio, Hearing):
+    audio: Audio | EvaluatorOutput, captions: Sequence[str] | None, evaluator: Evaluator, sample_rate: int, name: str
+) -> EvaluatorOutput:
+    if isinstance(audio, EvaluatorOutput):
         return audio
     policy.check(audio, sample_rate, name)
     return evaluator.hear(audio, sample_rate, captions)
 
 
 def _adherence(
-    heard: Hearing, asked: Sequence[Mapping[str, str]], evaluator: Evaluator
+    heard: EvaluatorOutput, asked: Sequence[Mapping[str, str]], evaluator: Evaluator
 ) -> tuple[dict[str, Float], dict[str, Chance]]:
     """0/1 per clip and attribute, their mean per clip, and chance levels; attributes nobody asked for are left out."""
     scores, levels = {}, {}

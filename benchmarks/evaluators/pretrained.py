@@ -24,16 +24,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.evaluators import audio as policy
-from benchmarks.evaluators.base import Audio, Evaluator, Hearing
-from benchmarks.evaluators.cache import Cached
-from benchmarks.evaluators.threads import one_thread
-from benchmarks.metrics.similarity import cosine_similarity
-from common.config import config_hash
-from common.errors import UserError
-from common.lines import count
-from representations.base import fingerprint
-from representations.pretrained import load_pretrained
+from ...common.config import config_hash
+from ...common.errors import UserError
+from ...common.lines import count
+from ...representations.base import fingerprint
+from ...representations.codecs.pretrained import load_pretrained
+from ..metrics.similarity import cosine_similarity
+from . import audio as policy
+from .base import Audio, Evaluator, EvaluatorOutput
+from .cache import Cached
+from .threads import one_thread
 
 CLAP_CHECKPOINTS = {"general": "laion/clap-htsat-unfused", "music": "laion/larger_clap_music"}
 ENCODEC_DEFAULT = "facebook/encodec_24khz"
@@ -57,7 +57,7 @@ class Clap(Evaluator):
         about = {"format": FORMAT, "features": _plain(self.features.to_dict()), "words": words}
         self.identity = fingerprint(model, {**about, "config": _plain(model.config.to_dict())})
 
-    def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> Hearing:
+    def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> EvaluatorOutput:
         """Embeddings (n, d) and similarities; see ``Evaluator.hear``."""
         policy.check(audio, sample_rate, "audio")
         policy.check_captions(audio, captions)
@@ -68,7 +68,7 @@ class Clap(Evaluator):
                 if captions is not None:
                     pair = embedding_ND[-1][None], self._text(captions[i])[None]
                     similarity.append(cosine_similarity(*pair)[0])
-        return Hearing(
+        return EvaluatorOutput(
             embeddings=np.stack(embedding_ND),
             posteriors={},
             similarity=None if captions is None else np.array(similarity),
@@ -111,7 +111,7 @@ class EncodecEmbedding(Evaluator):
         self.model, self.name, self.checkpoint, self.classes = model.eval(), name, checkpoint, {}
         self.identity = fingerprint(model, {"format": FORMAT, "config": _plain(model.config.to_dict())})
 
-    def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> Hearing:
+    def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> EvaluatorOutput:
         """Embeddings (n, d); captions are not read. See ``Evaluator.hear``."""
         policy.check(audio, sample_rate, "audio")
         config, embedding_ND = self.model.config, []
@@ -120,7 +120,7 @@ class EncodecEmbedding(Evaluator):
                 prepared = torch.from_numpy(policy.prepare(wav, sample_rate, config.sampling_rate))
                 z_1DT = self.model.encoder(prepared.expand(1, config.audio_channels, -1))
                 embedding_ND.append(z_1DT[0].double().mean(-1).numpy())
-        return Hearing(np.stack(embedding_ND), {}, None, sum(policy.is_silent(wav) for wav in audio))
+        return EvaluatorOutput(np.stack(embedding_ND), {}, None, sum(policy.is_silent(wav) for wav in audio))
 
 
 def load_clap(source: str = "general", **context: Any) -> Evaluator:

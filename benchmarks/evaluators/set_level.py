@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.evaluators.base import Hearing
-from benchmarks.metrics.arrays import by_content
-from benchmarks.metrics.frechet import FrechetReference, frechet_distance
-from benchmarks.metrics.frechet_infinity import MIN_CLIPS, FrechetInfinity, frechet_infinity
-from benchmarks.metrics.inception import joint_inception_score
-from benchmarks.metrics.kad import KernelTable
-from benchmarks.metrics.manifold import NEIGHBOURS, manifold
-from benchmarks.metrics.mauve import counts, divergence, quantise
-from common.lines import count
+from ...common.lines import count
+from ..metrics.arrays import by_content
+from ..metrics.frechet import FrechetReference, frechet_distance
+from ..metrics.frechet_infinity import MIN_CLIPS, FrechetInfinity, frechet_infinity
+from ..metrics.inception import joint_inception_score
+from ..metrics.kad import KernelTable
+from ..metrics.manifold import NEIGHBOURS, manifold
+from ..metrics.mauve import counts, divergence, quantise
+from .base import EvaluatorOutput
 
 Index = NDArray[np.intp]
 SetMetric = Callable[[Index], float]
@@ -49,7 +49,7 @@ class SetLevel:
         UserError: fewer than two clips, or embeddings of two evaluators.
     """
 
-    def __init__(self, reference: Hearing, generated: Hearing) -> None:
+    def __init__(self, reference: EvaluatorOutput, generated: EvaluatorOutput) -> None:
         self.frechet = frechet_distance(reference.embeddings, generated.embeddings)
         order = np.lexsort(generated.embeddings.T[::-1])
         self._rank = np.argsort(order)

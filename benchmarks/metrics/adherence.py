@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.metrics.arrays import Float
-from common.errors import UserError
-from common.lines import count
+from ...common.errors import UserError
+from ...common.lines import count
+from .arrays import Float
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from common.errors import UserError
-from common.lines import count
+from ...common.errors import UserError
+from ...common.lines import count
 
 Float = NDArray[np.float64]
 

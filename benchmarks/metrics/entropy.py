@@ -13,7 +13,7 @@ import io
 
 import numpy as np
 
-from benchmarks.statistics import interval
+from .statistics import interval
 
 DISTRIBUTIONS = ("sampled", "whole")
 EARLY_STEPS = 50  # papers/002, figure 9: below the baseline in the first 50 steps or so, above it later

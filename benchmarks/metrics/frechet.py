@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from benchmarks.metrics.arrays import Float, as_pair, by_content
+from .arrays import Float, as_pair, by_content
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from benchmarks.metrics.arrays import Float, as_pair, by_content
-from common.errors import UserError
+from ...common.errors import UserError
+from .arrays import Float, as_pair, by_content
 
 MIN_CLIPS = 16
 POINTS = 6  # sizes from n / 4 to n, evenly spaced in 1 / n

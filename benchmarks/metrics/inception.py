@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import rel_entr
 
-from benchmarks.metrics.arrays import as_matrix
-from common.errors import UserError
+from ...common.errors import UserError
+from .arrays import as_matrix
 
 
 def inception_score(posteriors: ArrayLike) -> float:

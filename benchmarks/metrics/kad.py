@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist, pdist
 
-from benchmarks.metrics.arrays import Float, as_matrix, as_pair, by_content
-from common.errors import UserError
+from ...common.errors import UserError
+from .arrays import Float, as_matrix, as_pair, by_content
 
 SCALE = 100.0
 

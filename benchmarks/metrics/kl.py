@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import rel_entr
 
-from benchmarks.metrics.arrays import Float, as_paired
-from common.errors import UserError
+from ...common.errors import UserError
+from .arrays import Float, as_paired
 
 EPSILON = 1e-6
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
-from benchmarks.metrics.arrays import Float, as_pair
+from .arrays import Float, as_pair
 
 NEIGHBOURS = 5
 

@@ -24,7 +24,7 @@ from scipy.cluster.vq import kmeans2
 from scipy.spatial.distance import cdist
 from scipy.special import rel_entr
 
-from benchmarks.metrics.arrays import Float, as_pair
+from .arrays import Float, as_pair
 
 SCALING = 5.0
 MIXTURES = 25

@@ -6,7 +6,7 @@ punishes a harmless delay, log-mel distance forgets the phase, ViSQOL models hea
 - ``si_snr``: 10 log10(|a x|^2 / |y - a x|^2) with a = <y, x> / |x|^2, means removed, in dB (Le Roux et al., 2019,
   "SDR - half-baked or well done?", Eq. 3-4). Higher is better; at most 100 dB here, so that an exact copy has a number.
 - ``log_mel_distance``: mean absolute difference of natural log-mel magnitudes, the definition that codecs are trained
-  with (``representations/codec_losses.py``). Lower is better.
+  with (``representations/codecs/losses.py``). Lower is better.
 - ``log_msd``: the same over three resolutions (windows of 512, 1024 and 2048 samples with 40, 64 and 96 bands), in
   DECIMAL logarithms, averaged. Lower is better. papers/002, appendix B has a log-MSD without a definition: mel or
   multi-scale, natural or decimal, absolute or squared are all open. This reading is both mel and multi-scale, and of
@@ -23,8 +23,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from benchmarks.metrics.arrays import Float
-from common.errors import UserError
+from ...common.errors import UserError
+from .arrays import Float
 
 LIMIT = 1e-10  # noise below this share of the signal counts as this share: 100 dB
 VISQOL_RATE = 48_000
@@ -55,7 +55,7 @@ def log_mel_distance(reference: ArrayLike, estimate: ArrayLike, sample_rate: int
     """
     import torch
 
-    from representations.codec_losses import log_mel_distance as distance
+    from ...representations.codecs.losses import log_mel_distance as distance
 
     pair = [torch.from_numpy(wav).float()[None] for wav in _pair(reference, estimate)]
     with torch.no_grad():
@@ -70,7 +70,7 @@ def log_msd(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> floa
     """
     import torch
 
-    from representations.codec_losses import MEL_SCALES, mel_loss
+    from ...representations.codecs.losses import MEL_SCALES, mel_loss
 
     first, second = (torch.from_numpy(wav).float()[None] for wav in _pair(reference, estimate))
     with torch.no_grad():

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from benchmarks.metrics.arrays import Float, as_paired
-from common.errors import UserError
+from ...common.errors import UserError
+from .arrays import Float, as_paired
 
 
 def cosine_similarity(audio: ArrayLike, text: ArrayLike) -> Float:

@@ -11,18 +11,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmarks.papers import published, tables
-from benchmarks.papers.chosen import Library, missing
-from benchmarks.papers.filling import Filled, apart, fill
-from benchmarks.papers.plots import Panel, draw, panels
-from benchmarks.papers.sheets import Paper, Sheet, load
-from benchmarks.records import record_file
-from benchmarks.report.chapter import anchor
-from benchmarks.report.fidelity.tables import figure as shown
-from benchmarks.report.keeping import drawn, fingerprint, write_changed
-from benchmarks.report.markup import folded, image, link
-from benchmarks.report.table import Table
-from common.errors import UserError
+from ...common.errors import UserError
+from ..analysis import published
+from ..analysis.records import record_file
+from ..axes.fidelity.report.tables import figure as shown
+from ..report.chapter import anchor
+from ..report.figure_cache import drawn, fingerprint, write_changed
+from ..report.markup import folded, image, link
+from ..report.table import Table
+from . import tables
+from .plots import Panel, draw, panels
+from .selection import Library, missing
+from .table_cells import Filled, apart, fill
+from .table_specs import Paper, Sheet, load
 
 INTRODUCTION = """\
 Left, as printed: what the paper states. Right of ‖: what was measured here, under the names of its own metrics, in

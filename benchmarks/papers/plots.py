@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.papers.chosen import Choice, Library, fits, mixed, value_at
-from benchmarks.papers.published import Stated
-from benchmarks.papers.sheets import Curve, Plot, Sheet
-from benchmarks.records import Metric
-from benchmarks.report.drawing import GREY, arm_colours, canvas, log_ticks, natural
+from ..analysis.published import Stated
+from ..metrics.metric import Metric
+from ..report.style import GREY, arm_colours, canvas, log_ticks, natural
+from .selection import Choice, Library, fits, mixed, value_at
+from .table_specs import Curve, Plot, Sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

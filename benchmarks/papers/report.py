@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.papers import published, verdicts
-from benchmarks.papers.chosen import Library
-from benchmarks.papers.ledger import VERDICTS, counts, rule, tally
-from benchmarks.papers.pages import Page, make_page, write_page
-from benchmarks.papers.sheets import names
-from benchmarks.report.markup import link
-from benchmarks.report.table import Table
+from ..analysis import published
+from ..report.markup import link
+from ..report.table import Table
+from . import verdicts
+from .claims import VERDICTS, counts, rule, tally
+from .pages import Page, make_page, write_page
+from .selection import Library
+from .table_specs import names
 
 QUESTION = "Which claims of the four papers hold at this scale?"
 
@@ -52,7 +53,7 @@ def write_papers(
     Raises:
         UserError: an unknown paper, or no published data.
     """
-    from common.lines import say
+    from ...common.lines import say
 
     library = library or Library(results)
     pages = [make_page(key, results, library, figures) for key in dict.fromkeys(keys or names())]

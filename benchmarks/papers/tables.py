@@ -12,14 +12,15 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.papers.chosen import Choice
-from benchmarks.papers.filling import Filled, Line, absent
-from benchmarks.papers.published import Stated
-from benchmarks.papers.sheets import Column, Paper
-from benchmarks.records import Metric, record_file
-from benchmarks.report.fidelity.tables import ARROWS, figure
-from benchmarks.report.markup import link
-from benchmarks.report.table import Table
+from ..analysis.published import Stated
+from ..analysis.records import record_file
+from ..axes.fidelity.report.tables import ARROWS, figure
+from ..metrics.metric import Metric
+from ..report.markup import link
+from ..report.table import Table
+from .selection import Choice
+from .table_cells import Filled, Line, absent
+from .table_specs import Column, Paper
 
 RULE = "‖"
 Show = Callable[[Metric, Choice], str]

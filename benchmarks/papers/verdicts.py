@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.papers import published
-from benchmarks.papers.contrasts import Outcome
-from benchmarks.papers.ledger import Ruling, as_csv, counts
-from benchmarks.papers.published import Inconsistency
-from benchmarks.records import record_file
-from benchmarks.report.keeping import write_changed
-from benchmarks.report.markup import folded, link
-from benchmarks.report.table import Table
-from common.lines import count
+from ...common.lines import count
+from ..analysis import published
+from ..analysis.published import Inconsistency
+from ..analysis.records import record_file
+from ..report.figure_cache import write_changed
+from ..report.markup import folded, link
+from ..report.table import Table
+from .claim_tests import Outcome
+from .claims import Ruling, as_csv, counts
 
 TITLE = "Published claims"
 HOW = """\

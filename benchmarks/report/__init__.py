@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from benchmarks.papers.report import Told
-    from benchmarks.report.study_page import StudyReport
+    from ..papers.report import Told
+    from .study_page import StudyReport
 
 FIRST = "quickstart"  # leads the list of studies where it has been run
 TITLE = "Generative paradigms for text-to-music and text-to-audio"  # of the HTML page
@@ -45,12 +45,12 @@ def write_report(
     Raises:
         UserError: no records, or no study of that name.
     """
-    from benchmarks.console import shown
-    from benchmarks.locations import PUBLISHED
-    from benchmarks.report.keeping import write_changed
-    from benchmarks.report.overview import answer_lines, answer_rows, document, plain, sections
-    from benchmarks.report.page import write_page
-    from benchmarks.report.readme import MARKER, refresh
+    from ...common.console import shown
+    from ..analysis.locations import PUBLISHED
+    from .figure_cache import write_changed
+    from .overview import answer_lines, answer_rows, document, plain, sections
+    from .page import write_page
+    from .readme import MARKER, refresh
 
     home = out.resolve().parent
     reports, papers = _made(results, _names(results, studies), jobs)
@@ -77,8 +77,8 @@ def write_study(results: Path, study: str) -> str:
     Raises:
         UserError: the study has no records.
     """
-    from benchmarks.report.page import write_page
-    from benchmarks.report.study_page import PAGE, make_study
+    from .page import write_page
+    from .study_page import PAGE, make_study
 
     _names(results, [study])
     report = make_study(results, study)
@@ -93,7 +93,7 @@ def write_study(results: Path, study: str) -> str:
 
 def report_file(results: Path) -> Path:
     """Where the report of a results folder belongs: at the repository's root for the published results, else in it."""
-    from benchmarks.locations import PUBLISHED
+    from ..analysis.locations import PUBLISHED
 
     return results.parent / "REPORT.md" if results.resolve() == PUBLISHED else results / "REPORT.md"
 
@@ -103,8 +103,8 @@ def _made(results: Path, studies: Sequence[str], jobs: int) -> tuple[list[StudyR
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
-    from benchmarks.papers.report import write_all
-    from benchmarks.report.study_page import make_study
+    from ..papers.report import write_all
+    from .study_page import make_study
 
     make = partial(make_study, results)
     if jobs <= 1 or len(studies) == 1:
@@ -120,8 +120,8 @@ def _names(results: Path, asked: Sequence[str]) -> list[str]:
     Raises:
         UserError: one that was asked for has none.
     """
-    from benchmarks.records import studies_in
-    from common.errors import UserError, did_you_mean
+    from ...common.errors import UserError, did_you_mean
+    from ..analysis.records import studies_in
 
     found = sorted(studies_in(results), key=lambda name: (name != FIRST, name))
     for name in asked:

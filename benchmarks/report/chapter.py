@@ -12,20 +12,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.records import Record
-from benchmarks.report.table import Table
-from common.registry import Registry
+from ...common.registry import Registry
+from ..analysis.records import Record
+from .table import Table
 
 CHAPTERS = Registry(
     "chapter",
     {
-        "fidelity": "benchmarks.report.fidelity:CHAPTER",
-        "control": "benchmarks.report.controlled:CONTROL",
-        "inpainting": "benchmarks.report.controlled:INPAINTING",
-        "frame_rate": "benchmarks.report.frame_rate:CHAPTER",
-        "latency": "benchmarks.report.latency:CHAPTER",
-        "reconstruction": "benchmarks.report.reconstruction:CHAPTER",
-        "samplesize": "benchmarks.report.samplesize:CHAPTER",
+        "fidelity": "paradigm_bench.benchmarks.axes.fidelity.report.chapter:CHAPTER",
+        "control": "paradigm_bench.benchmarks.axes.control.report.chapter:CONTROL",
+        "inpainting": "paradigm_bench.benchmarks.axes.control.report.chapter:INPAINTING",
+        "frame_rate": "paradigm_bench.benchmarks.axes.frame_rate.report.chapter:CHAPTER",
+        "latency": "paradigm_bench.benchmarks.axes.latency.report.chapter:CHAPTER",
+        "reconstruction": "paradigm_bench.benchmarks.axes.reconstruction.report.chapter:CHAPTER",
+        "samplesize": "paradigm_bench.benchmarks.axes.samplesize.report.chapter:CHAPTER",
     },
 )
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmarks.packs import PACK
+from ..analysis.packs import PACK
 
 
 def folded(title: str, text: str) -> str:

@@ -6,15 +6,15 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.locations import PUBLISHED
-from benchmarks.papers.report import QUESTION, Told
-from benchmarks.report.chapter import CHAPTERS, Answer, StudyPage
-from benchmarks.report.glance import HOW, answer_table
-from benchmarks.report.markup import bullets, image, link
-from benchmarks.report.page import Section
-from benchmarks.report.study_page import PAGE, StudyReport, chapter
-from benchmarks.report.table import Table
-from common.lines import count
+from ...common.lines import count
+from ..analysis.locations import PUBLISHED
+from ..papers.report import QUESTION, Told
+from .chapter import CHAPTERS, Answer, StudyPage
+from .markup import bullets, image, link
+from .page import Section
+from .study_page import PAGE, StudyReport, chapter
+from .summary import HOW, answer_table
+from .table import Table
 
 ASKED = """\
 Which generative paradigm suits text-to-music and text-to-audio? Published models differ in much more than the paradigm.

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from benchmarks.report.chapter import anchor
-from common.files import write_text
+from ...common.files import write_text
+from .chapter import anchor
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -101,7 +101,7 @@ def spectrogram(path: Path) -> str:
     from matplotlib import colormaps
     from PIL import Image
 
-    from benchmarks.report.fidelity.figures import log_spectrogram
+    from ..axes.fidelity.report.figures import log_spectrogram
 
     level = log_spectrogram(path)
     shade = (level - level.min()) / max(1e-9, level.max() - level.min())

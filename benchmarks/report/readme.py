@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.report.keeping import write_changed
+from .figure_cache import write_changed
 
 MARKER = "answer"
 

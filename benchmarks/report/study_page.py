@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.report.chapter import CHAPTERS, Chapter, StudyPage, StudyRecords
-from benchmarks.report.markup import bullets, image
+from .chapter import CHAPTERS, Chapter, StudyPage, StudyRecords
+from .markup import bullets, image
 
 if TYPE_CHECKING:
-    from benchmarks.report.page import Section
+    from .page import Section
 
 PAGE = "README.md"
 SHOWN_NOTES = 12  # more of them open on a click
@@ -56,7 +56,7 @@ class StudyReport:
 
     def section(self) -> Section:
         """The page as a part of an HTML page."""
-        from benchmarks.report.page import Section
+        from .page import Section
 
         group = chapter(next(iter(self.pages))).title
         return Section(self.study, group, self.text(), self.folder, PAGE)
@@ -75,10 +75,10 @@ def make_study(results: Path, study: str) -> StudyReport:
 
     Records that cannot be read, or whose axis has no chapter, are named on stderr and left out.
     """
-    from benchmarks.records import load_records
-    from benchmarks.report.keeping import write_changed
-    from benchmarks.study import title_of
-    from common.lines import count, say
+    from ...common.lines import count, say
+    from ..analysis.records import load_records
+    from ..study.study import title_of
+    from .figure_cache import write_changed
 
     folder = results / study
     records, problems = load_records(folder)
@@ -107,7 +107,7 @@ def chapter(axis: str) -> Chapter:
 
 
 def _notes(page: StudyPage) -> list[str]:
-    from benchmarks.report.markup import folded
+    from .markup import folded
 
     if len(page.notes) <= SHOWN_NOTES:
         return [bullets(page.notes)]
@@ -121,6 +121,6 @@ def _corpus(cell: Mapping[str, object]) -> str:
 
 
 def _evaluator(cell: Mapping[str, object]) -> str:
-    exam = cell.get("evaluation") or {}
-    judge = exam.get("evaluator") if isinstance(exam, Mapping) else None
+    eval_set = cell.get("evaluation") or {}
+    judge = eval_set.get("evaluator") if isinstance(eval_set, Mapping) else None
     return str(judge.get("name", "")) if isinstance(judge, Mapping) else ""

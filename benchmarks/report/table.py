@@ -39,7 +39,7 @@ class Table:
 
     def plain(self) -> str:
         """An aligned table for a terminal; ``*`` marks the leading cells."""
-        from benchmarks.console import table
+        from ...common.console import table
 
         return "\n".join([table(self.header, self._styled("{} *", "{}")), *self.notes])
 

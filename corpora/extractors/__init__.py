@@ -1,6 +1,6 @@
 """Extractors: from audio to what an annotation would say, where there is none, and to judge what a model has made.
 
-    from corpora.extractors import load_extractor
+    from paradigm_bench.corpora.extractors import load_extractor
 
     hear = load_extractor("chords", "templates")     # also "chordino"
     hear(audio_N, sample_rate)                       # ((0.0, 2.0, "C:maj"), ...), as in corpora.clip.Annotation
@@ -17,8 +17,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from common.errors import UserError, did_you_mean
-from common.registry import Registry
+from ...common.errors import UserError, did_you_mean
+from ...common.registry import Registry
 
 __all__ = ["BUILT_IN", "EXTRACTORS", "Extractor", "load_extractor"]
 
@@ -41,18 +41,18 @@ EXTRACTORS = {
     "chords": Registry(
         "chord extractor",
         {
-            "templates": "corpora.extractors.chords:TemplateChords",
-            "chordino": "corpora.extractors.chordino:Chordino",
+            "templates": "paradigm_bench.corpora.extractors.chords:TemplateChords",
+            "chordino": "paradigm_bench.corpora.extractors.chordino:Chordino",
         },
     ),
     "melody": Registry(
         "melody extractor",
         {
-            "salience": "corpora.extractors.melody:SalienceMelody",
-            "basic-pitch": "corpora.extractors.basic_pitch:BasicPitch",
+            "salience": "paradigm_bench.corpora.extractors.melody:SalienceMelody",
+            "basic-pitch": "paradigm_bench.corpora.extractors.basic_pitch:BasicPitch",
         },
     ),
-    "beats": Registry("beat extractor", {"librosa": "corpora.extractors.beats:LibrosaBeats"}),
+    "beats": Registry("beat extractor", {"librosa": "paradigm_bench.corpora.extractors.beats:LibrosaBeats"}),
 }
 BUILT_IN = {"chords": "templates", "melody": "salience", "beats": "librosa"}
 

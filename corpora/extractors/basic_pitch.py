@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import UserError
-from corpora.extractors.melody import NOTES
+from ...common.errors import UserError
+from .melody import NOTES
 
 RATE, WINDOW, FRAME = 22_050, 43_844, 256
 FRAMES, EDGE = 172, 15  # of a window, and those cut off at both of its ends

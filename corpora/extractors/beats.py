@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from corpora.extractors import chords, spectrum
+from . import chords, spectrum
 
 HOP = 256
 LEAD_IN = 0.25  # seconds of silence put before the clip, without which a beat at its start is not seen

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import UserError
-from corpora.chord_labels import NO_CHORD, to_harte
+from ...common.errors import UserError
+from ..chord_labels import NO_CHORD, to_harte
 
 LATE = 0.5  # seconds; a first chord before this may have sounded from the beginning
 

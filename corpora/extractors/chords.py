@@ -11,8 +11,8 @@ import functools
 
 import numpy as np
 
-from corpora.extractors import spectrum
-from corpora.pitch import PITCH_CLASSES
+from ..pitch import PITCH_CLASSES
+from . import spectrum
 
 KINDS = {"maj": (0, 4, 7), "min": (0, 3, 7), "7": (0, 4, 7, 10), "min7": (0, 3, 7, 10)}
 LABELS = (*(f"{root}:{kind}" for kind in KINDS for root in PITCH_CLASSES), "N")

@@ -11,7 +11,7 @@ import functools
 
 import numpy as np
 
-from corpora.extractors import spectrum
+from . import spectrum
 
 NOTES = np.arange(43, 96)  # G2..B6
 HARMONICS, HARMONIC_DECAY = 8, 0.8

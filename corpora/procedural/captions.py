@@ -11,9 +11,9 @@ from itertools import groupby
 
 import numpy as np
 
-from corpora.pitch import pitch_class
-from corpora.procedural.composition import Brief
-from corpora.procedural.harmony import Chord
+from ..pitch import pitch_class
+from .composition import Brief
+from .harmony import Chord
 
 TEMPLATES = (
     "A {tempo} piece in {key} with {lead} over {comp}, {drums}.",

@@ -12,10 +12,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from common.seeds import seed_for
-from corpora.clip import Annotation
-from corpora.procedural import harmony, melody, patterns
-from corpora.procedural.harmony import Chord
+from ...common.seeds import seed_for
+from ..clip import Annotation
+from . import harmony, melody, patterns
+from .harmony import Chord
 
 LEADS = ("flute", "square lead", "vibraphone", "violin")
 COMPS = ("guitar", "organ", "piano", "strings")

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.config import config_hash
-from common.errors import UserError
-from common.lines import count
-from common.seeds import seed_for
-from corpora.clip import Annotation, Clip, Corpus, tempo_bucket
-from corpora.pitch import KEYS, PITCH_CLASSES
-from corpora.procedural.captions import caption
-from corpora.procedural.composition import COMPS, DRUMS, LEADS, TEMPI, Brief, Composition, compose, harmonise
-from corpora.procedural.render import render
+from ...common.config import config_hash
+from ...common.errors import UserError
+from ...common.lines import count
+from ...common.seeds import seed_for
+from ..clip import Annotation, Clip, Corpus, tempo_bucket
+from ..pitch import KEYS, PITCH_CLASSES
+from .captions import caption
+from .composition import COMPS, DRUMS, LEADS, TEMPI, Brief, Composition, compose, harmonise
+from .render import render
 
 GENERATOR_VERSION = 2  # raise it with any change that alters a note, a sample or a word
 DEFAULT_TRAIN_CLIPS, VALID_CLIPS, TEST_CLIPS = 4000, 256, 512

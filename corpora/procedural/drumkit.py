@@ -9,8 +9,8 @@ import functools
 
 import numpy as np
 
-from common.seeds import seed_for
-from corpora.procedural.patterns import CLOSED_HAT, KICK, OPEN_HAT, RIDE, SNARE
+from ...common.seeds import seed_for
+from .patterns import CLOSED_HAT, KICK, OPEN_HAT, RIDE, SNARE
 
 
 @functools.lru_cache(maxsize=32)

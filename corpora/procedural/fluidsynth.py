@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from common.config import config_hash
-from common.errors import UserError
-from corpora.audio_files import read_mono
-from corpora.clip import Corpus
-from corpora.content import file_hashes
-from corpora.procedural.composition import Composition
-from corpora.procedural.corpus import load_builtin
-from corpora.procedural.midi import midi_file
+from ...common.config import config_hash
+from ...common.errors import UserError
+from ..audio_files import read_mono
+from ..clip import Corpus
+from ..content import file_hashes
+from .composition import Composition
+from .corpus import load_builtin
+from .midi import midi_file
 
 GAIN = 0.7  # of fluidsynth's mix; reverb and chorus are off, so that clips end as dry as the built-in ones
 

@@ -6,7 +6,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from corpora.procedural.harmony import Chord
+from .harmony import Chord
 
 LOWEST, HIGHEST = 67, 86  # G4 to D6, above the comping
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from corpora.procedural.composition import Composition, Note
+from .composition import Composition, Note
 
 TICKS_PER_SECOND = 960
 PROGRAMS = {  # General MIDI, counted from 0

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from corpora.procedural import drumkit, timbres
-from corpora.procedural.composition import Composition, Note
+from . import drumkit, timbres
+from .composition import Composition, Note
 
 GAIN = 0.75  # of the whole mix: typical clips then peak near 0.6, the RMS is about 0.12
 PEAK = 0.97  # a mix that would exceed this is turned down as a whole

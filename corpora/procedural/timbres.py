@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from corpora.pitch import frequency
+from ..pitch import frequency
 
 HELD_SECONDS = 2.2  # longer than half a bar at the slowest tempo plus the longest release
 

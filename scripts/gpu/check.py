@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.console import table
 from gpu.journal import AGAIN, Journal, explained
+from paradigm_bench.common.console import table
 
 Comparison = tuple[str, Callable[[], float], Callable[[], float]]
 """Name, function that computes the error, function that returns its limit."""
@@ -26,8 +26,8 @@ def run(results: Path, work: Path, dry: bool, until: float) -> int:
     """
     import torch
 
-    from common.precision import float32_products
-    from paradigms.session import simulated_captures
+    from paradigm_bench.common.precision import float32_products
+    from paradigm_bench.paradigms.session import simulated_captures
 
     device = "cpu" if dry else "cuda"
     torch.set_num_threads(1 if dry else 4)  # more threads do not speed up small models
@@ -84,9 +84,9 @@ def comparisons(device: str, dry: bool) -> Iterator[tuple[str, Comparison]]:
 
     A capture that fails comes last, because the process captures no step after it.
     """
-    import paradigms
     from gpu import failing, learning, noise, prompts
     from gpu.toys import DRY, FULL, LEARNING
+    from paradigm_bench import paradigms
 
     size, names = DRY if dry else FULL, paradigms.names()
     yield from in_group("noise", noise.comparisons(device))
@@ -102,9 +102,9 @@ def comparisons(device: str, dry: bool) -> Iterator[tuple[str, Comparison]]:
 
 def samples(device: str, size: Any, names: list[str]) -> Iterator[tuple[str, Comparison]]:
     """Comparisons of sampled clips: plain prompts, then controls, then inpainting."""
-    import paradigms
     from gpu.sampling import Setting
     from gpu.sampling import comparisons as of
+    from paradigm_bench import paradigms
 
     for text, dtype, name in itertools.product(("cross", "prefix"), ("fp32", "bf16"), names):
         yield from in_group("sampling", of(Setting(name, text, dtype), device, size))

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from paradigms.session import Graph, Session, capture_failures, captures_on
+from paradigm_bench.paradigms.session import Graph, Session, capture_failures, captures_on
 
 RUNS = 3
 """The first run calls the step, the second run tries to capture it, the third run comes after the failure."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from common.files import read_json, write_json
+from paradigm_bench.common.files import read_json, write_json
 
 AGAIN = 3
 """Exit status of a part that has to continue in a new process."""

@@ -14,14 +14,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from common.seeds import ItemRNG
-from corpora.clip import Clip
 from gpu.toys import Size, build
-from paradigms.base import Batch, Paradigm
-from representations.latents import EncodedSplit
-from representations.text import PAD, UNKNOWN, WordTokeniser
-from training import BatchStream, TrainSpec, train
-from training.loop import mean_loss
+from paradigm_bench.common.seeds import ItemRNG
+from paradigm_bench.corpora.clip import Clip
+from paradigm_bench.paradigms.base import Batch, Paradigm
+from paradigm_bench.representations.latents.encoded import EncodedSplit
+from paradigm_bench.representations.text.encoders import PAD, UNKNOWN, WordTokeniser
+from paradigm_bench.training import BatchStream, TrainSpec, train
+from paradigm_bench.training.loop import mean_loss
 
 Where = Literal["auto", "cpu"]
 UPDATES, STOP, CHECKPOINT = 20, 13, 10

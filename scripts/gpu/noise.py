@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.philox import philox
-from common.seeds import ItemRNG, seed_for
+from paradigm_bench.common.philox import philox
+from paradigm_bench.common.seeds import ItemRNG, seed_for
 
 SEEDS = [0, 1, 2**63 - 1, *(seed_for("check", i) for i in range(5))]
 BLOCKS = 4096

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from benchmarks.cells import Cell
-    from benchmarks.records import Record
+    from paradigm_bench.benchmarks.analysis.records import Record
+    from paradigm_bench.benchmarks.study.cells import Cell
 
 RATES = {"H100": (798e12, 3.0e12), "H200": (790e12, 4.3e12), "A100": (250e12, 1.6e12), "cpu": (5e10, 1e10)}
 """Operations and bytes per second by device. H100 and H200: measured in bf16. A100: four fifths of the datasheet."""
@@ -18,7 +18,7 @@ START_S = 15.0
 """Seconds that a worker needs beside its runs: 8 s for Python, torch and a CUDA context, 5 s for 400 million random
 weights, 2 s to measure the rates of the device. This guess is replaced when a cell is measured."""
 FIRST_AUDIO_RUNS = 12
-"""Runs that time the first second of audio (``benchmarks.axes.latency_group.PARTS``)."""
+"""Runs that time the first second of audio (``benchmarks.axes.latency.group.PARTS``)."""
 
 
 @dataclass
@@ -44,8 +44,8 @@ class Planner:
         """Lower bound of the time of one run."""
         import torch
 
-        from backbones.cost import bound_seconds
-        from benchmarks.axes.latency_model import DTYPES, build
+        from paradigm_bench.backbones.cost import bound_seconds
+        from paradigm_bench.benchmarks.axes.latency.model import DTYPES, build
 
         with torch.device("meta"):
             model = build(cell.config)
@@ -66,7 +66,7 @@ class Planner:
 
 def first_audio(cell: Cell, run_s: float) -> float:
     """Time to measure the first second of audio; 0 if the paradigm does not stream."""
-    import paradigms
+    from paradigm_bench import paradigms
 
     setting = cell.config["setting"]
     if not paradigms.find(cell.config["model"]["paradigm"]).streams:
@@ -78,7 +78,7 @@ def runs(rule: dict[str, Any], run_s: float) -> int:
     """Number of runs of a cell: the first call, a run that captures, a run that captures nothing, and the samples.
 
     Args:
-        rule: the stop rule (``benchmarks.speed.stopping.StopRule``).
+        rule: the stop rule (``benchmarks.axes.latency.tracker.stopping.StopRule``).
     """
     wanted = max(rule["samples"], math.ceil(rule["seconds"] / run_s))
     samples = max(1, min(wanted, rule["cap_samples"], math.ceil(rule["cap_seconds"] / run_s)))

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
 from gpu import INTERRUPTED, NO_GPU
 from gpu.archive import ARCHIVE, pack
 from gpu.journal import AGAIN, read
+from paradigm_bench.common.errors import UserError
 
 SCRIPT = Path(__file__).resolve().parent.parent / "gpu.py"
 PATIENCE_S = 8.0

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from common.seeds import ItemRNG
 from gpu.sampling import LIMITS, code_error, error
 from gpu.toys import Size, build, conditions_of, sampler_of
-from paradigms.ar import AR
-from paradigms.session import capture_count, plain_steps
+from paradigm_bench.common.seeds import ItemRNG
+from paradigm_bench.paradigms.ar import AR
+from paradigm_bench.paradigms.session import capture_count, plain_steps
 
 # Tokens of the two prompts of each batch. Sampling pads these texts to 32 or 64 tokens. Each of the two shapes needs
 # two batches until all steps are captured, because the first batch of a shape only warms up.

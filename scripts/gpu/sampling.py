@@ -19,14 +19,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from common.seeds import ItemRNG
 from gpu.toys import CONTROLS, DTYPES, Size, build, clips_of, conditions_of, hidden_span, sampler_of
-from paradigms import infill
-from paradigms.ar import AR, ranked
-from paradigms.base import Conditions, Paradigm
-from paradigms.delay import delay, pattern_mask
-from paradigms.guidance import guide
-from paradigms.session import capture_count, capture_failures, plain_steps
+from paradigm_bench.common.seeds import ItemRNG
+from paradigm_bench.paradigms import infill
+from paradigm_bench.paradigms.ar import AR, ranked
+from paradigm_bench.paradigms.base import Conditions, Paradigm
+from paradigm_bench.paradigms.delay import delay, pattern_mask
+from paradigm_bench.paradigms.guidance import guide
+from paradigm_bench.paradigms.session import capture_count, capture_failures, plain_steps
 
 LENGTHS = (16, 9)
 """Tokens of the two prompts of a batch."""

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.console import table
 from gpu.journal import Journal
 from gpu.studies import measure, problem
+from paradigm_bench.common.console import table
 
 if TYPE_CHECKING:
-    from benchmarks.cells import Cell
-    from benchmarks.records import Record
-    from benchmarks.study import Study
+    from paradigm_bench.benchmarks.analysis.records import Record
+    from paradigm_bench.benchmarks.study.cells import Cell
+    from paradigm_bench.benchmarks.study.study import Study
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STUDY = "gpu_speed"
@@ -86,8 +86,8 @@ def run(results: Path, work: Path, dry: bool, until: float) -> int:
     Args:
         until: Unix time at which the part is stopped.
     """
-    from benchmarks.environment import device_name
     from gpu.plan import Planner
+    from paradigm_bench.common.environment import device_name
 
     planner = Planner("cpu", start_s=5.0) if dry else Planner(device_name("cuda"))
     chosen = cells(dry)
@@ -113,8 +113,8 @@ def run(results: Path, work: Path, dry: bool, until: float) -> int:
 
 def cells(dry: bool) -> dict[Key, tuple[Study, Cell, tuple[str, ...]]]:
     """The cells in order, each with its study and the options of the ``bench run`` command that measures it alone."""
-    from benchmarks.study import load_study
-    from benchmarks.sweep import expand
+    from paradigm_bench.benchmarks.study.study import load_study
+    from paradigm_bench.benchmarks.study.sweep import expand
 
     order, found = DRY_ORDER if dry else ORDER, {}
     batches = ",".join(str(batch) for batch in sorted({batch for _, batch, _ in order}))
@@ -185,11 +185,11 @@ def print_plan(plan: Sequence[Mapping[str, Any]], left_s: float) -> None:
 
 def crossover(work: Path) -> list[str]:
     """From which batch size on AR is faster than FM, by all records so far, and what the paper states; in words."""
-    from benchmarks.records import load_records
-    from benchmarks.report.chapter import StudyRecords
-    from benchmarks.report.latency.crossover import sentences
-    from benchmarks.report.latency.points import make_groups
-    from benchmarks.report.latency.published import stated
+    from paradigm_bench.benchmarks.analysis.records import load_records
+    from paradigm_bench.benchmarks.axes.latency.report.crossover import sentences
+    from paradigm_bench.benchmarks.axes.latency.report.points import make_groups
+    from paradigm_bench.benchmarks.axes.latency.report.published import stated
+    from paradigm_bench.benchmarks.report.chapter import StudyRecords
 
     published = stated(ROOT / "results")
     folder = work / "results" / STUDY

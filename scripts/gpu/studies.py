@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchmarks.cells import Cell
-    from benchmarks.records import Record
-    from benchmarks.study import Study
+    from paradigm_bench.benchmarks.analysis.records import Record
+    from paradigm_bench.benchmarks.study.cells import Cell
+    from paradigm_bench.benchmarks.study.study import Study
 
 PATIENCE_S = 3.0
 """How long a worker may take to end after an interrupt."""
@@ -32,8 +32,8 @@ def measure(cells: Sequence[Cell], study: Study, work: Path, options: Sequence[s
     Returns:
         Records of all ``cells``, and how many seconds this took.
     """
-    from benchmarks.axes.base import Context
-    from benchmarks.runner import run
+    from paradigm_bench.benchmarks.run.runner import run
+    from paradigm_bench.benchmarks.study.axis import Context
 
     context, start = Context(study.name, work / "results" / study.name, work / "runs"), time.perf_counter()
     log = work / "logs" / f"{study.name}.txt"

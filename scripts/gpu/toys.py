@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import paradigms
-from backbones import BackboneConfig
-from paradigms.base import Conditions, Paradigm
-from representations.base import LatentSpec
-from representations.controls import ControlSpec
-from representations.text import TextSpec
+from paradigm_bench import paradigms
+from paradigm_bench.backbones import BackboneConfig
+from paradigm_bench.paradigms.base import Conditions, Paradigm
+from paradigm_bench.representations.base import LatentSpec
+from paradigm_bench.representations.latents.controls import ControlSpec
+from paradigm_bench.representations.text.encoders import TextSpec
 
 TEXT = TextSpec("embeddings", dim=48, vocabulary=(), max_length=64)
 CONTROLS = (ControlSpec("chords_majmin", 25, 16), ControlSpec("melody", 54, 16))

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.console import table
 from gpu.journal import Journal
 from gpu.studies import measure, problem
+from paradigm_bench.common.console import table
 
 if TYPE_CHECKING:
-    from benchmarks.cells import Cell
-    from benchmarks.records import Record
-    from benchmarks.study import CorpusChoice, Study
+    from paradigm_bench.benchmarks.analysis.records import Record
+    from paradigm_bench.benchmarks.study.cells import Cell
+    from paradigm_bench.benchmarks.study.study import CorpusChoice, Study
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STUDY = "gpu_small"
@@ -45,9 +45,9 @@ def run(results: Path, work: Path, dry: bool, until: float) -> int:
     Args:
         until: Unix time at which the part is stopped.
     """
-    from benchmarks.environment import device_name
-    from benchmarks.study import load_study
-    from benchmarks.sweep import expand
+    from paradigm_bench.benchmarks.study.study import load_study
+    from paradigm_bench.benchmarks.study.sweep import expand
+    from paradigm_bench.common.environment import device_name
 
     device, log = "cpu" if dry else device_name("cuda"), work / "logs" / "train.txt"
     study = load_study(STUDY, DRY if dry else (), sweeps=DRY_SWEEPS if dry else ())
@@ -76,7 +76,7 @@ def encode(corpus: CorpusChoice, representation: str, jobs: int, work: Path) -> 
     Returns:
         Number of clips, and how many seconds this took.
     """
-    from representations.preparing import Request, opened
+    from paradigm_bench.representations.latents.prepare import Request, opened
 
     start = time.perf_counter()
     layout, _ = opened(Request(corpus.spec, corpus.clips, corpus.seconds, corpus.seed, representation))
@@ -88,7 +88,15 @@ def encode(corpus: CorpusChoice, representation: str, jobs: int, work: Path) -> 
         "--seconds": corpus.seconds, "--seed": corpus.seed, "--representation": representation,
     }  # fmt: skip
     words = [str(word) for pair in options.items() for word in pair]
-    bench = [sys.executable, "-c", "from benchmarks.cli import main; main()", "data", "prepare", corpus.spec, *words]
+    bench = [
+        sys.executable,
+        "-c",
+        "from paradigm_bench.benchmarks.cli.main import main; main()",
+        "data",
+        "prepare",
+        corpus.spec,
+        *words,
+    ]
     (work / "logs").mkdir(parents=True, exist_ok=True)
     with open(work / "logs" / "encoding.txt", "wb") as lines:
         subprocess.run(bench, cwd=ROOT, stdout=lines, stderr=subprocess.STDOUT, check=True)

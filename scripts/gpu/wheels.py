@@ -1,6 +1,6 @@
 """Downloads the packages that ``scripts/gpu.py`` imports and that a machine with only torch and its companions lacks.
 
-``tests/test_gpu_script.py`` runs all parts with these packages and without any other, so the list is complete.
+``tests/integration/test_gpu_script.py`` runs all parts with these packages and without any other, so the list is complete.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from common.errors import UserError
+from paradigm_bench.common.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGES = ("msgspec",)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.evaluators.environments import get_environment
-from benchmarks.evaluators.environments.running import run
-from common.files import write_json
+from paradigm_bench.benchmarks.evaluators.environments import get_environment
+from paradigm_bench.benchmarks.evaluators.environments.running import run
+from paradigm_bench.common.files import write_json
 from tests.golden import inputs
 
 HERE = Path(__file__).parent

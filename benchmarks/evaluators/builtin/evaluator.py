@@ -15,15 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.evaluators import audio as policy
-from benchmarks.evaluators.base import Audio, Evaluator, Float, Hearing
-from benchmarks.evaluators.builtin import words
-from benchmarks.evaluators.builtin.frontend import SAMPLE_RATE, Frontend
-from benchmarks.evaluators.builtin.network import Listener, NetworkConfig
-from benchmarks.evaluators.threads import one_thread
-from common.config import config_hash, from_dict, to_dict
-from common.errors import UserError
-from common.files import read_json, write_json, write_tensors
+from ....common.config import config_hash, from_dict, to_dict
+from ....common.errors import UserError
+from ....common.files import read_json, write_json, write_tensors
+from .. import audio as policy
+from ..base import Audio, Evaluator, Float, EvaluatorOutput
+from ..threads import one_thread
+from . import words
+from .frontend import SAMPLE_RATE, Frontend
+from .network import Tagger, NetworkConfig
 
 FORMAT = 1  # raise it when the front-end, the network or the audio policy changes what a checkpoint hears
 SHIPPED = Path(__file__).parents[1] / "weights" / "builtin"
@@ -43,7 +43,7 @@ class BuiltinEvaluator(Evaluator):
 
     def __init__(
         self,
-        network: Listener,
+        network: Tagger,
         config: NetworkConfig,
         classes: dict[str, list[str]],
         vocabulary: tuple[str, ...],
@@ -54,7 +54,7 @@ class BuiltinEvaluator(Evaluator):
         self.frontend = Frontend()
         self.identity = self._identity()
 
-    def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> Hearing:
+    def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> EvaluatorOutput:
         """Embeddings, posteriors and, with captions, similarities; see ``Evaluator.hear``."""
         policy.check(audio, sample_rate, "audio")
         policy.check_captions(audio, captions)
@@ -72,7 +72,7 @@ class BuiltinEvaluator(Evaluator):
                 if captions is not None:
                     text_1E = self.network.read(words.encode([captions[i]], self.vocabulary))
                     similarity.append(_cosine(heard.shared_BE.double().mean(0), text_1E[0].double()))
-        return Hearing(
+        return EvaluatorOutput(
             embeddings=_stack(embeddings),
             posteriors={name: _stack(rows) for name, rows in posteriors.items()},
             similarity=np.array(similarity) if captions is not None else None,
@@ -102,7 +102,7 @@ class BuiltinEvaluator(Evaluator):
             )
         config = from_dict(NetworkConfig, data["network"], f"{folder}/evaluator.json: network")
         classes, vocabulary = data["classes"], tuple(data["vocabulary"])
-        network = Listener(config, classes, len(vocabulary))
+        network = Tagger(config, classes, len(vocabulary))
         try:
             network.load_state_dict(load_file(folder / "weights.safetensors"))
         except (OSError, SafetensorError, RuntimeError) as error:
@@ -126,6 +126,6 @@ def _stack(rows: list[Tensor]) -> Float:
 
 
 def _cosine(audio_E: Tensor, text_E: Tensor) -> float:
-    from benchmarks.metrics.similarity import cosine_similarity
+    from ...metrics.similarity import cosine_similarity
 
     return float(cosine_similarity(audio_E[None].numpy(), text_E[None].numpy())[0])

@@ -16,14 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.evaluators import audio as policy
-from benchmarks.evaluators.builtin.evaluator import OPENING_ATTRIBUTES
-from benchmarks.evaluators.builtin.frontend import SAMPLE_RATE, Frontend
-from common.seeds import seed_for
-from corpora.clip import Clip
+from ....common.seeds import seed_for
+from ....corpora.clip import Clip
+from .. import audio as policy
+from .evaluator import OPENING_ATTRIBUTES
+from .frontend import SAMPLE_RATE, Frontend
 
 if TYPE_CHECKING:
-    from representations.base import Representation
+    from ....representations.base import Representation
 
 Wav = NDArray[np.float32]
 NOISE_DB = (10.0, 40.0)  # signal-to-noise ratios of half of the clean examples

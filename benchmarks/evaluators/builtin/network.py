@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.evaluators.builtin.frontend import BINS_PER_SEMITONE, MEL_HOP, MELS, OCTAVES, PITCH_HOP, SAMPLE_RATE
-from benchmarks.evaluators.builtin.words import PADDING
+from .frontend import BINS_PER_SEMITONE, MEL_HOP, MELS, OCTAVES, PITCH_HOP, SAMPLE_RATE
+from .words import PADDING
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Heard:
     logits: dict[str, Tensor]
 
 
-class Listener(nn.Module):
+class Tagger(nn.Module):
     """The whole network over the two views of ``Frontend``.
 
     Args:

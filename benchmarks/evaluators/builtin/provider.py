@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.evaluators.base import Audio, Evaluator, Hearing
-from benchmarks.evaluators.builtin.evaluator import FORMAT, SHIPPED, BuiltinEvaluator
-from common.config import config_hash, to_dict
-from common.errors import UserError
-from common.files import cache_dir
-from common.needs import Need, may_train
+from ....common.config import config_hash, to_dict
+from ....common.errors import UserError
+from ....common.files import cache_dir
+from ....common.needs import Need, may_train
+from ..base import Audio, Evaluator, EvaluatorOutput
+from .evaluator import FORMAT, SHIPPED, BuiltinEvaluator
 
 if TYPE_CHECKING:
-    from benchmarks.evaluators.builtin.training import EvaluatorConfig
-    from corpora import Corpus
-    from representations.base import Representation
+    from ....corpora import Corpus
+    from ....representations.base import Representation
+    from .training import EvaluatorConfig
 
 
 class UntrainedEvaluator(Evaluator):
@@ -32,7 +32,7 @@ class UntrainedEvaluator(Evaluator):
     def __init__(self, identity: str) -> None:
         self.identity, self.classes = identity, {}
 
-    def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> Hearing:
+    def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> EvaluatorOutput:
         """Refused."""
         raise UserError("this evaluator is not trained yet; run the study without --dry-run")
 
@@ -62,10 +62,10 @@ def builtin_evaluator(
     if config is None and seed is None and (corpus is None or _is_builtin_music(corpus)):
         return BuiltinEvaluator.load(SHIPPED)
     if corpus is None:
-        from corpora import load_corpus
+        from ....corpora import load_corpus
 
         corpus = load_corpus("builtin")
-    from benchmarks.evaluators.builtin.training import EvaluatorConfig, expected_seconds, material, train_evaluator
+    from .training import EvaluatorConfig, expected_seconds, material, train_evaluator
 
     settings = config or EvaluatorConfig(seed=seed or 0)
     codec = "none" if representation is None else representation.fingerprint

@@ -1,6 +1,6 @@
 """How a built-in evaluator is made: attributes by cross-entropy, captions by contrast, within a budget of CPU time.
 
-    python -m benchmarks.evaluators.builtin.training --corpus builtin --representation codec_builtin --out DIR
+    python -m paradigm_bench.benchmarks.evaluators.builtin.training --corpus builtin --representation codec_builtin --out DIR
 
 The loss is the mean cross-entropy over the attributes (clips that do not state one are left out of it) plus a weighted
 contrastive loss between windows and captions, in which equal captions are all positives. The record that goes with the
@@ -23,19 +23,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.evaluators.builtin import words
-from benchmarks.evaluators.builtin.evaluator import SHIPPED, BuiltinEvaluator
-from benchmarks.evaluators.builtin.examples import MAX_WINDOWS, class_lists, forms_of, gather, reconstruct
-from benchmarks.evaluators.builtin.lessons import Lesson, Teacher, listening_loss
-from benchmarks.evaluators.builtin.network import Listener, NetworkConfig
-from benchmarks.evaluators.threads import one_thread
-from benchmarks.metrics.adherence import agreement
-from common.config import to_dict
-from common.errors import UserError
-from corpora import Clip, Corpus, load_corpus
+from ....common.config import to_dict
+from ....common.errors import UserError
+from ....corpora import Clip, Corpus, load_corpus
+from ...metrics.adherence import agreement
+from ..threads import one_thread
+from . import words
+from .batches import Lesson, Teacher, listening_loss
+from .evaluator import SHIPPED, BuiltinEvaluator
+from .examples import MAX_WINDOWS, class_lists, forms_of, gather, reconstruct
+from .network import Tagger, NetworkConfig
 
 if TYPE_CHECKING:
-    from representations.base import Representation
+    from ....representations.base import Representation
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def train_evaluator(
             clips, classes, representation, config.reconstructed, config.network.window, config.seed, _tracker(progress)
         )
         torch.manual_seed(config.seed)
-        network = Listener(config.network, classes, len(vocabulary))
+        network = Tagger(config.network, classes, len(vocabulary))
         text_VL = words.encode([clip.caption for clip in clips], vocabulary)
         history = _fit(
             network,
@@ -164,7 +164,7 @@ def accuracies(evaluator: BuiltinEvaluator, clips: Sequence[Clip], codec: Repres
 
 
 def _fit(
-    network: Listener, teacher: Teacher, config: EvaluatorConfig, started: float, progress: bool
+    network: Tagger, teacher: Teacher, config: EvaluatorConfig, started: float, progress: bool
 ) -> dict[str, Any]:
     """Train in place; returns what happened."""
     optimiser = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=0.01)
@@ -187,7 +187,7 @@ def _fit(
     return {"steps": step, "stopped_by": "steps" if step >= config.steps else "cpu_seconds", "curve": curve}
 
 
-def _loss_of(network: Listener, lesson: Lesson, weight: float) -> Tensor:
+def _loss_of(network: Tagger, lesson: Lesson, weight: float) -> Tensor:
     heard = network(lesson.pitch_BCPT, lesson.mel_BMT)
     same_BB = (lesson.text_BL[:, None] == lesson.text_BL[None]).all(-1)
     scale = network.log_scale.clamp(max=4.6).exp()
@@ -212,7 +212,7 @@ def _mean(scores: Any) -> float | None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train an evaluator from the command line."""
-    from representations import load_representation
+    from ....representations import load_representation
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--corpus", default="builtin", help="builtin, or a folder with a manifest")
@@ -225,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     config = EvaluatorConfig(steps=options.steps, cpu_seconds=options.cpu_seconds)
     through = f" --representation {options.representation}" if codec else ""
     command = (
-        f"python -m benchmarks.evaluators.builtin.training --corpus {options.corpus}{through} "
+        f"python -m paradigm_bench.benchmarks.evaluators.builtin.training --corpus {options.corpus}{through} "
         f"--steps {options.steps} --cpu-seconds {options.cpu_seconds:g} --out DIR"
     )
     evaluator = train_evaluator(load_corpus(options.corpus), codec, config, options.out, made_by=command)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from corpora.pitch import PITCH_CLASSES, pitch_class
+from ....corpora.pitch import PITCH_CLASSES, pitch_class
 
 SEMITONES = (-6, 5)  # every other key is reached by the nearer way
 SILENCE = -1.0  # what the pitch view holds where there is no energy

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common.config import config_hash, from_dict
-from common.errors import UserError, did_you_mean
-from common.files import cache_dir
+from ....common.config import config_hash, from_dict
+from ....common.errors import UserError, did_you_mean
+from ....common.files import cache_dir
 
 SCRIPTS = Path(__file__).parent / "scripts"
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.evaluators.environments import Environment
-from benchmarks.evaluators.environments.evaluator import ExternalEvaluator
-from benchmarks.evaluators.environments.running import run
-from common.errors import UserError
+from ....common.errors import UserError
+from . import Environment
+from .evaluator import ExternalEvaluator
+from .running import run
 
 
 def check(env: Environment, weights: str = "") -> str:
@@ -39,7 +39,7 @@ def _hear(env: Environment, weights: str) -> str:
 
 
 def _frechet(env: Environment, weights: str) -> str:
-    from benchmarks.metrics.frechet import frechet_distance
+    from ...metrics.frechet import frechet_distance
 
     rng = np.random.default_rng(0)
     sets = {"reference": rng.standard_normal((60, 8)), "generated": rng.standard_normal((60, 8)) + 1}

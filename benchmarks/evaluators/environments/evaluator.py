@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.evaluators import audio as policy
-from benchmarks.evaluators.base import Audio, Evaluator, Hearing
-from benchmarks.evaluators.cache import Cached, hearing_from
-from benchmarks.evaluators.environments import SCRIPTS, Environment, get_environment
-from benchmarks.evaluators.environments.running import Reply, run
-from benchmarks.metrics.similarity import cosine_similarity
-from common.config import config_hash
-from common.errors import UserError
-from common.lines import count
+from ....common.config import config_hash
+from ....common.errors import UserError
+from ....common.lines import count
+from ...metrics.similarity import cosine_similarity
+from .. import audio as policy
+from ..base import Audio, Evaluator, EvaluatorOutput
+from ..cache import Cached, output_from
+from . import SCRIPTS, Environment, get_environment
+from .running import Reply, run
 
 
 class ExternalEvaluator(Evaluator):
@@ -51,7 +51,7 @@ class ExternalEvaluator(Evaluator):
         about = {"script": hashlib.sha256(source).hexdigest(), "versions": reply.versions, "model": model}
         self.identity = config_hash({**about, "weights": reply.weights}, length=16)
 
-    def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> Hearing:
+    def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> EvaluatorOutput:
         """See ``Evaluator.hear``; all clips go to the script at once."""
         policy.check(audio, sample_rate, "audio")
         policy.check_captions(audio, captions)
@@ -69,7 +69,7 @@ class ExternalEvaluator(Evaluator):
         }
         if captions is not None and text is not None:
             table["similarity"] = cosine_similarity(table["embedding"], text)
-        return hearing_from(table, sum(policy.is_silent(wav) for wav in audio))
+        return output_from(table, sum(policy.is_silent(wav) for wav in audio))
 
     def _ask(self, windows: Sequence[np.ndarray], captions: Sequence[str]) -> Reply:
         reply = self._run({f"audio/{i:06d}": window for i, window in enumerate(windows)}, captions=captions)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import torch
 
-from backbones import BackboneConfig
-from benchmarks.evaluators.environments import get_environment
-from benchmarks.evaluators.environments.running import run
-from common.errors import UserError
-from common.lines import count
-from paradigms.ar import AR, AROptions
-from paradigms.musicgen import from_their_names
-from representations.base import LatentSpec
-from representations.text import TextSpec
+from ....backbones import BackboneConfig
+from ....common.errors import UserError
+from ....common.lines import count
+from ....paradigms.ar import AR, AROptions
+from ....paradigms.musicgen import from_their_names
+from ....representations.base import LatentSpec
+from ....representations.text.encoders import TextSpec
+from . import get_environment
+from .running import run
 
 
 def import_musicgen(checkpoint: str, latent: LatentSpec, text: TextSpec, random: bool = False) -> AR:

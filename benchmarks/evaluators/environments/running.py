@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.evaluators.environments import Environment
-from common.errors import UserError
-from common.files import read_json, write_json
+from ....common.errors import UserError
+from ....common.files import read_json, write_json
+from . import Environment
 
 FORMAT = 1  # of the exchanged files, as in scripts/exchange.py
 OWN_PIP = importlib.util.find_spec("pip") is not None  # saves the venv a pip of its own

@@ -17,19 +17,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbones import BackboneConfig, TextMemory
-from backbones.cost import Phase, linear
-from backbones.transformer import truncated_normal_
-from common.errors import UserError
-from common.seeds import ItemRNG
-from paradigms.ar import ARSampler, draw
-from paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
-from paradigms.guidance import guide
-from paradigms.masks import cosine_counts
-from paradigms.trial import ByHeart, Trial
-from representations.base import LatentSpec
-from representations.controls import ControlSpec
-from representations.text import TextSpec
+from paradigm_bench.backbones import BackboneConfig
+from paradigm_bench.backbones.cache import TextMemory
+from paradigm_bench.backbones.cost import Phase, linear
+from paradigm_bench.backbones.transformer import truncated_normal_
+from paradigm_bench.common.errors import UserError
+from paradigm_bench.common.seeds import ItemRNG
+from paradigm_bench.paradigms.ar import ARSampler, draw
+from paradigm_bench.paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
+from paradigm_bench.paradigms.guidance import guide
+from paradigm_bench.paradigms.masks import cosine_counts
+from paradigm_bench.paradigms.trial import ByHeart, Trial
+from paradigm_bench.representations.base import LatentSpec
+from paradigm_bench.representations.latents.controls import ControlSpec
+from paradigm_bench.representations.text.encoders import TextSpec
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import pytest
 from maskgit import MaskGIT
 
-from benchmarks.conformance import CHECKS, Case, Skipped
+from paradigm_bench.benchmarks.conformance import CHECKS, Case, Skipped
 
 CASE = Case(MaskGIT)
 

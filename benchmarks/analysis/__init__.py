@@ -1,0 +1,1 @@
+"""Analysis of records: which compare, statistics, collection. It knows nothing of presentation."""

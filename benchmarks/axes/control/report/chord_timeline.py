@@ -1,0 +1,120 @@
+"""Chroma with lanes of chords: what was asked for, what is heard in the prompt's own audio and in each arm's clips."""
+
+from __future__ import annotations
+
+import colorsys
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .....common.audio import read_audio
+from .....corpora.extractors import chords, spectrum
+from .....corpora.pitch import PITCH_CLASSES, pitch_class
+from ....analysis.records import artefact
+from ....report.style import GREY
+from ...fidelity.report.figures import clips
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ....analysis.result_table import Board, Row
+
+Spans = list[tuple[float, float, str]]
+CEILINGS = ("real", "codec_quantised")
+COLUMNS = ("all", "wrong")
+NARROWEST = 0.07  # of the width: a chord that is shorter has no room for its name
+
+
+def lanes(board: Board) -> Figure | None:
+    """One prompt: the real clip and its resynthesis on top, then each arm with its controls and with another clip's."""
+    arms = list(dict.fromkeys(row.records[0].system for row in board.arms))
+    grid = [[board.row(name) for name in CEILINGS]]
+    grid += [[board.row(f"{arm}, {scenario}") for scenario in COLUMNS] for arm in arms]
+    told = {row.system: _told(board, row) for rows in grid for row in rows if row is not None}
+    real = told.get(CEILINGS[0], {})
+    prompt = next((p for p in real if sum(p in one for one in told.values()) == len(told)), None)
+    kept = [rows for rows in grid if any(row is not None and told[row.system] for row in rows)]
+    if prompt is None or len(kept) < 2:
+        return None
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 1.9 * len(kept)))
+    figure.set_layout_engine("constrained", h_pad=0.02, hspace=0.0)
+    outer = figure.add_gridspec(len(kept), 2)
+    for i, rows in enumerate(kept):
+        for j, row in enumerate(rows):
+            if row is None or not told[row.system]:
+                continue
+            about, audio = told[row.system][prompt], clips(board.folder, row)[prompt]
+            shown = {"request": about["prompt"], "given": about["given"], "reference": real[prompt]["heard"]}
+            if row.kind == "reference" or about["given"] == about["prompt"]:
+                del shown["given"]
+            if row.system != CEILINGS[0]:
+                shown["output"] = about["heard"]
+            inner = outer[i, j].subgridspec(2, 1, height_ratios=(12, 4 * len(shown)), hspace=0)
+            top, bottom = figure.add_subplot(inner[0]), figure.add_subplot(inner[1])
+            seconds = _chroma(top, audio)
+            top.set_title(row.system, fontsize=9)
+            _lanes(bottom, {name: spans for name, spans in shown.items() if spans is not None}, seconds)
+    return figure
+
+
+def chord_name(label: str) -> str:
+    """A Harte label as musicians write it: ``C``, ``Am``, ``G7``, ``Bbm7``; a dash for none."""
+    root, _, kind = label.partition(":")
+    return "–" if label in ("N", "X") else root + {"maj": "", "min": "m", "min7": "m7", "maj7": "△"}.get(kind, kind)
+
+
+def chord_colour(label: str) -> Any:
+    """Hue by the circle of fifths, so that neighbours in harmony are neighbours in colour; minor darker; none grey."""
+    root, _, kind = label.partition(":")
+    if root in ("N", "X"):
+        return GREY
+    minor = kind.startswith(("min", "dim", "hdim"))
+    return colorsys.hsv_to_rgb(pitch_class(root) * 7 % 12 / 12, 0.55 if minor else 0.4, 0.8 if minor else 1.0)
+
+
+def _told(board: Board, row: Row) -> dict[str, Any]:
+    """Prompt -> chords, of the prompts of a row whose clips are there too."""
+    for record in row.good:
+        text = artefact(board.folder, record, "chords")
+        if text:
+            files = clips(board.folder, row)
+            return {prompt: about for prompt, about in json.loads(text).items() if prompt in files}
+    return {}
+
+
+def _chroma(axis: Any, path: Path) -> float:
+    """Draw the chromagram of a file; returns its length in seconds."""
+    audio_N, rate = read_audio(path)
+    seconds = len(audio_N) / rate
+    chroma_TP = chords.chroma(spectrum.magnitudes(audio_N, rate))
+    chroma_TP = chroma_TP / np.maximum(chroma_TP.max(axis=1, keepdims=True), 1e-9)
+    axis.imshow(
+        chroma_TP.T,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        extent=(0, seconds, -0.5, 11.5),
+        interpolation="nearest",
+    )
+    axis.set_xticks([])
+    axis.set_yticks(range(0, 12, 2), PITCH_CLASSES[::2], fontsize=6)
+    return seconds
+
+
+def _lanes(axis: Any, shown: dict[str, Spans], seconds: float) -> None:
+    for y, spans in enumerate(shown.values()):
+        for start, end, label in spans:
+            axis.barh(
+                y, end - start, left=start, height=0.92, color=chord_colour(label), edgecolor="white", linewidth=0.5
+            )
+            if end - start >= NARROWEST * seconds:
+                axis.text((start + end) / 2, y, chord_name(label), ha="center", va="center", fontsize=7)
+    axis.set_yticks(range(len(shown)), list(shown), fontsize=7)
+    axis.set_ylim(len(shown) - 0.5, -0.5)
+    axis.set_xlim(0, seconds)
+    axis.tick_params(axis="x", labelsize=6)
+    axis.tick_params(axis="both", length=2)

@@ -1,0 +1,235 @@
+"""A fidelity study as cells: every default resolved, everything named by content."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from .... import paradigms
+from ....backbones import BackboneConfig
+from ....backbones.config import preset
+from ....common.config import from_dict, to_dict
+from ....common.errors import UserError, did_you_mean
+from ....common.lines import count
+from ....corpora.extractors import load_extractor
+from ....paradigms.pipeline import Sources, identity, load_data, open_corpus
+from ....representations.latents.control_tokens import VERSION as VERSION_OF_TOKENS
+from ....representations.latents.controls import control_specs
+from ....training import TrainSpec
+from ....training.trained import resolved, training_folder
+from ....training.tuning import TuneSpec
+from ...evaluators.rewards import load_reward
+from ...study.cells import Cell
+from ...study.references import REFERENCES
+from ...study.study import ArmChoice, Study
+from ..eval_set import eligible, load_evaluator
+
+if TYPE_CHECKING:
+    from ....corpora import Corpus
+    from ....paradigms.pipeline import Data
+    from ....representations.base import LatentSpec
+
+VERSION = 1  # to be raised when the protocol or the meaning of a metric changes, which makes all cells new
+
+
+def expand(study: Study) -> list[Cell]:
+    """References first, then every arm for every seed, at every snapshot and at the end.
+
+    Raises:
+        UserError: an unknown paradigm, option, sampler setting, preset or reference; too few test clips.
+    """
+    data = load_data(Sources(study.corpus, study.representation, study.text, study.latents), latents=False)
+    evaluation, how = evaluation_of(study, data)
+    shared = {"axis": "fidelity", "version": VERSION, "data": identity(data), "evaluation": evaluation}
+    cells = [reference_cell("fidelity", name, REFERENCES, shared, how) for name in study.evaluation.references]
+    for seed in study.seeds:
+        for arm in study.arms:
+            cells += _arm(arm, seed, study, data, shared, how)
+    return cells
+
+
+def evaluation_of(study: Study, data: Data, coded: bool = True) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings that decide the scores, and what else a worker needs; ``coded``: see ``load_evaluator``."""
+    chosen, seconds = study.evaluation, study.train.seconds
+    prompts = prompts_of(study, data.corpus)
+    sources = {
+        "corpus": to_dict(study.corpus), "representation": study.representation, "text": study.text,
+        "latents": study.latents,
+    }  # fmt: skip
+    if study.pretraining_corpus is not None:
+        sources["pretraining"] = to_dict(study.pretraining_corpus)
+    evaluator = load_evaluator(chosen.evaluator, data, coded)
+    evaluation = {
+        "split": chosen.split,
+        "prompts": prompts,
+        "seconds": seconds,
+        "sample_rate": data.representation.spec.sample_rate,
+        "evaluator": {"name": evaluator.name, "identity": evaluator.identity},
+    }
+    how = {"sources": sources, "evaluator": chosen.evaluator, "batch": chosen.batch, "keep_audio": chosen.keep_audio}
+    if chosen.reward:
+        reward = load_reward(chosen.reward, data.corpus, data.representation)
+        evaluation["reward"], how["reward"] = {"name": reward.name, "identity": reward.identity}, chosen.reward
+        if reward.evaluator == evaluator.identity:
+            print(
+                f"note: {reward.name} is reward and evaluator at once, so scores are biased; choose another",
+                file=sys.stderr,
+            )
+    return evaluation, how
+
+
+def prompts_of(study: Study, corpus: Corpus) -> int:
+    """How many prompts the corpus has for a study; the reference set needs as many other clips.
+
+    Raises:
+        UserError: not even two.
+    """
+    chosen, seconds = study.evaluation, study.train.seconds
+    fit = len(eligible(corpus, chosen.split, seconds))
+    prompts = min(chosen.prompts, fit // 2)
+    if prompts < 2:
+        raise UserError(
+            f"corpus {corpus.name}: {count(fit, f'{chosen.split} clip')} of {seconds:g} s or more; "
+            "scoring needs at least 4; add clips or lower train.seconds"
+        )
+    if prompts < chosen.prompts:
+        print(
+            f"note: {count(fit, f'{chosen.split} clip')} give {count(prompts, 'prompt')}, not {chosen.prompts}",
+            file=sys.stderr,
+        )
+    return prompts
+
+
+def reference_cell(axis: str, name: str, known: Collection[str], shared: dict[str, Any], how: dict[str, Any]) -> Cell:
+    """The cell of a floor or ceiling.
+
+    Raises:
+        UserError: it is not among those ``known``.
+    """
+    if name not in known:
+        hint = did_you_mean(name, list(known))
+        raise UserError(f"evaluation.references: unknown {name!r}{hint}; known: {', '.join(known)}")
+    return Cell(axis, name, "reference", 0, None, "references", {**shared, "reference": name, "seed": 0}, how)
+
+
+def trained_config(arm: ArmChoice, seed: int, study: Study, data: Data, shared: dict[str, Any]) -> dict[str, Any]:
+    """The settings that decide an arm's weights and clips; the same on every axis, which so share a training run.
+
+    Raises:
+        UserError: a budget that buys no update of this arm, or fewer than the warm-up takes.
+    """
+    model = {**model_config(arm, study, data.representation.spec), **_heard_before(study)}
+    return {
+        **shared,
+        "model": model,
+        "train": to_dict(resolved(dataclasses.replace(study.train, seed=seed), model, data)),
+        "sampler": to_dict(paradigms.find(arm.paradigm).sampler(arm.sampler)),
+        "seed": seed,
+        # Records older than these two settings have neither key.
+        **({} if study.noise == "torch" else {"noise": study.noise}),
+        **({} if study.evaluation.precision == "fp32" else {"precision": study.evaluation.precision}),
+    }
+
+
+def trained_cells(
+    axis: str,
+    study: Study,
+    data: Data,
+    shared: dict[str, Any],
+    how: dict[str, Any],
+    variants: dict[str, dict[str, Any]],
+) -> list[Cell]:
+    """Every arm for every seed, trained to the end, once per variant (label -> further settings of its cells).
+
+    Raises:
+        UserError: see ``trained_config``.
+    """
+    cells = []
+    for seed in study.seeds:
+        kept = how if seed == study.seeds[0] else {**how, "keep_audio": 0}  # one run of each arm to listen to is enough
+        for arm in study.arms:
+            config = trained_config(arm, seed, study, data, shared)
+            at, folder = last_update(config), training_folder(config)
+            for label, beside in variants.items():
+                cell = {**config, "at_updates": at, **beside}
+                cells.append(Cell(axis, arm.name, "paradigm", seed, at, folder, cell, kept, at or 0, label))
+    return cells
+
+
+def _heard_before(study: Study) -> dict[str, Any]:
+    """The corpus of pre-training by content; nothing where there is none of its own."""
+    if study.pretraining_corpus is None or not study.train.pretraining:
+        return {}
+    corpus = open_corpus(study.pretraining_corpus, captions=False)
+    return {"pretraining_corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint}}
+
+
+def model_config(arm: ArmChoice, study: Study, latent: LatentSpec) -> dict[str, Any]:
+    """An arm's architecture, every default resolved."""
+    paradigm = paradigms.find(arm.paradigm)
+    backbone = {**to_dict(preset(study.backbone.preset)), **study.backbone.overrides, **paradigm.backbone_needs}
+    return {
+        "paradigm": arm.paradigm,
+        "options": to_dict(from_dict(paradigm.options_class, arm.options, f"{arm.name} options")),
+        "backbone": to_dict(from_dict(BackboneConfig, backbone, "backbone")),
+        **_controls(study, latent),
+        **({} if arm.normalisation == "paper" else {"normalisation": arm.normalisation}),
+    }
+
+
+def _controls(study: Study, latent: LatentSpec) -> dict[str, Any]:
+    """The model's controls, and what their tokens rest on; nothing where there are none."""
+    if not study.controls.names:
+        return {}
+    specs = control_specs(study.controls.names, latent)
+    heard_by = {kind: load_extractor(kind).name for kind in ("chords", "melody")}
+    return {"controls": [to_dict(spec) for spec in specs], "control_tokens": {"version": VERSION_OF_TOKENS, **heard_by}}
+
+
+def last_update(config: dict[str, Any]) -> int | None:
+    """The update after which training ends; None where wall time decides."""
+    train = from_dict(TrainSpec, config["train"], "train")
+    return None if train.budget.by_clock else train.updates
+
+
+def _tuned(arm: ArmChoice, seed: int, study: Study, config: dict[str, Any], how: dict[str, Any]) -> Cell:
+    """The cell of an arm after tuning; ``at_updates`` counts the updates of training and of all tuning rounds."""
+    if not study.evaluation.reward:
+        raise UserError(f"{study.name}: arm {arm.name!r} has tune settings, which need evaluation.reward; set it")
+    reward = config["evaluation"]["reward"]
+    spec = from_dict(TuneSpec, {"reward": reward["name"], "seed": seed, **arm.tune}, f"{arm.name} tune")
+    if spec.reward != reward["name"]:
+        raise UserError(f"{arm.name}: tune.reward must be evaluation.reward ({reward['name']}); leave tune.reward out")
+    if (end := last_update(config)) is None:
+        raise UserError(f"{arm.name}: tuning cannot follow a training budget in wall time; set train.updates instead")
+    at = end + spec.rounds * spec.updates
+    tuned = {**config, "tune": {**to_dict(spec), "reward": reward}, "at_updates": at}
+    return Cell("fidelity", arm.name, "paradigm", seed, at, training_folder(tuned), tuned, how, at)
+
+
+def _arm(
+    arm: ArmChoice, seed: int, study: Study, data: Data, shared: dict[str, Any], how: dict[str, Any]
+) -> list[Cell]:
+    config = trained_config(arm, seed, study, data, shared)
+    end = last_update(config)
+    if seed != study.seeds[0]:
+        how = {**how, "keep_audio": 0}  # one training run of each arm to listen to is enough
+    if arm.tune:
+        return [_tuned(arm, seed, study, config, how)]
+    snapshots = sorted(study.train.snapshots) if study.evaluation.snapshots else []
+    return [
+        Cell(
+            "fidelity",
+            arm.name,
+            "paradigm",
+            seed,
+            at,
+            training_folder(config),
+            {**config, "at_updates": at},
+            how,
+            study.train.updates if end is None else end,
+        )
+        for at in dict.fromkeys([*snapshots, end])
+    ]

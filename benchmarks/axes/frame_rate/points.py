@@ -1,0 +1,96 @@
+"""The points of a frame-rate study: at which rate, how long in seconds, how many frames.
+
+A frame rate changes two things at once: the time that one latent covers and the length of the sequence. They are
+separated as in papers/002, figure 4: at a fixed duration the sequence grows with the rate, at a fixed length the clip
+gets shorter. A point that belongs to both, such as 25 Hz at 4 s and 100 frames, is measured once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from ....common.errors import UserError
+from ...study.study import Study
+
+RATE = "{rate}"
+SHORTEST = 0.1  # seconds that evaluators need to hear at least
+
+
+@dataclass(frozen=True)
+class Point:
+    """One codec at one duration; ``study`` is the whole study there: its representation and seconds are the point's."""
+
+    rate: float
+    frames: int
+    study: Study
+
+    @property
+    def seconds(self) -> float:
+        """How long clips are, in training and in sampling."""
+        return self.study.train.seconds
+
+    @property
+    def label(self) -> str:
+        """``25 Hz, 4 s``."""
+        return f"{self.rate:g} Hz, {self.seconds:g} s"
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """The same as a record has it."""
+        return {"hz": self.rate, "frames": self.frames, "seconds": self.seconds}
+
+
+def points_of(study: Study) -> list[Point]:
+    """All points, those of each duration first; by rates.
+
+    Raises:
+        UserError: a representation without ``{rate}``, or a duration that is no whole number of frames.
+    """
+    chosen = study.frame_rate
+    if RATE not in study.representation and len(chosen.rates) > 1:
+        raise UserError(
+            f"{study.name}: representation {study.representation!r} has one frame rate; "
+            f"write {RATE} in place of the rate, or give one rate in frame_rate.rates"
+        )
+    found: dict[tuple[float, int], Point] = {}
+    lengths = [(rate, _frames(study, rate, seconds)) for seconds in chosen.seconds for rate in chosen.rates]
+    for rate, frames in [*lengths, *((rate, frames) for frames in chosen.frames for rate in chosen.rates)]:
+        found.setdefault((rate, frames), Point(rate, frames, _at(study, rate, frames)))
+    return list(found.values())
+
+
+def window_of(study: Study, found: list[Point]) -> float:
+    """Seconds of every clip that are judged at all points alike.
+
+    Raises:
+        UserError: a window that is longer than the shortest clip, or too short to be heard.
+    """
+    shortest = min(found, key=lambda point: point.seconds)
+    window = study.frame_rate.window or shortest.seconds
+    if not SHORTEST <= window <= shortest.seconds:
+        raise UserError(
+            f"{study.name}: frame_rate.window is {window:g} s but must lie between {SHORTEST:g} and "
+            f"{shortest.seconds:g} s, the shortest clip ({shortest.label})"
+        )
+    return window
+
+
+def _frames(study: Study, rate: float, seconds: float) -> int:
+    frames = rate * seconds
+    if abs(frames - round(frames)) > 1e-6 or frames < 1:
+        raise UserError(
+            f"{study.name}: frame_rate.seconds {seconds:g} is {frames:g} frames at {rate:g} Hz; "
+            "choose a duration with a whole number of frames at every rate"
+        )
+    return round(frames)
+
+
+def _at(study: Study, rate: float, frames: int) -> Study:
+    return dataclasses.replace(
+        study,
+        representation=study.representation.replace(RATE, f"{rate:g}"),
+        train=dataclasses.replace(study.train, seconds=frames / rate),
+        latency=dataclasses.replace(study.latency, frame_rate=rate),
+    )

@@ -1,0 +1,213 @@
+"""The axis frame rate: every arm and its ceilings at every rate, at one duration and at one length.
+
+``rates`` reads the records as points and compares them, ``figure`` draws them, this module puts them into words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .....common.lines import count
+from ....report.chapter import Chapter, StudyPage, StudyRecords
+
+if TYPE_CHECKING:
+    from ....report.chapter import Answer
+    from ....report.table import Table
+    from .rates import Change, Point
+
+SHOWN = ("fad", "clap", "adherence")
+CLAIMS = ("T2", "T3", "T5", "T6")
+CAPTION = (
+    "FAD of windows against frame rate, with 95% intervals. At one duration the sequence grows with the rate; at one "
+    "length the clip shrinks. Grey: the codecs themselves at each rate, and real audio."
+)
+
+
+def tell(study: StudyRecords) -> StudyPage:
+    """Scores by rate, verdicts between neighbours, and the figure of one study."""
+    from ....analysis.sufficiency import too_short
+    from ....report.figure_cache import drawn, fingerprint
+    from ....report.markup import bullets, folded, records_of
+    from ...fidelity.report.tables import spent
+    from .figure import draw
+    from .rates import arms, changes, metric, points
+
+    found, left_out = points(study.name, study.folder, study.records)
+    runs = [record for point in found for record in point.board.runs]
+    name, short, sheet = metric(found, "fad"), too_short(runs), table(found)
+    moves = [] if short else changes(found, name)
+    records = [record for point in found for row in point.board.rows for record in row.good]
+    mark = fingerprint(draw, study.folder, records, [name, sheet.markdown()])
+    path = drawn(study.folder / "figures" / "rates.png", mark, partial(draw, found, name))
+    details = [folded(f"Every comparison by {name}", differences(moves).markdown())] if moves else []
+    details += [published(study.folder.parent), "## How it was run", bullets(basis(study, found, left_out))]
+    rates = ", ".join(f"{hz:g}" for hz in sorted({point.hz for point in found}))
+    head = {"audio": found[0].board.records[0].cell["data"]["corpus"]["name"], "arms": str(len(arms(found)))}
+    head |= {"updates": spent(runs), "seeds": str(len({run.seed for run in runs}))}
+    told = [] if short else answers(found, name)
+    head["FAD of windows"] = "too short to compare" if short else "; ".join(one.answer for one in told) or "–"
+    about = f"{', '.join(arms(found)) or 'No arm'} at {rates} Hz, trained for {count(spent(runs) or 'no', 'update')}."
+    notes = [f"{short[0].upper()}{short[1:]}."] if short else [*words(moves), *floor(found)]
+    return StudyPage(
+        about, sheet, told,
+        [*details, f"The {records_of(study.folder)} hold everything above."],
+        head, (len(found), len(runs)), path, CAPTION, notes,
+    )  # fmt: skip
+
+
+CHAPTER = Chapter(
+    "Frame rate",
+    "How many latent frames per second suit which paradigm? How it is measured: [frame rate](docs/frame-rate.md).",
+    tell,
+)
+
+
+def answers(found: Sequence[Point], name: str) -> list[Answer]:
+    """Of each arm the scores at one duration, by rate."""
+    from ....report.chapter import Answer
+    from ....report.summary import trained
+    from .rates import arms, series
+
+    lines = []
+    for points in series(found, "duration")[:1]:
+        scores = {arm: [point.score(arm, name).value for point in points] for arm in arms(points)}
+        told = [f"{arm} {', '.join('–' if v is None else f'{v:#.3g}' for v in row)}" for arm, row in scores.items()]
+        rates = ", ".join(f"{point.hz:g}" for point in points)
+        answer = f"at {rates} Hz, clips of {points[0].seconds:g} s: {'; '.join(told)}"
+        lines.append(Answer("Which frame rate sounds best? (FAD of windows, lower is better)", answer,
+                            trained(points[0].board)))  # fmt: skip
+    return lines
+
+
+def table(found: Sequence[Point]) -> Table:
+    """A row per point and system; a metric's name keeps its evaluator, and ``_window`` where it compares everywhere."""
+    from ....report.table import Table
+    from ...fidelity.report.tables import ARROWS, figure
+    from .rates import metric
+
+    windows = [name for family in SHOWN if (name := metric(found, family))]
+    whole = [name.removesuffix("_window") for name in windows[:1]]
+    better = {n: m.better for p in found for row in p.board.rows for r in row.good for n, m in r.metrics.items()}
+    header = ["rate", "frames", "s", "system", "n", *(n + ARROWS[better.get(n, "neither")] for n in windows + whole)]
+    body, italic = [], set()
+    for point in found:
+        for row in point.board.rows:
+            place = [f"{point.hz:g} Hz", str(point.frames), f"{point.seconds:g}", row.system]
+            if not row.good:
+                failed = f"{row.records[0].status}: {row.records[0].reason}"
+                body.append([*place, "", failed, *[""] * (len(windows + whole) - 1), ""])
+                continue
+            scores = [figure(point.score(row.system, name)) for name in windows + whole]
+            n = max((m.n for m in row.good[0].metrics.values()), default=0)
+            counts = f"{n}" if len(row.good) == 1 else f"{n} × {len(row.good)} seeds"
+            body.append([*place, counts, *scores, above(point, row.system, windows[0]) if windows else "–"])
+            italic |= {len(body) - 1} if row.kind == "reference" else set()
+    return Table([*header, f"{windows[0] if windows else 'score'} above the codec's"], body, italic=frozenset(italic))
+
+
+def above(point: Point, system: str, name: str) -> str:
+    """How much worse an arm scores than its codec's own reconstruction of real audio at that rate."""
+    row = point.arm(system)
+    if row is None or row.kind == "reference":
+        return ""
+    value, ceiling = point.score(system, name).value, point.score(point.ceiling(system), name).value
+    return "–" if value is None or ceiling is None else f"{value - ceiling:.2f}"
+
+
+def words(moves: Sequence[Change]) -> list[str]:
+    """A line for each arm and each thing held: neighbours, and which of them is better."""
+    from .rates import HELD
+
+    lines = []
+    for arm, mode in dict.fromkeys((move.arm, move.mode) for move in moves):
+        told = [said(move) for move in moves if (move.arm, move.mode) == (arm, mode)]
+        lines.append(f"{arm}, {HELD[mode]}: {'; '.join(told)}.")
+    return lines
+
+
+def floor(found: Sequence[Point]) -> list[str]:
+    """Which arms have not learnt to follow captions, and where: there only the sound is compared."""
+    from .rates import metric, unheard
+
+    name = metric(found, "clap")
+    told = [
+        f"{arm} at {'every point' if len(at) == len(found) else ', '.join(f'({point.label})' for point in at)}"
+        for arm, at in unheard(found, name).items()
+    ]
+    if not told:
+        return []
+    return [
+        f"At the floor (`{name}` does not tell the clips from real audio of another caption): {'; '.join(told)}. These "
+        "arms have not learnt to follow captions yet; FAD compares the sound alone."
+    ]
+
+
+def said(move: Change) -> str:
+    """``25 Hz, 4 s better than 50 Hz, 4 s``."""
+    kind = move.judgement.verdict
+    a, b = f"({move.a.label})", f"({move.b.label})"
+    if kind == "same":
+        return f"{a} the same as {b} within {move.comparison.margin:.2g}"
+    return f"{a} **{kind}** than {b}" if kind in ("better", "worse") else f"{a} against {b} undecided"
+
+
+def differences(moves: Sequence[Change]) -> Table:
+    """All neighbours with estimates and p-values."""
+    from ....report.table import Table
+    from .rates import HELD
+
+    body = []
+    for move in moves:
+        gap = move.comparison.difference
+        estimate = f"{gap.estimate:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
+        pair = f"({move.a.label}) − ({move.b.label})"
+        body.append(
+            [move.arm, HELD[move.mode], pair, estimate, f"{move.judgement.p_adjusted:.3f}", move.judgement.verdict]
+        )
+    return Table(["arm", "held", "difference", "estimate [95%]", "p (Holm)", "verdict of the first"], body)
+
+
+def basis(study: StudyRecords, found: Sequence[Point], left_out: int) -> list[str]:
+    """Codecs, training, windows, command."""
+    from .rates import arms
+
+    cell = found[0].board.rows[0].records[0].cell
+    codecs = {f"{p.hz:g} Hz": p.board.rows[0].records[0].cell["data"]["representation"] for p in found}
+    named = ", ".join(f"`{codec['name']}` ({codec['fingerprint'][:8]})" for codec in codecs.values())
+    trained = next((r.training for p in found for a in arms(found) if (row := p.arm(a)) for r in row.good), None)
+    lines = [
+        f"Codecs: {named}.",
+        f"Windows: {cell['evaluation']['window']:g} s of every clip, the same seconds of real audio at every point, "
+        f"evaluator `{cell['evaluation']['evaluator']['name']}`. Scores of whole clips can be compared between points "
+        "of one duration.",
+    ]
+    lines += [f"Every arm: {count(trained.updates, 'update')}."] if trained else []
+    lines += [f"Left out: {count(left_out, 'record')} of other settings."] if left_out else []
+    return [*lines, f"Command: `{study.records[-1].command}`."]
+
+
+def published(results: Path) -> str:
+    """The paper's figures and claims: other music, codecs and size, so for the order only."""
+    from ....analysis.published import NAMES, claims
+    from ....analysis.published import results as stated_results
+    from ....report.markup import folded
+    from ....report.table import Table
+
+    values: dict[tuple[str, float, float], dict[str, str]] = {}
+    for one in stated_results(results):
+        if one.paper == "tal2025" and one.table in ("Table 2", "Table 7") and one.metric in ("fad", "clap"):
+            place = one.system, float(one.setting["frame_rate_hz"]), float(one.setting["duration_s"])
+            values.setdefault(place, {}).setdefault(one.metric, one.value)
+    body = [
+        [system, f"{hz:g} Hz", f"{hz * seconds:g}", f"{seconds:g}", held.get("fad", "–"), held.get("clap", "–")]
+        for (system, hz, seconds), held in sorted(values.items())
+    ]
+    if not body:
+        return ""
+    sheet = Table(["system", "rate", "frames", "s", "fad ↓", "clap ↑"], body).markdown()
+    stated = "\n".join(f"- {c.id}, {c.source}: {c.statement}." for c in claims(results) if c.id in CLAIMS)
+    title = f"Published: {NAMES['tal2025']}, tables 2 and 7, figure 4"
+    return folded(title, f"{sheet}\n\nWhat it concludes:\n\n{stated}")

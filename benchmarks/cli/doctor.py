@@ -1,0 +1,112 @@
+"""``bench doctor``: what this machine can do, and what a missing part would disable."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from pathlib import Path
+
+from .options import Json
+
+OPTIONAL_PACKAGES = {
+    "soundfile": "reading audio folders and writing audio files",
+    "librosa": "the chroma features of the control metrics",
+    "diffusers": "the Stable Audio VAE (representation oobleck:...)",
+    "mir_eval": "the control metrics",
+    "transformers": "EnCodec, T5 and CLAP adapters",
+    "torchdiffeq": "the dopri5 solver of flow matching",
+    "matplotlib": "figures in the report",
+    "visqol-python": "ViSQOL among the reconstruction metrics",
+    "submitit": "bench submit (SLURM)",
+    "nvidia-ml-py": "clocks and energy of a GPU with every sample of a latency study (nvidia-smi tells less)",
+}
+OPTIONAL_PROGRAMS = {
+    "ffmpeg": "formats that soundfile cannot read",
+    "fluidsynth": "rendering the built-in music with sampled instruments",
+    "sbatch": "bench submit on SLURM",
+    "git": "the code revision in records",
+}
+
+
+def doctor(as_json: Json = False) -> None:
+    """Check what this machine can do.
+
+    Reports Python, torch, processor, GPUs, threads, number formats, disk space and optional packages and programs, with
+    what a missing one disables.
+
+    \b
+    Examples:
+      bench doctor
+      bench doctor --json
+    """
+    from ...common.console import shown
+    from ...common.environment import cpu_model, package_version
+    from ...common.lines import count
+
+    rows = [
+        ["python", "ok", platform.python_version()],
+        ["processor", "ok", f"{cpu_model()}, {count(os.cpu_count() or 1, 'core')}"],
+    ]
+    rows += [_torch(), _accelerator(), _bf16(), *_disks()]
+    for name, use in OPTIONAL_PACKAGES.items():
+        found = package_version(name)
+        rows.append([name, "ok" if found else "missing", found or f"disables {use}"])
+    for name, use in OPTIONAL_PROGRAMS.items():
+        path = shutil.which(name)
+        rows.append([name, "ok" if path else "missing", path or f"disables {use}"])
+    print(shown(["part", "state", "detail"], rows, as_json))
+
+
+def _torch() -> list[str]:
+    import torch
+
+    from ...common.lines import count
+
+    return ["torch", "ok", f"{torch.__version__}, {count(torch.get_num_threads(), 'thread')}"]
+
+
+def _accelerator() -> list[str]:
+    import torch
+
+    if not torch.cuda.is_available():
+        return ["accelerator", "none", "everything runs on the CPU; use preset tiny"]
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return ["accelerator", "ok", ", ".join(names)]
+
+
+def _bf16() -> list[str]:
+    """Multiply the same matrices in both formats: emulated bf16 is slower than fp32, native bf16 is faster."""
+    import time
+
+    import torch
+
+    def seconds(dtype: torch.dtype) -> float:
+        a = torch.randn(512, 512).to(dtype)
+        a @ a
+        start = time.perf_counter()
+        for _ in range(3):
+            a @ a
+        return time.perf_counter() - start
+
+    ratio = seconds(torch.bfloat16) / seconds(torch.float32)
+    advice = "use fp32 on this CPU" if ratio > 0.8 else "bf16 pays on this CPU"
+    return ["bf16", "ok", f"a matrix product takes {ratio:.1f} times as long as in fp32: {advice}"]
+
+
+def _disks() -> list[list[str]]:
+    from ...common.files import cache_dir
+
+    rows = []
+    for name, folder in (("disk here", Path.cwd()), ("cache", cache_dir())):
+        existing = next(p for p in (folder, *folder.parents) if p.exists())
+        free = shutil.disk_usage(existing).free / 2**30
+        state = "ok" if os.access(existing, os.W_OK) and free > 2 else "problem"
+        rows.append(
+            [
+                name,
+                state,
+                f"{folder}, {free:.0f} GiB free" + ("" if state == "ok" else "; needs a writable folder with 2 GiB"),
+            ]
+        )
+    return rows

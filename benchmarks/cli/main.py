@@ -1,0 +1,204 @@
+"""``bench``: the command line of the referee.
+
+Exit status: 0 done; 1 a cell failed (its record says why); 2 bad input, with one line on stderr; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from ...common.errors import UserError
+from ...common.lines import say
+from . import (
+    check,
+    claims,
+    codec,
+    collect,
+    compare,
+    data,
+    doctor,
+    evaluators,
+    inpaint,
+    jobs,
+    listing,
+    models,
+    new_paradigm,
+    pack,
+    plan,
+    report,
+    run,
+    sample,
+    score,
+    submit,
+    train,
+    tune,
+    verify,
+)
+
+HELP = """Compare generative paradigms for text-to-music: one backbone, one training loop, one judge.
+
+\b
+First steps:
+  bench doctor              check what this machine can do
+  bench run quickstart      train five paradigms, judge them, write a page of results
+  bench report --html       write the report of all results, as Markdown and HTML
+  bench COMMAND --help      options and examples of a command
+"""
+
+COMMANDS: dict[str, dict[str, Any]] = {  # section of the help -> name -> command, or the group of commands of that name
+    "Start": {
+        "doctor": doctor.doctor,
+        "list": listing.list_,
+        "plan": plan.plan,
+        "run": run.run,
+    },
+    "Results": {
+        "report": report.report,
+        "compare": compare.compare,
+        "claims": claims.claims,
+        "collect": collect.collect,
+        "pack": pack.pack,
+        "verify": verify.verify,
+        "score": score.score,
+    },
+    "Models": {
+        "train": train.train,
+        "tune": tune.tune,
+        "sample": sample.sample,
+        "inpaint": inpaint.inpaint,
+        "models": models.models,
+        "codec": codec.app,
+        "data": data.app,
+    },
+    "Cluster": {
+        "submit": submit.submit,
+        "status": jobs.status,
+        "resume": submit.resume,
+        "cancel": jobs.cancel,
+    },
+    "Extend": {
+        "new-paradigm": new_paradigm.new_paradigm,
+        "check": check.check,
+        "evaluators": evaluators.app,
+    },
+}
+
+
+OLD_NAMES = {"evaluator": "evaluators"}  # still understood
+
+
+class Group(TyperGroup):
+    """A group of commands that lists them by section, and shows its help when no command is given."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Without arguments: as with ``--help``."""
+        return super().parse_args(ctx, args if args or ctx.resilient_parsing else ["--help"])
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of this name, which may be an old one."""
+        return super().get_command(ctx, OLD_NAMES.get(cmd_name, cmd_name))
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The commands under the titles of their sections."""
+        width = max(map(len, self.commands))
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name, command in self.commands.items():
+            short = command.get_short_help_str(formatter.width - width - 6)
+            sections.setdefault(getattr(command, "rich_help_panel", None) or "Commands", []).append(
+                (name.ljust(width), short)
+            )
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+app = typer.Typer(
+    help=HELP,
+    cls=Group,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+for _section, _commands in COMMANDS.items():
+    for _name, _command in _commands.items():
+        if isinstance(_command, typer.Typer):
+            app.add_typer(_command, name=_name, cls=Group, rich_help_panel=_section)
+        else:
+            app.command(_name, rich_help_panel=_section)(_command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"paradigm-bench {version('paradigm-bench')}")
+        raise typer.Exit
+
+
+@app.callback(help=HELP)
+def bench(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """The options of ``bench`` itself."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: run the command line and exit with its status."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    sys.exit(status(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def status(arguments: list[str]) -> int:
+    """Run one command line; returns the exit status, with problems told in one line on stderr."""
+    try:
+        code = int(app(args=arguments, prog_name="bench", standalone_mode=False) or 0)
+    except UserError as error:
+        return _complain(str(error), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    except PermissionError as error:
+        return _complain(f"cannot read or write {error.filename}: permission denied; check its permissions", 2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        # typer carries its own copy of click or uses the installed one; usage errors of both know their message.
+        if not hasattr(error, "format_message"):
+            raise
+        return _complain(_usage(error), 2)
+    if code == 130:  # some versions of typer turn Ctrl-C into this status themselves
+        again = " without --again" if "--again" in arguments else ""
+        return _complain(f"interrupted; finished work is kept, the same command{again} goes on from there", 130)
+    return code
+
+
+def _usage(error: Any) -> str:
+    """What is wrong with the command line, with the nearest right option, or else where to look."""
+    message = error.message.rstrip(".")
+    if near := getattr(error, "possibilities", None):
+        return f"{message}. Did you mean {' or '.join(sorted(near))}?"
+    message = error.format_message().rstrip(".")
+    return message if "Did you mean" in message or not error.ctx else f"{message} (see `{error.ctx.command_path} -h`)"
+
+
+def _complain(message: str, code: int) -> int:
+    say(f"bench: error: {' '.join(message.split())}" if code == 2 else f"bench: {message}")
+    return code
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""``bench train``: train the arms of a study and stop there."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import Updates
+
+TRAINED = ("fidelity", "control", "inpainting", "frame_rate")  # axes whose arms are trained
+
+
+def train(
+    study: Annotated[str, typer.Argument(help="A packaged study (see `bench list`) or a YAML file.")] = "quickstart",
+    paradigm: Annotated[
+        list[str], typer.Option("--paradigm", "-p", help="Only this arm, or a paradigm with its defaults; repeatable.")
+    ] = [],  # noqa: B006
+    corpus: Annotated[str, typer.Option(help="Folder with a manifest to use instead of the study's corpus.")] = "",
+    seed: Annotated[list[int], typer.Option(min=0, help="Study seed; repeatable. Default: the study's.")] = [],  # noqa: B006
+    updates: Updates = None,
+    settings: Annotated[list[str], typer.Option("--set", help="Any study key, e.g. train.lr=1e-3; repeatable.")] = [],  # noqa: B006
+    work: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs"),
+) -> None:
+    """Train the arms of a study without measuring them.
+
+    `bench run` of the same study uses the weights; an interrupted training goes on with the same command. Under
+    torchrun, the processes share every batch; the loss is that of one process, up to rounding.
+
+    \b
+    Examples:
+      bench train quickstart --paradigm fm
+      bench train --paradigm ar --set 'train.budget={unit: flops, amount: 1.5e13}'
+      torchrun --standalone --nproc-per-node 2 -m paradigm_bench.benchmarks.cli.main train quickstart
+      bench train -p ar --corpus my/folder --updates 5000 --set train.lr=5e-4
+    """
+    from accelerate import PartialState
+
+    from ...common.errors import UserError
+    from ...common.lines import count, say_once
+    from ...training.loop import leave_process_group, runs_on_cpu
+    from ...training.trained import train_system, training_folder, untuned
+    from ..analysis.locations import check_out
+    from ..axes.fidelity.axis import data_of
+    from ..study.sweep import expand
+    from .run import chosen_study
+
+    check_out(work, "folder", "--work")
+    chosen = chosen_study(study, "", corpus, seed, updates, settings, paradigm)
+    if chosen.axis not in TRAINED:
+        raise UserError(
+            f"study {chosen.name} measures {chosen.axis} and trains nothing; give one that trains, e.g. quickstart"
+        )
+    processes = PartialState(cpu=runs_on_cpu())
+    try:
+        with processes.main_process_first():  # what the first caches, the others find
+            trained = [(untuned(cell.config), cell) for cell in expand(chosen) if cell.kind == "paradigm"]
+        for config, cell in {training_folder(config): (config, cell) for config, cell in trained}.values():
+            with processes.main_process_first():
+                data = data_of(cell)
+            result, training = train_system(config, data, work)
+            ended = f"loss {result.final_loss:.4g} after {count(training.updates, 'update')}, weights in {result.final}"
+            say_once(f"{cell.system} seed {cell.seed}: {ended}", sys.stdout)
+    finally:
+        leave_process_group()

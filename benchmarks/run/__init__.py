@@ -1,0 +1,1 @@
+"""Running cells: processes, reuse of records, estimates, verification."""

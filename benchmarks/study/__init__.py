@@ -1,0 +1,1 @@
+"""Studies, their cells, and the interface of an axis."""

@@ -1,0 +1,297 @@
+"""The full-size recipes of papers/002, appendix E: EnCodec and VAE-GAN, trained against a discriminator.
+
+Both families convolve the waveform. They differ in what stands between encoder and decoder, and in whose open recipe
+their loss weights follow (the paper states none):
+
+    encodec   transformers' EncodecModel, 4 codebooks of 2048 learnt as ``representations.codecs.quantiser`` does, always
+              quantised; weights and balancer of audiocraft: wave 0.1, mel 2, adversarial 4, features 4; commitment 1
+    vae       diffusers' AutoencoderOobleck (Snake), a draw from the posterior; weights of stable-audio-tools, summed
+              and not balanced: mel 1, adversarial 0.1, features 5; divergence 1e-3, of twice the nats as there
+
+The paper says: AdamW at 3e-4, batches of 64 segments of about 1 s, 400,000 steps, 32 kHz. One update trains the
+discriminator on the model's output, then the model. Commitment and divergence act on latents, not on the output, so
+the balancer leaves them as they are. What differs from the paper: transformers' EnCodec has ELU where the paper's
+table says GELU, and mel distances stand for stable-audio-tools' STFT distances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ...common.errors import UserError
+from ...common.files import write_json, write_tensors, write_text
+from ...common.seeds import seed_for
+from ..base import Representation
+from .balancer import Balancer, gradients_at
+from .discriminator import MultiScaleDiscriminator, adversarial_loss, discriminator_loss, feature_loss
+from .losses import gaussian_kl, multi_mel_distance
+from .models import WaveModel, config_text, encodec_model, oobleck_model
+from .quantiser import ResidualQuantiser
+from .trainer import Trainer, check_training, optimiser_tensors, part, restore_optimiser, update_average
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the losses on the output; with the balancer, shares of its gradient."""
+
+    wave: float = 0.1
+    mel: float = 2.0
+    adversarial: float = 4.0
+    features: float = 4.0
+
+
+@dataclass(frozen=True)
+class AdversarialTraining:
+    """A full-size recipe.
+
+    Args:
+        steps: budget in updates; 0: by the clock (``cpu_seconds``, ``wall_seconds``).
+        crop_seconds: of a segment, rounded to whole latent frames.
+        balance: whether the balancer scales gradients; without it the weighted losses are summed.
+        latent_weight: of the commitment, or of the divergence (alpha_KL).
+        windows: of the discriminator's scales, samples; ``filters``: its channels.
+        mel_windows: of the mel distance, samples.
+    """
+
+    model: WaveModel
+    losses: LossWeights = LossWeights()
+    balance: bool = True
+    latent_weight: float = 1.0
+    steps: int = 400_000
+    cpu_seconds: float = 2500.0
+    wall_seconds: float = 36000.0
+    batch: int = 64
+    crop_seconds: float = 1.0
+    learning_rate: float = 3e-4
+    betas: tuple[float, ...] = (0.5, 0.9)
+    weight_decay: float = 0.0
+    ema: float = 0.99
+    windows: tuple[int, ...] = (2048, 1024, 512, 256, 128)
+    filters: int = 32
+    mel_windows: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    snapshot_seconds: float = 1800.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_training(self, ("cpu_seconds", "wall_seconds", "batch", "crop_seconds", "learning_rate", "filters"))
+        if len(self.betas) != 2:
+            raise UserError(f"codec training: betas must be two numbers, not {len(self.betas)}")
+        longest = max((*self.windows, *self.mel_windows), default=0)
+        if not self.windows or not self.mel_windows or longest > self.crop_seconds * self.model.sample_rate:
+            raise UserError(
+                f"codec training: windows of up to {longest} samples; give at least one of each kind, and none longer "
+                f"than the segments' {self.crop_seconds * self.model.sample_rate:.0f}"
+            )
+
+
+class AdversarialTrainer(Trainer):
+    """State of one run; subclasses build the model and reconstruct a batch."""
+
+    average: Representation
+    weights_file = ""
+    family = ""
+
+    def __init__(self, config: AdversarialTraining) -> None:
+        super().__init__(config)
+        torch.manual_seed(seed_for(config.seed, "codec") % 2**63)
+        self.config, self.device = config, _device(config.device)
+        self.model, self.average = self.build().to(self.device), self.wrapped(self.build()).to(self.device)
+        self.average_model.load_state_dict(self.model.state_dict())
+        self.discriminator = MultiScaleDiscriminator(config.windows, config.filters).to(self.device)
+        self.balancer = Balancer(vars(config.losses))
+        self.optimiser = self._optimiser(self.model)
+        self.discriminator_optimiser = self._optimiser(self.discriminator)
+        self.crop_samples = max(1, round(config.crop_seconds * config.model.frame_rate_hz)) * config.model.hop
+
+    def build(self) -> nn.Module:
+        """A new model."""
+        raise NotImplementedError
+
+    def wrapped(self, model: nn.Module) -> Representation:
+        """The representation that stands around a model, frozen."""
+        raise NotImplementedError
+
+    def reconstruct(self, wav_BN: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Segments (B, N) -> the loss on latents (a scalar) and the output (B, n), n <= N."""
+        raise NotImplementedError
+
+    @property
+    def average_model(self) -> nn.Module:
+        """The averaged model itself."""
+        inner: nn.Module = self.average.model  # type: ignore[assignment]
+        return inner
+
+    def _optimiser(self, module: nn.Module) -> torch.optim.Optimizer:
+        config = self.config
+        return torch.optim.AdamW(
+            module.parameters(), config.learning_rate, (config.betas[0], config.betas[1]),
+            weight_decay=config.weight_decay,
+        )  # fmt: skip
+
+    def train_step(self, wav_BN: Tensor) -> dict[str, float]:
+        """One update of the discriminator, then one of the model; ``loss`` is the weighted sum of the model's."""
+        wav_BN = wav_BN.to(self.device)
+        latent_loss, estimate_BN = self.reconstruct(wav_BN, self.generator())
+        wav_BN = wav_BN[:, : estimate_BN.shape[1]]
+        judged = self._train_discriminator(wav_BN, estimate_BN.detach())
+        losses = self._losses(wav_BN, estimate_BN)
+        self.optimiser.zero_grad(set_to_none=True)
+        gradient_BN = self._gradient(losses, estimate_BN)
+        torch.autograd.backward([estimate_BN, self.config.latent_weight * latent_loss], [gradient_BN, None])
+        self.optimiser.step()
+        self.publish()
+        update_average(self.average_model, self.model, self.config.ema, self.step)
+        self.step += 1
+        weighted = sum(weight * losses[name].item() for name, weight in self.balancer.weights.items())
+        values = {**losses, "latent": latent_loss, "discriminator": judged}
+        return {
+            "loss": round(weighted + self.config.latent_weight * latent_loss.item(), 5),
+            **{name: round(value.item(), 5) for name, value in values.items()},
+        }
+
+    def _train_discriminator(self, wav_BN: Tensor, estimate_BN: Tensor) -> Tensor:
+        loss = discriminator_loss(self.discriminator(wav_BN), self.discriminator(estimate_BN))
+        self.discriminator_optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.discriminator_optimiser.step()
+        return loss.detach()
+
+    def _losses(self, wav_BN: Tensor, estimate_BN: Tensor) -> dict[str, Tensor]:
+        self.discriminator.requires_grad_(False)
+        real, fake = self.discriminator(wav_BN), self.discriminator(estimate_BN)
+        self.discriminator.requires_grad_(True)
+        return {
+            "wave": nn.functional.l1_loss(estimate_BN, wav_BN),
+            "mel": multi_mel_distance(wav_BN, estimate_BN, self.config.model.sample_rate, self.config.mel_windows),
+            "adversarial": adversarial_loss(fake),
+            "features": feature_loss(real, fake),
+        }
+
+    def _gradient(self, losses: Mapping[str, Tensor], estimate_BN: Tensor) -> Tensor:
+        if self.config.balance:
+            return self.balancer.gradient(losses, estimate_BN)
+        total = torch.stack([weight * losses[name] for name, weight in self.balancer.weights.items()]).sum()
+        return gradients_at(estimate_BN, {"total": total})["total"]
+
+    def publish(self) -> None:
+        """Put into the model what was learnt beside it."""
+
+    def checkpoint(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """See ``Trainer``."""
+        tensors: dict[str, Tensor] = {}
+        for prefix, module in self._modules().items():
+            tensors |= {f"{prefix}{name}": t for name, t in module.state_dict().items()}
+        tensors |= optimiser_tensors(self.optimiser, "optimiser.")
+        tensors |= optimiser_tensors(self.discriminator_optimiser, "discriminator_optimiser.")
+        return {**self.clocks(), "balancer": self.balancer.state()}, tensors
+
+    def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """See ``Trainer``."""
+        self.step, self.cpu_seconds, self.wall_seconds = state["step"], state["cpu_seconds"], state["wall_seconds"]
+        for prefix, module in self._modules().items():
+            module.load_state_dict(part(tensors, prefix))
+        restore_optimiser(self.optimiser, tensors, "optimiser.")
+        restore_optimiser(self.discriminator_optimiser, tensors, "discriminator_optimiser.")
+        self.balancer.restore(state["balancer"])
+
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"model.": self.model, "average.": self.average_model, "discriminator.": self.discriminator}
+
+    def save(self, folder: Path, record: dict[str, Any]) -> None:
+        """As ``save_pretrained`` writes a model, and ``training.json``."""
+        model: Any = self.average_model
+        write_tensors(folder / self.weights_file, model.state_dict(), {"format": "pt"})
+        write_text(folder / "config.json", config_text(model))
+        write_json(folder / "training.json", record)
+
+    def reference(self, folder: Path) -> str:
+        """``encodec:FOLDER`` or ``oobleck:FOLDER``."""
+        return f"{self.family}:{folder}"
+
+
+class EncodecTrainer(AdversarialTrainer):
+    """Trains an EnCodec."""
+
+    weights_file, family = "model.safetensors", "encodec"
+
+    def __init__(self, config: AdversarialTraining) -> None:
+        super().__init__(config)
+        model = config.model
+        self.quantiser = ResidualQuantiser(model.codebooks, model.cardinality, model.dim).to(self.device)
+
+    def build(self) -> nn.Module:
+        """See ``codec_models``."""
+        return encodec_model(self.config.model)
+
+    def wrapped(self, model: nn.Module) -> Representation:
+        """Around ``model``."""
+        from .encodec import Encodec
+
+        return Encodec(model, self.family, self.config.model.codebooks)
+
+    def reconstruct(self, wav_BN: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Commitment, and the output from quantised latents (gradients straight through)."""
+        model: Any = self.model
+        z_BTD = model.encoder(wav_BN[:, None]).mT
+        held_BTD = z_BTD.detach()
+        if self.step == 0:
+            self.quantiser.initialise(held_BTD.flatten(0, 1), generator)
+        z_hat_BTD = self.quantiser.dequantise(self.quantiser.quantise(held_BTD))
+        self.quantiser.update(held_BTD, generator)
+        straight_BTD = z_BTD + z_hat_BTD - held_BTD
+        output_BN = model.decoder(straight_BTD.mT.contiguous())[:, 0, : wav_BN.shape[1]]
+        return (z_BTD - z_hat_BTD).square().mean(), output_BN
+
+    def publish(self) -> None:
+        """The codebooks."""
+        model: Any = self.model
+        for layer, entries_CD in zip(model.quantizer.layers, self.quantiser.codebooks_KCD):
+            layer.codebook.embed.copy_(entries_CD)
+
+    def checkpoint(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """With the codebooks' running averages."""
+        state, tensors = super().checkpoint()
+        return state, tensors | {f"quantiser.{name}": t for name, t in self.quantiser.named_buffers()}
+
+    def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """With the codebooks' running averages."""
+        super().restore(state, tensors)
+        for name, tensor in part(tensors, "quantiser.").items():
+            self.quantiser.get_buffer(name).copy_(tensor)
+
+
+class OobleckTrainer(AdversarialTrainer):
+    """Trains a VAE-GAN."""
+
+    weights_file, family = "diffusion_pytorch_model.safetensors", "oobleck"
+
+    def build(self) -> nn.Module:
+        """See ``codec_models``."""
+        return oobleck_model(self.config.model)
+
+    def wrapped(self, model: nn.Module) -> Representation:
+        """Around ``model``."""
+        from .oobleck import Oobleck
+
+        return Oobleck(model, self.family)
+
+    def reconstruct(self, wav_BN: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Twice the divergence in nats per frame, and the output from a draw of the posterior."""
+        model: Any = self.model
+        posterior = model.encode(wav_BN[:, None]).latent_dist
+        noise_BDT = torch.randn(posterior.mean.shape, generator=generator).to(self.device)
+        output_BN = model.decode(posterior.mean + posterior.std * noise_BDT).sample[:, 0, : wav_BN.shape[1]]
+        return 2 * gaussian_kl(posterior.mean.mT, posterior.std.mT).mean(), output_BN
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("codec training: device is cuda, but there is no GPU; set device to auto")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

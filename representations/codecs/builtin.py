@@ -1,0 +1,214 @@
+"""The built-in codec and VAE: small enough for a laptop's CPU, 16 kHz mono, 25 Hz latents of 32 channels.
+
+Both work on compressed spectra S (``representations.codecs.networks``), those of one latent frame (640 samples) stacked
+into a vector, by one architecture; they differ in what stands between encoder and decoder:
+
+    encode:  wav -> S (50 Hz) -> linear + ConvNeXt blocks (25 Hz) -> z (25 Hz, D = 32)
+    decode:  z -> linear + ConvNeXt blocks -> S -> overlap-add -> wav
+
+    codec    one encoder with two views: z, and a residual quantiser's codes of it (``representations.codecs.quantiser``)
+    VAE      a Gaussian posterior N(mean, std^2) per channel (Kingma and Welling 2014); z is its mean; no codes
+
+Nothing looks at the batch: a clip gives the same latents alone or among others. ``representations.codecs.builtin_trainer`` tells
+how the weights are made.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...common.config import from_dict, to_dict
+from ...common.errors import UserError
+from ...common.files import read_json, write_json, write_tensors
+from ...common.lines import count
+from ..base import LatentSpec, Representation, fingerprint, fit_length
+from .networks import SkippedNet, Spectrum
+from .quantiser import ResidualQuantiser
+
+
+@dataclass(frozen=True)
+class CodecConfig:
+    """Sizes; the defaults are those of the shipped codec. 0 codebooks (of cardinality 0) make a VAE."""
+
+    sample_rate: int = 16000
+    n_fft: int = 1280
+    hop: int = 320
+    stride: int = 2  # spectra per latent frame
+    compression: float = 0.5
+    width: int = 160
+    encoder_blocks: int = 4
+    decoder_blocks: int = 6
+    kernel: int = 7
+    dim: int = 32
+    codebooks: int = 4
+    cardinality: int = 512
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if getattr(self, field.name) <= 0 and field.name not in ("codebooks", "cardinality"):
+                raise UserError(f"codec: {field.name} must be above 0, not {getattr(self, field.name)}")
+        if min(self.codebooks, self.cardinality) < 0 or (self.codebooks == 0) != (self.cardinality == 0):
+            raise UserError(
+                f"codec: {count(self.codebooks, 'codebook')} of {self.cardinality} entries; "
+                "give both, or 0 and 0 for a VAE"
+            )
+        if self.n_fft < self.hop or (self.n_fft - self.hop) % 2:
+            raise UserError(f"codec: n_fft {self.n_fft} must exceed hop {self.hop} by an even number of samples")
+        if self.kernel % 2 == 0:
+            raise UserError(f"codec: kernel {self.kernel} must be odd, so that frames stay where they are")
+
+
+class SpectralAutoencoder(Representation):
+    """What codec and VAE share. ``record`` holds how the weights were made (empty for new ones).
+
+    Args:
+        encoded: channels that the encoder puts out; the first D are the latents.
+    """
+
+    spread = 2.0  # of latents at the start of training
+
+    def __init__(self, config: CodecConfig, name: str, encoded: int) -> None:
+        super().__init__()
+        self.config, self.record = config, dict[str, Any]()
+        self.spectrum = Spectrum(config.n_fft, config.hop, config.compression)
+        channels = config.stride * 2 * (config.n_fft // 2 + 1)
+        self.encoder = SkippedNet(channels, encoded, config.width, config.encoder_blocks, config.kernel)
+        self.decoder = SkippedNet(config.dim, channels, config.width, config.decoder_blocks, config.kernel)
+        self.frame_samples = config.stride * config.hop
+        frame_rate = config.sample_rate / self.frame_samples
+        self.spec = LatentSpec(name, config.sample_rate, frame_rate, config.dim, config.codebooks, config.cardinality)
+
+    @torch.no_grad()
+    def initialise(self, wav_BN: Tensor) -> None:
+        """Set the linear paths of encoder and decoder to the principal components of example audio (B, N).
+
+        Latents start with standard deviations around ``spread``, half-way whitened: sd_i ~ sqrt(sd of component i).
+        """
+        frames = wav_BN.shape[-1] // self.frame_samples
+        spectra_MC = self.spectrum(wav_BN[:, : frames * self.frame_samples]).reshape(len(wav_BN) * frames, -1)
+        _, strength_D, axes_CD = torch.svd_lowrank(spectra_MC, q=self.config.dim + 8, niter=4)
+        axes_CD, sd_D = axes_CD[:, : self.config.dim], strength_D[: self.config.dim] / len(spectra_MC) ** 0.5
+        gain_D = self.spread / (sd_D * sd_D.mean()).sqrt()
+        self.encoder.skip.weight.zero_()[: self.config.dim] = (axes_CD * gain_D).T
+        self.decoder.skip.weight.copy_(axes_CD / gain_D)
+
+    def refresh_fingerprint(self) -> None:
+        """Recompute ``fingerprint``; to be called after the weights changed."""
+        self.fingerprint = fingerprint(self, to_dict(self.config))
+
+    def encode(self, wav_BN: Tensor) -> Tensor:
+        """Waveform (B, N) -> z (B, T, D), T = round(N / 640); the end is cropped or zero-padded to T * 640 samples."""
+        return self.encoded(wav_BN)[..., : self.config.dim]
+
+    def encoded(self, wav_BN: Tensor) -> Tensor:
+        """Waveform (B, N) -> the encoder's whole output (B, T, ``encoded``)."""
+        frames = max(1, self.spec.frames(wav_BN.shape[-1] / self.spec.sample_rate))
+        spectra_BFC = self.spectrum(fit_length(wav_BN, frames * self.frame_samples))
+        encoded_BTE: Tensor = self.encoder(spectra_BFC.reshape(len(wav_BN), frames, -1))
+        return encoded_BTE
+
+    def decode_spectra(self, z_BTD: Tensor) -> Tensor:
+        """Latents to compressed spectra (B, T * stride, 2 * bins), the decoder's own output."""
+        spectra_BFC: Tensor = self.decoder(z_BTD)
+        return spectra_BFC.reshape(len(z_BTD), z_BTD.shape[1] * self.config.stride, -1)
+
+    def decode(self, z_BTD: Tensor) -> Tensor:
+        """z (B, T, D) -> waveform (B, T * 640)."""
+        return self.spectrum.inverse(self.decode_spectra(z_BTD))
+
+
+class BuiltinCodec(SpectralAutoencoder):
+    """The autoencoder with a residual quantiser."""
+
+    def __init__(self, config: CodecConfig, name: str = "codec_builtin") -> None:
+        super().__init__(config, name, config.dim)
+        self.quantiser = ResidualQuantiser(config.codebooks, config.cardinality, config.dim)
+        self.refresh_fingerprint()
+
+    def quantise(self, z_BTD: Tensor) -> Tensor:
+        """z (B, T, D) -> codes (B, K, T)."""
+        return self.quantiser.quantise(z_BTD)
+
+    def dequantise(self, codes_BKT: Tensor) -> Tensor:
+        """Codes (B, K, T) -> z (B, T, D)."""
+        return self.quantiser.dequantise(codes_BKT)
+
+
+class BuiltinVAE(SpectralAutoencoder):
+    """The autoencoder with a Gaussian posterior: the encoder's second D channels are log-variances."""
+
+    spread = 1.0  # that of the prior
+
+    def __init__(self, config: CodecConfig, name: str = "vae_builtin") -> None:
+        super().__init__(config, name, 2 * config.dim)
+        nn.init.constant_(self.encoder.leave.bias[config.dim :], -4.0)  # a narrow start: std 0.14
+        self.refresh_fingerprint()
+
+    def posterior(self, wav_BN: Tensor) -> tuple[Tensor, Tensor]:
+        """Waveform (B, N) -> mean and standard deviation of z, each (B, T, D)."""
+        mean_BTD, log_variance_BTD = self.encoded(wav_BN).chunk(2, dim=-1)
+        return mean_BTD, (0.5 * log_variance_BTD.clamp(-20, 10)).exp()
+
+
+def build(config: CodecConfig, name: str) -> SpectralAutoencoder:
+    """A new codec, or a new VAE where the config has no codebooks."""
+    return BuiltinCodec(config, name) if config.codebooks else BuiltinVAE(config, name)
+
+
+def save_codec(codec: SpectralAutoencoder, folder: Path, record: dict[str, Any]) -> None:
+    """Write ``codec.safetensors`` and ``codec.json``: config, fingerprint, ``record`` (how they were made).
+
+    Weights are stored as float16, to halve the file; the fingerprint is that of the stored values.
+    """
+    stored = copy.deepcopy(codec).half().float()
+    stored.refresh_fingerprint()
+    write_tensors(folder / "codec.safetensors", {name: t.half() for name, t in stored.state_dict().items()})
+    write_json(folder / "codec.json", {"config": to_dict(codec.config), "fingerprint": stored.fingerprint, **record})
+
+
+def load_codec(folder: Path, name: str | None = None) -> SpectralAutoencoder:
+    """Load a codec or VAE that ``save_codec`` wrote, in eval mode.
+
+    Raises:
+        UserError: a file is missing, unreadable, or does not belong to the other.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    weights, record = folder / "codec.safetensors", read_json(folder / "codec.json")
+    config = from_dict(CodecConfig, record["config"], f"{folder / 'codec.json'}: config")
+    codec = build(config, name or folder.name)
+    try:
+        codec.load_state_dict(load_file(weights))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        line = str(error).splitlines()[0]
+        raise UserError(f"cannot read {weights}: {line}; train it anew or copy it again") from error
+    codec.refresh_fingerprint()
+    if codec.fingerprint != record["fingerprint"]:
+        raise UserError(f"{folder}: codec.json does not belong to codec.safetensors; copy both files of one codec")
+    codec.record = record
+    return codec.eval().requires_grad_(False)
+
+
+def load_builtin(argument: str = "") -> SpectralAutoencoder:
+    """The shipped codec, ``weights/codec_builtin``."""
+    return _shipped("codec_builtin", argument)
+
+
+def load_builtin_vae(argument: str = "") -> SpectralAutoencoder:
+    """The shipped VAE, ``weights/vae_builtin``."""
+    return _shipped("vae_builtin", argument)
+
+
+def _shipped(name: str, argument: str) -> SpectralAutoencoder:
+    """Raises UserError where an argument was given, or the package was installed without its weights."""
+    if argument:
+        raise UserError(f"{name} takes no argument, got {argument!r}; to load another one give its folder")
+    return load_codec(Path(__file__).parents[1] / "weights" / name, name)

@@ -1,0 +1,119 @@
+"""The mel-VAE of AudioLDM, the latents of papers/003 (AudioMNTP) and papers/004 (IMPACT), through diffusers.
+
+A log-mel spectrogram (``mel.py``, 100 frames a second x 64 bands) goes through ``AutoencoderKL``, which shortens both
+axes by 4: 8 channels x T / 4 x 16. Patches of 4 x 4 of these are the tokens: 128 numbers each, 4 from the lowest to the
+highest quarter of the bands for every 160 ms, 25 tokens a second. The sequence runs through the bands first, then
+through time ("row-major", papers/003 F.1): token i stands for moment i // 4 and band i % 4. A patch is flattened by
+channel, then time, then band. 10.24 s make the papers' 256 tokens; their 10 s would be 62.5 moments, and are padded
+there to 10.24 s, here rounded to whole moments (``LatentSpec.group`` = 4): 248 tokens, 9.92 s.
+
+What follows from four tokens per moment:
+
+- crops of training and spans to fill begin and end with a moment, so a span is all bands of some multiple of 160 ms;
+- a control's value for token i is that of the time (i + 0.5) / 25 s, which lies inside the token's moment: the four
+  tokens of a moment carry what the control says in its four quarters;
+- a causal paradigm sees the low bands of a moment before it predicts the high ones.
+
+The latent is the posterior's mean, so that encoding is deterministic; AudioLDM's scaling factor is left out, since
+latents are normalised over the corpus (``latent_stats.py``).
+
+    load_representation("mel_vae:cvssp/audioldm")          hub id or folder of a pipeline: vae/ and vocoder/
+    load_representation("mel_vae:/models/audioldm@griffin-lim")   the phase guessed in the vocoder's stead
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ...common.config import to_dict
+from ...common.errors import UserError
+from ...common.lines import count
+from ..base import LatentSpec, Representation, fingerprint, fit_length
+from .log_mel import Frames, MelConfig
+from .pretrained import load_pretrained
+from .vocoder import GriffinLim, Vocoder, load_vocoder
+
+PATCH = 4  # latents on either side of a token
+NO_VOCODER = "@griffin-lim"
+
+
+class MelVae(Representation):
+    """A frozen ``AutoencoderKL`` over log-mels, with what turns these into sound.
+
+    Args:
+        vae: the diffusers model.
+        vocoder: log-mel (B, T, M) -> waveform (B, T * hop).
+        name: for records.
+
+    Raises:
+        UserError: a VAE of pictures, or one whose latents make no whole patches of the mel's bands.
+    """
+
+    def __init__(self, vae: Any, vocoder: Vocoder, mel: MelConfig, name: str) -> None:
+        super().__init__()
+        config = vae.config
+        shrunk = 2 ** (len(config.block_out_channels) - 1)
+        if config.in_channels != 1 or mel.bins % (shrunk * PATCH):
+            raise UserError(
+                f"{name}: a VAE of {count(config.in_channels, 'channel')} that shortens by {shrunk} makes no "
+                f"{PATCH} x {PATCH} patches of {mel.bins} mel bands; give AudioLDM's AutoencoderKL"
+            )
+        self.vae, self.vocoder, self.frames = vae, vocoder, Frames(mel)
+        self.bands = mel.bins // (shrunk * PATCH)
+        self.hop = shrunk * PATCH * mel.hop  # samples in a moment
+        rate = self.bands * mel.sample_rate / self.hop
+        self.spec = LatentSpec(name, mel.sample_rate, rate, config.latent_channels * PATCH**2, group=self.bands)
+        self.fingerprint = fingerprint(self, {"class": "mel_vae", "mel": to_dict(mel), "phase": vocoder.identity})
+        self.eval().requires_grad_(False)
+
+    def encode(self, wav_BN: Tensor) -> Tensor:
+        """Waveform (B, N) -> tokens (B, T, D) of the posterior's mean; N is cropped or zero-padded to whole moments."""
+        tokens = max(self.bands, self.spec.frames(wav_BN.shape[-1] / self.spec.sample_rate))
+        mel_BTM = self.frames.log_mel(fit_length(wav_BN, tokens // self.bands * self.hop))
+        map_BCtf = self.vae.encode(mel_BTM[:, None]).latent_dist.mode()
+        patches_BCtpfq = map_BCtf.unflatten(3, (self.bands, PATCH)).unflatten(2, (-1, PATCH))
+        return patches_BCtpfq.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+
+    def decode(self, z_BTD: Tensor) -> Tensor:
+        """Tokens (B, T, D) of whole moments -> waveform (B, T / 4 * 2560).
+
+        Raises:
+            UserError: T is no multiple of the tokens of a moment.
+        """
+        if z_BTD.shape[1] % self.bands:
+            raise UserError(f"{self.spec.name}: {count(z_BTD.shape[1], 'token')}; {self.bands} at a time make a moment")
+        patches_BtfCpq = z_BTD.unflatten(1, (-1, self.bands)).unflatten(3, (-1, PATCH, PATCH))
+        map_BCtf = patches_BtfCpq.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+        mel_BTM = self.vae.decode(map_BCtf).sample[:, 0]
+        wav_BN: Tensor = self.vocoder(mel_BTM)
+        return fit_length(wav_BN, z_BTD.shape[1] // self.bands * self.hop)
+
+
+def load_mel_vae(argument: str) -> MelVae:
+    """``"<folder or hub id>"``, or the same with ``"@griffin-lim"``.
+
+    A folder is a pipeline's (``vae/`` and, if there is one, ``vocoder/``) or the VAE's own.
+
+    Raises:
+        UserError: diffusers is not installed, weights cannot be found, or VAE or vocoder do not fit the mel.
+    """
+    try:
+        from diffusers import AutoencoderKL
+    except ImportError as error:
+        raise UserError("mel_vae needs diffusers; install it with: pip install 'paradigm-bench[vae]'") from error
+    source, guessed, mel = argument.removesuffix(NO_VOCODER), argument.endswith(NO_VOCODER), MelConfig()
+    folder = Path(source).expanduser()
+    if source and folder.is_dir():
+        inside = folder / "vae"
+        vae = load_pretrained(AutoencoderKL, str(inside if inside.is_dir() else folder), "AudioLDM VAE")
+        if not guessed and not (folder / "vocoder").is_dir():
+            print(f"note: {source} holds no vocoder/; the phase is guessed (Griffin-Lim)", file=sys.stderr)
+            guessed = True
+    else:
+        vae = load_pretrained(AutoencoderKL, source, "AudioLDM VAE", subfolder="vae")
+    vocoder = GriffinLim(mel) if guessed else load_vocoder(source, mel)
+    return MelVae(vae, vocoder, mel, f"mel_vae:{source.rstrip('/').rsplit('/', 1)[-1]}{NO_VOCODER * guessed}")

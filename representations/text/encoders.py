@@ -1,0 +1,185 @@
+"""Captions as a model sees them: word ids whose embedding is learnt with the model, or a frozen encoder's embeddings.
+
+    load_text_encoder("builtin", captions)                        words of the training captions; needs no weights
+    load_text_encoder("t5:google/flan-t5-base", captions)         T5 or FLAN-T5, one embedding per token
+    load_text_encoder("clap:laion/clap-htsat-unfused", captions)  CLAP's pooled embedding, a single token
+    load_text_encoder("clap:...+t5[77]:...", captions)            both, one after the other; 78 tokens at most
+
+``encode`` pads to the longest caption of the batch and returns a mask that is False at padding. Masked positions hold
+<pad> or zeros, and no other position depends on them: a caption is encoded the same alone or in a batch.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ...common.errors import UserError, did_you_mean
+from ...common.lines import count
+from ...common.registry import Registry
+
+TEXT_ENCODERS = Registry(
+    "text encoder",
+    {
+        "t5": "paradigm_bench.representations.text.pretrained:T5Text",
+        "clap": "paradigm_bench.representations.text.pretrained:ClapText",
+    },
+)
+PAD, UNKNOWN = "<pad>", "<unk>"
+SHORTEST_LIMIT = 64  # captions may be this long even when those of training are all shorter
+# A word keeps its sharp ("C#m7") and its apostrophe ("don't"); every other mark is a token of its own.
+_WORD = re.compile(r"\w+(?:#\w*)?(?:'\w+)?|[^\w\s]")
+
+
+@dataclass(frozen=True)
+class TextSpec:
+    """What a model must know about its text.
+
+    Args:
+        kind: "tokens" (int64 ids, embedded by the model) or "embeddings" (floats from a frozen encoder).
+        dim: width of the embeddings; 0 for tokens.
+        vocabulary: words in id order, <pad> and <unk> first; empty for embeddings.
+        max_length: most tokens that a text becomes; what is longer is cut, with a warning.
+        name: the encoder's spec, for records.
+    """
+
+    kind: Literal["tokens", "embeddings"]
+    dim: int
+    vocabulary: tuple[str, ...]
+    max_length: int
+    name: str = "builtin"
+
+
+class TextEncoder:
+    """Captions to tensors. Subclasses set ``spec`` and implement ``encode``."""
+
+    spec: TextSpec
+    _warned = False
+
+    @property
+    def limit(self) -> int:
+        """Most tokens of a caption that are read."""
+        return self.spec.max_length
+
+    def encode(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """B captions -> (text, mask_BL): (B, L) int64 ids or (B, L, D) float32 embeddings; mask True where text is."""
+        raise NotImplementedError
+
+    def _warn_cut(self, caption: str, length: int) -> None:
+        """Say once per encoder that a caption was too long."""
+        if not self._warned:
+            self._warned = True
+            message = (
+                f"captions over {count(self.limit, 'token')} are cut, e.g. {caption[:60]!r} ({count(length, 'token')})"
+            )
+            warnings.warn(message, stacklevel=3)
+
+
+def words(caption: str) -> list[str]:
+    """Split a caption: ``"C#m7, 4/4 at 120 BPM."`` -> ``C#m7 , 4 / 4 at 120 BPM .``; case is kept (A major, a tune)."""
+    return _WORD.findall(caption)
+
+
+class WordTokeniser(TextEncoder):
+    """Word ids of a fixed vocabulary; unknown words become <unk>; a caption without words is a single <unk>."""
+
+    def __init__(self, vocabulary: Sequence[str], max_length: int) -> None:
+        if tuple(vocabulary[:2]) != (PAD, UNKNOWN):
+            raise UserError(f"a vocabulary starts with {PAD} and {UNKNOWN}, got {list(vocabulary[:2])}")
+        self.spec = TextSpec("tokens", 0, tuple(vocabulary), max_length)
+        self._ids = {word: index for index, word in enumerate(vocabulary)}
+
+    def encode(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """B captions -> ids (B, L) int64 with 0 at padding, and the mask (B, L)."""
+        rows = [self._row(caption) for caption in captions]
+        ids_BL = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=0)
+        return ids_BL, ids_BL != 0
+
+    def _row(self, caption: str) -> Tensor:
+        found = words(caption) or [UNKNOWN]
+        if len(found) > self.spec.max_length:
+            self._warn_cut(caption, len(found))
+        return torch.tensor([self._ids.get(word, 1) for word in found[: self.spec.max_length]])
+
+
+class ConcatenatedText(TextEncoder):
+    """Several encoders one after the other along the length (papers/004 section 4.2: CLAP and FLAN-T5).
+
+    Each has channels of its own, in which the others are zero, so that the one projection with which a model reads
+    embeddings is a separate one for each, but for the bias.
+    """
+
+    def __init__(self, parts: Sequence[TextEncoder]) -> None:
+        self.parts = list(parts)
+        width = sum(part.spec.dim for part in parts)
+        length = sum(part.spec.max_length for part in parts)
+        self.spec = TextSpec("embeddings", width, (), length, "+".join(part.spec.name for part in parts))
+
+    def encode(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """B captions -> (B, L1 + L2 + ..., D1 + D2 + ...) and the mask."""
+        texts, masks, before = [], [], 0
+        for part in self.parts:
+            text_BLD, mask_BL = part.encode(captions)
+            after = self.spec.dim - before - part.spec.dim
+            texts.append(nn.functional.pad(text_BLD, (before, after)))
+            masks.append(mask_BL)
+            before += part.spec.dim
+        return torch.cat(texts, dim=1), torch.cat(masks, dim=1)
+
+
+class NoText(TextEncoder):
+    """The null text whatever the caption: one masked position, for models whose text is as ``spec`` says."""
+
+    def __init__(self, spec: TextSpec) -> None:
+        self.spec = spec
+
+    def encode(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """B captions -> zeros (B, 1) or (B, 1, D), and a mask that is all False."""
+        text = torch.zeros(len(captions), 1, dtype=torch.int64)
+        if self.spec.kind == "embeddings":
+            text = torch.zeros(len(captions), 1, self.spec.dim)
+        return text, torch.zeros(len(captions), 1, dtype=torch.bool)
+
+
+def builtin_text(captions: Iterable[str]) -> WordTokeniser:
+    """A word tokeniser with the vocabulary of ``captions`` (those of the train split), sorted."""
+    split = [words(caption) for caption in captions]
+    vocabulary = sorted({word for row in split for word in row})
+    longest = max(map(len, split), default=0)
+    return WordTokeniser((PAD, UNKNOWN, *vocabulary), max(SHORTEST_LIMIT, longest))
+
+
+def load_text_encoder(spec: str, captions: Iterable[str] = ()) -> TextEncoder:
+    """Make a text encoder.
+
+    Args:
+        spec: ``"builtin"``, ``"t5:<folder or hub id>"``, ``"clap:<folder or hub id>"``, or several joined by ``+``;
+            ``t5[77]:`` reads 77 tokens of a caption, else as many as its tokenizer states.
+        captions: the training captions; only "builtin" reads them.
+
+    Raises:
+        UserError: an unknown kind, or weights that cannot be found.
+    """
+    if spec == "builtin":
+        return builtin_text(captions)
+    parts: list[TextEncoder] = []
+    for part in spec.split("+"):
+        named, _, source = part.partition(":")
+        kind, limit = _limited(named)
+        if kind not in TEXT_ENCODERS.names():
+            hint = did_you_mean(kind, ["builtin", *TEXT_ENCODERS.names()])
+            raise UserError(f"unknown text encoder {part!r}{hint}; known: builtin (alone), t5:<model>, clap:<model>")
+        parts.append(TEXT_ENCODERS.load(kind)(source, *limit))
+    return parts[0] if len(parts) == 1 else ConcatenatedText(parts)
+
+
+def _limited(named: str) -> tuple[str, list[int]]:
+    """``t5[77]`` as ``t5`` and [77]; without a limit the list is empty."""
+    found = re.fullmatch(r"(.+)\[([1-9]\d*)\]", named)
+    return (found[1], [int(found[2])]) if found else (named, [])

@@ -1,0 +1,135 @@
+"""Control metrics equal mir_eval's and audiocraft's on the same annotations; seams are heard where there are some."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import mir_eval
+import numpy as np
+import pytest
+
+from paradigm_bench.benchmarks.metrics.control import beat_f1, chord_iou, chroma_similarity, pitch_accuracy
+from paradigm_bench.benchmarks.metrics.seam import RealSeams, abruptness
+from paradigm_bench.corpora import load_corpus
+from paradigm_bench.corpora.extractors import load_extractor
+from tests.golden import inputs
+
+RATE = 16_000
+GOLDEN = json.loads((Path(__file__).parents[3] / "golden" / "chroma_audiocraft.json").read_text())
+
+
+def progression(seed: int, seconds: float = 8.0) -> list[tuple[float, float, str]]:
+    rng = np.random.default_rng(seed)
+    edges = [0.0, *np.sort(rng.uniform(0, seconds, 5)).tolist(), seconds]
+    roots, kinds = ("C", "Db", "F#", "A", "N"), ("maj", "min", "7", "min7", "dim", "sus4", "maj/3")
+    names = [roots[rng.integers(5)] for _ in edges[1:]]
+    labels = [name if name == "N" else f"{name}:{kinds[rng.integers(7)]}" for name in names]
+    return list(zip(edges, edges[1:], labels))
+
+
+@pytest.mark.parametrize("vocabulary", ["majmin", "sevenths", "thirds", "root"])
+def test_chord_iou_is_mir_evals(vocabulary: str) -> None:
+    for seed in range(20):
+        first, second = progression(seed), progression(seed + 100, seconds=7.0)
+        tables = [(np.array([s[:2] for s in spans]), [s[2] for s in spans]) for spans in (first, second)]
+        theirs = mir_eval.chord.evaluate(*tables[0], *tables[1])[vocabulary]
+        assert chord_iou(first, second, vocabulary) == pytest.approx(theirs, nan_ok=True)  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("ignore:Only one")
+def test_scores_of_annotated_clips_are_mir_evals_own_evaluation() -> None:
+    """What extractors hear in built-in clips against the clips' annotation, by mir_eval's ``evaluate``."""
+    chords, beats = load_extractor("chords"), load_extractor("beats")
+    found, expected = [], []
+    for clip in load_corpus("builtin", clips=6).clips("train"):
+        annotation, audio = clip.annotation(), clip.audio(RATE)
+        assert annotation is not None
+        heard, (heard_beats, heard_downbeats) = chords(audio, RATE), beats(audio, RATE)
+        tables = [(np.array([s[:2] for s in spans]), [s[2] for s in spans]) for spans in (annotation.chords, heard)]
+        theirs = mir_eval.chord.evaluate(*tables[0], *tables[1])
+        expected += [theirs["majmin"], theirs["sevenths"]]
+        found += [chord_iou(annotation.chords, heard), chord_iou(annotation.chords, heard, "sevenths")]
+        for asked, estimated in ((annotation.beats, heard_beats), (annotation.downbeats, heard_downbeats)):
+            scores = mir_eval.beat.evaluate(
+                np.array(asked), np.array(estimated), min_beat_time=0.0, f_measure_threshold=0.05
+            )
+            expected.append(scores["F-measure"])
+            found.append(beat_f1(asked, estimated))
+    assert found == pytest.approx(expected)
+    assert np.ptp(found) > 0.5  # or the clips would say little
+
+
+def test_chord_iou_by_hand() -> None:
+    asked = [(0.0, 2.0, "C:maj"), (2.0, 4.0, "A:min")]
+    assert chord_iou(asked, [(0.0, 3.0, "C:maj"), (3.0, 4.0, "A:min7")]) == pytest.approx(0.75)
+    assert chord_iou(asked, [(0.0, 3.0, "C:maj"), (3.0, 4.0, "A:min7")], "sevenths") == pytest.approx(0.5)
+    assert chord_iou(asked, [(0.0, 1.0, "C:maj")]) == pytest.approx(0.25)  # silence after is no chord
+    assert chord_iou(asked, []) == 0.0
+    assert np.isnan(chord_iou([], asked))
+
+
+def test_beats_are_mir_evals() -> None:
+    rng = np.random.default_rng(0)
+    reference = np.arange(0.0, 8.0, 0.5)
+    for jitter in (0.0, 0.02, 0.05, 0.1):
+        estimated = np.sort(np.abs(reference + rng.normal(0, jitter, len(reference))))
+        theirs = mir_eval.beat.f_measure(reference, estimated, 0.05)
+        assert beat_f1(reference.tolist(), estimated.tolist()) == pytest.approx(theirs, abs=1e-12)
+    assert beat_f1([0.0, 1.0], [0.04, 1.2]) == pytest.approx(0.5)
+    assert beat_f1([0.0, 1.0], []) == 0.0
+    assert np.isnan(beat_f1([], [1.0]))
+
+
+def test_pitch_accuracy_is_mir_evals_and_right_by_hand() -> None:
+    asked = [(0.0, 1.0, 60), (1.0, 2.0, 64), (3.0, 4.0, 67)]
+    heard = [(0.0, 1.0, 60), (1.0, 2.0, 76), (2.0, 3.0, 50)]
+    assert pitch_accuracy(asked, heard) == pytest.approx(1 / 3)
+    assert pitch_accuracy(asked, heard, octaves=False) == pytest.approx(2 / 3)
+    assert pitch_accuracy(asked, []) == 0.0
+    assert np.isnan(pitch_accuracy([], heard))
+    times = np.arange(0.005, 4.0, 0.01)
+
+    def hertz(spans: list) -> np.ndarray:
+        found = [next((m for a, b, m in spans if a <= t < b), None) for t in times]
+        return np.array([0.0 if midi is None else 440 * 2 ** ((midi - 69) / 12) for midi in found])
+
+    # mir_eval resamples both tracks to a grid that begins at 0, which moves a frame or two of 400.
+    theirs = mir_eval.melody.evaluate(times, hertz(asked), times, hertz(heard))
+    assert pitch_accuracy(asked, heard) == pytest.approx(theirs["Raw Pitch Accuracy"], abs=5e-3)
+    assert pitch_accuracy(asked, heard, octaves=False) == pytest.approx(theirs["Raw Chroma Accuracy"], abs=5e-3)
+
+
+@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["name"])
+def test_chroma_similarity_is_audiocrafts(case: dict) -> None:
+    reference, estimated = inputs.chroma_pair(case)
+    assert chroma_similarity(reference, estimated, case["sample_rate"]) == pytest.approx(case["value"], abs=1e-6)
+
+
+def test_level_jump_by_hand() -> None:
+    tone = np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)
+    louder = np.where(np.arange(RATE) < RATE // 2, 0.1, 0.2) * tone
+    found = abruptness(louder, RATE, [0.25, 0.5])
+    assert found.jump_M == pytest.approx([0.0, 20 * np.log10(2)], abs=1e-3)
+    assert found.flux_M[0] == pytest.approx(0.0, abs=1e-3)
+    assert found.flux_M[1] > 0.05
+
+
+def test_splices_score_badly_and_originals_like_real_audio() -> None:
+    clips = load_corpus("builtin", clips=60).clips("train")
+    audio = [clip.audio(RATE) for clip in clips]
+    real = RealSeams(audio[40:], RATE)
+    rng = np.random.default_rng(0)
+    originals, splices, silenced = [], [], []
+    for first, second in pairwise(audio[:41]):
+        start = rng.uniform(0.5, 1.5)
+        a, b = round(start * RATE), round((start + 2) * RATE)
+        boundaries = [a / RATE, b / RATE]
+        spliced, muted = first.copy(), first.copy()
+        spliced[a:b], muted[a:b] = second[a:b], 0.0
+        for scores, x in ((originals, first), (splices, spliced), (silenced, muted)):
+            scores.append(real.score(x, boundaries))
+    assert abs(np.mean(originals)) < 0.1
+    assert np.mean(splices) > np.mean(originals) + 0.1
+    assert np.mean(silenced) > 0.3
