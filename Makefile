@@ -1,27 +1,35 @@
 # make quickstart: install, train and judge five paradigms at tiny scale on built-in music; results go to my_results/.
-# make test:       install, run the test suite.
+# make test:       install, run the test suite; PYTEST_ARGS="tests/unit/paradigms" runs a part of it.
+# make lint:       style and types.
+# make wheel:      build dist/paradigm_bench-*.whl.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # One thread per process: two processes then fill two cores without fighting over them.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: quickstart test lint install clean
+.PHONY: quickstart test lint wheel install clean
 
 quickstart: $(VENV)/installed
 	$(BIN)/bench run quickstart
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	# mypy looks for the package by its folder's name, which a checkout need not have.
+	mkdir -p build/types && ln -sfn ../.. build/types/paradigm_bench
+	MYPYPATH=build/types $(BIN)/mypy
+
+wheel: $(VENV)/installed
+	rm -rf dist
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps -w dist .
 
 install: $(VENV)/installed
 
-$(VENV)/installed: pyproject.toml constraints.txt
+$(VENV)/installed: pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	touch $@
@@ -31,4 +39,4 @@ $(VENV)/installed-dev: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,5 +1,7 @@
-"""The shared transformer that every paradigm wraps: ``transformer``, its options and sizes in ``config``, its KV cache
-in ``cache``, what it costs in ``cost``.
+"""The shared transformer that every paradigm wraps.
+
+``transformer`` and ``attention`` are the model, ``config`` its options and sizes, ``positions`` its position and time
+codes, ``cache`` the KV cache of sampling, ``linear`` the linear layers, ``cost`` its operations and bytes.
 """
 
 from .config import PRESETS, BackboneConfig, preset

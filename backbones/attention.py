@@ -1,7 +1,7 @@
 """Self-attention with an optional static cache, and cross-attention to a text that was read once.
 
-No output depends on padded keys or on batch-mates. A row whose text is masked out whole (the null condition of
-guidance) gets a cross-attention output of exactly zero.
+No output depends on padded keys or on other rows of the batch. A row without any real text token (the null condition of
+guidance) has a cross-attention output of exactly zero.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from .positions import rotate
 
 @dataclass(frozen=True)
 class View:
-    """What the positions of one pass see of each other; the same in every layer.
+    """Which keys the positions of one pass attend to; the same in every layer.
 
     Attributes:
-        causal: each position sees itself and the past, by torch's own causal path.
-        bias: else (B or 1, 1, T, S): 0 where a key is seen, -inf where not; None: everything is seen.
-        angles: rotary angles.
+        causal: each position attends to itself and the past, by the causal option of torch's attention.
+        bias: without ``causal``, (B or 1, 1, T, S): 0 at visible keys, -inf at others; None: all keys are visible.
+        angles: cosines and sines of rotary positions; None without them.
     """
 
     causal: bool
@@ -33,7 +33,7 @@ class View:
 
 
 def bias_of(visible: Tensor, dtype: torch.dtype) -> Tensor:
-    """A boolean mask as numbers to be added to attention's scores, made once for all layers."""
+    """A boolean mask as a bias to the attention scores: 0 where True, -inf elsewhere."""
     return torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(~visible, float("-inf"))
 
 
@@ -57,7 +57,7 @@ class SelfAttention(nn.Module):
         self.out = Linear(d_model, d_model, bias=False)
 
     def forward(self, x_BTC: Tensor, layer: int, view: View, cache: KVCache | None) -> Tensor:
-        """Attend within x, and with a cache to what it holds too; (B, T, C) before the output layer."""
+        """Attend within x, and to the positions in the cache if there is one; (B, T, C) before the output layer."""
         qkv_3BHTD = self.qkv(x_BTC).unflatten(-1, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
         q, kv = qkv_3BHTD[0], qkv_3BHTD[1:]
         if view.angles is not None:
@@ -78,7 +78,7 @@ class CrossAttention(nn.Module):
         self.out = Linear(d_model, d_model, bias=False)
 
     def read(self, text_BLC: Tensor) -> Tensor:
-        """The text's keys and values, (2, B, H, L, D)."""
+        """Keys and values of the text, (2, B, H, L, D)."""
         return self.kv(text_BLC).unflatten(-1, (2, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
 
     def forward(self, x_BTC: Tensor, text: LayerText) -> Tensor:

@@ -1,12 +1,12 @@
-"""What sampling keeps between passes: the text's keys and values, and those of the positions already decided.
+"""What sampling keeps between passes: keys and values of the text, and of the positions generated so far.
 
-Layout of the cache: per layer one preallocated (2, B, H, T_max, D) tensor for keys and values, filled from the left and
-read only up to the live length, rounded up to a bucket. A CPU takes buckets of one; on a GPU a step is a captured graph
-whose shapes may not change, and one graph serves a whole bucket. Where the next position goes is a tensor (``cursor``),
-so that a graph can move it.
+The cache has one preallocated (2, B, H, T_max, D) tensor per layer for keys and values. It is filled from the left and
+read up to the number of stored positions, rounded up to a bucket. On a CPU the bucket is one position; on a GPU a step
+is a captured graph whose shapes must not change, and one graph serves a whole bucket. The index of the next position is
+a tensor (``cursor``), so that a graph can advance it.
 
-Cross-attention's keys and values depend on the text alone and are computed once (papers/002 appendix K says that this
-cannot be done; it can, see published inconsistency X21).
+Keys and values of cross-attention depend on the text alone and are computed once (Tal et al. 2025, appendix K says that
+this is impossible: published inconsistency X21).
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from torch import Tensor
 from .config import BackboneConfig
 
 GPU_BUCKET = 64
-"""Positions per captured graph: few enough that little is read in vain, and 500 positions need only 8 graphs."""
+"""Positions per captured graph: few empty positions are read, and 500 positions need only 8 graphs."""
 
 
 @dataclass
 class LayerText:
-    """What one layer's cross-attention reads; see ``TextMemory`` for what the fields hold."""
+    """The text of one layer's cross-attention; see ``TextMemory`` for the fields."""
 
     rows: int
     kv_2BHLD: Tensor
@@ -34,14 +34,14 @@ class LayerText:
 
 @dataclass
 class TextMemory:
-    """Text as the backbone reads it; made by ``Backbone.read``, the same for every pass over one batch.
+    """Text in the form that the backbone reads; made once per batch by ``Backbone.read``.
 
-    With guidance the rows of the null branch come last and need not be here: their cross-attention is exactly zero and
-    is skipped. (Where text is a prefix they are here, masked out.)
+    With guidance the rows of the null branch come last and can be left out: their cross-attention is exactly zero and
+    is skipped. (Where text is a prefix they are included, masked out.)
 
     Attributes:
-        rows: how many rows of the batch have their text here, the first ones.
-        prefix_BLC: embeddings that stand before the sequence; None where text is read by cross-attention.
+        rows: number of rows of the batch, from the first, whose text is included.
+        prefix_BLC: embeddings before the sequence; None where text is read by cross-attention.
         mask_BL: True at real tokens.
         cross: keys and values (2, B, H, L, D) of each layer's cross-attention.
         bias_B11L: 0 at visible tokens, -inf at others; None where all are visible.
@@ -61,20 +61,20 @@ class TextMemory:
         return 0 if self.prefix_BLC is None else self.prefix_BLC.shape[1]
 
     def layer(self, i: int) -> LayerText | None:
-        """The part of layer ``i``; None where text is not read by cross-attention."""
+        """The text of layer ``i``; None where text is not read by cross-attention."""
         return LayerText(self.rows, self.cross[i], self.bias_B11L, self.present_B11) if self.cross else None
 
     def tensors(self) -> list[Tensor]:
-        """Everything held, in a fixed order."""
+        """All tensors, in a fixed order."""
         optional = (self.prefix_BLC, self.bias_B11L, self.present_B11)
         return [self.mask_BL, *self.cross, *(tensor for tensor in optional if tensor is not None)]
 
     def shape(self) -> tuple[tuple[int, ...], ...]:
-        """What must agree for one memory to be copied into another."""
+        """Shapes of all tensors; ``copy_`` needs equal ones."""
         return tuple(tuple(tensor.shape) for tensor in self.tensors())
 
     def copy_(self, other: TextMemory) -> None:
-        """Overwrite in place with another text of the same shape; captured graphs then read that."""
+        """Overwrite in place with another text of the same shape, so that captured graphs read it."""
         for mine, new in zip(self.tensors(), other.tensors(), strict=True):
             mine.copy_(new)
 
@@ -83,11 +83,12 @@ class KVCache:
     """Keys and values of every layer for one batch.
 
     Args:
-        batch: B, doubled by the caller when guidance runs both branches in one batch.
-        capacity: T_max, the most positions that will ever be stored (prefix text included).
+        batch: B, with a row for each branch of guidance.
+        capacity: T_max, the largest number of positions, those of a text prefix included.
 
     Attributes:
-        live: positions stored so far. cursor: the same as a tensor (1,), moved by ``step``.
+        live: number of positions stored so far.
+        cursor: the same number as a tensor (1,), which a captured step advances.
     """
 
     def __init__(
@@ -108,15 +109,15 @@ class KVCache:
         self.prefix_mask_BL: Tensor | None = None
 
     def reset(self) -> None:
-        """Forget everything. What is left in the tensors is never read."""
+        """Empty the cache; old values stay in the tensors and are never read."""
         self.cursor.zero_()
         self.live, self.prefix_mask_BL = 0, None
 
     def window(self, queries: int) -> int:
-        """How many positions a pass over ``queries`` new ones reads.
+        """Number of positions that a pass over ``queries`` new positions reads.
 
         Raises:
-            ValueError: more positions than the cache holds.
+            ValueError: there are more positions than the capacity.
         """
         end = self.live + queries
         if end > self.capacity:
@@ -124,17 +125,17 @@ class KVCache:
         return self._round(end)
 
     def write(self, layer: int, kv_2BHTD: Tensor) -> Tensor:
-        """Store one layer's new positions; returns all that a pass over them reads, (2, B, H, window, D)."""
+        """Store one layer's new keys and values; returns those that the pass reads, (2, B, H, window, D)."""
         queries = kv_2BHTD.shape[3]
         self.layers[layer].index_copy_(3, self.slots(queries), kv_2BHTD)
         return self.layers[layer][:, :, :, : self.window(queries)]
 
     def slots(self, queries: int) -> Tensor:
-        """Where new positions go, (T,)."""
+        """Indices of the new positions in the cache, (T,)."""
         return self.cursor if queries == 1 else self.cursor + torch.arange(queries, device=self.cursor.device)
 
     def advance(self, positions: int) -> None:
-        """Count new positions as live, after a pass has written them."""
+        """Count new positions as stored, after a pass has written them."""
         self.cursor.add_(positions)
         self.live += positions
 

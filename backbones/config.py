@@ -1,8 +1,8 @@
 """Shape and options of the shared transformer, and the sizes the papers used.
 
-The default is MusicGen-small's decoder (Copet et al. 2023; papers/002 appendix E.3.1): pre-LN, GELU, no biases in
-linear layers, cross-attention to the text in every block, sinusoidal positions. Everything else is an option that any
-paradigm may take, so that what one paper gave to one arm can be given to all.
+The default is MusicGen-small's decoder (Copet et al. 2023; Tal et al. 2025, appendix E.3.1): pre-LN, GELU, no biases
+in linear layers, cross-attention to the text in every block, sinusoidal positions. All else are options for any
+paradigm, so that what one paper uses for one paradigm can be used for all.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class BackboneConfig:
         positions: ``sinusoidal`` and ``learned`` codes are added at the input, ``rotary`` acts in attention.
         max_positions: size of the learned table.
         text: ``cross``-attention in every block, text as a ``prefix`` of the sequence, or ``none``.
-        skips: U-Net skips, Linear(Concat(x, skip)) before the later half of the blocks (papers/002 E.3.1).
+        skips: U-Net skips, Linear(Concat(x, skip)) before the later half of the blocks (Tal et al. 2025, E.3.1).
         time: a time in [0, 1] per item, ``add``-ed to the input or modulating every block through ``adaln``.
     """
 
@@ -54,8 +54,9 @@ class BackboneConfig:
             raise UserError(f"backbone: skips pair blocks, so n_layers must be even, not {self.n_layers}")
 
 
-# The papers' shapes. 193m and 462m: AudioMNTP Base and Large (papers/003 section 4: text as a prefix, 24 x 768 and
-# 32 x 1024; head counts are not stated there and follow MAR, which they are initialised from). 400m: MusicGen-small.
+# Sizes of the papers. 193m and 462m: AudioMNTP Base and Large (Yang et al. 2025, section 4: text as a prefix, 24 x 768
+# and 32 x 1024; the numbers of heads are not stated there and are those of MAR, whose weights initialise them).
+# 400m: MusicGen-small.
 PRESETS: dict[str, BackboneConfig] = {
     "tiny": BackboneConfig(d_model=128, n_layers=4, n_heads=4, d_ff=512),
     "small": BackboneConfig(d_model=384, n_layers=12, n_heads=6, d_ff=1536),

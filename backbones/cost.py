@@ -1,9 +1,9 @@
-"""What one pass through the backbone costs at least: floating-point operations, and bytes that must move.
+"""The least that one pass through the backbone costs: floating-point operations, and bytes that must be moved.
 
-Operations are counted as the field does, two per multiply-add of every matrix product, and all of a causal square.
-Bytes are those that no implementation can keep on the chip from one step to the next: weights, the KV cache, the text's
-keys and values. Activations are not counted. From both follows a lower bound on time (the roofline, Williams et al.
-2009) for a device whose copy bandwidth and matrix rate are known.
+Operations are two per multiply-add of every matrix product, and all of a causal square. Bytes are those that no
+implementation can keep on the chip from one step to the next: weights, the KV cache, keys and values of the text.
+Activations are not counted. Both give a lower bound on time (the roofline model, Williams et al. 2009) for a device
+whose copy bandwidth and matrix rate are known.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from .config import BackboneConfig
 
-TIME_CODE = 256  # width of the sinusoid that the time embedding's first layer reads
+TIME_CODE = 256
+"""Width of the sinusoid that is the input of the time embedding."""
 
 
 @dataclass(frozen=True)
@@ -32,24 +33,24 @@ class Phase:
 
 
 def bound_seconds(phases: Iterable[Phase], flops_per_s: float, bytes_per_s: float) -> float:
-    """The least time: each repetition is held up by its operations or by its bytes, whichever takes longer."""
+    """Lower bound on the time: each repetition takes as long as its operations or its bytes, whichever is longer."""
     return sum(phase.times * max(phase.flops / flops_per_s, phase.bytes / bytes_per_s) for phase in phases)
 
 
 def linear(rows: int, d_in: int, d_out: int) -> int:
-    """Operations of a linear layer on ``rows`` rows."""
+    """Floating-point operations of a linear layer on ``rows`` rows."""
     return 2 * rows * d_in * d_out
 
 
 @dataclass(frozen=True)
 class BackboneCost:
-    """Counts for a backbone in which each number takes ``element_size`` bytes."""
+    """Operations and bytes of a backbone whose numbers have ``element_size`` bytes each."""
 
     config: BackboneConfig
     element_size: int = 4
 
     def text(self, rows: int, tokens: int) -> Phase:
-        """Cross-attention's keys and values of all layers, once per clip (nothing where text is a prefix)."""
+        """Keys and values of cross-attention in all layers, once per clip (nothing where text is a prefix)."""
         if self.config.text != "cross":
             return Phase("text", 1, 0, 0)
         layers, width = self.config.n_layers, self.config.d_model
@@ -72,9 +73,9 @@ class BackboneCost:
         """Operations and bytes of ``layers`` blocks on ``rows`` rows of ``queries`` positions.
 
         Args:
-            keys: positions attended to, the own ones included.
-            text_rows: rows that have text (the null branch of guidance is skipped); 0 without cross-attention.
-            cached: keys and values of the earlier positions come from the KV cache, and the new ones go there.
+            keys: positions attended to, the queries included.
+            text_rows: rows that read a text (not the null branch of guidance); ignored without cross-attention.
+            cached: keys and values of earlier positions are read from the KV cache, and new ones written to it.
             times: rows of the time input; None: one per row.
         """
         c = self.config

@@ -1,8 +1,9 @@
-"""Linear layers whose sampling on a CPU reads its weights in oneDNN's own layout.
+"""Linear layers that sample faster on a CPU, because their weights are stored in oneDNN's blocked layout.
 
-A sampling step multiplies a handful of rows by every weight of the model, and its speed is that of reading the weights.
-With more than one row (guidance makes two) the plain layout reads at a third of the memory's speed; weights packed once
-into blocks read at nearly all of it. Training, other devices and small matrices take the plain path.
+A sampling step multiplies a handful of rows by every weight of the model, so it is as fast as the weights are read.
+With more than one row (guidance makes two) the plain layout is read at a third of the memory's bandwidth; weights that
+were packed into blocks once are read at nearly all of it. Training, other devices and small matrices use the plain
+layout.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
+from .cost import linear
+
 PACKED_FROM = 2**17
-"""Smallest number of weights that is packed; below, the call itself costs more than the reading."""
+"""Smallest number of weights that is packed; below it the call costs more than the read."""
 
 _packed: WeakIdKeyDictionary = WeakIdKeyDictionary()  # weight -> (its version when packed, its packed copy)
 
 
 class Linear(nn.Linear):
-    """``nn.Linear``, packed for sampling where that is faster. The packed copy costs the weight's memory once more."""
+    """``nn.Linear`` with weights packed for sampling where that is faster; the copy doubles their memory."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
@@ -26,15 +29,21 @@ class Linear(nn.Linear):
             return torch.ops.mkldnn._linear_pointwise(x, _pack(self.weight), self.bias, "none", [], "")
         return nn.functional.linear(x, self.weight, self.bias)
 
+    def cost(self, rows: int, element_size: int = 4) -> tuple[int, int]:
+        """Floating-point operations on ``rows`` rows, and bytes of the parameters, each of ``element_size`` bytes."""
+        return linear(rows, self.in_features, self.out_features), element_size * sum(
+            p.numel() for p in self.parameters()
+        )
+
     def add_to(self, residual: Tensor, x: Tensor) -> Tensor:
-        """residual + linear(x), in one matrix product where no gradient is asked for. Layers without bias only."""
+        """``residual + linear(x)``, in one matrix product where no gradient is needed; for layers without bias only."""
         if torch.is_grad_enabled() or packs(self.weight, x) or x.device.type == "cpu":
             return residual + self(x)
         return torch.addmm(residual.flatten(0, -2), x.flatten(0, -2), self.weight.t()).view_as(residual)
 
 
 def packs(weight: Tensor, x: Tensor) -> bool:
-    """Whether ``weight`` is read packed when it multiplies ``x`` (..., in)."""
+    """Whether the packed copy of ``weight`` is used for the product with ``x`` (..., in)."""
     return (
         not torch.is_grad_enabled()
         and weight.device.type == "cpu"
@@ -46,7 +55,7 @@ def packs(weight: Tensor, x: Tensor) -> bool:
 
 
 def _pack(weight: Tensor) -> Tensor:
-    """The packed copy, made anew when the weight has changed."""
+    """The packed copy of ``weight``, made again when the weight has changed."""
     held = _packed.get(weight)
     if held is None or held[0] != weight._version:
         held = (weight._version, torch.ops.mkldnn._reorder_linear_weight(weight.detach(), 16))

@@ -1,4 +1,4 @@
-"""Position and time codes: sinusoids with the cosines first (MusicGen), and rotary embeddings (Su et al. 2021)."""
+"""Position and time codes: sinusoids, cosines first (Copet et al. 2023), and rotary embeddings (Su et al. 2021)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 TIME_SCALE = 1000.0
-"""A time in [0, 1] is multiplied by this before the sinusoid; unscaled, the code has a participation rank near 1."""
+"""Factor of a time in [0, 1] before the sinusoid. Without it, codes of different times are nearly collinear."""
 
 
 def sinusoid(values: Tensor, dim: int, max_period: float = 10000.0) -> Tensor:

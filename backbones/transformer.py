@@ -1,7 +1,7 @@
 """The shared transformer: MusicGen-small's decoder, causal or bidirectional, with the options of ``BackboneConfig``.
 
-Sequence in, sequence out: what the positions mean (codebook embeddings, noisy latents, masked latents) and what is read
-off them (logits, velocities, diffusion conditions) is the paradigm's business.
+It maps a sequence of vectors to a sequence of vectors. The paradigm decides what goes in (codebook embeddings, noisy
+latents, masked latents) and what is predicted from the output (logits, velocities, conditions of a head).
 """
 
 from __future__ import annotations
@@ -72,13 +72,13 @@ class Block(nn.Module):
         """Add cross-attention to the rows that have text; for the others it is zero and is not computed."""
         if self.cross_attention is None or self.norm_cross is None or text is None:
             return x_BTC
-        heard = x_BTC[: text.rows]
-        heard = self.cross_attention.out.add_to(heard, self.cross_attention(self.norm_cross(heard), text))
-        return heard if text.rows == len(x_BTC) else torch.cat([heard, x_BTC[text.rows :]])
+        with_text = x_BTC[: text.rows]
+        with_text = self.cross_attention.out.add_to(with_text, self.cross_attention(self.norm_cross(with_text), text))
+        return with_text if text.rows == len(x_BTC) else torch.cat([with_text, x_BTC[text.rows :]])
 
 
 def _modulated_norm(norm: nn.LayerNorm, x_BTC: Tensor, scale_B1C: Tensor, shift_B1C: Tensor) -> Tensor:
-    """norm(x) (1 + scale) + shift; with one time for all rows, as in sampling, a layer norm of other weights."""
+    """norm(x) (1 + scale) + shift; with one time for all rows, as in sampling, one layer norm with other weights."""
     if len(scale_B1C) > 1 or torch.is_grad_enabled():
         return norm(x_BTC) * (1 + scale_B1C) + shift_B1C
     weight = norm.weight * (1 + scale_B1C[0, 0])
@@ -90,7 +90,7 @@ class Backbone(nn.Module):
     """The transformer between a paradigm's input embedding and its head.
 
     Attributes:
-        recompute: in training keep only each block's input for the backward pass, and compute the rest again there.
+        recompute: activation checkpointing: in training only the input of each block is kept for the backward pass.
     """
 
     def __init__(self, config: BackboneConfig) -> None:
@@ -107,12 +107,12 @@ class Backbone(nn.Module):
         self._initialise()
 
     def read(self, text_BLC: Tensor, mask_BL: Tensor) -> TextMemory:
-        """Prepare the text that passes over one batch will read.
+        """Prepare the text for all passes over one batch.
 
         Args:
-            text_BLC: text in the model's width.
-            mask_BL: True at real tokens; a row that is all False is the null condition. Under guidance the null
-                branch's rows come last in the batch and are left out here, unless text is a prefix.
+            text_BLC: text embeddings of the backbone's width.
+            mask_BL: True at real tokens; a row that is all False is the null condition. Under guidance the rows of the
+                null branch come last in the batch and are left out here, unless text is a prefix.
         """
         memory = TextMemory(len(text_BLC), mask_BL)
         if self.config.text == "prefix":
@@ -121,7 +121,7 @@ class Backbone(nn.Module):
             layers = [block.cross_attention for block in self.blocks if isinstance(block, Block)]
             memory.cross = [attention.read(text_BLC) for attention in layers if attention is not None]
             present_B = mask_BL.any(dim=1)
-            # A look at the mask waits for the device: too often in training, once per clip in sampling.
+            # Reading the mask waits for the device: acceptable once per clip in sampling, not in training.
             if torch.is_grad_enabled() or not bool(present_B.all()):
                 memory.present_B11 = present_B[:, None, None].to(text_BLC.dtype)
             if torch.is_grad_enabled() or not bool(mask_BL.all()):
@@ -143,9 +143,9 @@ class Backbone(nn.Module):
         Args:
             x_BTC: input embeddings, without positions.
             text: what ``read`` returned.
-            time_B: flow time in [0, 1] per item, or one for all, when the config has a time input.
-            positions_BT: integer positions; 0..T-1 (after what the cache holds) when not given.
-            cache: static KV cache; x holds only the positions after it. The caller advances it.
+            time_B: flow time in [0, 1] per row, or one for all, if the config has a time input.
+            positions_BT: integer positions; by default 0..T-1, counted from the end of the cache.
+            cache: static KV cache; x has only the positions after those in it. The caller advances it.
 
         Returns:
             (B, T, C) after the final LayerNorm.
@@ -162,7 +162,7 @@ class Backbone(nn.Module):
         positions_BT: Tensor | None = None,
         cache: KVCache | None = None,
     ) -> Tensor:
-        """Add the input positions, and the time when it is added; (B, T, C) -> (B, T, C)."""
+        """Add position codes, and the time code with ``time: add``; (B, T, C) -> (B, T, C)."""
         positions = self._positions(x_BTC, positions_BT, cache)
         if self.learned_positions is not None:
             x_BTC = x_BTC + self.learned_positions(positions)
@@ -173,7 +173,7 @@ class Backbone(nn.Module):
         return x_BTC
 
     def prefill(self, text: TextMemory, cache: KVCache) -> None:
-        """Put prefix text into an empty cache, before the first position of the sequence."""
+        """Store a text prefix in an empty cache, before the first position of the sequence."""
         if text.prefix_BLC is not None:
             cache.prefix_mask_BL = text.mask_BL
             self._blocks(
@@ -192,10 +192,10 @@ class Backbone(nn.Module):
         positions_BT: Tensor | None = None,
         cache: KVCache | None = None,
     ) -> tuple[Tensor, TextMemory | None]:
-        """Blocks ``start`` to ``stop`` (exclusive) over embedded input, and the text for those after them.
+        """Output of blocks ``start`` to ``stop`` (exclusive) for embedded input, and the text for the later blocks.
 
-        A prefix is by then what the blocks made of it. An encoder and a decoder are two calls, between which the
-        sequence may change.
+        A text prefix goes through the blocks too, and is returned transformed. An encoder and a decoder are two calls,
+        between which the sequence may change.
         """
         view = self._view(x_BTC, positions_BT, text, cache)
         time_BC = None
@@ -222,7 +222,7 @@ class Backbone(nn.Module):
         half = self.config.n_layers // 2
         for i in range(start, stop):
             if self.config.skips and i >= half:
-                # papers/002 E.3.1: the input of block N + j takes the output of block N - j; block 0 is the embedding.
+                # Tal et al. 2025, E.3.1: block N + j also takes the output of block N - j; block 0 is the input.
                 x_BTC = self.skip_projections[i - half](torch.cat([x_BTC, taps[self.config.n_layers - 1 - i]], dim=-1))
             text_here = None if text is None else text.layer(i)
             if self.recompute and torch.is_grad_enabled():
@@ -244,7 +244,7 @@ class Backbone(nn.Module):
         return positions.expand(x_BTC.shape[0], -1)
 
     def _view(self, x_BTC: Tensor, positions_BT: Tensor | None, text: TextMemory | None, cache: KVCache | None) -> View:
-        """What this pass sees: of the sequence by the config's causality, of prefix text its real tokens."""
+        """The visible keys of a pass: causal or all positions of the sequence, and the real tokens of a text prefix."""
         prefix_mask = text.mask_BL if text is not None and text.prefix_BLC is not None and cache is None else None
         angles = self._angles(x_BTC, positions_BT, prefix_mask, cache)
         causal, queries = self.config.causal, x_BTC.shape[1]
@@ -262,14 +262,14 @@ class Backbone(nn.Module):
         visible = visible[None, None]
         if prefix_mask is not None:
             real = nn.functional.pad(prefix_mask, (0, keys - prefix_mask.shape[1]), value=True)
-            # A padded position is nobody's key, but still a query: it sees itself, since softmax over nothing is NaN.
+            # A padded position is not a key, but still a query: it sees itself, since softmax over no keys is NaN.
             visible = (visible & real[:, None, None]) | (key == at[:, None])
         return View(False, bias_of(visible, x_BTC.dtype), angles)
 
     def _angles(
         self, x_BTC: Tensor, positions_BT: Tensor | None, prefix_mask_BL: Tensor | None, cache: KVCache | None
     ) -> tuple[Tensor, Tensor] | None:
-        """Rotary angles; the n real tokens of prefix text stand before position 0, at -n..-1 whatever the padding."""
+        """Rotary angles; the n real tokens of a text prefix have positions -n..-1, for any padding."""
         if self.config.positions != "rotary":
             return None
         if cache is not None and cache.live == 0 and cache.prefix_mask_BL is not None:  # the prefix itself is passed
@@ -281,9 +281,9 @@ class Backbone(nn.Module):
         return rotary_angles(positions, self.config.d_model // self.config.n_heads)
 
     def _initialise(self) -> None:
-        """Truncated normal, std 1 / sqrt(fan_in) / sqrt(2 (layer + 1)), cut at 3 std, as MusicGen's authors do.
+        """Truncated normal, std 1 / sqrt(fan_in) / sqrt(2 (layer + 1)), cut at 3 std, as in MusicGen's code.
 
-        Skips begin as the model without them; the papers do not say how theirs do.
+        With skips the initial model equals the one without them; the papers do not state their initialisation.
         """
         for depth, block in enumerate(self.blocks):
             for module in block.modules():

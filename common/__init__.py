@@ -1,1 +1,1 @@
-"""What every folder needs and none owns: errors, registries, strict configs, atomic files, seeds, progress."""
+"""What all other packages use: errors, registries, strict configs, files and locks, seeds, messages, the machine."""

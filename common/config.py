@@ -1,9 +1,9 @@
-"""Strict dataclass configs: from plain mappings (YAML, JSON) with clear errors, and back, whole.
+"""Strict dataclass configs: from plain mappings (YAML, JSON) with clear errors, and back to plain data.
 
-Identity rule: a config's hash covers EVERY field, defaults included, so that editing a default changes the identity
-(hashing only what differs from the defaults is a known trap). One exception: a field that came ``later`` than the first
-records, and whose default means what was done before it existed. At its default it is left out, so that old records
-keep their identity; its default may therefore never be edited.
+A config's hash covers every field, defaults included, so that editing a default changes the identity. (If only the
+values that differ from the defaults were hashed, two configs with different defaults could have the same hash.) The
+exception are fields that were added ``later`` than the first records, whose default means what was done before they
+existed. They are left out at their default, so that old records keep their identity; that default must never change.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str) -> T:
     """Build dataclass ``cls`` from ``data``; nested dataclasses, tuples and optionals are converted.
 
     Args:
-        where: how to call the mapping in an error, e.g. ``"quickstart.yaml: train"``.
+        where: name of the mapping in errors, e.g. ``"quickstart.yaml: train"``.
 
     Raises:
         UserError: an unknown or missing key, or a value of the wrong type.
@@ -43,12 +43,12 @@ def from_dict(cls: type[T], data: Mapping[str, Any], where: str) -> T:
 
 
 def later(default: Any) -> Any:
-    """A dataclass field added after records were made; see the identity rule above."""
+    """A dataclass field that was added after records were made; see the module's docstring."""
     return dataclasses.field(default=default, metadata={"later": True})
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """The whole config as plain JSON-ready data, defaults included."""
+    """The config as plain JSON-ready data, defaults included."""
     return typing.cast(dict[str, Any], json.loads(json.dumps(_plain(config))))
 
 
@@ -62,14 +62,14 @@ def _plain(value: Any) -> Any:
 
 
 def config_hash(data: Any, length: int = 12) -> str:
-    """Hex SHA-256 prefix of a config (dataclass or plain data), over all fields, in canonical JSON."""
+    """The first ``length`` hex digits of SHA-256 of a config (dataclass or plain data) as canonical JSON."""
     plain = to_dict(data) if dataclasses.is_dataclass(data) and not isinstance(data, type) else data
     canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:length]
 
 
 def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, keys joined by dots: ``{"a": {"b": 1}}`` becomes ``{"a.b": 1}``; lists stay values."""
+    """Nested mappings as one, keys joined by dots: ``{"a": {"b": 1}}`` becomes ``{"a.b": 1}``; lists are values."""
     if not isinstance(tree, Mapping):
         return {prefix: tree}
     return {k: v for key, sub in tree.items() for k, v in flat(sub, f"{prefix}.{key}" if prefix else str(key)).items()}

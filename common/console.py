@@ -1,4 +1,4 @@
-"""Tables for the terminal: plain text, whole at any width and the same in a pipe, or JSON."""
+"""Tables for the terminal: plain text that is never cut to the terminal's width, or JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Columns aligned (numbers to the right), two spaces apart, a rule below the header."""
+    """A table as text: aligned columns (numbers to the right), two spaces apart, with a rule below the header."""
     cells = [[_text(value) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
     right = [
@@ -23,9 +23,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def shown(header: Sequence[str], rows: Sequence[Sequence[Any]], as_json: bool) -> str:
-    """The table as a command prints it: as text, or with ``--json`` as a list of objects whose keys are the header.
+    """The table as a command prints it: text, or with ``--json`` a list of objects whose keys are the header.
 
-    A cell that is empty, or a number that is not finite, is ``null`` in JSON.
+    In JSON empty cells, and numbers that are not finite, are ``null``.
     """
     if not as_json:
         return table(header, rows)
@@ -34,7 +34,7 @@ def shown(header: Sequence[str], rows: Sequence[Sequence[Any]], as_json: bool) -
 
 
 def duration(seconds: float | None) -> str:
-    """Two digits are enough for a guess: ``45 s``, ``12 min``, ``3.5 h``; ``?`` where there is none."""
+    """An estimated time with a unit: ``45 s``, ``12 min``, ``3.5 h``; ``?`` for None."""
     if seconds is None:
         return "?"
     if seconds < 90:
@@ -43,7 +43,7 @@ def duration(seconds: float | None) -> str:
 
 
 def size(count: float | None) -> str:
-    """Bytes with a unit, e.g. ``1.7 GB``; ``?`` where there are none."""
+    """A number of bytes with a unit, e.g. ``1.7 GB``; ``?`` for None."""
     if count is None:
         return "?"
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.0f} MB"

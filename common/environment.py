@@ -1,4 +1,4 @@
-"""Where a measurement ran: code revision, package versions, processor, threads, device."""
+"""Where a measurement was made: code revision, package versions, processor, threads, device."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any
 
 PACKAGES = ("torch", "numpy", "scipy", "transformers", "soundfile", "librosa")
 ROOT = Path(__file__).resolve().parent.parent
+"""The package: the checkout of the repository, or a folder in site-packages."""
 
 
 def environment(device: str = "cpu") -> dict[str, Any]:
-    """Everything a reader needs to judge whether two records are comparable, as JSON-ready data."""
+    """What readers need to judge whether two records are comparable, as JSON-ready data."""
     return {
         "git": git_state(),
         "python": platform.python_version(),
@@ -29,24 +30,28 @@ def environment(device: str = "cpu") -> dict[str, Any]:
 
 
 def threads() -> int:
-    """Threads that one operation may use: torch's own count where it is loaded, else what it would take."""
+    """Threads that one operation may use: torch's own number if it is loaded, else the number it would choose."""
     torch = sys.modules.get("torch")
     return torch.get_num_threads() if torch else int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
 
 
 def git_state() -> dict[str, Any]:
-    """Revision of the checkout that this code runs from, and whether tracked code differs from it."""
-    revision = _git("rev-parse", "HEAD")
+    """Revision of the checkout that this code runs from, and whether tracked code differs from it.
+
+    An installed package has no revision: ``{"revision": "", "dirty": None}``, also where site-packages lies inside
+    somebody else's repository.
+    """
+    revision = _git("rev-parse", "HEAD") if (ROOT / ".git").exists() else ""
     if not revision:
         return {"revision": "", "dirty": None}
-    # Results, report and README's table are outputs: writing them does not make the code another one.
+    # Results, reports and the table in README are outputs: writing them does not change the code.
     outputs = [f":!{path}" for path in ("results", "REPORT.md", "README.md", "docs")]
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *outputs)
     return {"revision": revision, "dirty": bool(changed)}
 
 
 def package_version(name: str) -> str | None:
-    """The installed version of a distribution, None where it is not installed."""
+    """The installed version of a distribution; None if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -54,7 +59,7 @@ def package_version(name: str) -> str | None:
 
 
 def cpu_model() -> str:
-    """The processor's name as the system gives it."""
+    """The processor's name, as the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
@@ -63,7 +68,7 @@ def cpu_model() -> str:
 
 
 def device_name(device: str) -> str:
-    """``cpu``, or the accelerator's own name."""
+    """``cpu``, or the name of the GPU."""
     if not device.startswith("cuda"):
         return device
     import torch

@@ -1,4 +1,4 @@
-"""Whole files or none: atomic writes, and where the caches live."""
+"""Files that are written completely or not at all, reading them with clear errors, and the cache folder."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import errno
 import hashlib
 import json
 import os
-import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from .errors import UserError
 
@@ -20,13 +19,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-# What a file system without hard links answers to a request for one.
 NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+"""Errors of a file system that has no hard links."""
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success fsync and rename it, on any error (Ctrl-C too) remove it.
+    """Yield a temporary path beside ``path``; renamed to ``path`` on success, removed on any error (Ctrl-C too).
 
     Raises:
         UserError: the folder cannot be written or the disk is full.
@@ -40,12 +39,12 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 def write_new(path: Path | str, text: str) -> bool:
-    """Write ``text`` to ``path`` atomically, unless the name is taken: then nothing is changed, and False returned.
+    """Write ``text`` to ``path`` atomically, unless ``path`` exists; returns whether it was written.
 
-    Of many writers on a shared folder that want the same name, exactly one gets it.
+    Of several processes that write the same path on a shared folder, exactly one succeeds.
 
     Raises:
-        UserError: the folder cannot be written or the disk is full; nothing half-written stays.
+        UserError: the folder cannot be written or the disk is full; no partial file is left.
     """
     target = Path(path)
     with _temporary(target) as temporary:
@@ -58,10 +57,10 @@ def write_new(path: Path | str, text: str) -> bool:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary folder; on success flush all that is in it and rename it to ``path``, replacing what is there.
+    """Yield a temporary folder; on success flush its files to disk and rename it to ``path``, replacing a folder there.
 
     Raises:
-        UserError: the folder cannot be written or the disk is full; nothing half-written stays.
+        UserError: the folder cannot be written or the disk is full; no partial folder is left.
     """
     target = Path(path)
     temporary: Path | None = None
@@ -84,7 +83,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _temporary(target: Path) -> Iterator[Path]:
-    """A file to fill, beside ``target``, deleted at the end unless renamed; a system error becomes one line."""
+    """An empty file beside ``target``, deleted at the end unless renamed; system errors become ``UserError``."""
     temporary: Path | None = None
     try:
         with _told(target):
@@ -96,7 +95,7 @@ def _temporary(target: Path) -> Iterator[Path]:
 
 
 def _made_beside(target: Path) -> Path:
-    """A new file in the folder of ``target``; made anew if another process deletes the empty folder meanwhile."""
+    """A new file in the folder of ``target``; tried again if another process deletes the empty folder meanwhile."""
     for last in (False, False, True):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -114,9 +113,9 @@ def _made_beside(target: Path) -> Path:
 
 @contextlib.contextmanager
 def _told(target: Path) -> Iterator[None]:
-    """Say in one line why ``target`` cannot be written.
+    """Turn an error while ``target`` is written into a ``UserError`` of one line.
 
-    safetensors reports a full disk by an error of its own, known here by its name so that it need not be loaded.
+    safetensors reports a full disk by its own class of errors, recognised by name so that it need not be imported.
     """
     try:
         yield
@@ -128,14 +127,14 @@ def _told(target: Path) -> Iterator[None]:
 
 
 def _settle(temporary: Path) -> None:
-    """Have the content on the disk before the name is: after a power cut, a file that is there is whole."""
+    """Flush the content to disk before the file is renamed, so that it is complete even after a power cut."""
     with open(temporary, "rb+") as file:
         os.fsync(file.fileno())
     temporary.chmod(0o644)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the name on the disk too, on systems that let a folder be synced."""
+    """Flush the names in a folder to disk, on systems that allow it."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -150,13 +149,13 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _name_unless_taken(temporary: Path, target: Path) -> bool:
-    """Give a finished file its name; a hard link, unlike a rename, never overwrites."""
+    """Name a complete file ``target`` unless that exists; a hard link, unlike a rename, never overwrites."""
     try:
         os.link(temporary, target)
     except FileExistsError:
         try:
-            return os.path.samefile(temporary, target)  # NFS may link twice, when the answer to the first is lost
-        except FileNotFoundError:  # whoever had the name has deleted the file since
+            return os.path.samefile(temporary, target)  # NFS may link twice, if the reply to the first is lost
+        except FileNotFoundError:  # the other process has deleted its file since
             return False
     except OSError as error:
         if error.errno not in NO_LINKS:
@@ -166,9 +165,9 @@ def _name_unless_taken(temporary: Path, target: Path) -> bool:
 
 
 def _rename_unless_taken(temporary: Path, target: Path) -> bool:
-    """The same where there are no hard links: whoever makes the claim file first has the name.
+    """The same on file systems without hard links: the process that first creates a claim file gets the name.
 
-    The claim stays, so that a writer whose view of a shared folder is old cannot take the name again.
+    The claim file stays, so that a process with an outdated view of a shared folder cannot take the name again.
     """
     try:
         os.close(os.open(target.with_name(f".{target.name}.claim"), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
@@ -192,7 +191,7 @@ def write_json(path: Path | str, data: Any) -> None:
 
 
 def json_text(data: Any) -> str:
-    """``data`` as indented JSON, the way all files here are written."""
+    """``data`` as indented JSON, in the form of all files of this project."""
     return json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
@@ -207,93 +206,6 @@ def file_sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}; check its permissions") from error
-
-
-def check_writable(folder: Path) -> None:
-    """Find out before the work, and not after it, that its result cannot be kept.
-
-    Raises:
-        UserError: the folder cannot be made or written.
-    """
-    probe = folder / f".probe-{os.getpid()}"
-    write_text(probe, "")
-    probe.unlink()
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file ``path``, waiting for whoever holds it; the end of a process frees what it held.
-
-    Raises:
-        UserError: the file cannot be made.
-    """
-    import fcntl
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "w", encoding="utf-8")  # noqa: SIM115 (closed below)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; choose another folder") from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextlib.contextmanager
-def held_alone(folder: Path, command: str) -> Iterator[None]:
-    """Hold ``folder`` for this process, and refuse at once where another process on any machine holds it.
-
-    The lock is the file ``.lock`` in it, which names the process and is deleted at the end. A folder that cannot be
-    written, or whose file system has no locks, is not held.
-
-    Args:
-        command: what this process does, to be named to others.
-
-    Raises:
-        UserError: another process holds it.
-    """
-    file = _lock_file(folder)
-    if file is None:
-        yield
-        return
-    with file:
-        try:
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {platform.node()} ({command})")
-            file.flush()
-            yield
-        finally:
-            (folder / ".lock").unlink(missing_ok=True)  # while it is held, so that nobody waits for a file that is gone
-
-
-def _lock_file(folder: Path) -> TextIO | None:
-    import fcntl
-
-    path = folder / ".lock"
-    while True:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 (closed by the caller)
-        except OSError:
-            return None  # the first record that is written says why
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file
-        except BlockingIOError as error:
-            file.seek(0)
-            holder = file.read() or "another process"
-            file.close()
-            raise UserError(
-                f"{folder} is in use by {holder}; wait until it has ended, or use another results folder"
-            ) from error
-        except FileNotFoundError:  # its holder ended, and took the file along, after we had opened it
-            pass
-        except OSError:
-            file.close()
-            path.unlink(missing_ok=True)
-            return None
-        file.close()
 
 
 def write_tensors(path: Path | str, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
@@ -313,7 +225,7 @@ def read_json(path: Path | str, remade: bool = False) -> Any:
     """Read a JSON file.
 
     Args:
-        remade: the file is a cache's, so the message may advise to delete it; any other file may be the only copy.
+        remade: the file belongs to a cache, so the message advises to delete it; other files may be the only copy.
 
     Raises:
         UserError: the file is missing, cannot be read, or is not valid JSON.
@@ -340,6 +252,6 @@ def no_folder(path: Path | str) -> str:
 
 
 def cache_dir(*parts: str) -> Path:
-    """A folder for what can be made again: ``$PARADIGM_BENCH_CACHE`` or ``~/.cache/paradigm-bench``, then ``parts``."""
+    """A folder of the cache: ``$PARADIGM_BENCH_CACHE`` or ``~/.cache/paradigm-bench``, then ``parts``."""
     root = os.environ.get("PARADIGM_BENCH_CACHE") or Path.home() / ".cache" / "paradigm-bench"
     return Path(root).joinpath(*parts)

@@ -1,4 +1,7 @@
-"""The GPUs that workers may use. Each worker gets one of them for itself, by the variable ``CUDA_VISIBLE_DEVICES``."""
+"""The GPUs that workers may use. Each worker is given one of them through ``CUDA_VISIBLE_DEVICES``.
+
+torch is imported inside functions, so that commands that need no GPU start fast.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ DEVICES = ["auto", "cpu", "cuda"]
 def visible() -> list[str]:
     """The GPUs visible to this process, as ``CUDA_VISIBLE_DEVICES`` names them; empty without a GPU.
 
-    Where the variable is set, its own entries are returned, as many of them as torch finds: a variable that a container
-    or a batch system has passed on may name GPUs that are not there.
+    Where the variable is set, its first entries are returned, as many as torch finds GPUs: in a container or a batch
+    job it may name GPUs that are not there.
     """
     listed = os.environ.get(VARIABLE)
     entries = None if listed is None else _entries(listed)
@@ -27,7 +30,7 @@ def visible() -> list[str]:
 
 
 def present() -> int:
-    """GPUs that torch finds, of those that ``CUDA_VISIBLE_DEVICES`` names; creates no CUDA context."""
+    """Number of GPUs that torch finds among those in ``CUDA_VISIBLE_DEVICES``; creates no CUDA context."""
     import torch
 
     return torch.cuda.device_count()
@@ -52,7 +55,7 @@ def workers(jobs: int, cpu_jobs: int, groups: int, gpus: Sequence[str]) -> int:
     """How many workers run at a time.
 
     Without a GPU: ``jobs``, or ``cpu_jobs`` if ``jobs`` is 0. With GPUs: ``jobs``, or one per GPU if it is 0, but no
-    more than there are GPUs or ``groups`` to work on. Says so if there are fewer GPUs than ``jobs``.
+    more than the number of GPUs or of ``groups``. Prints a note if there are fewer GPUs than ``jobs``.
     """
     if not gpus:
         return max(1, jobs or cpu_jobs)
@@ -85,7 +88,7 @@ def require_gpu(setting: str) -> None:
     """Check that torch finds a GPU.
 
     Args:
-        setting: what asks for one, for the message.
+        setting: what requires a GPU, for the message.
 
     Raises:
         UserError: there is none.
@@ -95,7 +98,7 @@ def require_gpu(setting: str) -> None:
 
 
 def use_device(name: str) -> None:
-    """Apply ``--device`` to this process and the workers it starts; call it before anything asks for CUDA.
+    """Apply ``--device`` to this process and the workers it starts; call it before CUDA is used.
 
     ``cpu`` hides all GPUs, ``auto`` changes nothing.
 

@@ -1,7 +1,7 @@
-"""Lines for the person at the terminal, each written in one piece.
+"""Messages on the terminal, one line each, written in one call.
 
-``print`` writes a line and its end apart where the stream is not buffered, so that lines of several processes
-(torchrun) run into each other.
+On an unbuffered stream ``print`` writes a line and its end separately, so that lines of several processes (torchrun)
+get mixed up.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ def count(number: int | str, noun: str, plural: str = "") -> str:
     """A number with its noun, e.g. ``1 cell`` or ``1,400 updates``.
 
     Args:
-        number: or its text, for one that is written otherwise, e.g. ``"250–1,400"``.
-        plural: of the noun, where it is not the noun with an s.
+        number: or a text that stands for it, e.g. ``"250–1,400"``.
+        plural: of the noun, if it is not formed with an s.
     """
     text = number if isinstance(number, str) else f"{number:,}"
     return f"{text} {noun if text == '1' else plural or noun + 's'}"
@@ -27,7 +27,7 @@ def count(number: int | str, noun: str, plural: str = "") -> str:
 
 @contextlib.contextmanager
 def said_if_slow(text: str, seconds: float = 5.0) -> Iterator[None]:
-    """Say ``text`` if what is done inside takes longer than ``seconds``."""
+    """Context that prints ``text`` on stderr if it is open for longer than ``seconds``."""
     timer = threading.Timer(seconds, say, [text])
     timer.daemon = True
     timer.start()
@@ -38,13 +38,13 @@ def said_if_slow(text: str, seconds: float = 5.0) -> Iterator[None]:
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Print one line, by default on stderr, so that stdout holds data only."""
+    """Print one line, by default on stderr, so that stdout has data only."""
     stream = stream or sys.stderr
     stream.write(text + "\n")
     stream.flush()
 
 
 def say_once(text: str, stream: TextIO | None = None) -> None:
-    """Print one line from the first process only, under torchrun."""
+    """Print one line; under torchrun in the first process only."""
     if os.environ.get("RANK", "0") == "0":
         say(text, stream)

@@ -1,8 +1,8 @@
-"""What must be trained before the cells of a study are known: an evaluator for a corpus, a codec for a frame rate.
+"""Models that must be trained before the cells of a study are known: an evaluator for a corpus, a codec for a rate.
 
-A cell's identity includes the weights that judge it, so they come first. Code that trains something on demand asks
-``may_train``. A real run then says what is trained, why and for how long. Inside ``only_listed``, as in a dry run,
-nothing is trained: the need goes on a list, and the caller returns a stand-in with ``Need.identity``.
+A cell's identity includes the weights of its evaluator, so they are trained first. Code that trains something on demand
+calls ``may_train``. A real run then prints what is trained, why and for how long. Inside ``only_listed``, as in a dry
+run, nothing is trained: the need is added to a list, and the caller returns a placeholder with ``Need.identity``.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ UNTRAINED = "not trained yet: "
 
 @dataclass(frozen=True)
 class Need:
-    """Something to train first.
+    """A model to train first.
 
     Attributes:
         name: what it is, e.g. ``evaluator for my_music``.
-        why: the reason, half a sentence for the message.
+        why: the reason, part of a sentence in the message.
         seconds: estimated time of training on one core.
     """
 
@@ -33,7 +33,7 @@ class Need:
 
     @property
     def identity(self) -> str:
-        """The identity of the stand-in, different for each need."""
+        """The identity of the placeholder, different for each need."""
         return UNTRAINED + self.name
 
 
@@ -42,7 +42,7 @@ _listed: ContextVar[list[Need] | None] = ContextVar("listed", default=None)
 
 @contextlib.contextmanager
 def only_listed() -> Iterator[list[Need]]:
-    """Train nothing inside; yields the list that needs are added to, each once."""
+    """Context in which nothing is trained; yields the list to which needs are added, each once."""
     needs: list[Need] = []
     token = _listed.set(needs)
     try:
@@ -52,7 +52,7 @@ def only_listed() -> Iterator[list[Need]]:
 
 
 def may_train(need: Need) -> bool:
-    """Whether to train ``need`` now, after saying so on stderr; False inside ``only_listed``, where it is noted."""
+    """Whether to train ``need`` now, after a line on stderr; False inside ``only_listed``, which lists it."""
     needs = _listed.get()
     if needs is None:
         say(f"training {need.name} first, about {max(need.seconds / 60, 1):.0f} min on one core: {need.why}")

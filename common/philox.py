@@ -1,9 +1,9 @@
 """Philox4x64-10, a counter-based generator of random bits (Salmon et al. 2011, "Parallel random numbers: as easy as
 1, 2, 3", section 3.3), for many streams at once and on any device.
 
-A stream is a key; its words are a function of the key and of a counter, so that any part of any stream can be made
-anywhere. On the CPU numpy's generator of the same name makes the words; elsewhere ``philox`` does, by integer
-arithmetic on tensors. Both give the same bits (``tests/unit/common/test_seeds.py``).
+A stream is a key; its words are a function of the key and of a counter, so that any part of a stream can be computed
+on its own. On the CPU numpy's generator of the same name computes the words; on other devices ``philox`` does, by
+integer arithmetic on tensors. Both give the same bits (``tests/unit/common/test_seeds.py``).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
 KEY_STEPS = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
 LOW = 0xFFFFFFFF
 WORDS_AHEAD = 2**20
-"""Words that all streams of a device together make ahead, at least: one call costs some 250 small kernels."""
+"""Least number of words, over all streams, that one call of ``philox`` computes, since a call takes 250 kernels."""
 
 
 def philox(keys_B: Tensor, first: int, blocks: int) -> Tensor:
@@ -45,7 +45,7 @@ def philox(keys_B: Tensor, first: int, blocks: int) -> Tensor:
 
 
 def _words(values: tuple[int, int], device: torch.device) -> Tensor:
-    """Two unsigned words as int64 of the same bits, (2, 1, 1), made on the device without a copy from the host."""
+    """Two unsigned words as int64 with the same bits, (2, 1, 1), made on the device without a copy from the host."""
     signed = [value - 2**64 if value >= 2**63 else value for value in values]
     return torch.stack([torch.full((1, 1), value, dtype=torch.int64, device=device) for value in signed])
 
@@ -66,7 +66,7 @@ class Streams:
 
     Args:
         seeds: one per stream, from 0 to 2**63 - 1.
-        device: where the words are made and stay.
+        device: on which the words are computed.
 
     Raises:
         ValueError: no seed, or one out of range.

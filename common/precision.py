@@ -1,6 +1,6 @@
 """Number formats: ``fp32``, ``tf32`` (fp32 whose matrix products round their factors to 10 bits) and ``bf16``.
 
-torch's own default for fp32 differs between matrix products (full) and convolutions (TF32), so both are always set.
+torch's defaults for fp32 differ between matrix products (full precision) and convolutions (TF32), so both are set.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ Precision = Literal["fp32", "tf32", "bf16"]
 
 @contextlib.contextmanager
 def float32_products(precision: str, device: str) -> Iterator[None]:
-    """While the context is open, a GPU multiplies fp32 numbers in TF32 if ``precision`` is ``tf32``, else in full fp32.
+    """Context in which a GPU multiplies fp32 numbers in TF32 if ``precision`` is ``tf32``, else in full fp32.
 
     Args:
-        device: type of the device, such as ``cuda``; on others nothing is set.
+        device: type of the device; nothing is set unless it is ``cuda``.
     """
     if device != "cuda":
         yield

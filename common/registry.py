@@ -1,8 +1,8 @@
-"""Lazy name -> object registries, open to out-of-tree plugins.
+"""Lazy registries, name -> object, open to out-of-tree plugins.
 
-A registry maps short names to ``"module:attribute"`` strings and imports the module only when asked, so that listing
-names costs nothing. Anything not listed can be given as ``package.module:attribute``, or registered by an installed
-package under the registry's entry-point group.
+A registry maps short names to ``"module:attribute"`` strings and imports a module only when it is needed, so that names
+are listed without importing anything. Objects that are not in it can be given as ``package.module:attribute``, or
+registered by an installed package under the registry's entry-point group.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Registry:
         return list(self._targets())
 
     def target(self, name: str) -> str | None:
-        """The ``"module:attribute"`` that a short name stands for; None for a name that is not registered."""
+        """The ``"module:attribute"`` of a short name; None for a name that is not registered."""
         return self._targets().get(name)
 
     def load(self, name: str) -> Any:
@@ -54,7 +54,7 @@ class Registry:
         except ModuleNotFoundError as error:
             mend = "install its package (pip install -e FOLDER) or put its folder on PYTHONPATH"
             raise UserError(f"cannot load {self.kind} {name!r} from {target!r}: {error}; {mend}") from error
-        except Exception as error:  # the module is somebody's own code, which may go wrong in any way
+        except Exception as error:  # the module may be a user's own code, which may fail in any way
             told = f"{type(error).__name__}: {error}"
             raise UserError(f"cannot load {self.kind} {name!r} from {target!r}: {told}; correct that module") from error
 
@@ -65,5 +65,5 @@ class Registry:
 
 @functools.cache
 def _plugins(group: str) -> dict[str, str]:
-    """Name -> target of what installed packages register; read once, since all of them have to be looked through."""
+    """Name -> target of what installed packages register; cached, since all packages must be searched."""
     return {entry.name: entry.value for entry in entry_points(group=group)}

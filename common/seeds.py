@@ -1,4 +1,7 @@
-"""Seeds per item, so that a sample never depends on its batch, rank, device count or neighbours."""
+"""Random numbers per clip, so that a sample does not depend on its batch, rank or the number of devices.
+
+torch is imported inside methods, so that seeds can be computed without it.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ if TYPE_CHECKING:
     import torch
 
 Noise = Literal["philox", "torch"]
-"""How random numbers are drawn: ``philox`` on the device itself, the same there as on the CPU but for rounding;
-``torch`` by torch's generators on the CPU, as records of the suite's first version were made."""
+"""How random numbers are drawn: ``philox`` on the device itself, equal to those on the CPU but for rounding; ``torch``
+by torch's generators on the CPU, as in records of the first version."""
 
 
 def seed_for(*parts: object) -> int:
@@ -22,14 +25,14 @@ def seed_for(*parts: object) -> int:
 
 
 class ItemRNG:
-    """One independent random stream per batch item; draws are stacked on dim 0.
+    """One independent random stream per clip of a batch; draws are stacked on dim 0.
 
     Random bits come from the counter-based generator Philox (``common.philox``) and are equal on all devices. Normal
-    draws are made of them by logarithms and cosines, which devices round differently.
+    draws take logarithms and cosines of them, which devices round differently.
 
     Args:
-        seeds: one seed per item, from 0 to 2**63 - 1.
-        device: where numbers are drawn and stay.
+        seeds: one seed per clip, from 0 to 2**63 - 1.
+        device: on which numbers are drawn.
     """
 
     def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
@@ -42,7 +45,7 @@ class ItemRNG:
 
     @property
     def seeds(self) -> list[int]:
-        """The seed of each item."""
+        """The seed of each clip."""
         return self._streams.seeds
 
     def __len__(self) -> int:
@@ -71,11 +74,11 @@ class ItemRNG:
         return self._shaped(halves * high >> 32, shape)
 
     def permutation(self, n: int) -> torch.Tensor:
-        """One random permutation of 0..n-1 per item, (B, n) int64: the order of n random words."""
+        """One random permutation of 0..n-1 per clip, (B, n) int64: the order of n random words."""
         return self._streams.words(n).argsort(dim=1)
 
     def _halves(self, numbers: int) -> torch.Tensor:
-        """Halves of enough words for so many numbers, (B, an even number) int32."""
+        """At least ``numbers`` random 32-bit integers, (B, even number) int32: the halves of 64-bit words."""
         import torch
 
         words = -(-numbers // 2)
@@ -86,7 +89,7 @@ class ItemRNG:
 
 
 class TorchRNG(ItemRNG):
-    """The streams of the suite's first version: one torch generator per item, on the CPU; draws move to ``device``."""
+    """The streams of the first version: one torch generator per clip, on the CPU; draws are copied to ``device``."""
 
     def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
         import torch
@@ -96,7 +99,7 @@ class TorchRNG(ItemRNG):
 
     @property
     def seeds(self) -> list[int]:
-        """The seed of each item."""
+        """The seed of each clip."""
         return [generator.initial_seed() for generator in self._generators]
 
     def normal(self, *shape: int) -> torch.Tensor:
@@ -118,7 +121,7 @@ class TorchRNG(ItemRNG):
         return self._stack(torch.randint, high, shape)
 
     def permutation(self, n: int) -> torch.Tensor:
-        """One random permutation of 0..n-1 per item, (B, n), int64."""
+        """One random permutation of 0..n-1 per clip, (B, n), int64."""
         import torch
 
         return self._stack(torch.randperm, n)
@@ -130,5 +133,5 @@ class TorchRNG(ItemRNG):
 
 
 def item_rng(seeds: Sequence[int], device: torch.device | str = "cpu", noise: Noise = "philox") -> ItemRNG:
-    """One stream per item, drawn as ``noise`` says."""
+    """One random stream per clip, of the kind ``noise``."""
     return (TorchRNG if noise == "torch" else ItemRNG)(seeds, device)

@@ -1,7 +1,7 @@
 """Chord labels: Harte syntax ("A:min7/5", Harte et al., ISMIR 2005) and lead-sheet spelling ("Am7/E") to pitch classes.
 
-A label becomes its root, its tones as semitones above the root, and its bass. Harte labels are read by mir_eval, the
-field's own reader; lead-sheet spelling is turned to Harte first, by ``SUFFIXES``.
+A label becomes its root, its tones as semitones above the root, and its bass. Harte labels are parsed by mir_eval;
+lead-sheet spelling is converted to Harte's first, by ``SUFFIXES``.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _INTERVALS = ("1", "b2", "2", "b3", "3", "4", "b5", "5", "b6", "6", "b7", "7")
 
 @dataclass(frozen=True)
 class ChordTones:
-    """What a label means.
+    """The content of a chord label.
 
     Attributes:
-        root: pitch class, None for no chord.
-        tones: semitones above the root; a bass foreign to the chord is not among them.
+        root: pitch class; None for no chord.
+        tones: semitones above the root, without a bass that is foreign to the chord.
         bass: semitones of the bass above the root.
     """
 
@@ -46,7 +46,7 @@ class ChordTones:
 
 @functools.lru_cache(maxsize=4096)
 def read_label(label: str) -> ChordTones:
-    """The tones of a label in either spelling; ``"N"``, ``"N.C."`` and ``"X"`` (unknown) are no chord.
+    """Parse a label in either spelling; ``"N"``, ``"N.C."`` and ``"X"`` (unknown) are no chord.
 
     Raises:
         UserError: not a chord label.
@@ -56,10 +56,10 @@ def read_label(label: str) -> ChordTones:
     match = _HARTE_ROOT.fullmatch(to_harte(label))
     if match is None:
         raise _unknown(label)
-    from mir_eval.chord import InvalidChordException, encode
+    from mir_eval.chord import InvalidChordException, encode  # slow to import
 
     try:
-        # Read on C, so that any root will do. A bass would join the tones, so they are read without it.
+        # The root is replaced by C, so that any is accepted. mir_eval adds the bass to the tones, so leave it out.
         _, _, bass = encode(f"C{match[2]}", reduce_extended_chords=False)
         _, bitmap, _ = encode(f"C{match[2].partition('/')[0]}", reduce_extended_chords=False)
     except (InvalidChordException, KeyError, ValueError, IndexError) as error:
@@ -68,7 +68,7 @@ def read_label(label: str) -> ChordTones:
 
 
 def to_harte(label: str) -> str:
-    """Harte's spelling of a label in either spelling; what is not lead-sheet spelling comes back as it is."""
+    """Convert lead-sheet spelling to Harte's; any other label is returned stripped but unchanged."""
     match = _LEAD_SHEET.fullmatch(label.strip())
     if match is None or match[2] not in SUFFIXES:
         return label.strip()
@@ -78,9 +78,10 @@ def to_harte(label: str) -> str:
 
 
 def nearest(chord: ChordTones, qualities: Collection[tuple[frozenset[int], int]]) -> tuple[frozenset[int], int]:
-    """The (tones, bass) of a vocabulary that stands for a chord on the same root.
+    """The (tones, bass) of a vocabulary that is nearest to a chord on the same root.
 
-    Fewest tones that only one of both has; then the same bass, then the bass on the root; then the earlier quality.
+    The nearest has the fewest tones that are in one of the two only. Ties go to the same bass, then to the root as
+    bass, then to the earlier quality.
     """
 
     def distance(quality: tuple[frozenset[int], int]) -> tuple[int, int]:

@@ -1,7 +1,7 @@
-"""What a corpus is made of: clips of audio with a caption, categorical facts and, where known, exact annotation.
+"""Clips of audio with a caption, attributes and, where known, exact annotation; a corpus is clips in three splits.
 
-A clip is light: it holds text and a reader, and touches audio only when asked, so that a corpus of thousands of clips
-loads at once and can be sent to worker processes.
+A clip holds text and a reader, which reads audio on demand. So a corpus of thousands of clips loads quickly and can be
+sent to worker processes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from ..common.errors import UserError, did_you_mean
 
 SPLITS = ("train", "valid", "test")
-ATTRIBUTES = ("label", "key", "root", "lead", "comp", "drums", "tempo")  # what a caption can ask for
+ATTRIBUTES = ("label", "key", "root", "lead", "comp", "drums", "tempo")  # categorical facts in captions
 TEMPO_BUCKETS = ("under 90", "90-110", "110-130", "over 130")
 
 
@@ -37,13 +37,13 @@ class Annotation:
 
 
 class ClipReader(Protocol):
-    """Where a clip's audio and annotation come from; the two calls that a new kind of corpus has to provide."""
+    """The source of a clip's audio and annotation; a new kind of corpus implements these two methods."""
 
     def audio(self, sample_rate: int) -> np.ndarray:
         """Mono samples (N,), float32 in [-1, 1], at ``sample_rate`` Hz."""
 
     def annotation(self) -> Annotation | None:
-        """The exact annotation, or None where there is none."""
+        """The exact annotation; None if there is none."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,10 @@ class Clip:
     Attributes:
         id: unique in its corpus, e.g. ``"builtin-train-00017"``.
         split: ``"train"``, ``"valid"`` or ``"test"``.
+        caption: a description of the sound; empty if there is none.
         seconds: duration as the corpus states it.
-        attributes: facts that the caption asks for, by names of ``ATTRIBUTES``; those unknown are absent.
+        attributes: facts in the caption, by names of ``ATTRIBUTES``; unknown ones are absent.
+        reader: reads audio and annotation.
     """
 
     id: str
@@ -69,7 +71,7 @@ class Clip:
         return self.reader.audio(sample_rate)
 
     def annotation(self) -> Annotation | None:
-        """The exact annotation, or None where there is none; loaded on first use."""
+        """The exact annotation; None if there is none."""
         return self.reader.annotation()
 
 
@@ -78,7 +80,7 @@ class Corpus:
     """Clips in three splits, in a fixed order.
 
     Attributes:
-        fingerprint: changes if and only if the content does; keys every cache made from this corpus.
+        fingerprint: changes if and only if the content does; the key of caches made from this corpus.
     """
 
     name: str
@@ -103,7 +105,7 @@ class Corpus:
         return {name: sorted(counts) for name, counts in self._attribute_counts().items()}
 
     def check(self) -> None:
-        """Read every clip once, audio and annotation, so that a broken file shows now and not in mid-training.
+        """Read audio and annotation of every clip once, to find broken files before training.
 
         Raises:
             UserError: the first clip that cannot be read.

@@ -1,4 +1,4 @@
-"""Hashes of file contents, remembered by path, size and time of change, so that a big folder is read once."""
+"""Hashes of file contents, cached by path, size and modification time, so that a large folder is read once."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ def file_hashes(paths: Sequence[Path], owner: Path) -> list[str]:
     """Hex SHA-256 of each file, in order.
 
     Args:
-        owner: what the files belong to; the memory is one JSON file per owner in the cache folder.
+        owner: what the files belong to, e.g. a manifest; there is one JSON file per owner in the cache folder.
 
     Raises:
         UserError: a file cannot be read.
     """
-    memory_path = cache_dir("file-hashes", hashlib.sha256(str(owner.resolve()).encode()).hexdigest()[:16] + ".json")
-    memory = _recall(memory_path)
+    cache_path = cache_dir("file-hashes", hashlib.sha256(str(owner.resolve()).encode()).hexdigest()[:16] + ".json")
+    cached = _read_cache(cache_path)
     stamps = {path: [path.stat().st_size, path.stat().st_mtime_ns] for path in paths}
-    known = dict(memory)
+    known = dict(cached)
     for path, stamp in stamps.items():
-        entry = memory.get(str(path.resolve()), [])
+        entry = cached.get(str(path.resolve()), [])
         known[str(path.resolve())] = entry if entry[:2] == stamp else [*stamp, file_sha256(path)]
-    if known != memory:
-        _remember(memory_path, known)
+    if known != cached:
+        _write_cache(cache_path, known)
     return [known[str(path.resolve())][2] for path in paths]
 
 
-def _recall(path: Path) -> dict[str, list[Any]]:
+def _read_cache(path: Path) -> dict[str, list[Any]]:
     try:
         return dict(read_json(path))
     except (UserError, TypeError, ValueError):
-        return {}  # none yet, or damaged: a memory can always be made again
+        return {}  # missing or damaged: the cache can always be rebuilt
 
 
-def _remember(path: Path, known: dict[str, list[Any]]) -> None:
-    with contextlib.suppress(UserError):  # a read-only home costs time, not results
+def _write_cache(path: Path, known: dict[str, list[Any]]) -> None:
+    with contextlib.suppress(UserError):  # a read-only cache folder costs time, not results
         write_json(path, known)

@@ -1,4 +1,4 @@
-"""Any folder of sound files as a corpus: put a manifest.csv or manifest.jsonl beside them.
+"""A folder of sound files with a manifest.csv or manifest.jsonl as a corpus.
 
     path,caption,split,key,tempo
     audio/one.flac,"A slow waltz for piano in A minor",train,A:minor,84
@@ -8,15 +8,15 @@ Columns:
     path        (required) sound file, relative to the manifest; FLAC, OGG, WAV, MP3; any rate, any channels
     caption     (required, except for audio of unconditional pre-training) description of the sound
     id          unique; default: the path without its ending
-    split       train, valid or test; default train. Where no row is valid, about a tenth of train is carved out.
-    group       recordings that belong together (song, artist, session); carving never parts a group
+    split       train, valid or test; default train. If no row is valid, about a tenth of train becomes valid.
+    group       recordings that belong together (song, artist, session); a group is never divided between splits
     seconds     length; default: read from the file's header
-    annotation  JSON file, relative to the manifest (annotation_json.py)
-    label, key, root, lead, comp, drums, tempo   attributes; empty where unknown. Key as "A:minor"; tempo in beats a
+    annotation  JSON file, relative to the manifest (``manifest.py`` has its format)
+    label, key, root, lead, comp, drums, tempo   attributes; empty if unknown. Key as "A:minor"; tempo in beats per
                 minute, which becomes the bucket of ``clip.tempo_bucket``
 
-Other columns are left alone. Rows and files are checked for presence at load; decoding errors show when a clip is read,
-or all at once by ``Corpus.check()``.
+Other columns are ignored. Loading checks the rows and that files exist; decoding errors show when a clip is read, or
+all at once by ``Corpus.check()``.
 """
 
 from __future__ import annotations
@@ -35,11 +35,10 @@ from ..common.errors import UserError, did_you_mean
 from ..common.files import no_file
 from ..common.lines import count
 from ..common.seeds import seed_for
-from .annotation_json import read_annotation
-from .audio_files import duration, read_mono
+from .audio import duration, read_mono
 from .clip import ATTRIBUTES, SPLITS, Annotation, Clip, Corpus, tempo_bucket
 from .content import file_hashes
-from .manifest import REQUIRED, Row, find_manifest, read_manifest
+from .manifest import REQUIRED, ManifestRow, find_manifest, read_annotation, read_manifest
 from .pitch import normalise_key
 
 VALID_SHARE = 0.1
@@ -54,11 +53,11 @@ class FileReader:
     where: str
 
     def audio(self, sample_rate: int) -> np.ndarray:
-        """Mono samples (N,), float32 in [-1, 1], at ``sample_rate`` Hz (audio_files.py)."""
+        """Mono samples (N,), float32 in [-1, 1], at ``sample_rate`` Hz."""
         return read_mono(self.path, sample_rate, self.where)
 
     def annotation(self) -> Annotation | None:
-        """The row's annotation file, or None where it has none."""
+        """The annotation of the row's file; None if it has none."""
         return read_annotation(self.annotation_path, self.where) if self.annotation_path else None
 
 
@@ -68,13 +67,13 @@ def load_folder(
     """Load a folder, or the manifest at ``spec``.
 
     Args:
-        clips: keep this many train clips, drawn by hash, in the manifest's order.
-        seconds: must be None: files keep their own lengths, and training crops segments.
-        seed: of the valid split, where it has to be carved from train.
-        captions: every row must have one; else those that have none are empty.
+        clips: number of train clips to keep, drawn by hash, in the manifest's order; None: all.
+        seconds: must be None, since files keep their own lengths and training crops segments.
+        seed: of the valid split, if it is carved from train.
+        captions: whether every row must have a caption; if not, missing ones are empty.
 
     Raises:
-        UserError: no manifest, or a bad row; the message names manifest, row, column and mend.
+        UserError: no manifest, or a bad row; the message names manifest, row, column and remedy.
     """
     manifest = find_manifest(spec)
     if seconds is not None:
@@ -82,7 +81,7 @@ def load_folder(
     if clips is not None and clips < 1:
         raise UserError(f"{manifest}: {count(clips, 'clip')} asked for; ask for at least 1")
     rows = read_manifest(manifest, REQUIRED if captions else ("path",))
-    named: dict[str, Row] = {}
+    named: dict[str, ManifestRow] = {}
     splits: dict[str, list[Clip]] = {split: [] for split in SPLITS}
     for row in rows:
         clip = _clip(row, manifest, captions)
@@ -105,7 +104,7 @@ def load_folder(
     return Corpus(manifest.parent.resolve().name, _fingerprint(splits, manifest), splits)
 
 
-def _clip(row: Row, manifest: Path, captions: bool) -> Clip:
+def _clip(row: ManifestRow, manifest: Path, captions: bool) -> Clip:
     path = manifest.parent / row.required("path")
     if not path.is_file():
         raise UserError(f"{row.where}, column path: {no_file(path)}; correct the path or remove the row")
@@ -126,7 +125,7 @@ def _clip(row: Row, manifest: Path, captions: bool) -> Clip:
     )
 
 
-def _attributes(row: Row) -> dict[str, str]:
+def _attributes(row: ManifestRow) -> dict[str, str]:
     attributes = {name: row.get(name) for name in ATTRIBUTES if row.get(name)}
     tempo = row.number("tempo")
     if tempo is not None:
@@ -140,26 +139,26 @@ def _attributes(row: Row) -> dict[str, str]:
 
 
 def _carve(train: list[Clip], groups: Mapping[str, str], seed: int) -> tuple[list[Clip], list[Clip]]:
-    """Move about a tenth of the train clips to valid, whole groups in an order drawn by hash, at least one group."""
+    """Move about a tenth of the train clips to valid: at least one group, whole groups only, drawn by hash."""
     sizes = Counter(groups[clip.id] for clip in train)
     order = sorted(sizes, key=lambda group: seed_for("valid split", seed, group))
-    chosen: set[str] = set()
+    moved_groups: set[str] = set()
     moved = 0
-    for group in order[:-1]:  # one group at least stays
-        if chosen and moved + sizes[group] > VALID_SHARE * len(train):
+    for group in order[:-1]:  # at least one group stays
+        if moved_groups and moved + sizes[group] > VALID_SHARE * len(train):
             break
-        chosen.add(group)
+        moved_groups.add(group)
         moved += sizes[group]
-    kept = [clip for clip in train if groups[clip.id] not in chosen]
-    valid = [dataclasses.replace(clip, split="valid") for clip in train if groups[clip.id] in chosen]
+    kept = [clip for clip in train if groups[clip.id] not in moved_groups]
+    valid = [dataclasses.replace(clip, split="valid") for clip in train if groups[clip.id] in moved_groups]
     return kept, valid
 
 
 def _fingerprint(splits: Mapping[str, list[Clip]], manifest: Path) -> str:
-    """Hash of what the clips say and of what their files hold, wherever the folder lies."""
+    """Hash of the clips' texts and of their files' contents; it does not depend on the path of the folder."""
     clips = [clip for split in SPLITS for clip in splits[split]]
     readers = [cast(FileReader, clip.reader) for clip in clips]
-    said = [[clip.id, clip.split, clip.caption, clip.seconds, dict(clip.attributes)] for clip in clips]
+    texts = [[clip.id, clip.split, clip.caption, clip.seconds, dict(clip.attributes)] for clip in clips]
     annotated = [reader.annotation_path is not None for reader in readers]
     paths = [path for reader in readers for path in (reader.path, reader.annotation_path) if path]
-    return config_hash([said, annotated, file_hashes(paths, manifest)])
+    return config_hash([texts, annotated, file_hashes(paths, manifest)])

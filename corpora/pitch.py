@@ -1,4 +1,4 @@
-"""Pitch names: one spelling per pitch class, so that labels of different corpora compare as strings.
+"""Pitch names, with one spelling per pitch class, so that labels of different corpora compare as strings.
 
 Keys are written ``"F#:minor"``; chords as ``"F#:min7"`` (Harte et al., "Symbolic representation of
 musical chords", ISMIR 2005). Equal temperament with A4 = MIDI 69 = 440 Hz.
@@ -26,7 +26,7 @@ def pitch_class(name: str) -> int:
 
 
 def normalise_key(key: str) -> str:
-    """Spell a key our way: ``"Gb:minor"`` becomes ``"F#:minor"``.
+    """Convert a key to the spelling of ``PITCH_CLASSES``: ``"Gb:minor"`` becomes ``"F#:minor"``.
 
     Raises:
         ValueError: the key is not written ``<note>:major`` or ``<note>:minor``.

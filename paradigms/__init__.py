@@ -1,6 +1,11 @@
-"""The interchangeable paradigms: one file each, over shared heads, schedules, guidance and solvers.
+"""The interchangeable paradigms, one file each: ``ar``, ``fm``, ``mar``, ``mntp`` (with ``ntp``) and ``masked_fm``.
 
-``build`` makes one around a backbone, ``save`` and ``load`` keep it as safetensors plus JSON (nothing is unpickled).
+``base`` has the class that they inherit from, ``batch`` what goes into it. What several of them use: ``conditioning``,
+``guidance``, ``heads``, ``masked``, ``masks``, ``delay`` (the delay pattern), ``infill``, ``diffusion``, ``ode``, and
+``session`` for sampling loops that run as CUDA graphs. ``pipeline`` goes from a caption to audio.
+
+``build`` makes a model around a backbone; ``save`` and ``load`` keep it as safetensors and JSON (nothing is unpickled).
+Modules that need torch are imported inside functions, so that names and options can be listed without it.
 """
 
 from __future__ import annotations
@@ -9,16 +14,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..backbones import BackboneConfig
 from ..common.config import from_dict, to_dict
 from ..common.errors import UserError
 from ..common.files import read_json, write_json, write_tensors
 from ..common.registry import Registry
+from ..representations.spec import LatentSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..backbones import BackboneConfig
-    from ..representations.base import LatentSpec
     from ..representations.latents.controls import ControlSpec
     from ..representations.text.encoders import TextSpec
     from .base import Paradigm
@@ -35,6 +40,28 @@ REGISTRY = Registry(
     },
 )
 
+RENAMED = {"text_stem": "text_conditioner", "control_stem": "control_conditioner"}
+"""Parts of a model that were renamed: the name in files written before, and the name now."""
+
+
+def current_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a saved model or optimiser by the names that parameters have now.
+
+    An optimiser's state is named ``<state>/<parameter>``.
+    """
+    return {_replace_part(name, RENAMED): tensor for name, tensor in tensors.items()}
+
+
+def recorded_name(name: str) -> str:
+    """The name that a parameter, or a part of a model, has in records and in hashes of a run's identity: the first."""
+    return _replace_part(name, {now: before for before, now in RENAMED.items()})
+
+
+def _replace_part(name: str, names: Mapping[str, str]) -> str:
+    state, slash, parameter = name.rpartition("/")
+    part, dot, rest = parameter.partition(".")
+    return state + slash + names.get(part, part) + dot + rest
+
 
 def names() -> list[str]:
     """Names of all known paradigms."""
@@ -45,7 +72,7 @@ def find(name: str) -> type[Paradigm]:
     """The class called ``name``: a short name, or ``package.module:Class``.
 
     Raises:
-        UserError: nobody is called so, its module cannot be imported, or it is no paradigm.
+        UserError: the name is unknown, its module cannot be imported, or it is not a paradigm.
     """
     from .base import Paradigm
 
@@ -63,24 +90,24 @@ def build(
     text: TextSpec,
     controls: Sequence[ControlSpec] = (),
 ) -> Paradigm:
-    """Make the paradigm called ``name``, randomly initialised.
+    """Make a randomly initialised model of the paradigm called ``name``.
 
     Raises:
-        UserError: an unknown name or option, or a latent that the paradigm cannot model.
+        UserError: an unknown name or option, or a representation that the paradigm cannot model.
     """
     cls = find(name)
     return cls(from_dict(cls.options_class, options, f"{name} options"), backbone, latent, text, controls)
 
 
 def reference(cls: type[Paradigm]) -> str:
-    """What ``build`` and ``load`` find ``cls`` by: its name where that is registered for it, else its module."""
+    """The name by which ``build`` and ``load`` find ``cls``: its short name if registered, else ``module:Class``."""
     target = f"{cls.__module__}:{cls.__qualname__}"
     return cls.name if REGISTRY.target(cls.name) == target else target
 
 
 def save(model: Paradigm, folder: Path | str) -> None:
-    """Write ``model.safetensors`` and then ``model.json``; a folder without the latter is not a whole model."""
-    folder = Path(folder)
+    """Write ``model.safetensors`` and then ``model.json``; a folder without the latter is incomplete."""
+    folder, controls = Path(folder), model.control_conditioner
     write_tensors(folder / "model.safetensors", model.state_dict(), {"paradigm": model.name})
     write_json(
         folder / "model.json",
@@ -90,19 +117,17 @@ def save(model: Paradigm, folder: Path | str) -> None:
             "backbone": to_dict(model.backbone_config),
             "latent": to_dict(model.latent),
             "text": to_dict(model.text_conditioner.spec),
-            "controls": [to_dict(spec) for spec in model.control_conditioner.specs] if model.control_conditioner else [],
+            "controls": [to_dict(spec) for spec in controls.specs] if controls else [],
         },
     )
 
 
 def load(folder: Path | str) -> Paradigm:
-    """Read what ``save`` wrote.
+    """Read a model that ``save`` wrote, in evaluation mode.
 
     Raises:
-        UserError: no model there, or weights that do not fit the config beside them.
+        UserError: there is no model in the folder, or the weights do not fit the config beside them.
     """
-    from ..backbones import BackboneConfig
-    from ..representations.base import LatentSpec
     from ..representations.latents.controls import ControlSpec
     from ..representations.text.encoders import TextSpec
 
@@ -121,7 +146,7 @@ def load(folder: Path | str) -> Paradigm:
         tuple(from_dict(ControlSpec, spec, where) for spec in config.get("controls", [])),
     )
     try:
-        model.load_state_dict(_weights(folder / "model.safetensors", model.name))
+        model.load_state_dict(current_names(_weights(folder / "model.safetensors", model.name)))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip().rstrip(".")
         raise UserError(f"the weights in {folder} do not fit {where}: {reason}; give the right folder") from error
@@ -129,7 +154,7 @@ def load(folder: Path | str) -> Paradigm:
 
 
 def _weights(path: Path, paradigm: str) -> dict[str, Tensor]:
-    """Tensors of a file that ``save`` wrote for a model of ``paradigm``."""
+    """The tensors of a file that ``save`` wrote for a model of ``paradigm``."""
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -1,9 +1,10 @@
-"""Autoregressive modelling of residual-vector-quantised codes with the delay pattern (papers/002 section 3.2).
+"""Autoregressive modelling of residual-vector-quantised codes with the delay pattern (Tal et al. 2025, section 3.2).
 
-Each step reads the sum of K codebook embeddings and predicts the next column of K codes. Loss: the mean over codebooks
-of each one's cross-entropy. (papers/002 eq. 1 also divides by the cardinality, a constant that would only shrink the
-gradient: published inconsistency X14.) Sampling: temperature, top-k, top-p, guidance with both branches in one batch,
-a static KV cache, and one uniform number per token drawn beforehand, so that a step is a plain function of its buffers.
+Each step reads the sum of K codebook embeddings and predicts the next column of K codes. The loss is the mean over
+codebooks of the cross-entropy. (Tal et al. 2025, eq. 1 also divides by the cardinality, a constant that would only
+scale the gradient: published inconsistency X14.) Sampling has temperature, top-k, top-p, guidance with all branches in
+one batch, and a static KV cache. One uniform number per token is drawn beforehand, so that a step is a function of its
+buffers alone and can be captured as a CUDA graph.
 """
 
 from __future__ import annotations
@@ -18,22 +19,22 @@ from torch import Tensor, nn
 
 from ..backbones import BackboneConfig
 from ..backbones.cache import KVCache, TextMemory
-from ..backbones.cost import Phase, linear
+from ..backbones.cost import Phase
 from ..backbones.linear import Linear
 from ..backbones.transformer import truncated_normal_
 from ..common.config import later
 from ..common.errors import UserError
 from ..common.seeds import ItemRNG
-from ..representations.base import LatentSpec
 from ..representations.latents.controls import ControlSpec
+from ..representations.spec import LatentSpec
 from ..representations.text.encoders import TextSpec
 from . import infill
 from .base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
-from .controls import WITHHELD
+from .conditioning import WITHHELD
+from .conformance import ConformanceSettings, MemorisationSettings
 from .delay import columns, delay, pattern_mask, undelay
 from .guidance import Guided, guide
 from .session import Session
-from .trial import ByHeart, Trial
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class AROptions(ParadigmOptions):
     """Options of autoregression.
 
     Attributes:
-        fill_middle: three more special tokens, with which a clip can be put as A, C, B (inpainting; see ``infill``).
+        fill_middle: add three special tokens, with which a clip can be ordered A, C, B for inpainting (``infill``).
     """
 
     fill_middle: bool = later(False)
@@ -53,7 +54,8 @@ class ARSampler(Guided):
 
     Attributes:
         temperature: divides the logits; 0 takes the most likely code (greedy).
-        top_k: keep the k most likely codes, 0 for all. top_p: keep the smallest set of codes with this mass, 1 for all.
+        top_k: keep the k most likely codes; 0: all.
+        top_p: keep the smallest set of codes with this probability; 1: all.
     """
 
     temperature: float = 1.0
@@ -77,10 +79,10 @@ class AR(Paradigm):
     inpaints = True
     predictor = "head"
     leaves_parameters_unused = False
-    trial = Trial(
+    conformance = ConformanceSettings(
         sampler={"top_k": 0, "guidance": 2.0},
-        filling={"fill_middle": True},
-        by_heart=ByHeart(updates=80, copies=1, sampler={"temperature": 0.0}),
+        inpainting={"fill_middle": True},
+        memorisation=MemorisationSettings(updates=80, copies=1, sampler={"temperature": 0.0}),
     )
     options: AROptions
 
@@ -114,7 +116,7 @@ class AR(Paradigm):
         return self.head(h_BSC).unflatten(-1, (self.codebooks, -1))
 
     def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
-        """Mean over codebooks of cross-entropy in nats; nothing here is random. Inpainting: clips put as A, C, B."""
+        """Mean over codebooks of cross-entropy in nats; uses no random numbers. Inpainting: clips ordered A, C, B."""
         if batch.codes_BKT is None:
             raise UserError("paradigm 'ar' needs codes, and this batch has none; use a codec with a quantiser")
         codes, conditions = batch.codes_BKT, batch.conditions
@@ -128,7 +130,7 @@ class AR(Paradigm):
         inputs = None if controls is None else controls[:, :-1]
         logits = self.logits(delayed_BKS[..., :-1], self.read_text(conditions), controls_BSC=inputs)
         real_BKS = delayed_BKS[..., 1:] < self.special
-        # No special token is ever a target: those cells are masked, so any valid class may stand in for them.
+        # Special tokens are never targets: those cells are masked below, so any valid class may replace them.
         targets = delayed_BKS[..., 1:].clamp(max=self.special - 1)
         errors_BKS = nn.functional.cross_entropy(logits.permute(0, 3, 2, 1), targets, reduction="none")
         per_codebook_BK = (errors_BKS * real_BKS).sum(dim=-1) / real_BKS.sum(dim=-1)
@@ -137,7 +139,7 @@ class AR(Paradigm):
     def column_controls(self, conditions: Conditions, frames: int, branches: int = 1) -> Tensor | None:
         """Controls at the columns of the delayed sequence, (n B, T + K, C).
 
-        Frame t's stands at column t, one step before its first code does; the last columns have none.
+        Those of frame t stand at column t, one step before its first code; the last K columns have none.
         """
         padded = {k: nn.functional.pad(v, (0, self.codebooks), value=WITHHELD) for k, v in conditions.controls.items()}
         whole = replace(conditions, controls=padded)
@@ -145,7 +147,7 @@ class AR(Paradigm):
 
     @torch.no_grad()
     def stream(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG, chunk: int) -> Iterator[Tensor]:
-        """Codes (B, K, chunk), column by column; frame t stands once column t + K of the delayed sequence does."""
+        """Codes (B, K, chunk), decoded column by column; column t + K of the delayed sequence completes frame t."""
         device = self.head.weight.device
         start = torch.full(
             (len(conditions), self.codebooks, columns(frames, self.codebooks)), self.special, device=device
@@ -164,7 +166,7 @@ class AR(Paradigm):
 
     @torch.no_grad()
     def inpaint(self, target: Tensor, known_BT: Tensor, conditions: Conditions, sampler: Any, rng: ItemRNG) -> Tensor:
-        """Codes (B, K, T) that equal ``target`` where known: A and C are read at once, then B is decoded."""
+        """Codes (B, K, T) that equal ``target`` where known: A and C are read in one pass, then B is decoded."""
         self._check_fill_middle()
         infill.check_spans(known_BT)
         order = infill.arrangement(known_BT)
@@ -182,12 +184,12 @@ class AR(Paradigm):
     def _decoding(
         self, conditions: Conditions, delayed: Tensor, frames: int, known: int, sampler: ARSampler, rng: ItemRNG,
         watched: bool = False,
-    ) -> Decoding:  # fmt: skip
+    ) -> ARDecoding:  # fmt: skip
         text = self.read_text(conditions, sampler.branches)
         controls = self.column_controls(conditions, frames, sampler.branches)
         shape = ("ar", delayed.shape, known, sampler, text.shape(), controls is None, watched)
-        decoding: Decoding = self.session(
-            shape, lambda: Decoding(self, text, delayed.shape, frames, known, sampler, watched)
+        decoding: ARDecoding = self.session(
+            shape, lambda: ARDecoding(self, text, delayed.shape, frames, known, sampler, watched)
         )
         decoding.condition(text, controls)
         decoding.start(delayed, rng)
@@ -199,34 +201,29 @@ class AR(Paradigm):
 
     def cost(self, batch: int, frames: int, sampler: Any, text_tokens: int, element_size: int = 4) -> list[Phase]:
         """Reading the text, then one pass per column over a growing cache, the codebooks' heads included."""
-        count, rows, width = self.backbone_cost(element_size), batch * sampler.branches, self.head.in_features
-        prefix = text_tokens if self.backbone_config.text == "prefix" else 0
-        read = batch * max(1, sampler.branches - 1)
-        phases = [self.text_cost(rows if prefix else read, text_tokens, element_size)]
-        if prefix:
-            phases.append(Phase("prefix", 1, *count.run(rows, prefix, prefix, read, prefix, cached=True)))
-        head_flops = linear(rows, width, self.head.out_features)
-        head_bytes = element_size * width * (self.head.out_features + rows * self.codebooks)  # weights, embeddings read
+        (rows, text_rows), prefix = self.guided_rows(batch, sampler), self.prefix_length(text_tokens)
+        phases = self.cached_text_cost(batch, sampler, text_tokens, element_size)
+        count = self.backbone_cost(element_size)
+        head_flops, head_bytes = self.head.cost(rows, element_size)
+        head_bytes += element_size * self.head.in_features * rows * self.codebooks  # rows of the embedding tables
         for step in range(1, columns(frames, self.codebooks)):
-            flops, moved = count.run(rows, 1, prefix + step, read, text_tokens, cached=True)
+            flops, moved = count.run(rows, 1, prefix + step, text_rows, text_tokens, cached=True)
             phases.append(Phase("step", 1, flops + head_flops, moved + head_bytes))
         return phases
 
     def forward_cost(self, batch: int, frames: int, text_tokens: int, hidden: int) -> float:
-        """All columns but the last at once; an inpainting update has three more."""
+        """One pass over all columns but the last; an inpainting update has three more."""
         read = columns(frames + (len(infill.SEGMENTS) if hidden else 0), self.codebooks) - 1
-        return self.pass_cost(batch, read, text_tokens) + linear(
-            batch * read, self.head.in_features, self.head.out_features
-        )
+        return self.pass_cost(batch, read, text_tokens) + self.head.cost(batch * read)[0]
 
 
-class Decoding(Session):
-    """Buffers of column-by-column decoding: the delayed sequence, uniform numbers for its cells, the KV cache.
+class ARDecoding(Session):
+    """Buffers of decoding column by column: the delayed sequence, uniform numbers for its cells, the KV cache.
 
     Args:
         shape: of the delayed sequence, (B, K, T + K).
-        known: frames at the beginning that are given; their columns are read at once.
-        watched: keep the entropies of the first codebook's code at every step, in ``entropy_BS2`` (``entropies``).
+        known: frames at the beginning that are given; their columns are read in one pass.
+        watched: store the entropies of the first codebook at every step in ``entropy_BS2`` (see ``entropies``).
     """
 
     def __init__(
@@ -244,7 +241,7 @@ class Decoding(Session):
         self.open_KS = pattern_mask(frames, codebooks, weight.device, first=known)
 
     def start(self, delayed: Tensor, rng: ItemRNG) -> None:
-        """Make ready for new clips, of which ``delayed`` holds what is given."""
+        """Prepare for new clips; ``delayed`` (B, K, T + K) holds the given codes."""
         self.uniforms_BSK.copy_(rng.uniform(*self.uniforms_BSK.shape[1:]))
         self.delayed.copy_(delayed)
         self.cache.reset()
@@ -254,7 +251,7 @@ class Decoding(Session):
             self.cache.advance(self.first)
 
     def advance(self) -> None:
-        """Decide the next column."""
+        """Sample the next column."""
         self.run(self.cache.window(1), self._step)
         self.cache.live += 1
 
@@ -270,7 +267,7 @@ class Decoding(Session):
         self.cache.cursor.add_(1)
 
     def _logits(self, columns_BKS: Tensor, at: Tensor | slice) -> Tensor:
-        """Logits of all branches after some columns."""
+        """Logits of all branches after the given columns, which stand at ``at``."""
         controls = None
         if self.controls is not None:
             controls = self.controls[:, at] if isinstance(at, slice) else self.controls.index_select(1, at)
@@ -285,13 +282,13 @@ def draw(logits: Tensor, uniforms: Tensor, sampler: ARSampler) -> Tensor:
     ordered, codes, keep = ranked(logits, sampler)
     cdf = (ordered * keep).cumsum(dim=-1)
     rank = (cdf <= uniforms[..., None] * cdf[..., -1:]).sum(dim=-1).clamp(max=logits.shape[-1] - 1)
-    # Rounding may point past the last kept code; the last one kept is then meant.
+    # Rounding may point past the last kept code; then that one is taken.
     rank = torch.minimum(rank, keep.sum(dim=-1) - 1)
     return codes.gather(-1, rank[..., None])[..., 0]
 
 
 def ranked(logits: Tensor, sampler: ARSampler) -> tuple[Tensor, Tensor, Tensor]:
-    """Probabilities at the temperature, the greatest first; their codes; and which of them top-k and top-p keep."""
+    """Probabilities at the temperature in descending order, their codes, and which of them top-k and top-p keep."""
     ordered, codes = torch.softmax(logits.float() / sampler.temperature, dim=-1).sort(
         dim=-1, descending=True, stable=True
     )
@@ -304,8 +301,10 @@ def ranked(logits: Tensor, sampler: ARSampler) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def entropies(logits: Tensor, sampler: ARSampler) -> Tensor:
-    """Entropies in nats (..., 2) of guided ``logits`` (..., card) at the temperature: of what top-k and top-p keep,
-    which is what ``draw`` draws from, and of all codes. Nothing is uncertain at temperature 0.
+    """Entropies (..., 2) in nats of guided ``logits`` (..., card) at the temperature.
+
+    The first is that of the distribution that ``draw`` samples, after top-k and top-p; the second that over all codes.
+    Both are 0 at temperature 0.
     """
     if sampler.temperature == 0:
         return logits.new_zeros(*logits.shape[:-1], 2)

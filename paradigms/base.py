@@ -1,10 +1,11 @@
-"""What every paradigm shares: the objects that go in, the loss that comes out, and the text stem.
+"""The base class of all paradigms.
 
-A paradigm wraps the shared backbone and says how clips become training targets (``loss``) and how clips are drawn
-(``generate``). All randomness comes from per-item streams (``ItemRNG``), so that a sample is the same alone or in a
-batch.
-To write a new one, subclass ``Paradigm``, and register it or name it as ``package.module:Class``; docs/new-paradigm.md
-builds one step by step, and ``bench check`` says whether it keeps the rules.
+A paradigm wraps the shared backbone and defines how clips become training targets (``loss``) and how clips are
+generated (``generate``). All randomness comes from one stream per clip (``ItemRNG``), so that a clip is the same alone
+or in a batch.
+
+To write a new paradigm, subclass ``Paradigm``, and register the class or name it as ``package.module:Class``.
+docs/new-paradigm.md builds one step by step; ``bench check`` tests whether it keeps the rules.
 """
 
 from __future__ import annotations
@@ -17,25 +18,25 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from ..backbones.transformer import Backbone
 from ..backbones import BackboneConfig
 from ..backbones.cache import TextMemory
 from ..backbones.cost import BackboneCost, Phase, linear
+from ..backbones.transformer import Backbone
 from ..common.config import from_dict
 from ..common.errors import UserError
 from ..common.seeds import ItemRNG
-from ..representations.base import LatentSpec
 from ..representations.latents.controls import ControlSpec
+from ..representations.spec import LatentSpec
 from ..representations.text.encoders import TextSpec
 from .batch import Batch, Conditions, Loss
-from .controls import ControlConditioner
+from .conditioning import ControlConditioner, TextConditioner
+from .conformance import ConformanceSettings
 from .session import TEXT_BUCKET, Session, Sessions, captures_on
-from .trial import Trial
 
-__all__ = ["Batch", "Conditions", "Loss", "Paradigm", "ParadigmOptions", "TextStem"]
+__all__ = ["Batch", "Conditions", "Loss", "Paradigm", "ParadigmOptions"]
 
 PASSES = 3
-"""Of training, in forward passes: one forward, and the backward one, which takes two."""
+"""Cost of an update in forward passes: one forward pass, and a backward pass that costs two."""
 
 
 @dataclass(frozen=True)
@@ -43,76 +44,34 @@ class ParadigmOptions:
     """Options that every paradigm has.
 
     Attributes:
-        text_layers: blocks of the trained text encoder over word embeddings. With 0 the backbone reads the words
-            themselves, which at tiny scale costs less and learns a little faster.
+        text_layers: blocks of the trained text encoder over word embeddings. With 0 the backbone reads the word
+            embeddings themselves, which at tiny scale costs less and learns a little faster.
     """
 
     text_layers: int = 0
 
 
-class TextConditioner(nn.Module):
-    """Text to the backbone's width, (B, L) or (B, L, D_text) -> (B, L, C).
-
-    Embeddings of a frozen encoder are projected. Token ids go through a small bidirectional encoder that is trained
-    with the model (the offline default). Padding is never attended to.
-    """
-
-    def __init__(self, spec: TextSpec, width: int, n_heads: int, layers: int) -> None:
-        super().__init__()
-        self.spec = spec
-        if spec.kind == "embeddings":
-            self.projection = nn.Linear(spec.dim, width)
-            return
-        self.embedding = nn.Embedding(len(spec.vocabulary), width)
-        self.positions = nn.Embedding(spec.max_length, width)
-        self.layers = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                width, n_heads, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
-            )
-            for _ in range(layers)
-        )
-        self.norm = nn.LayerNorm(width)
-        nn.init.normal_(self.embedding.weight, std=0.3)
-        nn.init.normal_(self.positions.weight, std=0.1)
-
-    def cost(self, rows: int, tokens: int) -> int:
-        """Operations of the trained encoder over word embeddings."""
-        if self.spec.kind == "embeddings":
-            return 0
-        width, words = self.embedding.embedding_dim, rows * tokens
-        return len(self.layers) * (linear(words, width, 12 * width) + 4 * words * tokens * width)
-
-    def forward(self, text: Tensor, mask_BL: Tensor) -> Tensor:
-        """Encode; rows that are all masked give numbers that nothing attends to."""
-        if self.spec.kind == "embeddings":
-            return self.projection(text.to(self.projection.weight.dtype))
-        h = self.embedding(text) + self.positions.weight[: text.shape[1]]
-        visible = mask_BL | ~mask_BL.any(dim=1, keepdim=True)
-        for layer in self.layers:
-            h = layer(h, src_key_padding_mask=~visible)
-        return self.norm(h)
-
-
 class Paradigm(nn.Module):
     """Base of all paradigms.
 
-    Class attributes (to be set by a subclass):
+    Class attributes, to be set by a subclass:
         name: short name in registries, records and tables.
         view: which view of the representation it models, ``codes`` (B, K, T) or normalised ``latents`` (B, T, D).
         options_class, sampler_class: frozen dataclasses of its options and of its sampler's settings.
-        backbone_needs: backbone fields that it needs by nature, e.g. ``{"causal": True}``; they override the study's.
-        streams: whether the beginning of a clip can be heard before its end is decided.
-        inpaints: whether ``inpaint`` is there.
+        backbone_needs: fields of the backbone's config that the paradigm requires, e.g. ``{"causal": True}``; they
+            override the study's.
+        streams: whether ``stream`` yields the beginning of a clip before its end is generated.
+        inpaints: whether ``inpaint`` is implemented.
         predictor: dotted name of the layer whose output ``loss`` compares with its target (velocities, or logits of
-            codes): what tuning holds near to the model before it; empty: not known.
-        leaves_parameters_unused: an update may leave some parameters without a gradient, such as a null text in a
-            batch that dropped none; with several processes each then looks for them, which takes time.
-        trial: small settings under which ``bench check`` tries it.
+            codes). Reward fine-tuning penalises the distance of this output from the untuned model's. Empty: unknown.
+        leaves_parameters_unused: whether an update may leave parameters without a gradient, such as a null text in a
+            batch that dropped no text. DistributedDataParallel then searches for them in every update, which is slow.
+        conformance: small settings with which ``bench check`` tests the paradigm.
 
     Attributes:
-        entropies: None, or a list to which every clip batch that is drawn adds how uncertain the choice of its first
-            codes was: (B, T, 2) nats per frame, of what was drawn from and of all codes (``ar.entropies``). Paradigms
-            over latents add nothing.
+        entropies: None, or a list to which ``generate`` appends the entropies of the first codebook, (B, T, 2) in nats:
+            of the distribution that was sampled, and of the one over all codes (``ar.entropies``). Paradigms over
+            latents append nothing.
     """
 
     name: ClassVar[str]
@@ -124,7 +83,7 @@ class Paradigm(nn.Module):
     inpaints: ClassVar[bool] = False
     predictor: ClassVar[str] = ""
     leaves_parameters_unused: ClassVar[bool] = True
-    trial: ClassVar[Trial] = Trial()
+    conformance: ClassVar[ConformanceSettings] = ConformanceSettings()
 
     def __init__(
         self,
@@ -151,17 +110,17 @@ class Paradigm(nn.Module):
         """Training loss of one batch.
 
         Args:
-            rng: one stream per item, for noise, times and masks.
-            shared: one stream for what the whole batch shares, such as a mask ratio.
+            rng: one stream per clip, for noise, times and masks.
+            shared: one stream for what all clips of the batch share, such as a mask ratio.
         """
         raise NotImplementedError
 
     def generate(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG) -> Tensor:
-        """Draw one clip of ``frames`` frames per row: codes (B, K, T) or normalised latents (B, T, D)."""
+        """Generate one clip of ``frames`` frames per row: codes (B, K, T) or normalised latents (B, T, D)."""
         return next(self.stream(conditions, frames, sampler, rng, chunk=frames))
 
     def stream(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG, chunk: int) -> Iterator[Tensor]:
-        """The clip that ``generate`` draws, in parts of ``chunk`` frames, each as soon as it stands.
+        """Yield the clips that ``generate`` returns in parts of ``chunk`` frames, each as soon as it is final.
 
         Raises:
             UserError: this paradigm does not stream.
@@ -169,10 +128,10 @@ class Paradigm(nn.Module):
         raise UserError(f"paradigm {self.name!r} does not stream; write generate, or stream and streams = True")
 
     def inpaint(self, target: Tensor, known_BT: Tensor, conditions: Conditions, sampler: Any, rng: ItemRNG) -> Tensor:
-        """Fill one span of each clip; what is known comes back untouched.
+        """Fill one span of each clip; the known frames are returned unchanged.
 
         Args:
-            target: clips as ``generate`` gives them; what they hold in the span does not matter.
+            target: clips as ``generate`` returns them; their content in the span is ignored.
             known_BT: False on the span, one per row, of equal length in all rows.
 
         Raises:
@@ -180,47 +139,9 @@ class Paradigm(nn.Module):
         """
         raise UserError(f"paradigm {self.name!r} cannot fill spans; choose another")
 
-    def cost(self, batch: int, frames: int, sampler: Any, text_tokens: int, element_size: int = 4) -> list[Phase]:
-        """What ``generate`` costs at least: its steps in order, with operations and bytes (``backbones.cost``).
-
-        Args:
-            text_tokens: tokens of each caption, in embeddings of a frozen encoder; the encoder itself is not counted.
-            element_size: bytes per number, 4 for float32.
-        """
-        raise NotImplementedError
-
-    def training_cost(self, batch: int, frames: int, text_tokens: int, hidden: int = 0) -> float:
-        """Operations of one update on ``batch`` clips, expected over what the update draws, such as mask ratios.
-
-        Counted are all matrix products, two operations per multiply-add and all of a causal square: text stem (a frozen
-        encoder is not part of it), controls, backbone, head. The backward pass takes twice the forward one (a product
-        for the gradient of each factor), so three passes in all; the few inputs that need no gradient are not left out.
-        Not counted: norms, activations, embeddings, the loss, clipping and the optimiser.
-
-        Args:
-            text_tokens: to which captions are padded.
-            hidden: frames that the update hides to train inpainting; 0 for every other update.
-
-        Raises:
-            UserError: the paradigm defines no ``forward_cost``.
-        """
-        stem = self.control_conditioner.projection if self.control_conditioner else None
-        controls = linear(batch * frames, stem.in_features, stem.out_features) if stem else 0
-        text = self.text_cost(batch, text_tokens, 1).flops + self.text_conditioner.cost(batch, text_tokens)
-        return PASSES * (text + controls + self.forward_cost(batch, frames, text_tokens, hidden))
-
-    def forward_cost(self, batch: int, frames: int, text_tokens: int, hidden: int) -> float:
-        """The part of ``training_cost`` that is the paradigm's own: one forward pass through backbone and head."""
-        raise UserError(f"paradigm {self.name!r} does not say what training costs; give it a forward_cost")
-
-    def pass_cost(self, rows: int, positions: int, text_tokens: int, layers: int | None = None) -> int:
-        """Operations of ``layers`` blocks over whole sequences, text prefix included, without a cache."""
-        length = positions + (text_tokens if self.backbone_config.text == "prefix" else 0)
-        return self.backbone_cost(1).run(rows, length, length, rows, text_tokens, layers=layers)[0]
-
     @classmethod
     def sampler(cls, settings: Mapping[str, Any] | None = None) -> Any:
-        """Sampler settings from a mapping, defaults for the rest.
+        """Sampler settings from a mapping, with defaults for missing keys.
 
         Raises:
             UserError: an unknown key or a value of the wrong type.
@@ -228,9 +149,9 @@ class Paradigm(nn.Module):
         return from_dict(cls.sampler_class, settings or {}, f"{cls.name} sampler")
 
     def read_text(self, conditions: Conditions, branches: int = 1) -> TextMemory:
-        """The text as the backbone reads it, for a batch of guidance's branches, of which the null branch is last.
+        """The text as the backbone reads it, for a batch of the branches of guidance, the null branch last.
 
-        Where sampling captures its steps, texts are padded to few different lengths.
+        Where sampling captures its steps as graphs, texts are padded to multiples of ``TEXT_BUCKET`` tokens.
         """
         if not torch.is_grad_enabled() and captures_on(conditions.text.device):
             conditions = conditions.padded(self._bucketed(conditions.text.shape[1]))
@@ -238,10 +159,11 @@ class Paradigm(nn.Module):
             conditions = conditions.branches(branches)
             if self.backbone_config.text != "prefix":  # cross-attention of the null branch is skipped
                 conditions = conditions[: len(conditions) // branches * (branches - 1)]
-        return self.backbone.read(self.text_conditioner(conditions.text, conditions.text_mask_BL), conditions.text_mask_BL)
+        encoded = self.text_conditioner(conditions.text, conditions.text_mask_BL)
+        return self.backbone.read(encoded, conditions.text_mask_BL)
 
     def _bucketed(self, tokens: int) -> int:
-        """``tokens`` rounded up to a multiple of ``TEXT_BUCKET``, but to no more than the text encoder gives."""
+        """``tokens`` rounded up to a multiple of ``TEXT_BUCKET``, but to no more than the text encoder returns."""
         most = max(self.text_conditioner.spec.max_length, tokens)
         return min(-(-tokens // TEXT_BUCKET) * TEXT_BUCKET, most)
 
@@ -251,28 +173,15 @@ class Paradigm(nn.Module):
             return None
         return self.control_conditioner(conditions.branches(branches).controls, branches * len(conditions), frames)
 
-    def backbone_cost(self, element_size: int) -> BackboneCost:
-        """The backbone's part of ``cost``."""
-        return BackboneCost(self.backbone_config, element_size)
-
-    def text_cost(self, batch: int, tokens: int, element_size: int) -> Phase:
-        """Reading the text, once per clip: projection to the backbone's width, cross-attention's keys and values."""
-        phase = self.backbone_cost(element_size).text(batch, tokens)
-        spec, width = self.text_conditioner.spec, self.backbone_config.d_model
-        if spec.kind == "tokens":
-            return phase
-        moved = (spec.dim + 1) * width * element_size
-        return Phase("text", 1, phase.flops + linear(batch * tokens, spec.dim, width), phase.bytes + moved)
-
     def session(self, shape: tuple[Any, ...], make: Callable[[], Session]) -> Any:
-        """The buffers of a sampling loop. On CUDA those of earlier clips of the same ``shape``, with their graphs."""
+        """The buffers of a sampling loop; on CUDA those of earlier clips of the same ``shape``, with their graphs."""
         weight = next(self.parameters())
         modes = torch.get_float32_matmul_precision(), torch.is_autocast_enabled(weight.device.type)
         key = (*shape, weight.data_ptr(), weight.dtype, *modes, torch.is_inference_mode_enabled())
         return self._sessions.get(key, make, weight.device)
 
     def release_sessions(self) -> None:
-        """Give back the memory of the sampling loops' buffers and graphs."""
+        """Free the memory of the sampling loops' buffers and graphs."""
         self._sessions.clear()
 
     def _apply(self, *given: Any, **named: Any) -> Paradigm:
@@ -285,3 +194,77 @@ class Paradigm(nn.Module):
         counts = {name: sum(p.numel() for p in child.parameters()) for name, child in self.named_children()}
         own = sum(p.numel() for p in self.parameters(recurse=False))
         return {**counts, **({"other": own} if own else {})}
+
+    # What sampling and training cost.
+
+    def cost(self, batch: int, frames: int, sampler: Any, text_tokens: int, element_size: int = 4) -> list[Phase]:
+        """The least that ``generate`` costs: its steps in order, with operations and bytes (``backbones.cost``).
+
+        Args:
+            text_tokens: tokens of each caption. A frozen text encoder is not counted.
+            element_size: bytes per number, 4 for float32.
+        """
+        raise NotImplementedError
+
+    def training_cost(self, batch: int, frames: int, text_tokens: int, hidden: int = 0) -> float:
+        """Floating-point operations of one update on ``batch`` clips, averaged over random choices such as mask ratios.
+
+        All matrix products of text conditioner, controls, backbone and head are counted, two operations per
+        multiply-add and all of a causal square. The backward pass costs two forward passes (a product for the gradient
+        of each factor), so an update costs three; the few inputs that need no gradient are not subtracted. Not counted:
+        a frozen text encoder, norms, activations, embeddings, the loss, clipping and the optimiser.
+
+        Args:
+            text_tokens: length to which captions are padded.
+            hidden: frames that the update hides to train inpainting; 0 for every other update.
+
+        Raises:
+            UserError: the paradigm defines no ``forward_cost``.
+        """
+        conditioner = self.control_conditioner
+        controls = conditioner.projection.cost(batch * frames)[0] if conditioner else 0
+        text = self.text_cost(batch, text_tokens, 1).flops + self.text_conditioner.cost(batch, text_tokens)
+        return PASSES * (text + controls + self.forward_cost(batch, frames, text_tokens, hidden))
+
+    def forward_cost(self, batch: int, frames: int, text_tokens: int, hidden: int) -> float:
+        """The paradigm's own part of ``training_cost``: operations of one forward pass through backbone and head."""
+        raise UserError(f"paradigm {self.name!r} does not say what training costs; give it a forward_cost")
+
+    def pass_cost(self, rows: int, positions: int, text_tokens: int, layers: int | None = None) -> int:
+        """Operations of ``layers`` blocks over whole sequences, text prefix included, without a cache."""
+        length = positions + self.prefix_length(text_tokens)
+        return self.backbone_cost(1).run(rows, length, length, rows, text_tokens, layers=layers)[0]
+
+    def backbone_cost(self, element_size: int) -> BackboneCost:
+        """The backbone's part of ``cost``."""
+        return BackboneCost(self.backbone_config, element_size)
+
+    def prefix_length(self, text_tokens: int) -> int:
+        """Positions that the text takes before the sequence: all of its tokens where it is a prefix, else none."""
+        return text_tokens if self.backbone_config.text == "prefix" else 0
+
+    def guided_rows(self, batch: int, sampler: Any) -> tuple[int, int]:
+        """Rows of a pass over all branches of guidance, and how many of them read a text.
+
+        Cross-attention of the null branch is zero and is skipped; a text prefix is there in every row, masked or not.
+        """
+        rows = batch * sampler.branches
+        return rows, rows if self.backbone_config.text == "prefix" else batch * max(1, sampler.branches - 1)
+
+    def text_cost(self, rows: int, tokens: int, element_size: int) -> Phase:
+        """Reading the text, once per clip: projection to the backbone's width, keys and values of cross-attention."""
+        phase = self.backbone_cost(element_size).text(rows, tokens)
+        spec, width = self.text_conditioner.spec, self.backbone_config.d_model
+        if spec.kind == "tokens":
+            return phase
+        moved = (spec.dim + 1) * width * element_size
+        return Phase("text", 1, phase.flops + linear(rows * tokens, spec.dim, width), phase.bytes + moved)
+
+    def cached_text_cost(self, batch: int, sampler: Any, tokens: int, element_size: int) -> list[Phase]:
+        """Reading the text before decoding with a KV cache: ``text_cost``, then a pass over the text prefix, if any."""
+        rows, text_rows = self.guided_rows(batch, sampler)
+        phases, prefix = [self.text_cost(text_rows, tokens, element_size)], self.prefix_length(tokens)
+        if prefix:
+            passed = self.backbone_cost(element_size).run(rows, prefix, prefix, text_rows, prefix, cached=True)
+            phases.append(Phase("prefix", 1, *passed))
+        return phases

@@ -1,4 +1,4 @@
-"""What goes into a paradigm, and what its loss is: conditions of clips, batches of training clips, losses per clip."""
+"""Input and output of training: conditions of clips, batches of training clips, and losses per clip."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .controls import WITHHELD
+from .conditioning import WITHHELD
 from .masks import hidden_count
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a clip is asked to be.
+    """Conditions of a batch of clips.
 
     Attributes:
         text: token ids (B, L) int64, or embeddings of a frozen encoder (B, L, D_text) float.
         text_mask_BL: True at real tokens; a row that is all False is the null condition of guidance.
-        controls: name -> one token per frame (B, T) int64, -1 where withheld; a control that is absent is withheld.
+        controls: name -> one token per frame (B, T) int64, -1 where withheld; missing controls are withheld.
     """
 
     text: Tensor
@@ -35,16 +35,16 @@ class Conditions:
         return Conditions(self.text[items], self.text_mask_BL[items], {k: v[items] for k, v in self.controls.items()})
 
     def to(self, device: torch.device | str) -> Conditions:
-        """The same conditions on another device; from pinned memory without waiting."""
+        """The same conditions on another device; a copy from pinned memory does not block."""
         return self.mapped(lambda tensor: tensor.to(device, non_blocking=True))
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Conditions:
-        """The same conditions with every tensor replaced by what ``function`` returns for it."""
+        """The same conditions with ``function`` applied to every tensor."""
         controls = {name: function(tokens) for name, tokens in self.controls.items()}
         return Conditions(function(self.text), function(self.text_mask_BL), controls)
 
     def drop(self, keep_B: Tensor, keep_controls: Mapping[str, Tensor] | None = None) -> Conditions:
-        """Withhold the text where ``keep_B`` is False, and each control where its own (B,) is (condition dropout)."""
+        """Condition dropout: withhold the text where ``keep_B`` is False, each control where its (B,) mask is False."""
         kept = keep_controls or {}
         controls = {
             name: torch.where(kept[name][:, None], tokens, WITHHELD) if name in kept else tokens
@@ -53,7 +53,7 @@ class Conditions:
         return Conditions(self.text, self.text_mask_BL & keep_B[:, None], controls)
 
     def padded(self, tokens: int) -> Conditions:
-        """The same text with masked tokens behind it, up to ``tokens`` of them in all."""
+        """The same text padded with masked tokens to a length of ``tokens``, if it is shorter."""
         missing = tokens - self.text.shape[1]
         if missing <= 0:
             return self
@@ -70,8 +70,9 @@ class Conditions:
         return Conditions(self.text, torch.zeros_like(self.text_mask_BL))
 
     def branches(self, n: int) -> Conditions:
-        """The branches of guidance in one batch (n B, ...): everything; for three the text alone; for more than one
-        nothing.
+        """The branches of guidance as one batch (n B, ...).
+
+        One branch: all conditions. Two: all, then the null condition. Three: all, the text alone, the null condition.
         """
         parts = [self, *([self.text_alone()] if n == 3 else []), *([self.null()] if n > 1 else [])]
         withheld = {name: torch.full_like(tokens, WITHHELD) for name, tokens in self.controls.items()}
@@ -91,8 +92,8 @@ class Batch:
         codes_BKT: the same clips' discrete codes, None where the representation has no discrete view.
         conditions: text and controls, with condition dropout already applied.
         known_BT: for an update that trains inpainting: False on one span of equal length in every row, else None.
-        hidden: length of that span, where it is known on the host; None: it is counted when asked for.
-        weights_B: how much each clip counts, mean 1 over the global batch; None: all alike (training/tuning.py).
+        hidden: length of that span, if the host knows it; None: ``hidden_frames`` counts, which waits for the device.
+        weights_B: weight of each clip, mean 1 over the global batch; None: equal weights (``training.tuning``).
     """
 
     latents_BTD: Tensor
@@ -104,19 +105,19 @@ class Batch:
 
     @property
     def hidden_frames(self) -> int:
-        """Frames of each row that are hidden: those of the span; all where nothing is known."""
+        """Number of hidden frames in each row: those of the span; all frames if ``known_BT`` is None."""
         return hidden_count(self.known_BT, self.latents_BTD.shape[1]) if self.hidden is None else self.hidden
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device; from pinned memory without waiting."""
+        """The same batch on another device; a copy from pinned memory does not block."""
         return self._mapped(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pinned(self) -> Batch:
-        """The same batch in page-locked memory, from which a GPU copies while the host goes on."""
+        """The same batch in pinned (page-locked) memory, from which copies to a GPU do not block."""
         return self._mapped(lambda tensor: tensor.pin_memory())
 
     def _mapped(self, function: Callable[[Tensor], Tensor]) -> Batch:
-        """The same batch with every tensor replaced by what ``function`` returns for it."""
+        """The same batch with ``function`` applied to every tensor."""
         fields = ("latents_BTD", "codes_BKT", "known_BT", "weights_B")
         mapped: dict[str, Any] = {
             name: function(value) for name in fields if (value := getattr(self, name)) is not None
@@ -133,9 +134,9 @@ class Loss:
 
     @classmethod
     def from_items(cls, per_item_B: Tensor) -> Loss:
-        """Average per-item losses."""
+        """A loss from its values per clip."""
         return cls(per_item_B.mean(), per_item_B)
 
     def weighted(self, weights_B: Tensor | None) -> Tensor:
-        """The mean in which items count by their weights."""
+        """Mean weighted by ``weights_B``; None: the plain mean."""
         return self.mean if weights_B is None else (weights_B * self.per_item_B).mean()

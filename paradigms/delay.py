@@ -1,9 +1,9 @@
-"""The delay pattern of MusicGen (Copet et al. 2023; papers/002 section 3.2): codebook i is shifted right by i steps.
+"""The delay pattern of MusicGen (Copet et al. 2023; Tal et al. 2025, section 3.2): codebook i is shifted by i steps.
 
-With P(i, j) = (i, j + i - 1) (1-based), K codebooks of T frames become T + K - 1 columns; one column of special tokens
-comes first as the start, so T = 500, K = 4 gives 504 columns and 503 decoding steps. Cells outside the pattern hold the
-special token, whose id is the cardinality. Unlike audiocraft's training (501 columns), the tail columns are kept, so
-that all tokens are trained on and inference meets nothing new.
+With P(i, j) = (i, j + i - 1) (1-based), K codebooks of T frames become T + K - 1 columns, after one start column of
+special tokens: T = 500 and K = 4 give 504 columns and 503 decoding steps. Cells outside the pattern hold the special
+token, whose id is the cardinality. audiocraft trains on 501 columns only; here the last columns are kept, so that all
+tokens are trained on and sampling meets no untrained position.
 """
 
 from __future__ import annotations

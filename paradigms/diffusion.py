@@ -1,14 +1,14 @@
 """Gaussian diffusion for the per-token head: cosine noise schedule, noise prediction, respaced ancestral sampling.
 
-Forward (papers/003 section 3.1, papers/004 section 3.1.1): x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps. abar follows
-the cosine schedule of Nichol and Dhariwal (2021) over 1000 steps. Sampling keeps a subset of the steps ("respacing"):
-between kept steps s < t the transition has alpha = abar_t / abar_s, and the update is DDPM's (Ho et al. 2020;
-papers/003 eq. 3), with the posterior variance and no clipping. The temperature scales the noise that is added
-(papers/003 appendix C).
+Forward (Yang et al. 2025, section 3.1; Huang et al. 2025, section 3.1.1): x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t)
+eps. abar follows the cosine schedule of Nichol and Dhariwal (2021) over 1000 steps. Sampling keeps a subset of the
+steps ("respacing"): between kept steps s < t the transition has alpha = abar_t / abar_s, and the update is DDPM's (Ho
+et al. 2020; Yang et al. 2025, eq. 3), with the posterior variance and no clipping. The temperature scales the noise
+that is added (Yang et al. 2025, appendix C).
 
-The head gives v, where eps = sqrt(1 - abar_t) x_t + sqrt(abar_t) v (Salimans and Ho 2022). Put into DDPM's mean,
-(x - (1 - alpha) / sqrt(1 - abar_t) eps) / sqrt(alpha), that is sqrt(alpha) x - (1 - alpha) sqrt(abar_t / (alpha (1 -
-abar_t))) v: the same update in two products.
+The head returns v, where eps = sqrt(1 - abar_t) x_t + sqrt(abar_t) v (Salimans and Ho 2022). DDPM's mean is
+(x - (1 - alpha) / sqrt(1 - abar_t) eps) / sqrt(alpha); in terms of v it is
+sqrt(alpha) x - (1 - alpha) sqrt(abar_t / (alpha (1 - abar_t))) v, which takes two products.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 STEPS = 1000
-"""Training steps T; t runs over 0..T-1 (the papers' [0, T] has one value too many: published inconsistency X77)."""
+"""Diffusion steps T in training, t = 0..T-1 (the papers' [0, T] has one value too many: inconsistency X77)."""
 
 
 def cosine_alphas_bar(steps: int = STEPS) -> Tensor:
@@ -34,13 +34,16 @@ def cosine_alphas_bar(steps: int = STEPS) -> Tensor:
 
 
 def respaced(kept: int, steps: int = STEPS) -> Tensor:
-    """``kept`` steps evenly spread over 0..steps-1, both ends in, descending, int64."""
+    """``kept`` steps evenly spaced over 0..steps-1, both ends included, in descending order, int64."""
     return torch.linspace(0, steps - 1, kept, dtype=torch.float64).round().long().flip(0)
 
 
 @dataclass(frozen=True)
-class Update:
-    """One denoising step: x <- keep x - turn v + spread noise; the last step adds no noise (spread 0)."""
+class DenoisingStep:
+    """One denoising step: x <- keep x - turn v + spread noise, with v the head's output at diffusion step ``t``.
+
+    The last step adds no noise (spread 0).
+    """
 
     t: int
     keep: float
@@ -49,13 +52,13 @@ class Update:
 
 
 class Diffusion:
-    """Tables of the noise schedule, and what is done with them."""
+    """Tables of the noise schedule: levels for training, steps and updates for sampling."""
 
     def __init__(self) -> None:
         self.alphas_bar = cosine_alphas_bar()
         self._levels = torch.stack([self.alphas_bar.sqrt(), (1 - self.alphas_bar).sqrt()]).float()
         self._steps: dict[tuple[int, torch.device], Tensor] = {}
-        self._updates: dict[int, list[Update]] = {}
+        self._updates: dict[int, list[DenoisingStep]] = {}
 
     def levels(self, t_B: Tensor) -> tuple[Tensor, Tensor]:
         """Signal and noise levels sqrt(abar_t) and sqrt(1 - abar_t) at integer steps, each (B, 1) float32."""
@@ -69,13 +72,13 @@ class Diffusion:
         return signal_level * x_0 + noise_level * noise
 
     def steps(self, kept: int, device: torch.device) -> Tensor:
-        """The kept steps on ``device``, moved there once: a captured loop may not copy from the host."""
+        """The kept steps on ``device``, copied there once, since a captured loop must not copy from the host."""
         if (kept, device) not in self._steps:
             self._steps[kept, device] = respaced(kept).to(device)
         return self._steps[kept, device]
 
-    def updates(self, kept: int) -> list[Update]:
-        """The ``kept`` steps of sampling, from pure noise to the clean token."""
+    def updates(self, kept: int) -> list[DenoisingStep]:
+        """The ``kept`` denoising steps of sampling, from pure noise to the clean token."""
         if kept not in self._updates:
             steps = respaced(kept).tolist()
             bars = [float(self.alphas_bar[t]) for t in steps] + [1.0]
@@ -83,7 +86,7 @@ class Diffusion:
         return self._updates[kept]
 
 
-def _update(t: int, bar: float, bar_next: float) -> Update:
+def _update(t: int, bar: float, bar_next: float) -> DenoisingStep:
     alpha = bar / bar_next
     turn = (1 - alpha) * math.sqrt(bar / (alpha * (1 - bar)))
-    return Update(t, math.sqrt(alpha), turn, math.sqrt((1 - alpha) * (1 - bar_next) / (1 - bar)))
+    return DenoisingStep(t, math.sqrt(alpha), turn, math.sqrt((1 - alpha) * (1 - bar_next) / (1 - bar)))

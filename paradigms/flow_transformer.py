@@ -1,8 +1,8 @@
-"""The flow head of masked_fm: a small transformer over all frames of a clip (papers/001 section 3.6).
+"""The flow head of masked_fm: a small transformer over all frames of a clip (MaskAudioFlow 2025, section 3.6).
 
-Each frame's input is its state plus the backbone's output there: noisy at masked frames, clean at the others. The time
-modulates the blocks (AdaLN). Blocks are the backbone's own, bidirectional and without cross-attention, since the text
-has been heard already. Straight paths as in ``fm``, without its width sigma and its loss weight:
+The input of each frame is its state, noisy at masked frames and clean at the others, plus the backbone's output there.
+The time modulates the blocks (AdaLN). The blocks are the backbone's, bidirectional and without cross-attention, since
+the backbone has read the text. Straight paths as in ``fm``, without its sigma and its loss weight:
 x_t = (1 - t) noise + t data, v = data - noise.
 """
 
@@ -13,10 +13,10 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
-from ..backbones.transformer import Backbone
 from ..backbones import BackboneConfig
 from ..backbones.cost import BackboneCost, Phase, linear
 from ..backbones.linear import Linear
+from ..backbones.transformer import Backbone
 from ..common.errors import UserError
 from ..common.seeds import ItemRNG
 from .guidance import guide
@@ -26,7 +26,7 @@ from .ode import evaluations, integrate
 
 
 class FlowTransformer(nn.Module):
-    """Velocities of the masked frames of a clip, all at once."""
+    """Predicts the velocities of all masked frames of a clip together."""
 
     def __init__(self, backbone: BackboneConfig, token_dim: int, width: int, depth: int, repeats: int) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class FlowTransformer(nn.Module):
         self.outputs = Linear(width, token_dim)
 
     def velocity(self, x_BTD: Tensor, time_B: Tensor, condition_BTW: Tensor) -> Tensor:
-        """The field (n B, T, D) at ``x_BTD`` under the conditions of guidance's n branches.
+        """The field (n B, T, D) at ``x_BTD`` under the conditions of the n branches of guidance.
 
         Args:
             time_B: times in [0, 1], one per row or one for all.
@@ -74,11 +74,11 @@ class FlowTransformer(nn.Module):
         settings: FlowSampler,
         scale: float,
     ) -> Tensor:
-        """Draw the masked frames together; (B, T, D) float32, of which the frames that are not masked mean nothing.
+        """Generate the masked frames together; (B, T, D) float32, in which the other frames are to be ignored.
 
         Args:
-            z_BTC: the backbone's output (n B, T, C) for guidance's n branches.
-            clean_BTD: the clip; what it holds at masked frames does not matter.
+            z_BTC: the backbone's output (n B, T, C) for the n branches of guidance.
+            clean_BTD: the clip; its content at masked frames is ignored.
         """
         masked_BT1 = torch.zeros_like(clean_BTD[..., :1], dtype=torch.bool).scatter(1, masked_BM[..., None], True)
         condition = self.condition(z_BTC)

@@ -1,9 +1,9 @@
-"""Conditional flow matching on continuous latents (Lipman et al. 2023; papers/002 section 3.3).
+"""Conditional flow matching on continuous latents (Lipman et al. 2023; Tal et al. 2025, section 3.3).
 
-Straight path with independent coupling: x_t = (1 - (1 - sigma) t) x_0 + t x_1, noise x_0 at t = 0, data x_1 at t = 1.
-The network regresses v = x_1 - (1 - sigma) x_0, the form of papers/002 eq. 2 in terms of x_0 (its printed denominator
-belongs to the form in x_t: published inconsistency X12), with the loss weight 1 + t of eq. 4. The backbone is
-bidirectional, takes t as input, and may have U-Net skips. Sampling integrates the guided field; see ``ode``.
+Straight paths with independent coupling: x_t = (1 - (1 - sigma) t) x_0 + t x_1, noise x_0 at t = 0, data x_1 at t = 1.
+The network regresses v = x_1 - (1 - sigma) x_0, which is Tal et al. 2025, eq. 2 in terms of x_0 (its printed
+denominator belongs to the form in x_t: published inconsistency X12), with the loss weight 1 + t of eq. 4. The backbone
+is bidirectional, takes t as input, and may have U-Net skips. Sampling integrates the guided field; see ``ode``.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from torch import Tensor
 
 from ..backbones import BackboneConfig
 from ..backbones.cache import TextMemory
-from ..backbones.cost import Phase, linear
+from ..backbones.cost import Phase
 from ..backbones.linear import Linear
 from ..common.config import later
 from ..common.errors import UserError
 from ..common.seeds import ItemRNG
-from ..representations.base import LatentSpec
 from ..representations.latents.controls import ControlSpec
+from ..representations.spec import LatentSpec
 from ..representations.text.encoders import TextSpec
 from .base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
+from .conformance import ConformanceSettings, MemorisationSettings
 from .guidance import Guided, guide
-from .infill import context_first
+from .masks import context_first
 from .ode import EVALUATIONS_PER_STEP, ODESettings, integrate
 from .session import Session
-from .trial import ByHeart, Trial
 
 FEWEST_EVALUATIONS = 8
-"""Of dopri5: two to choose its first step, six in a step that is accepted."""
+"""Fewest evaluations of dopri5: two to choose its first step, six in a step that is accepted."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class FMSampler(ODESettings, Guided):
     """Solver settings and guidance.
 
     Attributes:
-        inpainting: ``supervised`` puts the known frames, clean, into every evaluation, which a model should be trained
-            for (papers/002 algorithm 2); ``zero_shot`` puts in what the inversion of the clip passed there at that time
-            (algorithm 1), which any model can do.
+        inpainting: ``supervised`` inserts the clean known frames in every evaluation, for which the model should be
+            trained (Tal et al. 2025, algorithm 2); ``zero_shot`` inserts the known frames of the inverted clip at the
+            same time t (algorithm 1), which needs no training.
     """
 
     inpainting: Literal["supervised", "zero_shot"] = later("supervised")
@@ -81,7 +81,9 @@ class FM(Paradigm):
     leaves_parameters_unused = False
     sampler_class = FMSampler
     backbone_needs = {"causal": False, "time": "add"}  # noqa: RUF012
-    trial = Trial(sampler={"steps": 4, "guidance": 2.0}, by_heart=ByHeart(copies=16, sampler={"steps": 30}))
+    conformance = ConformanceSettings(
+        sampler={"steps": 4, "guidance": 2.0}, memorisation=MemorisationSettings(copies=16, sampler={"steps": 30})
+    )
     options: FMOptions
 
     def __init__(
@@ -104,7 +106,7 @@ class FM(Paradigm):
         return self.head(self.backbone(h if controls_BTC is None else h + controls_BTC, text, time_B=time_B))
 
     def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
-        """(1 + t) times the mean squared error of the velocity (papers/002 eq. 4); inpainting: on the hidden span."""
+        """Mean squared error of the velocity, times 1 + t (Tal et al. 2025, eq. 4); inpainting: on the span only."""
         data = batch.latents_BTD
         time_B = rng.uniform(1)[:, 0]
         noise = rng.normal(*data.shape[1:])
@@ -122,7 +124,7 @@ class FM(Paradigm):
 
     @torch.no_grad()
     def generate(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG) -> Tensor:
-        """Latents (B, T, D). dopri5 runs item by item, so that its step sizes do not depend on batch-mates."""
+        """Latents (B, T, D). dopri5 runs clip by clip, so that its step sizes do not depend on the batch."""
         return self._solve(conditions, rng.normal(frames, self.latent.dim), None, None, sampler)
 
     @torch.no_grad()
@@ -152,28 +154,28 @@ class FM(Paradigm):
     def cost(self, batch: int, frames: int, sampler: Any, text_tokens: int, element_size: int = 4) -> list[Phase]:
         """Reading the text, then one pass per evaluation of the field.
 
-        How many dopri5 takes depends on the field: those of the last clips, or the fewest possible before any.
+        How many evaluations dopri5 takes depends on the field; those of the last clips are counted, or the fewest.
         """
         adaptive = sampler.solver == "dopri5"
         evaluations = self.adaptive_evaluations if adaptive else sampler.steps * EVALUATIONS_PER_STEP[sampler.solver]
-        batched = 1 if adaptive else batch  # dopri5 takes one item at a time
-        rows, prefix = batched * sampler.branches, self.backbone_config.text == "prefix"
-        queries, read = frames + (text_tokens if prefix else 0), batched * max(1, sampler.branches - 1)
-        flops, moved = self.backbone_cost(element_size).run(rows, queries, queries, read, text_tokens)
-        flops += 2 * linear(rows * frames, self.latent.dim, self.head.in_features)  # the layers before and after
-        moved += element_size * sum(p.numel() for layer in (self.inputs, self.head) for p in layer.parameters())
-        text = self.text_cost(rows if prefix else read, text_tokens, element_size)
+        rows, text_rows = self.guided_rows(1 if adaptive else batch, sampler)  # dopri5 takes one clip at a time
+        queries = frames + self.prefix_length(text_tokens)
+        flops, moved = self.backbone_cost(element_size).run(rows, queries, queries, text_rows, text_tokens)
+        for layer in (self.inputs, self.head):
+            layer_flops, layer_bytes = layer.cost(rows * frames, element_size)
+            flops, moved = flops + layer_flops, moved + layer_bytes
+        text = self.text_cost(text_rows, text_tokens, element_size)
         readings = batch if adaptive else 1
         return [Phase("text", readings, text.flops, text.bytes), Phase("evaluation", evaluations, flops, moved)]
 
     def forward_cost(self, batch: int, frames: int, text_tokens: int, hidden: int) -> float:
-        """One evaluation of the field over the whole crop, with the layers before and after."""
-        around = 2 * linear(batch * frames, self.latent.dim, self.head.in_features)
+        """One evaluation of the field on the whole crop, with the layers before and after the backbone."""
+        around = self.inputs.cost(batch * frames)[0] + self.head.cost(batch * frames)[0]
         return self.pass_cost(batch, frames, text_tokens) + around
 
 
 class Integration(Session):
-    """Buffers of one integration: noise in, data out; for inpainting also the clips and what of them is known."""
+    """Buffers of one integration: noise in, data out; for inpainting also the clips and which frames are known."""
 
     def __init__(self, model: FM, noise: Tensor, sampler: FMSampler, inpainting: bool) -> None:
         super().__init__(noise.device)
@@ -182,12 +184,12 @@ class Integration(Session):
         self.known_BT1 = torch.zeros(*noise.shape[:2], 1, dtype=torch.bool, device=noise.device)
 
     def solve(self, noise: Tensor, known: tuple[Tensor, Tensor] | None) -> Tensor:
-        """Integrate from ``noise`` (B, T, D), with what is ``known`` (clips, mask) put in."""
+        """Integrate from ``noise`` (B, T, D); ``known`` are the clips and the mask of inpainting."""
         self.noise.copy_(noise)
         if known is not None:
             self.target.copy_(known[0])
             self.known_BT1.copy_(known[1][..., None])
-        if self.sampler.solver == "dopri5":  # its number of steps depends on the field, so that no graph can hold it
+        if self.sampler.solver == "dopri5":  # its number of steps depends on the field, so it cannot be captured
             self._solve()
         else:
             self.run("grid", self._solve)
@@ -205,7 +207,7 @@ class Integration(Session):
         return self._field(torch.where(self.known_BT1, self.target, x_BTD), t)
 
     def _zero_shot(self) -> Tensor:
-        """Algorithm 1: from data to noise by Euler's steps, then back with the known frames of the way there."""
+        """Tal et al. 2025, algorithm 1: Euler steps from data to noise, then back with known frames of that path."""
         steps = self.sampler.steps
         passed, x = [], self.target
         for i in range(steps, 0, -1):

@@ -1,7 +1,7 @@
 """Classifier-free guidance (Ho and Salimans 2022) and its schedules.
 
-The standard form is used everywhere: guided = null + w (conditional - null); w = 1 is no guidance. papers/003 eq. 4
-writes conditional + w (conditional - null), which is the standard form at w + 1 (published inconsistency X54).
+The standard form is used everywhere: guided = null + w (conditional - null); w = 1 is no guidance. Yang et al. 2025,
+eq. 4 is conditional + w (conditional - null), the standard form at w + 1 (published inconsistency X54).
 
 With temporal controls there may be a third branch, which has the text alone (JASCO, Tal et al. 2024):
 guided = null + w (all - null) + w_text (text - null). All branches of a step run in one batch, the null branch last.
@@ -23,11 +23,11 @@ Schedule = Literal["constant", "linear", "cosine", "cosine_iterations", "anneale
 
 @dataclass(frozen=True, kw_only=True)
 class Guided:
-    """What every sampler has.
+    """Settings of guidance, which every sampler has.
 
     Attributes:
-        guidance: scale w of all conditions against none; 1 for none.
-        guidance_text: scale of the text alone against none, beside the former; 0 for none.
+        guidance: scale w of all conditions against the null condition; 1: no guidance.
+        guidance_text: additional scale of the text alone against the null condition; 0: none.
     """
 
     guidance: float = 3.0
@@ -35,27 +35,28 @@ class Guided:
 
     @property
     def branches(self) -> int:
-        """Rows per clip: all conditions; the text alone where it has a scale; no condition."""
+        """Rows per clip: one each for all conditions, for the text alone if it has a scale, for the null condition."""
         if self.guidance_text:
             return 3
         return 1 if self.guidance == 1 else 2
 
 
 def scale_at(schedule: Schedule, scale: float, progress: float, iterations: float | None = None) -> float:
-    """Guidance scale w_p when a fraction ``progress`` in [0, 1] of the clip is decided.
+    """Guidance scale when a fraction p = ``progress`` in [0, 1] of the clip is generated.
 
         constant           w
         linear             1 + (w - 1) p, up (MAR)
-        annealed           1 + (w - 1) (1 - p), down (papers/003 eq. 5: at position i of n, p = (i - 1) / (n - 1))
+        annealed           1 + (w - 1) (1 - p), down (Yang et al. 2025, eq. 5, p = (i - 1) / (n - 1) at position i of n)
         annealed_to_2      2 + (w - 2) (1 - p), the same with eq. 4 as printed, whose scale is w - 1 (X54)
         cosine             1 + (w - 1) cos(pi p / 2), down
-        cosine_iterations  1 + (w - 1) cos(pi t / 2T), down, after iteration t of T (papers/004 eq. 5)
+        cosine_iterations  1 + (w - 1) cos(pi t / 2T), down, after iteration t of T (Huang et al. 2025, eq. 5)
 
-    Tokens that are revealed by the same cosine, as in mar, are 1 - cos(pi t / 2T) of the clip by then, so that there
-    papers/004's schedule is ``annealed``, but for whole tokens; ``cosine`` falls later.
+    Where tokens are revealed by the same cosine, as in mar, a share 1 - cos(pi t / 2T) of the clip is generated after
+    iteration t, so that ``cosine_iterations`` equals ``annealed`` but for rounding to whole tokens; ``cosine`` falls
+    later.
 
     Args:
-        iterations: share t / T of the iterations that are done; None: each decides as much, so that it is ``progress``.
+        iterations: share t / T of the iterations that are done; None: equal to ``progress``.
     """
     if schedule == "constant":
         return scale
@@ -73,7 +74,7 @@ def guide(rows: Tensor, settings: Guided, scale: Tensor | float | None = None) -
     """Combine the stacked branches (n B, ...) of ``settings`` into (B, ...).
 
     Args:
-        scale: in place of ``settings.guidance``, where a schedule moves it; a tensor of one number, or a number.
+        scale: replaces ``settings.guidance`` where a schedule changes it; a number, or a tensor of one.
     """
     if settings.branches == 1:
         return rows

@@ -1,22 +1,22 @@
 """The per-token head of MAR (Li et al. 2024), shared by mar, ntp, mntp and masked_fm: one network, two objectives.
 
-``DiffusionHead`` is the papers'; ``FlowHead`` is the same network learnt by flow matching, so that the two can be
-compared on the same backbone and the same masks (``head: {objective: flow}``).
+``DiffusionHead`` is that of the papers; ``FlowHead`` is the same network trained by flow matching, so that the two can
+be compared on the same backbone and the same masks (``head: {objective: flow}``).
 
 Block: x + gate * MLP(modulate(LayerNorm(x))), modulated by y = step embedding + condition; modulations and the output
 layer start at zero. Width 1024 and depth 3 in the papers.
 
-Diffusion. The network's output v is read as the noise eps_hat = sqrt(1 - abar_t) x_t + sqrt(abar_t) v (v of Salimans
-and Ho 2022), and the loss is the papers', on eps_hat. At the first denoising steps, where x_t is all noise, eps_hat is
-thus right from the start. Were the output eps_hat itself, its error there would be multiplied by 1 / sqrt(alpha),
-several hundred, and a head not trained to that precision would explode (two clips learned to a loss of 0.01 came out
-1000 times too loud).
+Diffusion. The network's output v determines the noise, eps_hat = sqrt(1 - abar_t) x_t + sqrt(abar_t) v (v of Salimans
+and Ho 2022); the loss is that of the papers, on eps_hat. At the first denoising steps, where x_t is all noise, eps_hat
+is thus correct even before training. If the output were eps_hat itself, its error there would be multiplied by
+1 / sqrt(alpha), several hundred, and the samples of an imprecise head would explode (two clips learned to a loss of
+0.01 came out 1000 times too loud).
 
 Flow. As in ``fm``: x_t = (1 - t) noise + t data, v = data - noise, integrated from noise at t = 0 to data at t = 1.
 
-Sampling does outside the denoising loop all that does not depend on the token's state: the modulations of all steps
+Sampling computes before the denoising loop all that does not depend on the token's state: the modulations of all steps
 come from one product per layer, and each is folded into the layer norm before it, gamma (1 + scale) and beta (1 +
-scale) + shift. Inside remain the small products, whose weights are a third of the head's.
+scale) + shift. The loop itself does the other products, whose weights are a third of the head's.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ class HeadOptions:
     """Size of the head and how often each token is used in training.
 
     Attributes:
-        width: hidden width; None follows the backbone: 1024 from d_model 768 up (the papers), else d_model.
+        width: hidden width; None: 1024 for a d_model of 768 or more (as in the papers), else d_model.
         depth: residual blocks.
         repeats: noise levels drawn per token and step (MAR's ``diffusion_batch_mul``).
-        weighting: the error that is minimised: of the ``noise`` (the papers), or of the ``velocity`` v, which is the
-            former over abar_t, so that high noise levels, where a token's content is decided, count as much as low. A
-            flow has none.
-        objective: what the network learns, ``diffusion`` (the papers) or ``flow``.
+        weighting: the error that diffusion minimises: of the ``noise`` (the papers), or of the ``velocity`` v, which is
+            the former divided by abar_t, so that high noise levels, which decide a token's content, count as much as
+            low ones.
+        objective: ``diffusion`` (the papers) or ``flow``.
     """
 
     width: int | None = None
@@ -63,7 +63,7 @@ class HeadOptions:
 
 
 class FlowSampler(Guided):
-    """What sampling by a flow has to be told beside guidance.
+    """Settings that sampling by a flow needs.
 
     Attributes:
         temperature: scale of the noise that it starts from.
@@ -73,15 +73,15 @@ class FlowSampler(Guided):
 
     @property
     def ode(self) -> ODESettings:
-        """How it is integrated."""
+        """The solver."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class HeadSampler(FlowSampler):
-    """How a token is drawn: denoising steps, temperature, guidance and its schedule over the clip.
+    """How a token is generated: denoising steps, temperature, guidance and its schedule over the clip.
 
-    Of a flow, ``diffusion_steps`` are Euler's, and the temperature scales the noise that they start from.
+    For a flow, ``diffusion_steps`` are Euler steps, and the temperature scales the noise that they start from.
     """
 
     diffusion_steps: int = 100
@@ -96,12 +96,12 @@ class HeadSampler(FlowSampler):
 
     @property
     def ode(self) -> ODESettings:
-        """How a flow is integrated."""
+        """The solver of a flow."""
         return ODESettings(steps=self.diffusion_steps)
 
 
 MODULATIONS_HELD = 2**26
-"""Numbers of modulations held at once; longer loops are done in parts."""
+"""Most numbers of modulations in memory at once; longer denoising loops are done in parts."""
 
 
 class ResidualBlock(nn.Module):
@@ -118,18 +118,18 @@ class ResidualBlock(nn.Module):
         return self.modulated(x, *self.fold(y))
 
     def fold(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The layer norm's scale and shift under ``y``, modulation included, and the gate."""
+        """Scale and shift of the layer norm under ``y``, modulation included, and the gate."""
         shift, scale, gate = self.modulation(y).chunk(3, dim=-1)
         return self.norm.weight * (1 + scale), torch.addcmul(shift, self.norm.bias, 1 + scale), gate
 
     def modulated(self, x: Tensor, scale: Tensor, shift: Tensor, gate: Tensor) -> Tensor:
-        """The block under modulations that ``fold`` made."""
+        """The block's output under modulations from ``fold``."""
         h = torch.addcmul(shift, nn.functional.layer_norm(x, x.shape[-1:], eps=self.norm.eps), scale)
         return torch.addcmul(x, gate, self.mlp(h))
 
 
 class TokenHead(nn.Module):
-    """The network between a token's noisy state and its velocity, under the backbone's output at its position.
+    """The network that maps a token's noisy state to its velocity, given the backbone's output at its position.
 
     Attributes:
         recompute: see ``Backbone``.
@@ -154,7 +154,7 @@ class TokenHead(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def velocity(self, x_RD: Tensor, t_R: Tensor, z_RC: Tensor) -> Tensor:
-        """The network's own output at times (or integer steps) ``t_R``; (R, D)."""
+        """The network's output at times (or integer steps) ``t_R``; (R, D)."""
         y = nn.functional.silu(self.step_embedding(t_R) + self.condition(z_RC))
         h = self.inputs(x_RD)
         for block in self.blocks:
@@ -167,27 +167,27 @@ class TokenHead(nn.Module):
         raise NotImplementedError
 
     def sample(self, z_RC: Tensor, noise_SRD: Tensor, settings: Any, scale: Tensor | float | None = None) -> Tensor:
-        """Draw one token per row, (R, D) float32.
+        """Generate one token per row, (R, D) float32.
 
         Args:
-            z_RC: conditions (n R, C) of guidance's n branches, the null branch last.
-            noise_SRD: standard normal draws, as many as ``draws`` says.
-            scale: guidance scale, where a schedule moves it.
+            z_RC: conditions (n R, C) of the n branches of guidance, the null branch last.
+            noise_SRD: standard normal draws; S is what ``draws`` returns.
+            scale: guidance scale, where a schedule changes it.
         """
         raise NotImplementedError
 
     def draws(self, settings: Any) -> int:
-        """Noises S that drawing one token takes."""
+        """Number S of noise vectors that one token takes."""
         raise NotImplementedError
 
     def evaluations(self, settings: Any) -> int:
-        """Passes of the network that drawing one token takes."""
+        """Number of passes of the network that one token takes."""
         raise NotImplementedError
 
     def fields(self, times_S: Tensor, z_RC: Tensor, branches: int) -> Iterator[Callable[[Tensor], Tensor]]:
-        """The network at each of the times, as a function of the tokens (R, D) alone, giving (n R, D) float32.
+        """The network at each of the times, as a function of the tokens: (R, D) -> (n R, D) float32.
 
-        All that does not depend on the tokens is done before, in parts of several times.
+        All that does not depend on the tokens is computed beforehand, for several times together.
         """
         embedded_S1W, condition_RW = self.step_embedding(times_S)[:, None], self.condition(z_RC)
         rows, width = condition_RW.shape
@@ -210,7 +210,7 @@ class TokenHead(nn.Module):
         return self._out(h, *out).float()
 
     def cost(self, tokens: int, repetitions: int, settings: Any, element_size: int) -> list[Phase]:
-        """What drawing ``tokens`` tokens at once costs, ``repetitions`` times."""
+        """Cost of generating ``tokens`` tokens together, ``repetitions`` times."""
         rows, steps = tokens * settings.branches, self.evaluations(settings)
         width, depth = self.condition.out_features, len(self.blocks)
         modulations, d_model = (3 * depth + 2) * width, self.condition.in_features
@@ -251,9 +251,9 @@ class DiffusionHead(TokenHead):
         return noise_level * x_RD + signal_level * self.velocity(x_RD, t_R, z_RC)
 
     def loss(self, tokens_BTD: Tensor, z_BTC: Tensor, rng: ItemRNG) -> Tensor:
-        """Noise-prediction error |eps - eps_hat|^2 (papers/003 eq. 2), mean over dims, tokens and repeats; (B,).
+        """Noise-prediction error |eps - eps_hat|^2 (Yang et al. 2025, eq. 2), mean over dims, tokens and repeats; (B,).
 
-        The network's output is v = sqrt(abar_t) eps - sqrt(1 - abar_t) x_0.
+        The target of the network's output is v = sqrt(abar_t) eps - sqrt(1 - abar_t) x_0.
         """
         batch, frames, dim = tokens_BTD.shape
         t = rng.integers(STEPS, self.repeats, frames).flatten()
@@ -269,7 +269,7 @@ class DiffusionHead(TokenHead):
     def sample(
         self, z_RC: Tensor, noise_SRD: Tensor, settings: HeadSampler, scale: Tensor | float | None = None
     ) -> Tensor:
-        """Ancestral sampling; the first noise is the starting point, of the others each step adds one."""
+        """Ancestral sampling; the first noise vector is the starting point, and each step adds one of the others."""
         updates = self.diffusion.updates(settings.diffusion_steps)
         steps_S, x = self.diffusion.steps(settings.diffusion_steps, z_RC.device), noise_SRD[0]
         fields = self.fields(steps_S, z_RC, settings.branches)
@@ -289,13 +289,13 @@ class DiffusionHead(TokenHead):
 
 
 class FlowHead(TokenHead):
-    """Regresses the velocity of one token's straight path from noise to data, each token at a time of its own."""
+    """Regresses the velocity of a token's straight path from noise to data; each token has its own time."""
 
     def __init__(self, options: HeadOptions, token_dim: int, d_model: int) -> None:
         super().__init__(options, token_dim, d_model, time_scale=TIME_SCALE)
 
     def loss(self, tokens_BTD: Tensor, z_BTC: Tensor, rng: ItemRNG) -> Tensor:
-        """|v - v_hat|^2 at uniform times (papers/001 eq. 4), mean over dims, tokens and repeats; (B,)."""
+        """|v - v_hat|^2 at uniform times (MaskAudioFlow 2025, eq. 4), mean over dims, tokens and repeats; (B,)."""
         batch, frames, dim = tokens_BTD.shape
         t_R = rng.uniform(self.repeats, frames).flatten()
         noise = rng.normal(self.repeats, frames, dim).flatten(0, 2)
@@ -306,7 +306,7 @@ class FlowHead(TokenHead):
     def sample(
         self, z_RC: Tensor, noise_SRD: Tensor, settings: FlowSampler, scale: Tensor | float | None = None
     ) -> Tensor:
-        """Integrate from the one noise, scaled by the temperature."""
+        """Integrate from the noise vector, scaled by the temperature."""
         fields = self.fields(grid(settings.ode, z_RC.device), z_RC, settings.branches)
         return integrate(
             lambda x, t: guide(next(fields)(x), settings, scale), settings.temperature * noise_SRD[0], settings.ode
@@ -317,7 +317,7 @@ class FlowHead(TokenHead):
         return 1
 
     def evaluations(self, settings: FlowSampler) -> int:
-        """As the solver has it."""
+        """Those of the solver."""
         return evaluations(settings.ode)
 
 
@@ -327,5 +327,5 @@ def token_head(options: HeadOptions, token_dim: int, d_model: int) -> TokenHead:
 
 
 def _repeated(x_BTC: Tensor, repeats: int) -> Tensor:
-    """Every item's tokens ``repeats`` times, (B repeats T, C)."""
+    """The tokens of every clip, repeated ``repeats`` times, (B repeats T, C)."""
     return x_BTC[:, None].expand(-1, repeats, -1, -1).flatten(0, 2)

@@ -1,11 +1,12 @@
-"""Masked autoregressive modelling of continuous latents with a per-token diffusion head (MAR: Li et al. 2024; as audio:
-papers/003 AudioMAR, papers/004 IMPACT).
+"""Masked autoregressive modelling of continuous latents with a per-token diffusion head.
 
-Training masks a random share of the tokens and learns to draw them from the diffusion head, given the backbone's
-bidirectional view of the rest. Sampling starts from nothing and reveals tokens in random order over a few iterations,
-their number following a cosine. With ``mae`` (the papers' form) the first half of the blocks sees the kept tokens only
-and the second half sees everything, mask embeddings filled in; without it all blocks see everything. Buffer tokens,
-and text that is a prefix, go through both halves (papers/004 eqs. 7 and 8).
+MAR is by Li et al. 2024; for audio, AudioMAR in Yang et al. 2025 and IMPACT (Huang et al. 2025).
+
+Training masks a random share of the tokens; the diffusion head learns to generate them, given the backbone's
+bidirectional view of the rest. Sampling begins with all tokens masked and reveals them in random order over a few
+iterations, their number following a cosine. With ``mae`` (the papers' form) the first half of the blocks reads the kept
+tokens only, and the second half reads all positions, with mask embeddings at the masked ones; without it all blocks
+read all positions. Buffer tokens, and text that is a prefix, go through both halves (Huang et al. 2025, eqs. 7 and 8).
 """
 
 from __future__ import annotations
@@ -19,31 +20,21 @@ from torch import Tensor, nn
 
 from ..backbones import BackboneConfig
 from ..backbones.cache import TextMemory
-from ..backbones.cost import Phase, linear
+from ..backbones.cost import Phase
 from ..backbones.linear import Linear
 from ..backbones.transformer import truncated_normal_
 from ..common.config import later
 from ..common.errors import UserError
 from ..common.seeds import ItemRNG
-from ..representations.base import LatentSpec
 from ..representations.latents.controls import ControlSpec
+from ..representations.spec import LatentSpec
 from ..representations.text.encoders import TextSpec
-from .base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
-from .guidance import Schedule, scale_at
+from .base import Batch, Loss, ParadigmOptions
+from .conformance import ConformanceSettings, MemorisationSettings
+from .guidance import Schedule
 from .heads import HeadOptions, HeadSampler, token_head
-from .masks import (
-    MAR_RATIO,
-    Order,
-    TruncatedNormal,
-    cosine_counts,
-    hidden_count,
-    hidden_first,
-    index_at,
-    picked,
-    unmasking_order,
-)
-from .session import Session
-from .trial import ByHeart, Trial
+from .masked import MaskedParadigm, Unmasking
+from .masks import MAR_RATIO, Order, TruncatedNormal, cosine_counts, hidden_first, index_at, picked
 
 
 @dataclass(frozen=True)
@@ -51,8 +42,8 @@ class MAROptions(ParadigmOptions):
     """Options of masked autoregression.
 
     Attributes:
-        mae: encoder (first half of the blocks) drops masked tokens; else all blocks see mask embeddings.
-        buffer_tokens: learned tokens before the sequence, so that the encoder has something when all is masked.
+        mae: the encoder (first half of the blocks) drops masked tokens; else all blocks read mask embeddings.
+        buffer_tokens: learned tokens before the sequence, so that the encoder's input is never empty.
         ratio: distribution of the mask ratio, one draw per batch.
     """
 
@@ -68,11 +59,11 @@ class MAROptions(ParadigmOptions):
 
 @dataclass(frozen=True)
 class MARSampler(HeadSampler):
-    """Settings of the head, and how tokens are unmasked. Guidance rises linearly, as in MAR.
+    """Settings of the head, and of the unmasking. By default the guidance scale rises linearly, as in MAR.
 
     Attributes:
         iterations: passes in which all tokens are unmasked.
-        order: in which they are: ``random`` (MAR), or ``causal``, from left to right (papers/003, table 6 C and D).
+        order: of the unmasking: ``random`` (MAR), or ``causal``, from left to right (Yang et al. 2025, table 6 C, D).
     """
 
     iterations: int = 64
@@ -85,21 +76,16 @@ class MARSampler(HeadSampler):
             raise UserError(f"mar sampler: iterations must be 1 or more, not {self.iterations}")
 
 
-class MAR(Paradigm):
+class MAR(MaskedParadigm):
     """Random-order masked prediction with a diffusion head."""
 
     name = "mar"
-    view = "latents"
     options_class = MAROptions
     sampler_class = MARSampler
-    backbone_needs = {"causal": False, "time": "none"}  # noqa: RUF012
-    inpaints = True
-    predictor = "head.outputs"
-    leaves_parameters_unused = False
-    trial = Trial(
+    conformance = ConformanceSettings(
         options={"buffer_tokens": 3, "head": {"width": 32, "depth": 2, "repeats": 2}},
         sampler={"iterations": 4, "diffusion_steps": 8, "guidance": 2.0},
-        by_heart=ByHeart(
+        memorisation=MemorisationSettings(
             updates=300,
             copies=2,
             options={"head": {"width": 64, "depth": 2, "repeats": 16}, "buffer_tokens": 4},
@@ -154,9 +140,9 @@ class MAR(Paradigm):
         return self.backbone.norm_out(h_BTC)[:, len(self.buffer) :]
 
     def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
-        """Noise-prediction error of the diffusion head on the masked tokens (papers/004 eq. 2, averaged).
+        """Noise-prediction error of the diffusion head, averaged over the masked tokens (Huang et al. 2025, eq. 2).
 
-        Inpainting: only tokens of the hidden span are masked, by the same ratios.
+        Where the batch trains inpainting, only tokens of the hidden span are masked, by the same ratios.
         """
         frames = batch.latents_BTD.shape[1]
         masked = max(round(self.options.ratio.draw(shared) * batch.hidden_frames), 1)
@@ -166,57 +152,31 @@ class MAR(Paradigm):
         hidden = order_BT[:, :masked]
         return Loss.from_items(self.head.loss(picked(batch.latents_BTD, hidden), picked(z_BTC, hidden), rng))
 
-    @torch.no_grad()
-    def generate(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG) -> Tensor:
-        """Latents (B, T, D), every position drawn exactly once."""
-        nothing = torch.zeros(len(conditions), frames, self.latent.dim, device=self.buffer.device)
-        return self._unmask(nothing, None, conditions, sampler, rng)
-
-    @torch.no_grad()
-    def inpaint(self, target: Tensor, known_BT: Tensor, conditions: Conditions, sampler: Any, rng: ItemRNG) -> Tensor:
-        """Latents (B, T, D) that equal ``target`` where known: sampling that starts with those tokens revealed."""
-        return self._unmask(target, known_BT, conditions, sampler, rng)
-
-    def _unmask(
-        self, latents: Tensor, known_BT: Tensor | None, conditions: Conditions, sampler: MARSampler, rng: ItemRNG
-    ) -> Tensor:
-        batch, frames, _ = latents.shape
-        hidden = hidden_count(known_BT, frames)
-        text = self.read_text(conditions, sampler.branches)
-        controls = self.read_controls(conditions, frames, sampler.branches)
-        shape = ("mar", latents.shape, hidden, sampler, text.shape(), controls is None)
-        unmasking: Unmasking = self.session(shape, lambda: Unmasking(self, batch, frames, hidden, sampler))
-        unmasking.condition(text, controls)
-        unmasking.start(latents, hidden_first(unmasking_order(sampler.order, rng, frames), known_BT))
-        for iteration in range(len(unmasking.counts)):
-            unmasking.reveal(iteration, rng)
-        return unmasking.latents.clone()
+    def unmasking(self, shape: Sequence[int], hidden: int, sampler: MARSampler) -> MARUnmasking:
+        """Buffers for clips of ``shape`` (B, T, D), of which ``hidden`` tokens are to be generated."""
+        return MARUnmasking(self, shape, hidden, sampler)
 
     def cost(self, batch: int, frames: int, sampler: Any, text_tokens: int, element_size: int = 4) -> list[Phase]:
-        """Reading the text, then per iteration a pass over what is kept, one over everything, and the head's loop."""
-        read, prefix = batch * max(1, sampler.branches - 1), self.backbone_config.text == "prefix"
-        count, rows, layers = self.backbone_cost(element_size), batch * sampler.branches, self.backbone_config.n_layers
-        before = len(self.buffer) + (text_tokens if prefix else 0)
+        """Reading the text; then per iteration a pass over the kept tokens, one over all, and the head's loop."""
+        rows, text_rows = self.guided_rows(batch, sampler)
+        count, layers = self.backbone_cost(element_size), self.backbone_config.n_layers
+        before = len(self.buffer) + self.prefix_length(text_tokens)
         encoder = layers // 2 if self.options.mae else 0
-        inputs = linear(rows * frames, self.latent.dim, self.inputs.out_features)
-        weights = element_size * (self.latent.dim + 1) * self.inputs.out_features
-        phases = [self.text_cost(rows if prefix else read, text_tokens, element_size)]
-        masked = frames
-        for remaining in cosine_counts(frames, sampler.iterations):
+        inputs, weights = self.inputs.cost(rows * frames, element_size)
+        phases = [self.text_cost(text_rows, text_tokens, element_size)]
+        for masked, remaining in unmasking_plan(frames, sampler):
             kept, whole = before + frames - masked, before + frames
-            first = count.run(rows, kept, kept, read, text_tokens, layers=encoder)
-            second = count.run(rows, whole, whole, read, text_tokens, layers=layers - encoder)
+            first = count.run(rows, kept, kept, text_rows, text_tokens, layers=encoder)
+            second = count.run(rows, whole, whole, text_rows, text_tokens, layers=layers - encoder)
             phases.append(Phase("step", 1, first[0] + second[0] + inputs, first[1] + second[1] + weights))
-            drawn = batch * (masked - remaining)
-            phases += self.head.cost(drawn, 1, sampler, element_size)
-            masked = remaining
+            phases += self.head.cost(batch * (masked - remaining), 1, sampler, element_size)
         return phases
 
     def forward_cost(self, batch: int, frames: int, text_tokens: int, hidden: int) -> float:
-        """The encoder over what is kept, the decoder over everything, the head on what is masked."""
+        """The encoder over the kept tokens, the decoder over all of them, the head on the masked ones."""
         layers, before = self.backbone_config.n_layers, len(self.buffer)
         encoder = layers // 2 if self.options.mae else 0
-        cost = 0.0 + linear(batch * frames, self.latent.dim, self.inputs.out_features)
+        cost = 0.0 + self.inputs.cost(batch * frames)[0]
         cost += self.pass_cost(batch, before + frames, text_tokens, layers - encoder)
         ratios = self.options.ratio.quantiles()
         for ratio in ratios:
@@ -226,7 +186,7 @@ class MAR(Paradigm):
         return cost
 
     def _fill(self, x_BTC: Tensor, hidden: Tensor, controls_BTC: Tensor | None) -> Tensor:
-        """Put the mask embedding at the hidden positions, with their controls."""
+        """``x_BTC`` with the mask embedding, and the controls of that position, at the hidden positions."""
         index = index_at(hidden, x_BTC)
         masks = self.mask_embedding.to(x_BTC.dtype).expand(index.shape)
         if controls_BTC is not None:
@@ -242,7 +202,7 @@ class MAR(Paradigm):
         text: TextMemory,
         buffer: Tensor | None = None,
     ) -> tuple[Tensor, TextMemory]:
-        """Blocks ``start`` to ``stop`` over [buffer, x], and the text after them.
+        """Output of blocks ``start`` to ``stop`` for [buffer, x], and the text for the blocks after them.
 
         Token i stands at position n_buffer + i.
         """
@@ -257,43 +217,45 @@ class MAR(Paradigm):
         return h, read or text
 
 
-class Unmasking(Session):
-    """Buffers of the unmasking iterations. How many tokens each reveals is known beforehand, so its shapes are too."""
+def unmasking_plan(hidden: int, sampler: MARSampler) -> list[tuple[int, int]]:
+    """Tokens that are masked before and after each iteration."""
+    after = cosine_counts(hidden, sampler.iterations)
+    return list(zip([hidden, *after[:-1]], after, strict=True))
 
-    def __init__(self, model: MAR, batch: int, frames: int, hidden: int, sampler: MARSampler) -> None:
-        device = model.buffer.device
-        super().__init__(device)
-        self.model, self.sampler = model, sampler
-        self.counts = cosine_counts(hidden, sampler.iterations)
-        self.before = [hidden, *self.counts[:-1]]
-        self.order_BT = torch.zeros(batch, frames, dtype=torch.int64, device=device)
-        self.latents = torch.zeros(batch, frames, model.latent.dim, device=device)
-        schedule, scale, count = sampler.guidance_schedule, sampler.guidance, len(self.counts)
-        scales = [scale_at(schedule, scale, 1 - left / frames, t / count) for t, left in enumerate(self.counts, 1)]
-        self.scales = torch.tensor(scales, device=device)
-        most = max(before - after for before, after in zip(self.before, self.counts))
-        self.noise = torch.zeros(model.head.draws(sampler) * batch * most * model.latent.dim, device=device)
 
-    def start(self, latents: Tensor, order_BT: Tensor) -> None:
-        """Make ready for new clips."""
-        self.order_BT.copy_(order_BT)
-        self.latents.copy_(latents)
+class MARUnmasking(Unmasking):
+    """Buffers of the iterations, and the noise of the tokens that one of them generates.
 
-    def reveal(self, iteration: int, rng: ItemRNG) -> None:
-        """Draw this iteration's tokens."""
-        tokens = self.before[iteration] - self.counts[iteration]
-        noise_SBnD = rng.normal(self.model.head.draws(self.sampler), tokens, self.latents.shape[-1]).transpose(0, 1)
+    Args:
+        shape: of the clips, (B, T, D).
+        hidden: tokens that are to be generated.
+    """
+
+    model: MAR
+    sampler: MARSampler
+
+    def __init__(self, model: MAR, shape: Sequence[int], hidden: int, sampler: MARSampler) -> None:
+        super().__init__(model, shape, unmasking_plan(hidden, sampler), sampler)
+        self.scales = torch.tensor(self.guidance_scales, device=self.device)
+        most = max(masked - remaining for masked, remaining in self.plan)
+        self.noise = torch.zeros(model.head.draws(sampler) * shape[0] * most * shape[2], device=self.device)
+
+    def reveal(self, i: int, rng: ItemRNG) -> None:
+        """Generate the tokens of iteration ``i``."""
+        masked, remaining = self.plan[i]
+        draws, dim = self.model.head.draws(self.sampler), self.latents.shape[-1]
+        noise_SBnD = rng.normal(draws, masked - remaining, dim).transpose(0, 1)
         held = self.noise[: noise_SBnD.numel()].view(noise_SBnD.shape)
         held.copy_(noise_SBnD)
-        self.run(iteration, lambda: self._reveal(iteration, held))
+        self.run(i, lambda: self._reveal(i, held))
 
-    def _reveal(self, iteration: int, noise_SBnD: Tensor) -> None:
-        masked, remaining = self.before[iteration], self.counts[iteration]
+    def _reveal(self, i: int, noise_SBnD: Tensor) -> None:
+        masked, remaining = self.plan[i]
         branches = self.sampler.branches
         latents = self.latents.to(self.model.buffer.dtype).repeat(branches, 1, 1)
         order = self.order_BT.repeat(branches, 1)
         z_BTC = self.model.context(latents, order, masked, self.text, self.controls)
         z_RC = picked(z_BTC, order[:, remaining:masked]).flatten(0, 1)
-        tokens = self.model.head.sample(z_RC, noise_SBnD.flatten(1, 2), self.sampler, self.scales[iteration])
+        tokens = self.model.head.sample(z_RC, noise_SBnD.flatten(1, 2), self.sampler, self.scales[i])
         reveal = self.order_BT[:, remaining:masked]
         self.latents.scatter_(1, index_at(reveal, self.latents), tokens.view(noise_SBnD.shape[1:]))

@@ -1,16 +1,16 @@
-"""Masked flow matching: draw a clip in a few passes, all masked frames of a pass at once (MaskAudioFlow, papers/001).
+"""Masked flow matching: a few passes, each of which generates all of its masked frames at once (MaskAudioFlow 2025).
 
-Training masks spans of frames and learns to draw them by flow matching, given the backbone's bidirectional view of the
-rest; the loss is on masked frames only. The flow head is a small transformer over all frames of the clip, the masked
-ones noisy and the others clean, modulated by the time (AdaLN), so that frames drawn in one pass fit each other. As the
-ablation the head may be the per-token network of ``heads``, which draws each frame by itself.
+Training masks spans of frames and learns to generate them by flow matching, given the backbone's bidirectional view of
+the rest; the loss is on masked frames only. The flow head is a small transformer over all frames of the clip, the
+masked ones noisy and the others clean, modulated by the time (AdaLN), so that frames of one pass fit each other. As an
+ablation the head may be the per-token network of ``heads``, which generates each frame independently.
 
-Sampling (algorithm 1) starts with every span masked. Of s passes, pass i = 0..s-1 masks as many spans as pass i - 1
-left, floor(n cos(pi i / 2s)) (published inconsistency X32) and none after the last (X34), and integrates the flow from
-noise at t = 0 to data at t = 1 (X36). Two readings of "mask out generation and re-predict":
+Sampling (algorithm 1) begins with every span masked. Pass i = 0..s-1 of s masks the spans that pass i - 1 left masked,
+floor(n cos(pi i / 2s)) of n (published inconsistency X32), none after the last (X34), and integrates the flow from
+noise at t = 0 to data at t = 1 (X36). There are two readings of "mask out generation and re-predict":
 
     keep        what a pass reveals stays, so that masks are nested, as in mar (X35)
-    re-predict  each pass masks spans anew among all of them, and draws what it masks once more
+    re-predict  each pass masks spans chosen among all of them, and generates these again
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from torch import Tensor, nn
 
 from ..backbones import BackboneConfig
 from ..backbones.cache import TextMemory
-from ..backbones.cost import Phase, linear
+from ..backbones.cost import Phase
 from ..backbones.linear import Linear
 from ..backbones.transformer import truncated_normal_
 from ..common.config import later
 from ..common.errors import UserError
 from ..common.seeds import ItemRNG
-from ..representations.base import LatentSpec
 from ..representations.latents.controls import ControlSpec
+from ..representations.spec import LatentSpec
 from ..representations.text.encoders import TextSpec
-from .base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
+from .base import Batch, Loss, ParadigmOptions
+from .conformance import ConformanceSettings, MemorisationSettings
 from .flow_transformer import FlowTransformer
-from .guidance import Schedule, scale_at
+from .guidance import Schedule
 from .heads import FlowHead, FlowSampler, HeadOptions
-from .masks import Order, cosine_counts, hidden_count, hidden_first, index_at, picked, span_order, unmasking_order
+from .masked import MaskedParadigm, Unmasking
+from .masks import Order, cosine_counts, hidden_first, index_at, picked, span_order
 from .ode import ODESettings
-from .session import Session
-from .trial import ByHeart, Trial
 
 RATIOS = 64
-"""Mask ratios over which an update's cost is averaged."""
+"""Number of mask ratios over which the cost of an update is averaged."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class MaskedFMSampler(ODESettings, FlowSampler):
         steps: of the solver, in every pass.
         iterations: passes s.
         repredict: the second reading of the module's docstring; else the first.
-        order: in which spans are drawn: ``random``, or ``causal``, from left to right (papers/001, section 3.4).
+        order: of the spans: ``random``, or ``causal``, from left to right (MaskAudioFlow 2025, section 3.4).
         temperature: scale of the noise that a pass starts from.
     """
 
@@ -116,21 +116,18 @@ class MaskedFMSampler(ODESettings, FlowSampler):
         return ODESettings(self.solver, self.steps, self.tolerance)
 
 
-class MaskedFM(Paradigm):
+class MaskedFM(MaskedParadigm):
     """Span-masked prediction with a flow head."""
 
     name = "masked_fm"
-    view = "latents"
     options_class = MaskedFMOptions
     sampler_class = MaskedFMSampler
-    backbone_needs = {"causal": False, "time": "none"}  # noqa: RUF012
-    inpaints = True
-    predictor = "head.outputs"
-    leaves_parameters_unused = False
-    trial = Trial(
+    conformance = ConformanceSettings(
         options={"head": {"depth": 2}},
         sampler={"iterations": 3, "steps": 4, "guidance": 2.0},
-        by_heart=ByHeart(copies=16, options={"ratio": [0.5, 1.0]}, sampler={"steps": 30, "iterations": 4}),
+        memorisation=MemorisationSettings(
+            copies=16, options={"ratio": [0.5, 1.0]}, sampler={"steps": 30, "iterations": 4}
+        ),
     )
     options: MaskedFMOptions
 
@@ -143,6 +140,7 @@ class MaskedFM(Paradigm):
         controls: Sequence[ControlSpec] = (),
     ) -> None:
         super().__init__(options, backbone, latent, text, controls)
+        self.span = options.span
         width, head = self.backbone_config.d_model, options.head
         self.inputs = Linear(latent.dim, width)
         self.mask_embedding = nn.Parameter(torch.empty(width))
@@ -156,16 +154,16 @@ class MaskedFM(Paradigm):
     def context(
         self, latents_BTD: Tensor, masked_BM: Tensor, text: TextMemory, controls_BTC: Tensor | None = None
     ) -> Tensor:
-        """The backbone's output at every frame, (B, T, C), with the frames ``masked_BM`` hidden from it."""
+        """The backbone's output at every frame, (B, T, C); at the frames ``masked_BM`` it reads the mask embedding."""
         x_BTC = self.inputs(latents_BTD)
         index = index_at(masked_BM, x_BTC)
         x_BTC = x_BTC.scatter(1, index, self.mask_embedding.to(x_BTC.dtype).expand(index.shape))
         return self.backbone(x_BTC if controls_BTC is None else x_BTC + controls_BTC, text)
 
     def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
-        """Squared error of the velocity on the masked frames, averaged (papers/001 eq. 4).
+        """Squared error of the velocity, averaged over the masked frames (MaskAudioFlow 2025, eq. 4).
 
-        Inpainting: only frames of the hidden span are masked, by the same ratios.
+        Where the batch trains inpainting, only frames of the hidden span are masked, by the same ratios.
         """
         frames = batch.latents_BTD.shape[1]
         low, high = self.options.ratio
@@ -178,46 +176,19 @@ class MaskedFM(Paradigm):
             return Loss.from_items(self.head.loss(batch.latents_BTD, z_BTC, masked_BM, rng))
         return Loss.from_items(self.head.loss(picked(batch.latents_BTD, masked_BM), picked(z_BTC, masked_BM), rng))
 
-    @torch.no_grad()
-    def generate(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG) -> Tensor:
-        """Latents (B, T, D)."""
-        nothing = torch.zeros(len(conditions), frames, self.latent.dim, device=self.mask_embedding.device)
-        return self._fill(nothing, None, conditions, sampler, rng)
-
-    @torch.no_grad()
-    def inpaint(self, target: Tensor, known_BT: Tensor, conditions: Conditions, sampler: Any, rng: ItemRNG) -> Tensor:
-        """Latents (B, T, D) that equal ``target`` where known: sampling that never masks those frames."""
-        return self._fill(target, known_BT, conditions, sampler, rng)
-
-    def _fill(
-        self, latents: Tensor, known_BT: Tensor | None, conditions: Conditions, sampler: MaskedFMSampler, rng: ItemRNG
-    ) -> Tensor:
-        batch, frames, dim = latents.shape
-        hidden = hidden_count(known_BT, frames)
-        text = self.read_text(conditions, sampler.branches)
-        controls = self.read_controls(conditions, frames, sampler.branches)
-        shape = ("masked_fm", latents.shape, hidden, sampler, text.shape(), controls is None)
-        filling: Filling = self.session(shape, lambda: Filling(self, batch, frames, hidden, sampler))
-        filling.condition(text, controls)
-        filling.latents.copy_(latents)
-        for i in range(len(filling.plan)):
-            if i == 0 or sampler.repredict:
-                order_BT = unmasking_order(sampler.order, rng, frames, self.options.span)
-                filling.order_BT.copy_(hidden_first(order_BT, known_BT))
-            filling.noise.copy_(rng.normal(frames, dim))
-            filling.advance(i)
-        return filling.latents.clone()
+    def unmasking(self, shape: Sequence[int], hidden: int, sampler: MaskedFMSampler) -> MaskedFMUnmasking:
+        """Buffers for clips of ``shape`` (B, T, D), of which ``hidden`` frames are to be generated."""
+        return MaskedFMUnmasking(self, shape, hidden, sampler)
 
     def cost(self, batch: int, frames: int, sampler: Any, text_tokens: int, element_size: int = 4) -> list[Phase]:
-        """Reading the text, then per iteration a pass over everything and the head's integration."""
-        read, prefix = batch * max(1, sampler.branches - 1), self.backbone_config.text == "prefix"
-        rows, queries = batch * sampler.branches, frames + (text_tokens if prefix else 0)
-        flops, moved = self.backbone_cost(element_size).run(rows, queries, queries, read, text_tokens)
-        flops += linear(rows * frames, self.latent.dim, self.inputs.out_features)
-        moved += element_size * (self.latent.dim + 1) * self.inputs.out_features
-        phases = [self.text_cost(rows if prefix else read, text_tokens, element_size)]
-        for masked, left in passes(frames, self.options.span, sampler):
-            phases.append(Phase("step", 1, flops, moved))
+        """Reading the text; then per iteration a pass over all frames and the head's integration."""
+        rows, text_rows = self.guided_rows(batch, sampler)
+        queries = frames + self.prefix_length(text_tokens)
+        flops, moved = self.backbone_cost(element_size).run(rows, queries, queries, text_rows, text_tokens)
+        inputs, weights = self.inputs.cost(rows * frames, element_size)
+        phases = [self.text_cost(text_rows, text_tokens, element_size)]
+        for masked, left in passes(frames, self.span, sampler):
+            phases.append(Phase("step", 1, flops + inputs, moved + weights))
             if isinstance(self.head, FlowTransformer):
                 phases += self.head.cost(batch, frames, sampler, element_size)
             else:
@@ -225,47 +196,47 @@ class MaskedFM(Paradigm):
         return phases
 
     def forward_cost(self, batch: int, frames: int, text_tokens: int, hidden: int) -> float:
-        """Backbone and transformer head over everything, or the per-token head on what is masked."""
-        cost = self.pass_cost(batch, frames, text_tokens) + linear(
-            batch * frames, self.latent.dim, self.inputs.out_features
-        )
+        """Backbone and transformer head over all frames, or the per-token head on the masked ones."""
+        cost = self.pass_cost(batch, frames, text_tokens) + self.inputs.cost(batch * frames)[0]
         low, high = self.options.ratio
         ratios = [low + (high - low) * (i + 0.5) / RATIOS for i in range(RATIOS)]
-        masked = sum(masked_frames(ratio, hidden or frames, self.options.span) for ratio in ratios) / RATIOS
+        masked = sum(masked_frames(ratio, hidden or frames, self.span) for ratio in ratios) / RATIOS
         if isinstance(self.head, FlowTransformer):
             return cost + self.head.forward_cost(batch, frames, masked)
         return cost + self.head.forward_cost(1) * batch * masked
 
 
 def masked_frames(ratio: float, hidden: int, span: int) -> int:
-    """Frames that ``ratio`` of the spans of ``hidden`` frames have; the last span may be a shorter one."""
+    """Number of frames in a share ``ratio`` of the spans of ``hidden`` frames; the last span may be shorter."""
     return min(max(round(ratio * -(-hidden // span)), 1) * span, hidden)
 
 
 def passes(hidden: int, span: int, sampler: MaskedFMSampler) -> list[tuple[int, int]]:
-    """Of each pass: frames that are masked, and those of them that stay masked after it."""
+    """Of each pass: how many frames are masked, and how many of these it leaves masked (0 with ``repredict``)."""
     left = [count * span for count in cosine_counts(-(-hidden // span), sampler.iterations)]
     before = [hidden, *left[:-1]]
-    return list(zip(before, [0] * len(left) if sampler.repredict else left))
+    return list(zip(before, [0] * len(left) if sampler.repredict else left, strict=True))
 
 
-class Filling(Session):
-    """Buffers of the passes. How many frames each masks is known beforehand, so its shapes are too."""
+class MaskedFMUnmasking(Unmasking):
+    """Buffers of the passes, and the noise that one of them starts from.
 
-    def __init__(self, model: MaskedFM, batch: int, frames: int, hidden: int, sampler: MaskedFMSampler) -> None:
-        device = model.mask_embedding.device
-        super().__init__(device)
-        self.model, self.sampler = model, sampler
-        self.plan = passes(hidden, model.options.span, sampler)
-        self.order_BT = torch.zeros(batch, frames, dtype=torch.int64, device=device)
-        self.latents, self.noise = (torch.zeros(batch, frames, model.latent.dim, device=device) for _ in range(2))
-        after = [masked for masked, _ in self.plan[1:]] + [0]
-        schedule, scale, count = sampler.guidance_schedule, sampler.guidance, len(after)
-        self.scales = [scale_at(schedule, scale, 1 - left / frames, i / count) for i, left in enumerate(after, 1)]
+    Args:
+        shape: of the clips, (B, T, D).
+        hidden: frames that are to be generated.
+    """
 
-    def advance(self, i: int) -> None:
+    model: MaskedFM
+    sampler: MaskedFMSampler
+
+    def __init__(self, model: MaskedFM, shape: Sequence[int], hidden: int, sampler: MaskedFMSampler) -> None:
+        super().__init__(model, shape, passes(hidden, model.span, sampler), sampler)
+        self.noise = torch.zeros_like(self.latents)
+
+    def reveal(self, i: int, rng: ItemRNG) -> None:
         """Do pass ``i``."""
-        self.run(i, lambda: self._pass(*self.plan[i], self.scales[i]))
+        self.noise.copy_(rng.normal(*self.noise.shape[1:]))
+        self.run(i, lambda: self._pass(*self.plan[i], self.guidance_scales[i]))
 
     def _pass(self, masked: int, left: int, scale: float) -> None:
         head, branches = self.model.head, self.sampler.branches

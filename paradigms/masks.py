@@ -1,6 +1,6 @@
-"""Mask ratios in training, unmasking counts in sampling, and what stands at masked positions.
+"""Which positions are masked: ratios in training; counts and orders in sampling; reading and writing at positions.
 
-Ratios are drawn once per batch, so that every row keeps the same number of tokens and nothing has to be padded.
+Ratios are drawn once per batch, so that every row keeps the same number of tokens and no padding is needed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class TruncatedNormal:
         return self._at(float(rng.uniform(1).double()))
 
     def quantiles(self, n: int = 64) -> list[float]:
-        """The middles of ``n`` equally likely slices; a mean over them is the expectation but for rounding."""
+        """The medians of ``n`` equally likely slices; a mean over them approximates an expectation."""
         return [self._at((i + 0.5) / n) for i in range(n)]
 
     def _at(self, share: float) -> float:
@@ -46,11 +46,10 @@ class TruncatedNormal:
 MAR_RATIO = TruncatedNormal(mean=1.0, std=0.25, low=0.7, high=1.0)
 """MAR's mask ratio (Li et al. 2024); mean 0.867."""
 
-# papers/003 figure 5 and table 8: an equal mixture of a normal at high ratios and a truncated normal whose tail reaches
-# low ratios. Its parameters are printed nowhere (published inconsistency X53); these are our reading of the figure.
+# Yang et al. 2025, figure 5 and table 8: an equal mixture of a normal at high ratios and a truncated normal whose tail
+# reaches low ratios. Its parameters are not printed (published inconsistency X53); these were read off the figure.
 MNTP_HIGH = TruncatedNormal(mean=0.75, std=0.1, low=0.0, high=1.0)
 MNTP_LOW = TruncatedNormal(mean=0.0, std=0.35, low=0.0, high=1.0)
-
 
 DROPS: dict[str, tuple[TruncatedNormal, ...]] = {
     "mixture": (MNTP_HIGH, MNTP_LOW),
@@ -61,8 +60,8 @@ DROPS: dict[str, tuple[TruncatedNormal, ...]] = {
     "uniform": (TruncatedNormal(mean=0.5, std=1e3, low=0.0, high=1.0),),  # so wide a normal is flat
     "none": (),
 }
-"""Drop ratios of masked next-token prediction, equal mixtures of their one or two parts: ``mixture`` (papers/003, table
-8 C), its parts (A and B), MAR's (D), and those of table 3, rows C (``fixed``) and D (``uniform``)."""
+"""Drop ratios of masked next-token prediction, equal mixtures of one or two parts. From Yang et al. 2025: ``mixture``
+(table 8 C), its parts (A and B), MAR's (D), and those of table 3, rows C (``fixed``) and D (``uniform``)."""
 
 
 def drop_ratio(name: str, rng: ItemRNG) -> float:
@@ -75,10 +74,10 @@ def drop_ratio(name: str, rng: ItemRNG) -> float:
 
 
 def cosine_counts(frames: int, iterations: int) -> list[int]:
-    """Tokens still masked after each iteration: floor(T cos(pi i / 2N)), i = 1..N (papers/004 section 3.2.2).
+    """Number of tokens still masked after each iteration: floor(T cos(pi i / 2N)), i = 1..N (Huang et al. 2025, 3.2.2).
 
-    At least one token is revealed per iteration, as MAR does (the bare formula reveals none at first: published
-    inconsistency X68); with more iterations than tokens the surplus falls away, so the list may be shorter than N.
+    At least one token is revealed per iteration, as in MAR (the formula alone reveals none at first: published
+    inconsistency X68). With more iterations than tokens the list is shorter than N.
     """
     counts, masked = [], frames
     for i in range(1, iterations + 1):
@@ -92,10 +91,10 @@ def cosine_counts(frames: int, iterations: int) -> list[int]:
 
 
 def unmasking_order(order: Order, rng: ItemRNG, frames: int, span: int = 1) -> Tensor:
-    """The order (B, T) in which sampling goes through the frames, last to first: what stands behind is drawn before.
+    """A permutation (B, T) of the frames of each clip, of which sampling reveals the last ones first.
 
     Args:
-        order: ``random``, in spans; or ``causal``, from left to right.
+        order: ``random``, in spans of ``span`` frames; or ``causal``, from left to right.
     """
     if order == "causal":
         return torch.arange(frames - 1, -1, -1, device=rng.device).expand(len(rng), -1)
@@ -103,9 +102,9 @@ def unmasking_order(order: Order, rng: ItemRNG, frames: int, span: int = 1) -> T
 
 
 def span_order(rng: ItemRNG, frames: int, span: int) -> Tensor:
-    """A random order (B, T) of the frames in which those of one span, four say, follow each other.
+    """A random order (B, T) of the frames in which the ``span`` frames of each span are adjacent.
 
-    A clip that is no multiple of the span ends with a shorter one.
+    A clip whose length is no multiple of the span ends with a shorter one.
     """
     order_BS = rng.permutation(-(-frames // span))
     order_BT = (order_BS[..., None] * span + torch.arange(span, device=order_BS.device)).flatten(1)
@@ -116,19 +115,24 @@ def span_order(rng: ItemRNG, frames: int, span: int) -> Tensor:
 
 
 def hidden_first(order_BT: Tensor, known_BT: Tensor | None) -> Tensor:
-    """The same order with the known positions moved behind the others."""
+    """``order_BT`` with the known positions moved behind the others."""
     if known_BT is None:
         return order_BT
     return order_BT.gather(1, known_BT.gather(1, order_BT).to(torch.int8).argsort(dim=1, stable=True))
 
 
+def context_first(known_BT: Tensor) -> Tensor:
+    """Order (B, T) with the known frames first and then the hidden ones, both in their order in time."""
+    return (~known_BT).to(torch.int8).argsort(dim=1, stable=True)
+
+
 def hidden_count(known_BT: Tensor | None, frames: int) -> int:
-    """How many of ``frames`` are hidden, the same in every row; all where nothing is known."""
+    """How many of ``frames`` are hidden, the same in every row; all of them if ``known_BT`` is None."""
     return frames if known_BT is None else int((~known_BT[0]).sum())
 
 
 def index_at(positions_BM: Tensor, like_BTC: Tensor) -> Tensor:
-    """The index (B, M, C) that reads or writes whole vectors of ``like_BTC`` at ``positions_BM``."""
+    """Index (B, M, C) for ``gather`` and ``scatter`` of whole vectors of ``like_BTC`` at ``positions_BM``."""
     return positions_BM[..., None].expand(-1, -1, like_BTC.shape[-1])
 
 

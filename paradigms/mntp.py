@@ -1,10 +1,10 @@
-"""Masked next-token prediction over continuous latents, and plain next-token prediction (papers/003 section 3).
+"""Masked next-token prediction over continuous latents, and plain next-token prediction (Yang et al. 2025, section 3).
 
-A causal backbone reads a shorter sequence, from which a random share of the tokens was dropped, and learns to draw the
-next token that is left from a diffusion head. Since that may be any later position, each input carries two position
-codes: where it stands (content) and which position is to be predicted (target). At inference nothing is dropped and the
-target is the content position plus one. ``ntp`` is the setting that drops nothing and needs no target code. Both take
-the paper's ablations (table 3): hidden tokens that are dropped, zeroed or made noise while the next one is predicted.
+A causal backbone reads a sequence from which a random share of the tokens was dropped; a diffusion head learns to
+generate the next token that is left. Since that may be any later position, each input carries two position codes: its
+own position (content) and the position to be predicted (target). In sampling nothing is dropped and the target is the
+content position plus one. ``ntp`` drops nothing in training either and needs no target code. Both have the paper's
+ablations (table 3): hidden tokens are dropped, zeroed or replaced by noise while the next token is predicted.
 """
 
 from __future__ import annotations
@@ -20,26 +20,25 @@ from torch import Tensor, nn
 
 from ..backbones import BackboneConfig
 from ..backbones.cache import KVCache, TextMemory
-from ..backbones.cost import Phase, linear
+from ..backbones.cost import Phase
 from ..backbones.linear import Linear
 from ..backbones.transformer import truncated_normal_
 from ..common.config import later
 from ..common.errors import UserError
 from ..common.seeds import ItemRNG
-from ..representations.base import LatentSpec
 from ..representations.latents.controls import ControlSpec
+from ..representations.spec import LatentSpec
 from ..representations.text.encoders import TextSpec
 from .base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
+from .conformance import ConformanceSettings, MemorisationSettings
 from .guidance import Schedule, scale_at
 from .heads import HeadOptions, HeadSampler, token_head
-from .infill import context_first
-from .masks import DROPS, drop_ratio, index_at, picked
+from .masks import DROPS, context_first, drop_ratio, index_at, picked
 from .session import Session
-from .trial import ByHeart, Trial
 
 Drop = Literal["mixture", "high", "low", "mar", "fixed", "uniform", "none"]
 NOISE_AHEAD = 64
-"""Positions whose noise is drawn at once."""
+"""Number of positions whose noise is drawn together."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +48,9 @@ class MNTPOptions(ParadigmOptions):
     Attributes:
         drop: distribution of the ratio of hidden tokens, one draw per batch (``paradigms.masks.DROPS``).
         target_positions: add the code of the position to be predicted.
-        hidden: what becomes of hidden tokens. ``skipped``: they are dropped, and the next kept token is predicted
-            (papers/003, table 3 G). Otherwise every input predicts the token right after it: ``dropped`` (E),
-            ``zeroed`` (C, F), ``noised`` by noise of spread 1 (D).
+        hidden: what happens to hidden tokens. ``skipped``: they are dropped, and the next kept token is predicted
+            (Yang et al. 2025, table 3 G). Otherwise every input predicts the token right after it, and hidden tokens
+            are ``dropped`` (E), ``zeroed`` (C, F), or ``noised``: replaced by standard normal noise (D).
     """
 
     drop: Drop = "mixture"
@@ -70,7 +69,7 @@ class NTPOptions(MNTPOptions):
 
 @dataclass(frozen=True)
 class MNTPSampler(HeadSampler):
-    """Settings of the head. Guidance is annealed over the positions (papers/003 eq. 5)."""
+    """Settings of the head. By default guidance is annealed over the positions (Yang et al. 2025, eq. 5)."""
 
     guidance_schedule: Schedule = "annealed"
 
@@ -90,10 +89,10 @@ class MNTP(Paradigm):
     inpaints = True
     predictor = "head.outputs"
     leaves_parameters_unused = False
-    trial = Trial(
+    conformance = ConformanceSettings(
         options={"head": {"width": 32, "depth": 2, "repeats": 2}},
         sampler={"diffusion_steps": 8, "guidance": 2.0},
-        by_heart=ByHeart(
+        memorisation=MemorisationSettings(
             options={"head": {"width": 64, "depth": 2, "repeats": 16}},
             backbone={"positions": "learned", "max_positions": 32},
             sampler={"diffusion_steps": 25},
@@ -126,10 +125,10 @@ class MNTP(Paradigm):
         cache: KVCache | None = None,
         controls_BTC: Tensor | None = None,
     ) -> Tensor:
-        """What the head needs to draw the token at each target position, (B, S, C).
+        """The condition of the head for the token at each target position, (B, S, C).
 
         Args:
-            controls_BTC: of every frame; each input is given those of the frame that it is to predict.
+            controls_BTC: of every frame; each input gets those of the frame that it predicts.
         """
         if self.target_code is not None:
             x_BSC = x_BSC + self.target_code(target_BS)
@@ -138,9 +137,9 @@ class MNTP(Paradigm):
         return self.backbone(x_BSC, text, positions_BT=content_BS, cache=cache)
 
     def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
-        """Noise-prediction error on the tokens that are to be predicted (papers/003 eq. 2 on the shortened sequence).
+        """Noise-prediction error of the predicted tokens (Yang et al. 2025, eq. 2, on the shortened sequence).
 
-        Inpainting: nothing is dropped, and the known tokens come first, in time's order both.
+        Where the batch trains inpainting, nothing is dropped, and the known tokens come before the hidden ones.
         """
         latents = batch.latents_BTD
         if batch.known_BT is None:
@@ -154,7 +153,7 @@ class MNTP(Paradigm):
         return Loss.from_items(self.head.loss(picked(latents, target_BS - 1), z, rng))
 
     def _task(self, latents_BTD: Tensor, rng: ItemRNG, shared: ItemRNG) -> tuple[Tensor, Tensor, Tensor]:
-        """Inputs, content and target positions of an update, some tokens hidden."""
+        """Inputs, content and target positions of an update that hides a random share of the tokens."""
         frames = latents_BTD.shape[1]
         hidden = round(drop_ratio(self.options.drop, shared) * frames)
         kept = max(frames - hidden, 1)
@@ -172,12 +171,12 @@ class MNTP(Paradigm):
         return self._put(before.scatter(1, index, put.to(before.dtype).gather(1, index)), every)
 
     def _chain(self, tokens_BSD: Tensor, positions_BS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Inputs, content and target positions that predict ``tokens`` one after the other, from the start token on."""
+        """Inputs, content and target positions for predicting ``tokens`` in their order, after the start token."""
         inputs, content, _ = self._put(tokens_BSD[:, :-1], positions_BS[:, :-1])
         return inputs, content, positions_BS + 1
 
     def _put(self, seen_BMD: Tensor, at_BM: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The start token and what is seen: inputs, content positions, and as targets those right after them."""
+        """Inputs (the start token, then the given tokens), their content positions, and the next ones as targets."""
         inputs = torch.cat([self.start.expand(len(seen_BMD), 1, -1), self.inputs(seen_BMD)], dim=1)
         content = torch.cat([at_BM.new_zeros(len(at_BM), 1), at_BM + 1], dim=1)
         return inputs, content, content + 1
@@ -188,82 +187,75 @@ class MNTP(Paradigm):
 
     @torch.no_grad()
     def stream(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG, chunk: int) -> Iterator[Tensor]:
-        """Latents (B, chunk, D), one position after the other with a static KV cache."""
+        """Latents (B, chunk, D), generated position by position with a static KV cache."""
         nothing = torch.zeros(len(conditions), frames, self.latent.dim, device=self.start.device)
         order_BT = torch.arange(frames, device=self.start.device).expand(len(conditions), -1)
-        drawing = self._drawing(conditions, nothing, order_BT, 0, sampler)
+        decoding = self._decoding(conditions, nothing, order_BT, 0, sampler)
         sent = 0
-        with drawing.in_use():
+        with decoding.in_use():
             for done in range(1, frames + 1):
-                drawing.advance(rng)
+                decoding.advance(rng)
                 if done == frames or done - sent == chunk:
-                    yield drawing.latents[:, sent:done].clone()
+                    yield decoding.latents[:, sent:done].clone()
                     sent = done
 
     @torch.no_grad()
     def inpaint(self, target: Tensor, known_BT: Tensor, conditions: Conditions, sampler: Any, rng: ItemRNG) -> Tensor:
-        """Latents (B, T, D) that equal ``target`` where known, which is read at once before the span is drawn."""
+        """Latents (B, T, D) that equal ``target`` where known; known tokens are read in one pass before decoding."""
         self._check_targets()
         known = int(known_BT[0].sum())
-        drawing = self._drawing(conditions, target, context_first(known_BT), known, sampler)
+        decoding = self._decoding(conditions, target, context_first(known_BT), known, sampler)
         for _ in range(known, target.shape[1]):
-            drawing.advance(rng)
-        return drawing.latents.clone()
+            decoding.advance(rng)
+        return decoding.latents.clone()
 
-    def _drawing(
+    def _decoding(
         self, conditions: Conditions, latents: Tensor, order_BT: Tensor, known: int, sampler: MNTPSampler
-    ) -> Drawing:
+    ) -> MNTPDecoding:
         text = self.read_text(conditions, sampler.branches)
         controls = self.read_controls(conditions, latents.shape[1], sampler.branches)
         shape = ("mntp", latents.shape, known, sampler, text.shape(), controls is None)
-        drawing: Drawing = self.session(shape, lambda: Drawing(self, text, latents.shape, known, sampler))
-        drawing.condition(text, controls)
-        drawing.start(latents, order_BT)
-        return drawing
+        decoding: MNTPDecoding = self.session(shape, lambda: MNTPDecoding(self, text, latents.shape, known, sampler))
+        decoding.condition(text, controls)
+        decoding.start(latents, order_BT)
+        return decoding
 
     def cost(self, batch: int, frames: int, sampler: Any, text_tokens: int, element_size: int = 4) -> list[Phase]:
         """Reading the text, then per position one pass over a growing cache and the head's loop."""
-        prefix = text_tokens if self.backbone_config.text == "prefix" else 0
-        count, rows, read = (
-            self.backbone_cost(element_size),
-            batch * sampler.branches,
-            batch * max(1, sampler.branches - 1),
-        )
-        phases = [self.text_cost(rows if prefix else read, text_tokens, element_size)]
-        if prefix:
-            phases.append(Phase("prefix", 1, *count.run(rows, prefix, prefix, read, prefix, cached=True)))
-        inputs = linear(batch, self.latent.dim, self.inputs.out_features)
-        weights = element_size * (self.latent.dim + 1) * self.inputs.out_features
+        (rows, text_rows), prefix = self.guided_rows(batch, sampler), self.prefix_length(text_tokens)
+        phases = self.cached_text_cost(batch, sampler, text_tokens, element_size)
+        count = self.backbone_cost(element_size)
+        inputs, weights = self.inputs.cost(batch, element_size)
         for step in range(1, frames + 1):
-            flops, moved = count.run(rows, 1, prefix + step, read, text_tokens, cached=True)
+            flops, moved = count.run(rows, 1, prefix + step, text_rows, text_tokens, cached=True)
             phases.append(Phase("step", 1, flops + inputs, moved + weights))
         return phases + self.head.cost(batch, frames, sampler, element_size)
 
     def forward_cost(self, batch: int, frames: int, text_tokens: int, hidden: int) -> float:
-        """Backbone and head on what is kept; inpainting drops nothing, nor do tokens that are zeroed or noised."""
+        """Backbone and head on the kept tokens: all of them in inpainting, and where tokens are zeroed or noised."""
         parts = () if hidden or self.options.hidden in ("zeroed", "noised") else DROPS[self.options.drop]
         ratios = [ratio for part in parts for ratio in part.quantiles()] or [0.0]
         cost = 0.0
         for ratio in ratios:
             kept = max(frames - round(ratio * frames), 1)
-            inputs = linear(batch * (kept - 1), self.latent.dim, self.inputs.out_features)
+            inputs = self.inputs.cost(batch * (kept - 1))[0]
             passed = self.pass_cost(batch, kept, text_tokens) + self.head.forward_cost(batch * kept)
             cost += (inputs + passed) / len(ratios)
         return cost
 
     def _target_table(self) -> nn.Embedding:
-        """Learned codes of target positions (papers/003 section 3.2), as strong at first as sinusoids are."""
+        """Learned codes of target positions (Yang et al. 2025, section 3.2), initially of the power of sinusoids."""
         table = nn.Embedding(self.backbone_config.max_positions, self.backbone_config.d_model)
         nn.init.normal_(table.weight, std=math.sqrt(0.5))
         return table
 
 
-class Drawing(Session):
-    """Buffers of position-by-position drawing: the clips, in which order they are drawn, noise, the KV cache.
+class MNTPDecoding(Session):
+    """Buffers of decoding position by position: the clips, the order of their positions, noise, the KV cache.
 
     Args:
         shape: of the clips, (B, T, D).
-        known: how many positions, the first of the order, are given; they are read at once.
+        known: how many positions, the first of the order, are given; they are read in one pass.
     """
 
     def __init__(self, model: MNTP, text: TextMemory, shape: Sequence[int], known: int, sampler: MNTPSampler) -> None:
@@ -280,7 +272,7 @@ class Drawing(Session):
         self.scales = torch.tensor(scales, device=start.device)
 
     def start(self, latents: Tensor, order_BT: Tensor) -> None:
-        """Make ready for new clips."""
+        """Prepare for new clips; those of the first ``known`` positions in ``order_BT`` are given."""
         self.latents.copy_(latents)
         self.order_BT.copy_(order_BT)
         self.cache.reset()
@@ -292,7 +284,7 @@ class Drawing(Session):
             self.cache.advance(self.known)
 
     def advance(self, rng: ItemRNG) -> None:
-        """Draw the token at the next position."""
+        """Generate the token at the next position."""
         drawn = self.cache.live - self.text.prefix_length - self.known
         if drawn % NOISE_AHEAD == 0:
             ahead = min(NOISE_AHEAD, self.latents.shape[1] - self.known - drawn)
@@ -328,6 +320,7 @@ class NTP(MNTP):
     name = "ntp"
     options_class = NTPOptions
     inpaints = False  # without target positions nothing says where a span begins
-    trial = dataclasses.replace(
-        MNTP.trial, by_heart=dataclasses.replace(MNTP.trial.by_heart, updates=150, copies=2, backbone={})
+    conformance = dataclasses.replace(
+        MNTP.conformance,
+        memorisation=dataclasses.replace(MNTP.conformance.memorisation, updates=150, copies=2, backbone={}),
     )

@@ -1,8 +1,8 @@
 """MusicGen checkpoints of transformers as ``ar`` models, and back.
 
-The two are one architecture under two sets of names: here query, key and value (and the codebooks' heads) are one
-matrix each. ``enc_to_dec_proj``, which brings the text encoder's embeddings to the decoder's width, is our text stem.
-transformers is imported only when asked for.
+The two are one architecture under two sets of names; here query, key and value are one matrix, and so are the heads of
+the codebooks. ``enc_to_dec_proj``, which projects the text encoder's embeddings to the decoder's width, is the
+``text_conditioner`` here. transformers is imported inside functions, since it is heavy and few runs need it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from ..backbones import BackboneConfig
 from ..common.errors import UserError
 from ..common.lines import count
-from ..representations.base import LatentSpec
+from ..representations.spec import LatentSpec
 from ..representations.text.encoders import TextSpec
 from .ar import AR, AROptions
 
@@ -53,12 +53,13 @@ def from_musicgen(source: Path | str, latent: LatentSpec, text: TextSpec) -> AR:
         )
     model = AR(AROptions(), backbone_config(config), latent, text)
     state = from_their_names(decoder.state_dict(), config.num_hidden_layers, config.num_codebooks)
-    model.load_state_dict({**state, **{f"text_stem.projection.{name}": tensor for name, tensor in projection.items()}})
+    state |= {f"text_conditioner.projection.{name}": tensor for name, tensor in projection.items()}
+    model.load_state_dict(state)
     return model.eval()
 
 
 def to_musicgen(model: AR) -> MusicgenForCausalLM:
-    """The transformers decoder that gives the same logits, to be fed with the text stem's output.
+    """The transformers decoder that gives the same logits, with the text conditioner's output as encoder states.
 
     Raises:
         UserError: the backbone has options that MusicGen lacks.
@@ -88,7 +89,7 @@ def to_musicgen(model: AR) -> MusicgenForCausalLM:
 
 
 def backbone_config(config: Any) -> BackboneConfig:
-    """Our backbone's shape from a ``MusicgenDecoderConfig``."""
+    """The backbone's shape in a ``MusicgenDecoderConfig``."""
     return BackboneConfig(
         d_model=config.hidden_size,
         n_layers=config.num_hidden_layers,
@@ -98,12 +99,12 @@ def backbone_config(config: Any) -> BackboneConfig:
 
 
 def from_their_names(theirs: Mapping[str, Tensor], layers: int, codebooks: int) -> dict[str, Tensor]:
-    """Weights of ``MusicgenForCausalLM`` as those of ``AR`` (without its text stem)."""
+    """Weights of ``MusicgenForCausalLM`` under the names of ``AR``, those of its text conditioner left out."""
     return {ours: torch.cat([theirs[name] for name in names]) for ours, names in _correspondence(layers, codebooks)}
 
 
 def to_their_names(ours: Mapping[str, Tensor], layers: int, codebooks: int) -> dict[str, Tensor]:
-    """Weights of ``AR`` as those of ``MusicgenForCausalLM``."""
+    """Weights of ``AR`` under the names of ``MusicgenForCausalLM``."""
     return {
         name: part.contiguous()
         for our_name, names in _correspondence(layers, codebooks)
@@ -112,7 +113,7 @@ def to_their_names(ours: Mapping[str, Tensor], layers: int, codebooks: int) -> d
 
 
 def _correspondence(layers: int, codebooks: int) -> Iterator[tuple[str, list[str]]]:
-    """Our tensor's name, and the names of theirs that it stacks on dim 0."""
+    """The name of a tensor of ``AR``, and the names of the MusicGen tensors that it concatenates on dim 0."""
     for k in range(codebooks):
         yield f"embeddings.{k}.weight", [f"model.decoder.embed_tokens.{k}.weight"]
     for i in range(layers):
@@ -138,7 +139,7 @@ def _correspondence(layers: int, codebooks: int) -> Iterator[tuple[str, list[str
 
 
 def _read(source: str) -> tuple[MusicgenForCausalLM, dict[str, Tensor]]:
-    """The decoder, and the weights of the projection to its width (the identity where there is none)."""
+    """The decoder, and the weights of the projection to its width (the identity if the checkpoint has none)."""
     from transformers import AutoConfig, MusicgenForCausalLM, MusicgenForConditionalGeneration
 
     classes: dict[str, Any] = {"musicgen": MusicgenForConditionalGeneration, "musicgen_decoder": MusicgenForCausalLM}

@@ -1,7 +1,7 @@
 """ODE solvers for flow matching: fixed grids, and adaptive dopri5 through torchdiffeq.
 
 The field is integrated from noise at time 0 to data at time 1. Explicit steps evaluate the field at the point they
-start from (papers/002 eq. 5 prints the point they arrive at: published inconsistency X11).
+start from (Tal et al. 2025, eq. 5 has the point they arrive at: published inconsistency X11).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EVALUATIONS_PER_STEP = {"euler": 1, "midpoint": 2, "heun": 2}
 
 @dataclass(frozen=True)
 class ODESettings:
-    """Which solver, its steps on the fixed grid, or the tolerances of dopri5."""
+    """The solver, its steps on the fixed grid, and the tolerance (absolute and relative) of dopri5."""
 
     solver: Solver = "euler"
     steps: int = 50
@@ -36,12 +36,12 @@ class ODESettings:
 
 
 def evaluations(settings: ODESettings) -> int:
-    """How often a solver on the fixed grid evaluates the field."""
+    """Number of evaluations of the field by a solver on the fixed grid."""
     return settings.steps * EVALUATIONS_PER_STEP[settings.solver]
 
 
 def grid(settings: ODESettings, device: torch.device) -> Tensor:
-    """The times of these evaluations in their order, made on the device, which a captured step may do."""
+    """The times of these evaluations, in order; made on the device, so that a captured step may do it."""
     at = torch.arange(evaluations(settings), device=device)
     if settings.solver == "heun":  # at a step's start and at its end
         return (at + 1).div(2, rounding_mode="floor") / settings.steps

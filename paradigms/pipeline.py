@@ -1,8 +1,8 @@
-"""From a caption to audio: what a system needs around its model; what is made once is cached by content.
+"""From a caption to audio: a trained model together with its representation and its text encoder.
 
-    corpus -> representation -> latents (cached) -> text encoder -> model -> training -> sampling -> decoding
+    caption -> text encoder -> model (sampling) -> codes or normalised latents -> representation (decoding) -> waveform
 
-``Sources`` holds where things are on this machine; ``identity`` identifies them by content, for records.
+``load_model`` reads what ``save_model`` wrote; ``generate`` makes clips and says how long they took.
 """
 
 from __future__ import annotations
@@ -12,126 +12,100 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from .. import paradigms
-from ..backbones import BackboneConfig
+from ..common.config import from_dict, to_dict
 from ..common.errors import UserError
 from ..common.files import read_json, write_json
 from ..common.lines import count
-from ..common.seeds import Noise, item_rng, seed_for
-from ..corpora import load_corpus
+from ..common.seeds import Noise, item_rng
 from ..representations import load_representation
-from ..representations.base import fit_length
-from ..representations.text.encoders import load_text_encoder
-from .base import Conditions
+from ..representations.base import Representation, fit_length
+from ..representations.latents.controls import parse_chords, span_tokens
+from ..representations.text.encoders import TextEncoder, WordTokeniser, load_text_encoder
+from .base import Conditions, Paradigm
 from .session import warm_up_count
 
-if TYPE_CHECKING:
-    from ..benchmarks.study.study import CorpusChoice
-    from ..corpora import Corpus
-    from ..representations import LatentSpec, Representation
-    from ..representations.latents.controls import ControlSpec
-    from ..representations.latents.encoded import LatentStore
-    from ..representations.latents.normalisation import Normalisation
-    from ..representations.text.encoders import TextEncoder
-    from .base import Paradigm
-
 
 @dataclass(frozen=True)
-class Sources:
-    """Where this machine finds what a cell names by content: a corpus, and specs of representation and text encoder.
+class PipelineSettings:
+    """What a folder of a trained model keeps beside the model, in pipeline.json.
 
-    ``latents``: number format of the cached latents that models are trained on. ``pretraining``: a corpus for
-    unconditional pre-training; its captions are not read.
+    Attributes:
+        representation, text: specs of the representation and of the text encoder.
+        representation_fingerprint: content of the representation that the model was trained on.
+        sampler: default settings of the sampler.
+        seconds: length of the training crops, and default length of a clip.
     """
 
-    corpus: CorpusChoice
     representation: str
+    representation_fingerprint: str
     text: str
-    latents: str = "float32"
-    normalisation: Normalisation = "paper"  # of the latents that a model sees
-    pretraining: CorpusChoice | None = None
+    sampler: dict[str, Any]
+    seconds: float
 
 
 @dataclass(frozen=True)
-class Data:
-    """A corpus seen through a representation, and the encoder of its captions."""
+class Pipeline:
+    """A trained model with what it needs to go from a caption to audio; see ``PipelineSettings``."""
 
-    sources: Sources
-    corpus: Corpus
+    model: Paradigm
     representation: Representation
     text: TextEncoder
-    store: LatentStore | None = None  # the encoded training clips, where a model is trained
-    unlabelled: LatentStore | None = None  # those of another corpus for pre-training
-
-    @property
-    def latent(self) -> LatentSpec:
-        """What models see, normalisation included."""
-        return self.store.spec if self.store is not None else self.representation.spec
+    sampler: dict[str, Any]
+    seconds: float
 
 
-def open_corpus(choice: CorpusChoice, captions: bool = True) -> Corpus:
-    """The corpus of a study, or with ``captions`` False that of its pre-training."""
-    return load_corpus(choice.spec, clips=choice.clips, seconds=choice.seconds, seed=choice.seed, captions=captions)
+def save_model(model: Paradigm, folder: Path, settings: PipelineSettings) -> None:
+    """Write ``model`` with ``paradigms.save``, and ``settings`` beside it."""
+    write_json(folder / "pipeline.json", to_dict(settings))
+    paradigms.save(model, folder)
 
 
-def load_data(sources: Sources, latents: bool = True, controls: Sequence[str] = ()) -> Data:
-    """Load everything except the model.
+def read_settings(folder: Path) -> PipelineSettings:
+    """The settings in the folder of a trained model.
 
-    Args:
-        latents: also load the encoded training clips, from the cache where they are there.
-        controls: names of the temporal controls to load with them.
+    Raises:
+        UserError: there is no trained model in it.
     """
-    from ..representations.latents.encoded import encode_corpus
-
-    corpus = open_corpus(sources.corpus)
-    representation = load_representation(sources.representation)
-    text = load_text_encoder(sources.text, [clip.caption for clip in corpus.clips("train")])
-    store = unlabelled = None
-    if latents:
-        of, dtype = sources.normalisation, sources.latents
-        store = encode_corpus(corpus, representation, ("train",), normalisation=of, controls=controls, dtype=dtype)
-        if sources.pretraining is not None:
-            audio = open_corpus(sources.pretraining, captions=False)
-            unlabelled = encode_corpus(audio, representation, ("train",), dtype=dtype)
-    return Data(sources, corpus, representation, text, store, unlabelled)
+    path = folder / "pipeline.json"
+    if not path.is_file():
+        raise UserError(f"{folder}: no trained model in it; give a folder with a pipeline.json, such as runs/.../final")
+    return from_dict(PipelineSettings, read_json(path), str(path))
 
 
-def identity(data: Data) -> dict[str, Any]:
-    """What the data is, by content: names and fingerprints, no paths."""
-    latents = {} if data.sources.latents == "float32" else {"latents": data.sources.latents}
-    return {
-        "corpus": {"name": data.corpus.name, "fingerprint": data.corpus.fingerprint},
-        "representation": {"name": data.representation.spec.name, "fingerprint": data.representation.fingerprint},
-        "text": text_name(data.sources.text),
-        **latents,
-    }
+def load_model(folder: Path) -> Pipeline:
+    """Read a trained model, and load the representation and the text encoder it was trained with.
 
-
-def text_name(spec: str) -> str:
-    """A text encoder's spec with each folder reduced to its name, because a path does not identify content."""
-    return "+".join(
-        f"{kind}:{Path(where).name}" if where else kind
-        for kind, _, where in (s.partition(":") for s in spec.split("+"))
-    )
-
-
-def build_model(
-    name: str, options: Mapping[str, Any], backbone: BackboneConfig, data: Data, seed: int,
-    controls: Sequence[ControlSpec] = (),
-) -> Paradigm:  # fmt: skip
-    """A randomly initialised model for ``data``; equal seeds give equal weights."""
-    torch.manual_seed(seed_for(seed, "initialisation"))
-    return paradigms.build(name, options, backbone, data.latent, data.text.spec, controls)
+    Raises:
+        UserError: no model there, or its representation is not the one it was trained on.
+    """
+    settings, model = read_settings(folder), paradigms.load(folder)
+    representation = load_representation(settings.representation)
+    if representation.fingerprint != settings.representation_fingerprint:
+        raise UserError(
+            f"{folder}: trained on another version of {settings.representation!r} "
+            f"({settings.representation_fingerprint}, now {representation.fingerprint}); "
+            "train it anew or restore the old weights"
+        )
+    spec = model.text_conditioner.spec
+    words = spec.kind == "tokens"
+    text = WordTokeniser(spec.vocabulary, spec.max_length) if words else load_text_encoder(settings.text)
+    return Pipeline(model, representation, text, settings.sampler, settings.seconds)
 
 
 @dataclass(frozen=True)
 class Generated:
-    """Clips (n, N) and what they took: seconds of sampling and of decoding, per clip, over the batches in the clock."""
+    """Clips, and the time that they took.
+
+    Attributes:
+        audio_BN: waveforms (clips, samples).
+        sampling_seconds, decoding_seconds: mean per clip, over the batches that were timed.
+    """
 
     audio_BN: np.ndarray
     sampling_seconds: float
@@ -139,7 +113,7 @@ class Generated:
 
     @property
     def timing(self) -> dict[str, float]:
-        """The same as a record has it."""
+        """The times by their names in records."""
         parts = {
             "sampling_seconds_per_clip": self.sampling_seconds,
             "decoding_seconds_per_clip": self.decoding_seconds,
@@ -152,14 +126,14 @@ def generate(
     sampler: Any, seconds: float, batch: int = 16, controls: Mapping[str, torch.Tensor] | None = None,
     noise: Noise = "philox",
 ) -> Generated:  # fmt: skip
-    """One clip of ``seconds`` per caption; ``batch`` at a time, on which no clip depends.
+    """Generate one clip of ``seconds`` per caption, ``batch`` clips at a time; no clip depends on the others.
 
     Args:
-        controls: name -> one token per frame of each clip (n, T); those left out are withheld.
+        controls: name -> one token per frame of each clip, (n, T); other controls are withheld.
         noise: how random numbers are drawn (``common.seeds``).
 
     Raises:
-        UserError: less than a frame, or a control that the model was not trained with, or of another length.
+        UserError: ``seconds`` is less than a frame, or a control is unknown to the model or of another length.
     """
     device = next(model.parameters()).device
     frames = model.latent.frames(seconds)
@@ -180,21 +154,21 @@ def generate(
 
 
 RETRIES = 4
-"""Most times that a batch is drawn for the clock alone; two are enough as a rule, one to capture and one to replay."""
+"""Most times that a batch is generated for its timing alone; two usually do, one to capture and one to replay."""
 
 
 def in_batches(
     draw: Callable[[slice], torch.Tensor], clips: int, batch: int, model: Paradigm, representation: Representation,
     samples: int,
 ) -> Generated:  # fmt: skip
-    """Draw and decode ``clips`` clips, ``batch`` at a time, on the model's device.
+    """Sample and decode ``clips`` clips, ``batch`` at a time, on the model's device.
 
     On a GPU the first batch loads kernels, and in others steps may be called for the first time or captured
-    (``paradigms.session``). Such batches are left out of the clock, and where that leaves none, the last batch is drawn
-    again for the clock alone.
+    (``paradigms.session``). Such batches are not timed; where that leaves none, the last batch is generated again for
+    its timing alone.
 
     Args:
-        draw: the clips of a part of the prompts, codes or normalised latents.
+        draw: generates the clips of a part of the prompts, codes or normalised latents.
         samples: length of each clip.
     """
     device = next(model.parameters()).device
@@ -220,7 +194,7 @@ def in_batches(
 
 @dataclass(frozen=True)
 class _Timed:
-    """Seconds that one batch took, and whether a step was captured or called for the first time meanwhile."""
+    """Seconds that one batch took, and whether a step was captured or called for the first time in it."""
 
     clips: int
     sampling: float
@@ -257,10 +231,10 @@ def _on(representation: Representation, device: torch.device) -> Iterator[None]:
 
 
 def check_controls(model: Paradigm, controls: Mapping[str, torch.Tensor], clips: int, frames: int) -> None:
-    """Refuse controls that the model cannot read.
+    """Check that the model can read the given controls.
 
     Raises:
-        UserError: naming the control and what is expected.
+        UserError: it cannot; the message names the control and what is expected.
     """
     specs = {spec.name: spec for spec in model.control_conditioner.specs} if model.control_conditioner else {}
     for name, tokens_BT in controls.items():
@@ -277,14 +251,11 @@ def check_controls(model: Paradigm, controls: Mapping[str, torch.Tensor], clips:
 
 
 def chord_control(model: Paradigm, text: str, seconds: float, tempo: float = 0.0) -> dict[str, torch.Tensor]:
-    """A progression such as ``"C:4 Am:4"`` (``representations.latents.controls.parse_chords``) as ``generate`` takes it.
+    """A chord progression such as ``"C:4 Am:4"``, parsed by ``parse_chords``, in the form that ``generate`` takes.
 
     Raises:
         UserError: a bad progression, or the model was not trained with chords.
     """
-    from ..representations.latents.control_tokens import span_tokens
-    from ..representations.latents.controls import parse_chords
-
     specs = model.control_conditioner.specs if model.control_conditioner else ()
     name = next((spec.name for spec in specs if spec.name.startswith("chords")), None)
     if name is None:
@@ -295,58 +266,7 @@ def chord_control(model: Paradigm, text: str, seconds: float, tempo: float = 0.0
 
 @torch.no_grad()
 def to_audio(drawn: torch.Tensor, model: Paradigm, representation: Representation, samples: int) -> np.ndarray:
-    """What a model drew, codes or normalised latents, as waveforms (B, samples), clipped to [-1, 1]."""
+    """Decode the output of a model, codes or normalised latents, to waveforms (B, samples), clipped to [-1, 1]."""
     drawn = drawn.to(representation.device)
     z_BTD = representation.dequantise(drawn) if model.view == "codes" else model.latent.denormalise(drawn)
     return fit_length(representation.decode(z_BTD), samples).clamp(-1, 1).cpu().numpy()
-
-
-def save_model(model: Paradigm, folder: Path, data: Data, sampler: Mapping[str, Any], seconds: float) -> None:
-    """``paradigms.save``, and beside it what is needed to go from a caption to audio with this model alone."""
-    write_json(
-        folder / "pipeline.json",
-        {
-            "representation": data.sources.representation,
-            "representation_fingerprint": data.representation.fingerprint,
-            "text": data.sources.text,
-            "sampler": dict(sampler),
-            "seconds": seconds,
-        },
-    )
-    paradigms.save(model, folder)
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A trained model with everything around it."""
-
-    model: Paradigm
-    representation: Representation
-    text: TextEncoder
-    sampler: dict[str, Any]
-    seconds: float
-
-
-def load_model(folder: Path) -> Loaded:
-    """Read what ``save_model`` wrote.
-
-    Raises:
-        UserError: no model there, or its representation is not the one it was trained on.
-    """
-    from ..representations.text.encoders import WordTokeniser
-
-    if not (folder / "pipeline.json").is_file():
-        raise UserError(f"{folder}: no trained model in it; give a folder with a pipeline.json, such as runs/.../final")
-    about = read_json(folder / "pipeline.json")
-    model = paradigms.load(folder)
-    representation = load_representation(about["representation"])
-    if representation.fingerprint != about["representation_fingerprint"]:
-        raise UserError(
-            f"{folder}: trained on another version of {about['representation']!r} "
-            f"({about['representation_fingerprint']}, now {representation.fingerprint}); "
-            "train it anew or restore the old weights"
-        )
-    spec = model.text_conditioner.spec
-    words = spec.kind == "tokens"
-    text = WordTokeniser(spec.vocabulary, spec.max_length) if words else load_text_encoder(about["text"])
-    return Loaded(model, representation, text, about["sampler"], about["seconds"])

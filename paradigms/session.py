@@ -1,13 +1,14 @@
-"""Sampling loops whose steps can be captured: static buffers, and steps that are plain functions of them.
+"""Sampling loops whose steps can be captured as CUDA graphs: static buffers, and steps that read and write only them.
 
 A paradigm's session owns every tensor that its loop reads and writes. On a CPU a step is simply called. On CUDA the
-first step of each kind is called too, the second is captured as a graph, and the graph is replayed from then on: a step
-of hundreds of small kernels is otherwise held up by launching them. For that a step must not wait for the device, must
-not branch on numbers that live there, and must give the same when it is done twice. If a capture fails, the process
-calls all steps plainly from then on, since CUDA does not promise to capture again; ``capture_failures`` says why.
+first step of each kind is called too, the second is captured as a graph, and from then on the graph is replayed:
+otherwise launching the hundreds of small kernels of a step would take longer than running them. A step must therefore
+not wait for the device, must not branch on numbers that are there, and must have the same result when it is repeated.
+If a capture fails, the process calls all later steps without graphs, since CUDA does not promise to capture again;
+``capture_failures`` returns the reason.
 
-Sessions outlive a batch, so that the next batch of the same shape replays the graphs of the last (``Sessions``). Texts
-are padded to multiples of ``TEXT_BUCKET`` tokens for that, or every batch of captions would have a shape of its own.
+Sessions outlive a batch, so that the next batch of the same shape replays the same graphs (``Sessions``). For this
+texts are padded to multiples of ``TEXT_BUCKET`` tokens; otherwise nearly every batch would have its own shape.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from torch import Tensor
 from ..backbones.cache import TextMemory
 
 TEXT_BUCKET = 32
-"""Tokens: few enough to cost little, and captions of 20 to 64 words need only two graphs per kind of step."""
+"""Tokens. Few enough to cost little; captions of 20 to 64 words then need only two graphs per kind of step."""
 HELD = 4
-"""Sessions that a model keeps."""
+"""Most sessions that a model keeps."""
 
 
 class Graph(Protocol):
@@ -42,13 +43,13 @@ class Graph(Protocol):
 
 @dataclass
 class _Called:
-    """Stand-in for a graph on a CPU; a replay calls the step."""
+    """Stands for a graph on a CPU: ``replay`` calls the step."""
 
     replay: Callable[[], None]
 
 
 class _Captures:
-    """Where this process captures steps, how many it has captured, and what went wrong."""
+    """State of capturing in this process."""
 
     on: frozenset[str] = frozenset({"cuda"})  # types of devices
     count = 0
@@ -57,35 +58,35 @@ class _Captures:
 
 
 def capture_count() -> int:
-    """Steps that this process has captured so far."""
+    """Number of steps that this process has captured."""
     return _Captures.count
 
 
 def warm_up_count() -> int:
-    """Steps that this process has captured, or called for the first time before it captures them.
+    """Number of steps that this process has captured, or called for the first time before it captures them.
 
-    What is timed while this number grows is no sampling time.
+    A time in which this number grew includes warming up.
     """
     return _Captures.count + _Captures.warm_ups
 
 
 def capture_failures() -> list[str]:
-    """What went wrong in capturing, in one line; empty if nothing did."""
+    """One line for each capture that failed; empty if none did."""
     return list(_Captures.failures)
 
 
 @contextlib.contextmanager
 def plain_steps() -> Iterator[None]:
-    """Call all steps, as on a CPU, while the context is open."""
+    """Call all steps without graphs, as on a CPU, while the context is open."""
     with _captures_on(frozenset()):
         yield
 
 
 @contextlib.contextmanager
 def simulated_captures() -> Iterator[None]:
-    """Simulate captures on a CPU while the context is open, for tests and dry runs without a GPU.
+    """Simulate captures on a CPU while the context is open, for tests without a GPU.
 
-    A replay calls the function that was passed when the step was captured, with the tensors it referred to then.
+    A replay calls the function that was passed when the step was captured, with the tensors of that time.
     """
     with _captures_on(frozenset({"cuda", "cpu"})):
         yield
@@ -110,8 +111,8 @@ class Session:
 
     Attributes:
         text, controls: conditions of the clips, as the model reads them; set by ``condition``.
-        busy: whether a clip is being drawn in parts; another one needs a session of its own.
-        owner: the sessions that this one is kept among, which may drop others if memory runs out.
+        busy: whether a clip is being streamed; another clip then needs another session.
+        owner: the ``Sessions`` that keep this one; they may drop others if memory runs out.
     """
 
     text: TextMemory
@@ -127,7 +128,7 @@ class Session:
 
     @property
     def model(self) -> Any:
-        """The paradigm whose steps these are. It holds the session, and not the reverse, so that ``del`` frees both."""
+        """The paradigm, which owns the session; the reference back is weak, so that ``del model`` frees both."""
         return self._model()
 
     @model.setter
@@ -144,9 +145,9 @@ class Session:
             self.busy = False
 
     def condition(self, text: TextMemory, controls: Tensor | None) -> None:
-        """Take the next clips' conditions, into the tensors held already, which captured steps read."""
+        """Set the conditions of the next clips, by copying into the tensors that captured steps read."""
         if not self._conditioned:
-            # The mask may be the caller's own, which later conditions must not overwrite.
+            # The mask may belong to the caller, so that later conditions must not overwrite it.
             self.text = dataclasses.replace(text, mask_BL=text.mask_BL.clone())
             self.controls, self._conditioned = controls, True
             return
@@ -155,7 +156,7 @@ class Session:
             self.controls.copy_(controls)
 
     def run(self, kind: Hashable, step: Callable[[], None]) -> None:
-        """Do one step. All steps of one ``kind`` read and write the same tensors in the same shapes."""
+        """Do one step. All steps of the same ``kind`` must read and write the same tensors in the same shapes."""
         if not captures_on(self.device):
             step()
             return
@@ -183,7 +184,7 @@ class Session:
         try:
             graph = self.capture(step)
         except RuntimeError as error:
-            if stream is not None:  # a capture that breaks off may leave its own stream in place
+            if stream is not None:  # a capture that fails may leave its own stream current
                 torch.cuda.set_stream(stream)
             first_line = (str(error).splitlines() or [type(error).__name__])[0]
             _Captures.failures.append(f"{type(self).__name__} step {kind}: not captured ({first_line})")
@@ -194,32 +195,32 @@ class Session:
         return graph
 
     def capture(self, step: Callable[[], None]) -> Graph:
-        """Record ``step`` without doing it."""
+        """Record ``step`` as a graph without doing it."""
         if self.device.type != "cuda":
             return _Called(step)
         graph = torch.cuda.CUDAGraph()
-        gc.freeze()  # some versions of torch collect garbage before each capture, through all that lives: 0.1 s
+        gc.freeze()  # some versions of torch collect garbage before each capture, which takes 0.1 s
         try:
             with torch.cuda.graph(graph, pool=self._pool):
                 step()
         finally:
             gc.unfreeze()
-        self._pool = graph.pool()  # graphs run one after the other, so their scratch memory may be the same
+        self._pool = graph.pool()  # graphs run one after the other, so they can share scratch memory
         return graph
 
 
 class Sessions:
-    """The sessions that a model keeps between batches, the least recently used dropped first.
+    """The sessions that a model keeps between batches; the least recently used is dropped first.
 
-    Sessions are kept only where steps are captured; a new one is made for each batch elsewhere. If memory runs out in
-    making a session or in its first steps, the others are dropped.
+    Sessions are kept only where steps are captured; elsewhere a new one is made for each batch. If memory runs out
+    while a session is made or in its first steps, the others are dropped.
     """
 
     def __init__(self) -> None:
         self._held: OrderedDict[Hashable, Session] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], Session], device: torch.device) -> Session:
-        """The session of ``key``, made if there is none."""
+        """The session for ``key``, made if there is none."""
         if not captures_on(device):
             return make()
         if key in self._held and self._held[key].busy:
@@ -233,7 +234,7 @@ class Sessions:
         return self._held[key]
 
     def keep_only(self, session: Session) -> bool:
-        """Drop all sessions but one and those in use; returns whether there were any."""
+        """Drop all sessions except ``session`` and those in use; returns whether any was dropped."""
         gone = [key for key, held in self._held.items() if held is not session and not held.busy]
         for key in gone:
             del self._held[key]
@@ -243,7 +244,7 @@ class Sessions:
     def _made(self, make: Callable[[], Session]) -> Session:
         try:
             return make()
-        except torch.OutOfMemoryError:  # the others may hold what it needs
+        except torch.OutOfMemoryError:
             self.clear()
             return make()
 
@@ -254,11 +255,11 @@ class Sessions:
             _empty_cache()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Sessions:
-        """A copied model has sessions of its own: graphs read the weights of the model they were captured with."""
+        """A copied model starts without sessions, since captured graphs read the weights of the original."""
         return Sessions()
 
 
 def _empty_cache() -> None:
     if torch.cuda.is_available():
-        with contextlib.suppress(RuntimeError):  # after a capture that broke off
+        with contextlib.suppress(RuntimeError):  # after a capture that failed
             torch.cuda.empty_cache()

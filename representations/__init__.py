@@ -3,16 +3,15 @@
     from paradigm_bench.representations import load_representation
 
     codec = load_representation("codec_builtin")          # shipped: 16 kHz, 25 Hz, 32 channels, 4 codebooks of 512
-    codec = load_representation("codec_trained:50@400")  # its recipe at 50 Hz, 400 updates, trained when asked for
-    codec = load_representation("runs/my_codec")          # a folder that codec_training wrote
+    codec = load_representation("codec_trained:50@400")   # its recipe at 50 Hz, 400 updates, trained when first loaded
+    codec = load_representation("runs/my_codec")          # a folder that `bench codec train` wrote
     codec = load_representation("encodec:facebook/encodec_32khz")   # transformers' EnCodec, folder or hub id
     codec = load_representation("oobleck:/models/stable_audio/vae")  # diffusers' VAE of Stable Audio
     codec = load_representation("mel_vae:cvssp/audioldm")  # AudioLDM's VAE over log-mels, and its vocoder
-    codec = load_representation("mel")                     # log-mels themselves, the phase guessed
+    codec = load_representation("mel")                     # log-mels themselves, the phase by Griffin-Lim
 
-``base.py`` is the interface, ``codec*.py`` and ``quantiser.py`` the built-in codec, ``encodec.py``, ``oobleck.py`` and
-``mel_vae.py`` three families of published weights, ``mel.py`` and ``vocoder.py`` log-mels and the way back to sound,
-``latents.py`` the cache of encoded corpora, ``text*.py`` the caption encoders.
+``base.py`` is the interface, ``codecs/`` holds the codecs and their training, ``latents/`` the store of encoded
+corpora, their normalisation and the temporal controls, ``text/`` the caption encoders.
 """
 
 from __future__ import annotations
@@ -22,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..common.errors import UserError, did_you_mean
 from ..common.registry import Registry
+from .spec import LatentSpec
 
 if TYPE_CHECKING:
-    from .base import LatentSpec, Representation
+    from .base import Representation
 
 __all__ = ["REPRESENTATIONS", "LatentSpec", "Representation", "load_representation"]
 
@@ -33,7 +33,7 @@ REPRESENTATIONS = Registry(
     {
         "codec_builtin": "paradigm_bench.representations.codecs.builtin:load_builtin",
         "vae_builtin": "paradigm_bench.representations.codecs.builtin:load_builtin_vae",
-        "codec_trained": "paradigm_bench.representations.codecs.by_recipe:load_trained",
+        "codec_trained": "paradigm_bench.representations.codecs.recipes:load_trained",
         "encodec": "paradigm_bench.representations.codecs.encodec:load_encodec",
         "oobleck": "paradigm_bench.representations.codecs.oobleck:load_oobleck",
         "mel": "paradigm_bench.representations.codecs.mel:load_mel",
@@ -59,7 +59,7 @@ def load_representation(spec: str = "codec_builtin") -> Representation:
     if name not in known:
         attribute, _, rest = argument.partition(":")
         if Path(spec).is_dir():
-            from .codecs.builtin import load_codec
+            from .codecs.builtin import load_codec  # torch loads only where a representation is loaded
 
             return load_codec(Path(spec))
         hint = did_you_mean(name, known)
@@ -72,7 +72,12 @@ def load_representation(spec: str = "codec_builtin") -> Representation:
 
 
 def _checked(loaded: Any, spec: str) -> Representation:
-    from .base import LatentSpec, Representation
+    """What the loader called ``spec`` returned, frozen and in eval mode.
+
+    Raises:
+        UserError: it is not a complete ``Representation``.
+    """
+    from .base import Representation
 
     if not isinstance(loaded, Representation):
         raise UserError(f"{spec} gave a {type(loaded).__name__}, not a Representation; see docs/representations.md")
@@ -83,8 +88,8 @@ def _checked(loaded: Any, spec: str) -> Representation:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("LatentSpec", "Representation"):  # kept lazy: they need torch, listing names does not
-        from . import base
+    if name == "Representation":  # it loads torch, which listing names does not need
+        from .base import Representation
 
-        return getattr(base, name)
+        return Representation
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

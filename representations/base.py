@@ -1,77 +1,31 @@
-"""The one interface between waveforms and the paradigms: a representation turns audio into latents and back.
+"""The interface between waveforms and paradigms: a representation turns audio into latents and back.
 
 Conventions. A waveform is mono float32 (B, N) in [-1, 1] at ``spec.sample_rate``. A latent sequence is (B, T, D) at
-``spec.frame_rate_hz``. Both views of one encoder are offered, as in Tal et al. 2025 (papers/002, E.1): the continuous
-latents BEFORE the quantiser (for flow matching and the other continuous paradigms) and the residual-quantiser codes
-(B, K, T) of the same latents (for the token paradigm).
+``spec.frame_rate_hz``. One encoder offers two views, as in Tal et al. 2025, appendix E.1: the continuous latents BEFORE
+the quantiser (for flow matching and the other continuous paradigms) and the residual-quantiser codes (B, K, T) of the
+same latents (for the token paradigm).
 
-Only the scalar normalisation of papers/002 E.2 stands between a latent and a model: z_norm = (z - mean) / std, with one
-mean and one std for the whole corpus (see ``representations.latents.encoded`` for how they are measured).
+Between a latent and a model there is only the scalar normalisation of Tal et al. 2025, appendix E.2,
+
+    z_norm = (z - mean) / std
+
+with one mean and one std for the whole corpus (``representations.latents.normalisation`` measures them).
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..common.config import config_hash, later
+from ..common.config import config_hash
 from ..common.errors import UserError
-
-
-@dataclass(frozen=True)
-class LatentSpec:
-    """What a model must know about its latents.
-
-    Args:
-        name: the representation's name, for records.
-        sample_rate: of the waveform, Hz.
-        frame_rate_hz: latent frames per second.
-        dim: D, channels of the continuous latent.
-        codebooks: K; 0 means that there is no discrete view.
-        cardinality: entries per codebook.
-        mean: scalar mean of the latents.
-        std: scalar spread of the latents, in the sense of ``normalisation``.
-        normalisation: how ``std`` was measured: "paper" (papers/002 E.2), "global", or "none" when not measured.
-        group: frames in a row that stand for the same moment (bands of ``mel_vae``); a sequence has whole groups only.
-    """
-
-    name: str
-    sample_rate: int
-    frame_rate_hz: float
-    dim: int
-    codebooks: int = 0
-    cardinality: int = 0
-    mean: float = 0.0
-    std: float = 1.0
-    normalisation: str = "none"
-    group: int = later(1)
-
-    def frames(self, seconds: float) -> int:
-        """Latent frames that stand for ``seconds`` of audio (rounded to the nearest whole group)."""
-        return round(seconds * self.frame_rate_hz / self.group) * self.group
-
-    def seconds(self, frames: float) -> float:
-        """Duration of ``frames`` latent frames."""
-        return frames / self.frame_rate_hz
-
-    def normalise(self, z: Tensor) -> Tensor:
-        """Raw latents to model space, (z - mean) / std; any shape."""
-        return (z - self.mean) / self.std
-
-    def denormalise(self, z: Tensor) -> Tensor:
-        """Model space to raw latents, z * std + mean; any shape."""
-        return z * self.std + self.mean
-
-    def replace(self, **changes: Any) -> LatentSpec:
-        """A copy with some fields changed."""
-        return dataclasses.replace(self, **changes)
+from .spec import LatentSpec
 
 
 class Representation(nn.Module):
@@ -79,7 +33,8 @@ class Representation(nn.Module):
 
     Attributes:
         spec: shapes and rates, un-normalised (mean 0, std 1).
-        fingerprint: hex digest that changes iff the weights or the configuration change; latent caches are keyed by it.
+        fingerprint: hex digest that changes if and only if the weights or the configuration change; the key of latent
+            caches.
     """
 
     spec: LatentSpec
@@ -87,9 +42,9 @@ class Representation(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are; the CPU where it has none."""
-        held = next(itertools.chain(self.parameters(), self.buffers()), None)
-        return torch.device("cpu") if held is None else held.device
+        """The device of its weights; the CPU if it has none."""
+        first = next(itertools.chain(self.parameters(), self.buffers()), None)
+        return torch.device("cpu") if first is None else first.device
 
     def encode(self, wav_BN: Tensor) -> Tensor:
         """Waveform (B, N) to continuous latents (B, T, D) before the quantiser, un-normalised."""
@@ -108,7 +63,7 @@ class Representation(nn.Module):
         raise UserError(f"{self.spec.name} has no codebooks; use a continuous paradigm or a codec with a quantiser")
 
     def dequantise(self, codes_BKT: Tensor) -> Tensor:
-        """Codes (B, K, T) to the latents (B, T, D) that they stand for.
+        """Codes (B, K, T) to their latents (B, T, D).
 
         Raises:
             UserError: the representation has no codebooks.
@@ -126,5 +81,28 @@ def fingerprint(module: nn.Module, config: Mapping[str, Any]) -> str:
 
 
 def fit_length(wav_BN: Tensor, samples: int) -> Tensor:
-    """Crop or zero-pad the end of (B, N) to (B, samples)."""
+    """Crop (B, N), or zero-pad its end, to (B, samples)."""
     return nn.functional.pad(wav_BN[..., :samples], (0, max(0, samples - wav_BN.shape[-1])))
+
+
+def load_pretrained(factory: Any, source: str, what: str, **options: Any) -> Any:
+    """Published weights: ``factory.from_pretrained(source)``, with every failure as one line.
+
+    Args:
+        factory: a transformers or diffusers class.
+        source: a folder that ``save_pretrained`` wrote, or a hub id such as ``"facebook/encodec_32khz"``.
+        what: what is being loaded, for the error.
+        options: of ``from_pretrained``, e.g. ``subfolder``.
+
+    Raises:
+        UserError: no such folder, or the hub does not have it or cannot be reached.
+    """
+    folder = Path(source).expanduser()
+    looks_local = source.startswith(("/", ".", "~")) or source.count("/") > 1
+    if not source or (looks_local and not folder.is_dir()):
+        raise UserError(f"no {what} at {source!r}; give a folder that save_pretrained wrote, or a hub id")
+    try:
+        return factory.from_pretrained(str(folder) if folder.is_dir() else source, **options)
+    except Exception as error:  # hubs and loaders raise many types; the user needs one line
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise UserError(f"cannot load {what} {source!r}: {reason}; give the folder of a downloaded copy") from error

@@ -32,7 +32,7 @@ from gpu import INTERRUPTED, NO_GPU, WRONG_INPUT  # noqa: E402
 from paradigm_bench.common.errors import UserError  # noqa: E402
 
 if TYPE_CHECKING:
-    from gpu.process import Place
+    from gpu.process import RunFolders
 
 LIMITS = {"check": 120.0, "speed": 300.0, "train": 360.0}
 
@@ -41,12 +41,12 @@ def main() -> int:
     """Read the command line and do what it says; returns the exit status."""
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # a part starts with Ctrl-C blocked
-        from gpu.process import Place
+        from gpu.process import RunFolders
 
         given = parser().parse_intermixed_args()
         if given.inside is None:
             return run(given)
-        return inside(given.part, Place(given.results, given.work), given.dry, given.inside)
+        return inside(given.part, RunFolders(given.results, given.work), given.dry, given.inside)
     except UserError as error:
         print(f"gpu.py: {error}", file=sys.stderr)
         return WRONG_INPUT
@@ -61,7 +61,7 @@ def run(given: argparse.Namespace) -> int:
     Raises:
         UserError: an argument is wrong.
     """
-    from gpu.process import Place, run_parts
+    from gpu.process import RunFolders, run_parts
 
     if given.part == "wheels":
         from gpu.wheels import gather
@@ -71,18 +71,18 @@ def run(given: argparse.Namespace) -> int:
         raise UserError(f"{given.part} takes no folder {given.folder}; use --results {given.folder}")
     work = given.work / ("dry" if given.dry else "full")
     results = given.results or (work if given.dry else given.work)  # a dry run keeps the results of a real one
-    place = Place(results.resolve(), work.resolve())
+    folders = RunFolders(results.resolve(), work.resolve())
     parts = list(LIMITS) if given.part == "all" else [given.part]
-    return run_parts({part: given.limit or LIMITS[part] for part in parts}, place, given.dry)
+    return run_parts({part: given.limit or LIMITS[part] for part in parts}, folders, given.dry)
 
 
-def inside(part: str, place: Place, dry: bool, until: float) -> int:
+def inside(part: str, folders: RunFolders, dry: bool, until: float) -> int:
     """Run a part in this process; returns the exit status."""
     if not dry and not gpu_is_there():
         print("no GPU: torch finds none on this machine; --dry runs the same at toy size on the CPU")
         return NO_GPU
     print(f"== {part}: at most {until - time.time():.0f} s", flush=True)
-    status: int = importlib.import_module(f"gpu.{part}").run(place.results, place.work, dry, until)
+    status: int = importlib.import_module(f"gpu.{part}").run(folders.results, folders.work, dry, until)
     return status
 
 

@@ -1,19 +1,18 @@
-"""Where the time of a training update goes: model kernels, noise, batches, optimiser, and the host's own work.
+"""Shares of the time of a training update: model kernels, noise, batches, optimiser, and the host's own work.
 
     python scripts/profile_training.py                    all arms of the quickstart at its settings, on one CPU thread
     python scripts/profile_training.py --arm mar --updates 40
 
-The torch profiler sees every operation with its own time ("self time"); each is counted for the part of the update that
-it runs in, as a share of what an update takes without the profiler, which is slower. ``host`` is the rest, in which no
-operation runs: Python, dispatching, the autograd engine's bookkeeping. ``model`` is the time of operations in forward
-and backward pass, drawing of noise excluded. Random latents of the quickstart's shape stand in for clips, since no time
-here depends on values. Run it on an idle machine.
+The torch profiler records every operation with its own time ("self time"), which is added to the part of the update in
+which it runs, as a share of the time of an update without the profiler. ``host`` is the rest, in which no operation
+runs: Python, dispatching, the autograd engine. ``model`` is the time of operations in forward and backward pass,
+without the noise. Clips are random latents of the quickstart's shape, since times do not depend on values. Run it on an
+idle machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -26,16 +25,14 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from paradigm_bench.backbones.config import preset
-from paradigm_bench.benchmarks.study.study import load_study
+from paradigm_bench.benchmarks.study.load import load_study
 from paradigm_bench.common.config import from_dict
 from paradigm_bench.common.environment import cpu_model
 from paradigm_bench.common.seeds import ItemRNG
 from paradigm_bench.corpora.clip import Clip
-from paradigm_bench.representations.base import LatentSpec
 from paradigm_bench.representations.latents.encoded import EncodedSplit
+from paradigm_bench.representations.spec import LatentSpec
 from paradigm_bench.representations.text.encoders import PAD, UNKNOWN, WordTokeniser
 from paradigm_bench.training import BatchStream, TrainSpec, loop, train
 

@@ -1,7 +1,11 @@
 """Studies as job arrays: the cells of one study as the elements of one array on SLURM, or on this machine.
 
-Read in this order: ``site`` (what a job asks for), ``manifest`` (what was submitted, as a file), ``submit``, ``task``
-(what runs inside an element), ``scheduler`` (what became of the elements), ``status`` (what became of the cells). The
-measuring itself is the runner's (benchmarks/run/runner.py), whether it runs here or in an array. docs/cluster.md shows it
-from the user's side.
+    site       what a job asks the cluster for
+    manifest   what was submitted, as a file
+    submit     sends an array
+    task       runs inside an array element
+    scheduler  state of the array elements
+    status     state of the cells
+
+The cells are measured by ``benchmarks.run.runner``, here as in an array. docs/cluster.md describes the commands.
 """

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..benchmarks.study.cells import Cell
+from ..benchmarks.study.load import load_study
 from ..common.config import from_dict, to_dict
 from ..common.errors import UserError
 from ..common.files import read_json, write_json
@@ -27,11 +28,12 @@ class Manifest:
     Attributes:
         results, work: absolute folders, as in ``Context``.
         jobs: worker processes at a time within an element.
-        timeout_s: seconds that one worker may take; None: no limit but the element's own.
+        timeout_s: seconds that one worker may take; None: no limit but that of the element.
+        exclusive: elements need their machine to themselves.
         cells: all cells of the study, those with a good record included.
         elements: ids of the cells that each array element has to measure.
-        attempts: how often a cell was tried before; a record of a later attempt is the submission's own.
-        job_id: of the array; empty while it is being submitted; the controller's process on cluster ``local``.
+        attempts: cell id -> number of earlier attempts; records of later attempts belong to this submission.
+        job_id: id of the array, empty while it is being submitted; on cluster ``local`` that of its process.
     """
 
     study: str
@@ -50,39 +52,39 @@ class Manifest:
     job_id: str = ""
 
     def cells_of(self, index: int) -> list[Cell]:
-        """The cells of element ``index``, in order."""
+        """The cells of array element ``index``, in order."""
         by_id = {cell.id: cell for cell in self.cells}
         return [by_id[cell_id] for cell_id in self.elements[index]]
 
     def element_id(self, index: int) -> str:
-        """What the scheduler calls element ``index``; an array of one is a plain job."""
+        """The scheduler's id of array element ``index``; an array of one element is a plain job."""
         return f"{self.job_id}_{index}" if len(self.elements) > 1 else self.job_id
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A manifest and where it lies."""
+    """A manifest and the path of its file."""
 
     path: Path
     manifest: Manifest
 
     @property
     def folder(self) -> Path:
-        """Logs and submitit's own files."""
+        """Folder of the logs and of submitit's own files."""
         return self.path.with_suffix("")
 
     @property
     def name(self) -> str:
-        """The array's name in the queue, its own for every submission."""
+        """Name of the array in the queue; no two submissions have the same."""
         return f"bench-{self.manifest.study}-{self.path.stem}"
 
     def log(self, index: int) -> Path:
-        """What element ``index`` wrote to stderr."""
+        """File with what array element ``index`` wrote to stderr."""
         return self.folder / f"{self.manifest.element_id(index)}_0_log.err"
 
 
 def write(manifest: Manifest) -> Submission:
-    """Write a new submission's manifest under a name of its own."""
+    """Write the manifest of a new submission, to a new file."""
     stem = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S-%f")
     path = folder_of(Path(manifest.work), manifest.study) / f"{stem}.json"
     write_json(path, to_dict(manifest))
@@ -90,19 +92,19 @@ def write(manifest: Manifest) -> Submission:
 
 
 def numbered(submission: Submission, job_id: str) -> Submission:
-    """The submission with the array's job id, written."""
+    """Add the id of the array to the submission and write it again."""
     manifest = dataclasses.replace(submission.manifest, job_id=job_id)
     write_json(submission.path, to_dict(manifest))
     return Submission(submission.path, manifest)
 
 
 def folder_of(work: Path, study: str) -> Path:
-    """Where the manifests of a study lie."""
+    """Folder of the manifests of a study."""
     return work / study / "submissions"
 
 
 def read(path: Path) -> Submission:
-    """One manifest."""
+    """Read one manifest."""
     return Submission(path, from_dict(Manifest, read_json(path), str(path)))
 
 
@@ -110,15 +112,13 @@ def submissions(work: Path, study: str) -> list[Submission]:
     """All submissions of a study, oldest first.
 
     Args:
-        study: its name, or a study file whose name then counts.
+        study: name of the study, or its YAML file.
 
     Raises:
         UserError: no such study, or one that was never submitted.
     """
     found = earlier(work, study)
     if not found:
-        from ..benchmarks.study.study import load_study
-
         study = load_study(study).name
         found = earlier(work, study)
     if not found:
@@ -127,10 +127,10 @@ def submissions(work: Path, study: str) -> list[Submission]:
 
 
 def earlier(work: Path, study: str) -> list[Submission]:
-    """All submissions of the study called so, oldest first; none is no error."""
+    """All submissions of the study with this name, oldest first; there may be none."""
     return [read(path) for path in sorted(folder_of(work, study).glob("[!.]*.json"))]
 
 
 def cells_of(sent: Sequence[Submission]) -> list[Cell]:
-    """Every cell of a study's submissions once, in the order of the newest."""
+    """The cells of several submissions of a study, each once, in the order of the newest submission."""
     return list({cell.id: cell for submission in reversed(sent) for cell in submission.manifest.cells}.values())

@@ -1,9 +1,9 @@
-"""The state of an array's elements, and how to cancel them.
+"""The state of array elements according to the scheduler, and how to cancel them.
 
 submitit's ``result()`` waits for ever for an element that was cancelled before it started, because such an element
-leaves no trace in ``squeue``, ``sacct`` or ``scontrol``. So ``squeue`` is asked what is open, ``sacct`` why
-something ended, and an element that neither lists is over. Without accounting, or long after the end, the reason
-is missing, but the state is right.
+leaves no trace in ``squeue``, ``sacct`` or ``scontrol``. Here ``squeue`` tells what is queued or running, ``sacct``
+why something ended, and an element that neither lists is over. Without accounting, or long after the end, the reason is
+missing, but the state is right.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from .manifest import Submission
 FAILED = ("BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT")
 CLOSED = frozenset(("COMPLETED", "REVOKED", *FAILED))
 WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "REQUEUE_FED"})
-HELD = "launch failed requeued held"  # squeue's reason: waits until somebody releases it, which nobody will
-ANSWER_S = 60.0
+HELD = "launch failed requeued held"  # squeue's reason: the job waits until somebody releases it
+ANSWER_S = 60.0  # seconds that the scheduler may take to answer
 
 
 @dataclass(frozen=True)
-class Fate:
-    """Where an element is: its state, the scheduler's word for it, and its reason."""
+class ElementState:
+    """State of an array element, the scheduler's code for it, and the reason."""
 
     state: Literal["queued", "running", "over"]
-    word: str = ""
+    code: str = ""
     reason: str = ""
 
 
-GONE = Fate("over", "", "it left the queue without starting, or too long ago for the scheduler to know")
+GONE = ElementState("over", "", "it left the queue without starting, or too long ago for the scheduler to know")
 
 
-def fates(submission: Submission) -> list[Fate]:
+def element_states(submission: Submission) -> list[ElementState]:
     """The state of every element.
 
     Raises:
@@ -46,44 +46,45 @@ def fates(submission: Submission) -> list[Fate]:
     """
     count = len(submission.manifest.elements)
     if submission.manifest.cluster == "debug":
-        return [Fate("over", "", "it ran with the command that submitted it, which ended")] * count
+        return [ElementState("over", "", "it ran with the command that submitted it, which ended")] * count
     if submission.manifest.cluster == "local":
         alive = bool(_processes(submission))
-        return [Fate("running") if alive else Fate("over", "", "its process is gone")] * count
+        return [ElementState("running") if alive else ElementState("over", "", "its process is gone")] * count
     known = {**_accounted(submission), **_queue(submission)}
     return [known.get(index, GONE) for index in range(count)]
 
 
 def cancel(submission: Submission) -> None:
-    """End everything of a submission that is queued or running; training is told to save first."""
+    """End everything of a submission that is queued or running; trainings save a checkpoint first."""
     if submission.manifest.cluster == "local":
         for pid in _processes(submission):
             os.kill(pid, signal.SIGINT)
     elif submission.manifest.cluster == "slurm":
-        _ask(["scancel", *_selected(submission)])
+        _ask(["scancel", *(part for part in _selected(submission) if part != "-j")])  # scancel takes ids bare
 
 
 def drop_held(submission: Submission) -> None:
-    """Take out of the queue what a node failed to launch, so that it never runs beside its replacement."""
+    """Cancel the elements that a node failed to launch, so that they never run beside their replacements."""
     if submission.manifest.cluster == "slurm":
         held = [job for job, state, reason in _rows(submission) if (state, reason) == ("PENDING", HELD)]
         if held:
             _ask(["scancel", *held])
 
 
-def _queue(submission: Submission) -> dict[int, Fate]:
-    """Elements that the scheduler still holds: open ones, and for some minutes those that are over."""
-    return {_index(job): _fate(state, "" if reason == "None" else reason) for job, state, reason in _rows(submission)}
+def _queue(submission: Submission) -> dict[int, ElementState]:
+    """Elements in the queue: open ones, and for some minutes those that are over."""
+    rows = _rows(submission)
+    return {_index(job): _element_state(state, "" if reason == "None" else reason) for job, state, reason in rows}
 
 
 def _rows(submission: Submission) -> list[list[str]]:
-    """The queue's own words for each element: job id, state, reason."""
+    """Job id, state and reason of each element, as ``squeue`` prints them."""
     found = _ask(["squeue", "-h", "-r", "-t", "all", "-o", "%i|%T|%r", *_selected(submission)])
     return [line.split("|") for line in found.splitlines() if line.count("|") == 2]
 
 
-def _accounted(submission: Submission) -> dict[int, Fate]:
-    """Elements that accounting knows, where there is any; ranges of elements that never started are left out."""
+def _accounted(submission: Submission) -> dict[int, ElementState]:
+    """Elements that the accounting knows, if there is one; ranges of elements that never started are left out."""
     if not submission.manifest.job_id:
         return {}
     command = ["sacct", "-n", "-X", "-P", "-j", submission.manifest.job_id, "-o", "JobID,State,ExitCode"]
@@ -93,16 +94,17 @@ def _accounted(submission: Submission) -> dict[int, Fate]:
         return {}
     rows = [line.split("|") for line in done.stdout.splitlines() if line.count("|") == 2]
     over = [(job, state, code) for job, state, code in rows if re.fullmatch(r"\d+(_\d+)?", job)]
-    named = [(job, _fate(state, f"exit status {code}")) for job, state, code in over]
+    named = [(job, _element_state(state, f"exit status {code}")) for job, state, code in over]
     # Accounting lags behind: what it calls open and squeue does not know is over.
-    return {_index(job): fate if fate.state == "over" else GONE for job, fate in named}
+    return {_index(job): element if element.state == "over" else GONE for job, element in named}
 
 
-def _fate(state: str, reason: str) -> Fate:
-    word = state.split()[0].rstrip("+")  # "CANCELLED by 0", "CANCELLED+"
-    if word in CLOSED or reason == HELD:
-        return Fate("over", word, reason)
-    return Fate("queued" if word in WAITING else "running", word, reason)
+def _element_state(state: str, reason: str) -> ElementState:
+    """A state and its reason, as ``squeue`` or ``sacct`` print them."""
+    code = state.split()[0].rstrip("+")  # "CANCELLED by 0", "CANCELLED+"
+    if code in CLOSED or reason == HELD:
+        return ElementState("over", code, reason)
+    return ElementState("queued" if code in WAITING else "running", code, reason)
 
 
 def _index(job: str) -> int:
@@ -110,14 +112,13 @@ def _index(job: str) -> int:
 
 
 def _selected(submission: Submission) -> list[str]:
-    """The array by its id; by its name where the submission was cut off before the id was written."""
+    """Options that select the array: by its id, or by its name if submitting ended before the id was known."""
     job_id = submission.manifest.job_id
     return ["-j", job_id] if job_id else ["--name", submission.name]
 
 
 def _ask(command: list[str]) -> str:
-    if command[0] == "scancel" and "-j" in command:
-        command = [part for part in command if part != "-j"]  # scancel takes ids bare
+    """What a command of Slurm prints; nothing for jobs that it no longer knows."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_S)
     except FileNotFoundError as error:
@@ -133,6 +134,6 @@ def _ask(command: list[str]) -> str:
 
 
 def _processes(submission: Submission) -> list[int]:
-    """Processes of a local submission: its folder or manifest is in their command lines."""
+    """Ids of the processes of a local submission, whose command lines contain its folder or manifest."""
     listed = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
     return [int(line.split()[0]) for line in listed.splitlines() if str(submission.folder.resolve()) in line]

@@ -1,4 +1,4 @@
-"""Site settings: what every array element asks the cluster for, from one YAML file with a profile per kind of node.
+"""Site settings: what each array element asks the cluster for, from a YAML file with a profile per kind of node.
 
 Precedence: an option on the command line, then the profile, then the defaults below. The file is slurm/site.yaml or the
 one named by ``--site``; reading is strict, an unknown key is an error that names it.
@@ -14,13 +14,14 @@ from typing import Any
 
 from ..common.config import from_dict
 from ..common.errors import UserError, did_you_mean
+from ..common.strict_yaml import parse_yaml
 
 SITE = Path(__file__).parent / "site.yaml"
 
 
 @dataclass(frozen=True)
 class Site:
-    """What one array element gets.
+    """What one array element asks for.
 
     Attributes:
         partition, account, qos: as the cluster calls them; empty: the cluster's default.
@@ -51,7 +52,7 @@ class Site:
 
     @property
     def notice_s(self) -> int:
-        """Seconds between the signal to stop and the time limit."""
+        """Seconds from the signal to stop until the time limit."""
         return min(self.signal_delay_s, 30 * self.time)
 
     def __post_init__(self) -> None:
@@ -69,8 +70,6 @@ def load_site(path: Path | None, profile: str, options: Mapping[str, Any]) -> Si
     Raises:
         UserError: no such file or profile, bad YAML, an unknown key or a value of the wrong type.
     """
-    from ..common.strict_yaml import parse_yaml
-
     path = path or SITE
     try:
         profiles = parse_yaml(path.read_text(encoding="utf-8"), path.name) or {}
@@ -86,7 +85,7 @@ def load_site(path: Path | None, profile: str, options: Mapping[str, Any]) -> Si
 
 
 def sbatch_parameters(site: Site, exclusive: bool, name: str, setup: tuple[str, ...]) -> dict[str, Any]:
-    """``site`` in the words of submitit's SlurmExecutor."""
+    """The parameters of submitit's ``SlurmExecutor`` that ``site`` stands for."""
     asked = {
         "job_name": name, "partition": site.partition, "account": site.account, "qos": site.qos,
         "gpus_per_node": site.gpus, "exclusive": exclusive,

@@ -1,10 +1,10 @@
-"""The state of every cell, from the records first and then from the scheduler; each cell is counted once.
+"""The state of every cell of a submitted study: from its records first, then from the scheduler.
 
 done      a good record (``ok`` or ``unsupported``)
-queued    in an element that waits for its start, or for its next one
-running   in an element that runs
+queued    in an array element that waits to start, or to start again
+running   in an array element that runs
 failed, oom, timeout, throttled    no good record, and the newest says so
-lost      its element is over and left no record: cancelled, killed outright, or its node was gone
+lost      its array element is over and left no record: cancelled, killed, or its node failed
 unknown   no good record, and the scheduler does not answer
 """
 
@@ -23,7 +23,7 @@ from ..common.errors import UserError
 from ..common.files import read_json
 from ..common.lines import count
 from .manifest import Manifest, Submission, cells_of, earlier, submissions
-from .scheduler import Fate, fates
+from .scheduler import ElementState, element_states
 
 STATES = ("done", "running", "queued", "failed", "oom", "timeout", "throttled", "lost", "unknown")
 OPEN = ("running", "queued")
@@ -32,7 +32,7 @@ ENDINGS = {"TIMEOUT": "timeout", "DEADLINE": "timeout", "OUT_OF_MEMORY": "oom"}
 
 @dataclass(frozen=True)
 class CellStatus:
-    """Where a cell is, and why."""
+    """State of a cell, and the reason."""
 
     cell: Cell
     state: str
@@ -41,15 +41,15 @@ class CellStatus:
 
 @dataclass(frozen=True)
 class _Place:
-    """The newest element that a cell belongs to."""
+    """The array element that a cell belongs to."""
 
     submission: Submission
     index: int
-    fate: Fate
+    element: ElementState
 
 
 def status(work: Path, study: str) -> list[CellStatus]:
-    """Every cell of the study's submissions, in the order of the newest.
+    """The state of every cell of a study's submissions, in the order of the newest submission.
 
     Raises:
         UserError: the study was never submitted.
@@ -75,59 +75,59 @@ def open_cells(work: Path, study: str) -> set[str]:
     """
     found: set[str] = set()
     for submission in earlier(work, study):
-        for index, fate in enumerate(fates(submission)):
-            if fate.state != "over":
+        for index, element in enumerate(element_states(submission)):
+            if element.state != "over":
                 found.update(submission.manifest.elements[index])
     return found
 
 
 def summary(found: Sequence[CellStatus]) -> str:
-    """``60 cells: 40 done, 12 running, 8 queued``."""
+    """The numbers of cells by state, e.g. ``60 cells: 40 done, 12 running, 8 queued``."""
     counts = Counter(status.state for status in found)
     parts = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
     return f"{count(len(found), 'cell')}: {parts}"
 
 
 def _places(sent: Sequence[Submission]) -> dict[str, _Place]:
-    """Cell id -> the element that has it: an open one, else the newest."""
+    """Cell id -> its array element: an open one, else the newest."""
     places: dict[str, _Place] = {}
     for submission in sent:
-        for index, fate in enumerate(_known_fates(submission)):
+        for index, element in enumerate(_known_states(submission)):
             for cell_id in submission.manifest.elements[index]:
                 held = places.get(cell_id)
-                if held is None or held.fate.state == "over":
-                    places[cell_id] = _Place(submission, index, fate)
+                if held is None or held.element.state == "over":
+                    places[cell_id] = _Place(submission, index, element)
     return places
 
 
-def _known_fates(submission: Submission) -> list[Fate]:
+def _known_states(submission: Submission) -> list[ElementState]:
     try:
-        return fates(submission)
+        return element_states(submission)
     except UserError as error:
-        return [Fate("over", "UNKNOWN", str(error))] * len(submission.manifest.elements)
+        return [ElementState("over", "UNKNOWN", str(error))] * len(submission.manifest.elements)
 
 
 def _status(cell: Cell, record: Record | None, place: _Place | None) -> CellStatus:
     if place is None:
         return CellStatus(cell, "lost", "in no array")
-    fate, manifest = place.fate, place.submission.manifest
-    if fate.state == "running":
+    element, manifest = place.element, place.submission.manifest
+    if element.state == "running":
         return CellStatus(cell, "running", _progress(manifest, place.index, cell))
-    if fate.state == "queued":
-        return CellStatus(cell, "queued", fate.reason)
+    if element.state == "queued":
+        return CellStatus(cell, "queued", element.reason)
     own = record is not None and record.attempt > manifest.attempts.get(cell.id, 0)
     if record is not None and own and record.status not in GOOD:
         return CellStatus(cell, record.status, record.reason)
-    if fate.word == "UNKNOWN":
-        return CellStatus(cell, "unknown", fate.reason)
-    element, log = manifest.element_id(place.index), place.submission.log(place.index)
-    told = ", ".join(filter(None, [fate.word, fate.reason])) or "no word from the scheduler"
+    if element.code == "UNKNOWN":
+        return CellStatus(cell, "unknown", element.reason)
+    name, log = manifest.element_id(place.index), place.submission.log(place.index)
+    told = ", ".join(filter(None, [element.code, element.reason])) or "no word from the scheduler"
     seen = f"; its output is in {log}" if log.exists() else ""
-    return CellStatus(cell, ENDINGS.get(fate.word, "lost"), f"element {element}: {told}{seen}")
+    return CellStatus(cell, ENDINGS.get(element.code, "lost"), f"element {name}: {told}{seen}")
 
 
 def _progress(manifest: Manifest, index: int, cell: Cell) -> str:
-    """How far a running element's worker is; a restarted one has a suffix of the element's cells left."""
+    """Progress of the worker of a running element. After a restart it has only the last cells of the element left."""
     ids = manifest.elements[index]
     jobs = Path(manifest.work) / "jobs"
     files = [f for start in range(len(ids)) for f in jobs.glob(f"{config_hash(list(ids[start:]))}-*.status.json")]

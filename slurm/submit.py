@@ -1,9 +1,9 @@
 """Submit cells as one job array, without those that are already measured, queued or running.
 
-An element holds one group of cells (one training run and its measurements), or several where the cluster allows fewer
-elements than there are groups. On cluster ``local`` the whole study is one element, whose runner keeps as many workers
-busy as ``array_parallelism`` says; ``debug`` runs the same here and now. What the groups share, such as encoded
-clips, is prepared by the first element on each machine (task.py), because login nodes forbid long computations.
+An array element holds one group of cells (one training run and its measurements), or several if the cluster allows
+fewer elements than there are groups. On cluster ``local`` the whole study is one element, whose runner keeps
+``array_parallelism`` workers busy; ``debug`` runs the same in this process. What groups share, such as encoded clips,
+is prepared by the first element on each machine (task.py), because login nodes forbid long computations.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..benchmarks.analysis.locations import check_writable
 from ..benchmarks.analysis.records import check_records, load_records
 from ..benchmarks.run.reuse import found_elsewhere, take_over
-from ..benchmarks.run.runner import ROOT, plan
+from ..benchmarks.run.runner import plan, python_path
 from ..benchmarks.study.cells import Cell
 from ..common.errors import UserError, did_you_mean
-from ..common.files import check_writable, locked
+from ..common.locks import locked
 from .manifest import Manifest, Submission, earlier, folder_of, numbered, write
 from .scheduler import drop_held
 from .site import Site, sbatch_parameters
+from .status import open_cells
 from .task import Element
 
 CLUSTERS = ("slurm", "local", "debug")
@@ -33,14 +35,14 @@ SLURM_ONLY = ("partition", "account", "qos", "cpus", "mem", "time")  # options w
 
 @dataclass(frozen=True)
 class Order:
-    """What to submit, and how.
+    """What is to be submitted, and how.
 
     Attributes:
-        cells: the whole study's.
+        cells: all cells of the study.
         results, work: as in ``Context``: the study's results folder, and the work folder of all studies.
         exclusive: elements need their machine to themselves.
-        timeout_s: seconds that one worker may take; None: no limit but the element's own.
-        command: the command line, for the records.
+        timeout_s: seconds that one worker may take; None: no limit but that of the element.
+        command: the command line, which records hold.
     """
 
     study: str
@@ -57,12 +59,19 @@ class Order:
 
 @dataclass(frozen=True)
 class ToDo:
-    """The cells of an order: measured (in this or another study), queued or running, and the rest in groups."""
+    """The cells of an order, by what is left to do.
+
+    Attributes:
+        done: measured, in this study or in another one.
+        open: queued or running.
+        groups: the other cells, by group.
+        problems: a line for every file of these cells that cannot be read as a record.
+    """
 
     done: list[Cell]
     open: list[Cell]
     groups: list[list[Cell]]
-    problems: list[str]  # files of these cells that cannot be read as records
+    problems: list[str]
 
     @property
     def pending(self) -> list[Cell]:
@@ -74,10 +83,8 @@ def to_do(order: Order) -> ToDo:
     """What is left to submit.
 
     Raises:
-        UserError: the scheduler does not answer, so that it is not known what is on its way.
+        UserError: the scheduler does not answer, so that it is not known what is queued or running.
     """
-    from .status import open_cells
-
     check_records(order.results)
     todo = plan(order.cells, order.results)
     under_way = open_cells(order.work, order.study)
@@ -90,13 +97,13 @@ def to_do(order: Order) -> ToDo:
 
 
 def submit(order: Order) -> Submission | None:
-    """Submit what is left to do; None: nothing is. Two callers at a time do not submit the same cells.
+    """Submit what is left to do; returns None if nothing is. Two callers at a time do not submit the same cells.
 
     Raises:
         UserError: the folders cannot be written, or the cluster refuses.
     """
     for folder in (order.results / "records", folder_of(order.work, order.study)):
-        check_writable(folder)
+        check_writable(folder, "folder", "--work")
     with locked(folder_of(order.work, order.study) / ".lock"):
         take_over(order.cells, order.axis, order.results)
         todo = to_do(order)
@@ -116,10 +123,10 @@ def submit(order: Order) -> Submission | None:
 
 
 def check_cluster(cluster: str, options: dict[str, Any]) -> None:
-    """Refuse an unknown cluster, or an option that it would ignore.
+    """Check the name of a cluster, and that it uses every option that is given.
 
     Raises:
-        UserError: naming it.
+        UserError: an unknown cluster, or an option that has no effect on it.
     """
     if cluster not in CLUSTERS:
         raise UserError(
@@ -131,10 +138,10 @@ def check_cluster(cluster: str, options: dict[str, Any]) -> None:
 
 
 def check_slurm() -> None:
-    """Refuse to submit to SLURM from a machine that does not have it.
+    """Check that this machine can submit to SLURM.
 
     Raises:
-        UserError: no ``sbatch`` or no ``srun``.
+        UserError: it has no ``sbatch`` or no ``srun``.
     """
     if not (shutil.which("sbatch") and shutil.which("srun")):
         raise UserError(
@@ -143,7 +150,7 @@ def check_slurm() -> None:
 
 
 def directives(order: Order, elements: int) -> list[str]:
-    """The #SBATCH lines that ``order`` gives an array of so many elements; needs no cluster."""
+    """The #SBATCH lines of an array of ``elements`` elements; needs no cluster."""
     from submitit.slurm.slurm import _make_sbatch_string
 
     planned = Submission((folder_of(order.work, order.study) / "TIME.json").resolve(), _manifest(order, [], {}))
@@ -153,7 +160,7 @@ def directives(order: Order, elements: int) -> list[str]:
 
 
 def _attempts(order: Order, todo: ToDo) -> dict[str, int]:
-    """How often each cell that is to be submitted was tried before."""
+    """Cell id -> number of earlier attempts, for the cells to submit."""
     attempts: dict[str, int] = {}
     for record in load_records(order.results, {cell.id for cell in todo.pending})[0]:
         attempts[record.id] = max(record.attempt, attempts.get(record.id, 0))
@@ -173,13 +180,13 @@ def _manifest(order: Order, groups: Sequence[Sequence[Cell]], attempts: dict[str
 
 
 def packed(groups: Sequence[Sequence[Cell]], most: int) -> tuple[tuple[str, ...], ...]:
-    """Cell ids per element: one group each, or dealt out in turn (the longest come first) to ``most`` elements."""
+    """Cell ids of each element: one group each, or, if there are more than ``most`` groups, dealt out in turn."""
     count = min(len(groups), most)
     return tuple(tuple(cell.id for group in groups[i::count] for cell in group) for i in range(count))
 
 
 def _send(submission: Submission) -> list[Any]:
-    """Hand the elements to submitit; returns its jobs."""
+    """Submit the elements by submitit; returns its jobs."""
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     manifest = submission.manifest
@@ -212,8 +219,8 @@ def _executor(submission: Submission) -> Any:
 
 
 def _parameters(submission: Submission) -> dict[str, Any]:
-    """Of submitit's SlurmExecutor."""
-    paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    """The parameters of submitit's ``SlurmExecutor``."""
+    paths = python_path().get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
     found = (f"export PYTHONPATH={paths}",)  # also where the cluster passes no environment on
     manifest = submission.manifest
     return sbatch_parameters(manifest.site, manifest.exclusive, submission.name, found)

@@ -75,14 +75,14 @@ class Unsaved(FM):
         return super().generate(conditions, frames, sampler, rng) + self.offset
 
 
-class Deaf(FM):
+class IgnoresText(FM):
     def read_text(self, conditions: Conditions, branches: int = 1) -> Any:
         words = torch.ones_like(conditions.text)
         return super().read_text(Conditions(words, conditions.text_mask_BL, conditions.controls), branches)
 
 
 class OtherGuidance(FM):
-    """Conditional + w (conditional - null), the form of papers/003 eq. 4: one more than the scale that is asked for."""
+    """Conditional + w (conditional - null), the form of Yang et al. 2025, eq. 4: one more than the scale that is asked for."""
 
     def generate(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG) -> Tensor:
         return super().generate(conditions, frames, dataclasses.replace(sampler, guidance=sampler.guidance + 1), rng)
@@ -182,7 +182,7 @@ class LateStream(AR):
 
 
 class SeesTheFuture(NTP):
-    """Each frame hears the control of the last."""
+    """Each frame reads the control of the last."""
 
     def read_controls(self, conditions: Conditions, frames: int, branches: int = 1) -> Tensor | None:
         read = super().read_controls(conditions, frames, branches)

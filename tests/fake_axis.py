@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paradigm_bench.benchmarks.metrics.metric import metric
-from paradigm_bench.benchmarks.study.axis import Context, Estimate, Measurement, UnsupportedError
+from paradigm_bench.benchmarks.study.axis import Axis, Context, Estimate, Measurement, UnsupportedError
 from paradigm_bench.benchmarks.study.cells import Cell
 from paradigm_bench.benchmarks.study.study import Study
 from paradigm_bench.common.config import to_dict
@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from paradigm_bench.paradigms.base import Batch, Loss
 
 
-class FakeAxis:
+class FakeAxis(Axis):
     default_study = "smoke"
-    exclusive = False
 
     def expand(self, study: Study) -> list[Cell]:
         return [

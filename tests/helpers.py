@@ -7,19 +7,19 @@ from torch import Tensor
 
 from paradigm_bench import paradigms
 from paradigm_bench.backbones import BackboneConfig
-from paradigm_bench.benchmarks.conformance import Case
-from paradigm_bench.benchmarks.conformance.toys import BACKBONE, LATENT, TEXT, perturb, some_batch, some_conditions
+from paradigm_bench.benchmarks.conformance import ConformanceCase
+from paradigm_bench.benchmarks.conformance.case import BACKBONE, LATENT, TEXT, perturb, some_batch, some_conditions
 from paradigm_bench.common.seeds import ItemRNG
 from paradigm_bench.paradigms.ar import AR
 from paradigm_bench.paradigms.base import Conditions, Paradigm
-from paradigm_bench.representations.base import LatentSpec
+from paradigm_bench.representations.spec import LatentSpec
 from paradigm_bench.representations.text.encoders import TextSpec
 
 __all__ = ["BACKBONE", "LATENT", "TEXT", "assert_greedy", "make", "perturb", "sample", "some_batch", "some_conditions"]
 
 HEAD = {"width": 32, "depth": 2, "repeats": 2}
-OPTIONS = {name: dict(paradigms.find(name).trial.options) for name in paradigms.names()}
-SAMPLERS = {name: dict(paradigms.find(name).trial.sampler) for name in paradigms.names()}
+OPTIONS = {name: dict(paradigms.find(name).conformance.options) for name in paradigms.names()}
+SAMPLERS = {name: dict(paradigms.find(name).conformance.sampler) for name in paradigms.names()}
 
 
 def make(
@@ -31,7 +31,7 @@ def make(
     std: float = 0.15,
 ) -> Paradigm:
     """A small paradigm with perturbed weights (std 0 leaves them as initialised), in evaluation mode."""
-    return Case(paradigms.find(name), backbone=backbone).model(options, latent=latent, text=text, std=std)
+    return ConformanceCase(paradigms.find(name), backbone=backbone).model(options, latent=latent, text=text, std=std)
 
 
 def sample(model: Paradigm, conditions: Conditions, frames: int, seeds: list[int], **settings: object) -> Tensor:

@@ -22,21 +22,25 @@ SHARES = {"ar": 0.5, "fm": 0.7, "mar": 0.4, "mntp": 0.3}
 
 
 def a_cell(arm: str, peer: str | None = None, sampler: dict[str, Any] | None = None, **setting: Any) -> dict[str, Any]:
-    """A cell of the latency axis; ``setting`` replaces its defaults (``layers``, ``d_model`` and ``paradigm`` too)."""
+    """A cell of the latency axis; ``setting`` replaces defaults (``layers``, ``d_model``, ``paradigm`` too)."""
     paradigm = setting.pop("paradigm", arm)
     options = setting.pop("options", {})
     backbone = {"d_model": setting.pop("d_model", 1024), "n_layers": setting.pop("layers", 24), "text": "cross"}
-    rate = setting.pop("frame_rate", 50.0)
+    rate, other_latent = setting.pop("frame_rate", 50.0), setting.pop("latent", {})
+    backbone |= setting.pop("backbone", {})
+    protocol, version = setting.pop("protocol", {}), setting.pop("version", 1)
     given = {
         "batch": 1, "seconds": 10.0, "text_tokens": 64, "device": "cuda", "hardware": "NVIDIA H200", "threads": 1,
         "dtype": "bf16", "decoder": "none", "compile": False, "first_audio_seconds": 0.5, **setting,
     }  # fmt: skip
     given["frames"] = int(given["seconds"] * rate)
+    latent = {"name": "encodec", "sample_rate": 32000, "frame_rate_hz": rate, "dim": 128, "codebooks": 4}
     return {
-        "axis": "latency", "version": 1,
+        "axis": "latency", "version": version,
         "model": {"paradigm": paradigm, "options": options, "backbone": backbone},
-        "latent": {"name": "encodec", "frame_rate_hz": rate, "dim": 128, "codebooks": 4, "cardinality": 2048},
-        "sampler": SAMPLERS[paradigm] | (sampler or {}), "setting": given, "peer": peer, "protocol": {}, "seed": 0,
+        "latent": {**latent, "cardinality": 2048, **other_latent},
+        "sampler": SAMPLERS[paradigm] | (sampler or {}), "setting": given, "peer": peer, "protocol": protocol,
+        "seed": 0,
     }  # fmt: skip
 
 

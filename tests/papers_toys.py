@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,6 @@ from paradigm_bench.benchmarks.metrics.metric import metric
 from paradigm_bench.common.config import config_hash
 
 REPOSITORY = Path(__file__).parent.parent
-
-
-def published(results: Path) -> Path:
-    """A results folder with the published data in it."""
-    shutil.copytree(REPOSITORY / "results" / "published", results / "published")
-    return results
 
 
 def quality(
@@ -34,7 +27,7 @@ def quality(
         "axis": "fidelity", "version": 1, "data": {"corpus": {"name": "builtin"}},
         "evaluation": {"prompts": 8, "seconds": 4.0, "evaluator": {"name": "builtin", "identity": "e"}},
         "model": {"paradigm": arm.partition("-")[0], "options": {}, "backbone": {"n_layers": 4, "d_model": 128}},
-        "train": {"updates": 10, "batch": 16, "seconds": 4.0, "seed": seed}, "sampler": {"label": arm}, "seed": seed,
+        "train": {"updates": 10, "batch": 16, "seconds": 4.0, "warmup": 0, "seed": seed}, "sampler": {"label": arm}, "seed": seed,
     }  # fmt: skip
     for key, value in settings.items():
         put(cell, key.replace("__", "."), value)
@@ -75,7 +68,7 @@ def save(
     (results / study / "records").mkdir(parents=True, exist_ok=True)
     axis = cell["axis"]
     record = Record(
-        config_hash(cell), study, axis, arm, "paradigm", seed, "ok", cell, "2026-01-01T00:00:00", at_updates=10,
+        config_hash(cell), study, axis, arm, "paradigm", seed, "ok", cell, "2026-01-01T00:00:00", at_updates=cell.get("train", {}).get("updates"),
         metrics=dict(figures), command=f"bench run {study}",
     )  # fmt: skip
     return save_record(results / study, record, rows)

@@ -7,7 +7,7 @@
 # [tool.bench]
 # about = "band energies"
 # licence = "Apache-2.0"
-# check = "hear"
+# check = "evaluate"
 # window-seconds = 1.0
 #
 # [tool.bench.models]
@@ -27,7 +27,7 @@ import numpy as np
 from exchange import Reply, Request, ScriptError, serve
 
 
-def hear(request: Request) -> Reply:
+def evaluate(request: Request) -> Reply:
     """Log energies of 8 bands; shares of each as posteriors; peak as a score; a caption's first letters as a text."""
     if request.model == "dies":
         raise MemoryError("no room for the network")
@@ -53,4 +53,4 @@ def hear(request: Request) -> Reply:
 
 
 if __name__ == "__main__":
-    serve({"hear": hear}, ["numpy"])
+    serve({"evaluate": evaluate}, ["numpy"])

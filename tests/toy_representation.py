@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from paradigm_bench.common.errors import UserError
-from paradigm_bench.representations.base import LatentSpec, Representation, fingerprint, fit_length
+from paradigm_bench.representations.base import Representation, fingerprint, fit_length
+from paradigm_bench.representations.spec import LatentSpec
 
 RATE, BLOCK, LEVELS = 8000, 160, 64  # 50 frames a second
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from paradigm_bench.common.config import from_dict
 from paradigm_bench.common.seeds import ItemRNG
 from paradigm_bench.paradigms.base import Batch, Loss
-from paradigm_bench.representations.base import LatentSpec
+from paradigm_bench.representations.spec import LatentSpec
 from paradigm_bench.representations.text.encoders import TextSpec
 from paradigm_bench.training import BatchStream, TrainResult, TrainSpec, train
 from paradigm_bench.training.loop import leave_process_group

@@ -31,7 +31,7 @@ from paradigm_bench.benchmarks.analysis.records import GOOD, Record, load_record
 from paradigm_bench.benchmarks.cli.main import status as bench
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.slurm.manifest import submissions
-from paradigm_bench.slurm.scheduler import fates
+from paradigm_bench.slurm.scheduler import element_states
 from paradigm_bench.slurm.status import CellStatus, status, summary
 
 TESTS = Path(__file__).resolve().parent
@@ -86,8 +86,8 @@ class Fire:
         found = [
             submission.manifest.element_id(index)
             for submission in submissions(WORK, "fire")
-            for index, fate in enumerate(fates(submission))
-            if fate.state == state
+            for index, element in enumerate(element_states(submission))
+            if element.state == state
         ]
         return bool(found) and subprocess.run([*command, self.rng.choice(found)], capture_output=True).returncode == 0
 

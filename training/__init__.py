@@ -1,7 +1,10 @@
 """The one training loop that every paradigm goes through: same clips, same crops, same optimiser, same budget.
 
-Read in this order: ``spec`` (what a training run is), ``data`` (which clip is seen when), ``optimiser`` (AdamW groups,
-schedule, moving average), ``checkpoints`` (whole folders or none), ``results``, ``loop`` (``train``).
+One run: ``spec`` (its settings), ``sources`` (corpus, representation and text encoder), ``data`` and ``loader`` (which
+clip is seen when), ``optimiser`` (optimisers and moving average), ``checkpoints``, ``results`` (what a run leaves
+behind), ``terminal`` (progress and Ctrl-C), ``loop`` (``train``). How long it runs and what it cost: ``budget``,
+``cost``. Fine-tuning by reward: ``rewards``, ``tuning`` (weights and objective), ``tuning_rounds``. ``trained`` trains
+the models of a study, each once.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs torch only when it is asked for, so that studies can be read without it."""
+    """Import what needs torch on first use, so that studies can be read without it."""
     if name not in _HOMES:
         raise AttributeError(f"module 'training' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,4 +1,4 @@
-"""Budgets: how long a run trains, so that arms can be compared at equal updates, tokens, FLOPs or wall time.
+"""Budgets: arms can be compared at equal updates, tokens, FLOPs or wall time.
 
     train:
       budget: {unit: flops, amount: 2e14}
@@ -8,10 +8,10 @@
     flops          operations of forward and backward passes as ``Paradigm.training_cost`` counts them
     wall_seconds   of the training loop, over all sessions
 
-Tokens and FLOPs become a number of updates before training starts, rounded down, so that the schedule fits, the run is
-deterministic, and it resumes exactly. Wall time cannot be known beforehand: the loop stops after the update that
+Tokens and FLOPs are converted to a number of updates before training starts, rounded down, so that the schedule fits,
+the run is deterministic, and it resumes exactly. Wall time cannot be converted: the loop stops after the update that
 reaches it, and the schedule follows the share of the time that is spent. Such a run depends on the machine, its load
-and its interruptions (time since the last checkpoint is spent again), so two runs never give the same weights.
+and its interruptions (the time since the last checkpoint is spent again), so two runs never give the same weights.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from .spec import Budget, TrainSpec
 
 
 def resolve(spec: TrainSpec, frames: int, flops_per_update: float | None = None) -> TrainSpec:
-    """``spec`` with the updates that its budget buys; by wall time it stays as it is.
+    """``spec`` with the updates that its budget buys; a budget in wall time is left as it is.
 
-    A budget in updates leaves no trace, so that it gives the run, and the weights, of plain ``train.updates``.
+    A budget in updates is replaced by ``updates``, so that the run and its weights equal those of ``train.updates``.
 
     Args:
         frames: latent frames of a crop.
@@ -51,11 +51,11 @@ def resolve(spec: TrainSpec, frames: int, flops_per_update: float | None = None)
 
 
 def flops_per_update(model: Any, spec: TrainSpec, text_tokens: int) -> float:
-    """Operations of one update of ``model``, over the whole global batch, expected over its draws, averaged over a run.
+    """Floating-point operations of one update of ``model`` on the global batch, averaged over a run.
 
     Args:
         model: a ``Paradigm``; its weights may be on the meta device.
-        text_tokens: tokens of each caption; the null text of pre-training has one.
+        text_tokens: tokens of each caption; the empty text of pre-training has one.
 
     Raises:
         UserError: the paradigm does not say what training costs.
@@ -65,9 +65,10 @@ def flops_per_update(model: Any, spec: TrainSpec, text_tokens: int) -> float:
     parts = ((1 - spec.inpainting, 0), (spec.inpainting, hidden))
     before = spec.pretraining / spec.updates
     phases = ((1 - before, text_tokens), (before, 1))
-    return sum(
+    flops: float = sum(
         share * phase * model.training_cost(spec.batch, frames, tokens, span)
         for share, span in parts
         for phase, tokens in phases
         if share and phase
     )
+    return flops

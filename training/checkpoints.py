@@ -1,4 +1,4 @@
-"""Checkpoints to resume from: whole folders or none, safetensors and JSON only.
+"""Checkpoints to resume from: folders of safetensors and JSON, written completely or not at all.
 
     checkpoint-000500/
         model.safetensors       weights and buffers
@@ -7,8 +7,8 @@
         state.json              update, clocks, unlogged losses, and the identity of the run
 
 A folder is written under a temporary name, flushed to disk and renamed. The previous checkpoint is kept beside the
-latest, and taken when that cannot be read. All randomness of training is a function of the update number, so the update
-number IS the state of the data and of the noise.
+latest, and used if that one cannot be read. All randomness of training is a function of the update number, so no state
+of data or noise is saved.
 """
 
 from __future__ import annotations
@@ -28,18 +28,20 @@ from ..common.config import flat, from_dict, to_dict
 from ..common.errors import UserError
 from ..common.files import atomic_folder, read_json, write_json
 from ..common.lines import say_once
+from ..paradigms import current_names
 from .optimiser import EMA, optimiser_tensors, restore_optimisers
 
 KEEP = 2
+"""Number of checkpoints that are kept."""
 Optimisers = Sequence[Optimizer]
 
 
 @dataclass
-class State:
-    """Where a run stands.
+class RunState:
+    """State of a run, beside its tensors.
 
     Attributes:
-        identity: what is being trained, see ``loop.identity``.
+        identity: what is being trained, see ``results.identity``.
         update: updates done.
         wall_seconds: of training so far, over all its sessions.
         cpu_seconds: the same, of all threads of all processes.
@@ -55,7 +57,7 @@ class State:
     final_loss: float | None = None
 
 
-def write_checkpoint(folder: Path, state: State, model: nn.Module, ema: EMA, optimisers: Optimisers) -> None:
+def write_checkpoint(folder: Path, state: RunState, model: nn.Module, ema: EMA, optimisers: Optimisers) -> None:
     """Write ``folder/checkpoint-<update>``, then remove all but the last ``KEEP`` checkpoints."""
     with atomic_folder(folder / f"checkpoint-{state.update:06d}") as temporary:
         save_file(_owned(model.state_dict()), temporary / "model.safetensors")
@@ -71,7 +73,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-[0-9]*"), key=lambda path: int(path.name.rpartition("-")[2]))
 
 
-def restore_latest(folder: Path, state: State, model: nn.Module, ema: EMA, optimisers: Optimisers) -> State:
+def restore_latest(folder: Path, state: RunState, model: nn.Module, ema: EMA, optimisers: Optimisers) -> RunState:
     """Load the newest readable checkpoint into ``model``, ``ema`` and ``optimisers``; without one, return ``state``.
 
     Raises:
@@ -79,9 +81,10 @@ def restore_latest(folder: Path, state: State, model: nn.Module, ema: EMA, optim
     """
     for path in reversed(list_checkpoints(folder)):
         try:
-            found = from_dict(State, read_json(path / "state.json"), str(path / "state.json"))
+            found = from_dict(RunState, read_json(path / "state.json"), str(path / "state.json"))
             check_identity(path, found.identity, state.identity)
-            tensors = [load_file(path / f"{part}.safetensors") for part in ("model", "ema", "optimizer")]
+            parts = ("model", "ema", "optimizer")
+            tensors = [current_names(load_file(path / f"{part}.safetensors")) for part in parts]
         except (UserError, OSError, SafetensorError) as error:
             if isinstance(error, WrongRunError):
                 raise
@@ -113,5 +116,5 @@ def check_identity(path: Path, found: dict[str, Any], asked: dict[str, Any]) -> 
 
 
 def _owned(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Copies on the CPU, each with memory of its own (safetensors refuses tied weights)."""
+    """Copies on the CPU, each with its own memory (safetensors refuses tensors that share memory)."""
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}

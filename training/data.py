@@ -1,12 +1,13 @@
-"""Which clip is seen when: a deterministic stream that is the same for every paradigm.
+"""Training batches: a deterministic stream of clips that is the same for every paradigm.
 
-Sample number g = (update - 1) * batch + position is the stream's only state. Its clip is entry g mod n of the
-permutation of epoch g // n (so no clip repeats within an epoch); its crop, its condition-dropout coin and the seed of
-its noise are hashes of (seed, g). So what is trained on does not depend on the paradigm, on the number of processes or
-micro-batches, nor on where a run was interrupted; two batch sizes walk through the same samples in the same order.
+The sample number g = (update - 1) * batch + position is the only state of the stream. Its clip is entry g mod n of the
+permutation of epoch g // n (so no clip repeats within an epoch); its crop, whether its conditions are dropped, and the
+seed of its noise are hashes of (seed, g). So the training data do not depend on the paradigm, on the number of
+processes or micro-batches, or on where a run was interrupted; and two batch sizes go through the same samples in the
+same order.
 
-In unconditional pre-training (``TrainSpec.pretraining``) the same samples come without any text or control; or others,
-of a corpus that needs no captions.
+In unconditional pre-training (``TrainSpec.pretraining``) the same samples come without text and controls; or samples of
+another corpus, which needs no captions.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -26,28 +26,27 @@ from ..common.errors import UserError
 from ..common.lines import count, say_once
 from ..common.seeds import ItemRNG, Noise, item_rng, seed_for
 from ..paradigms.base import Batch, Conditions
-from ..representations.base import LatentSpec
-from ..representations.text.encoders import NoText
+from ..representations.latents.encoded import EncodedSplit
+from ..representations.spec import LatentSpec
+from ..representations.text.encoders import NoText, TextEncoder
 from .spec import TrainSpec
 
-if TYPE_CHECKING:
-    from ..representations.latents.encoded import EncodedSplit
-    from ..representations.text.encoders import TextEncoder
-
-ENCODE_AT_ONCE = 256  # captions per call of the text encoder
-# What of a training spec decides the data.
+ENCODE_AT_ONCE = 256
+"""Captions per call of the text encoder."""
 DATA = (
     "batch", "seconds", "seed", "condition_dropout", "control_dropout", "joint_control_dropout", "inpainting", "hidden",
     "margin", "pretraining",
 )  # fmt: skip
+"""Fields of ``TrainSpec`` that decide the data."""
 
 
 @dataclass(frozen=True)
-class Item:
+class TrainingSample:
     """One training sample: a crop of ``clip_id`` from latent frame ``start_frame``, with or without its conditions.
 
     Attributes:
-        withheld: controls that the model is not shown.
+        seed: of its noise.
+        withheld: names of the controls that are withheld.
         hidden: first frame of the span that an inpainting update hides.
     """
 
@@ -60,12 +59,12 @@ class Item:
 
 
 class BatchStream:
-    """Batches of normalised latents, codes and conditions, by update number, as a training run of ``spec`` reads them.
+    """Batches of normalised latents, codes and conditions, by update number, for a training run of ``spec``.
 
     Args:
-        split: the encoded training clips; those shorter than a crop are left out, and counted in a note on stderr.
+        split: the encoded training clips. Those shorter than a crop are left out; a note on stderr counts them.
         latent: normalisation of the latents.
-        text: encoder of the captions; each caption is encoded once, here.
+        text: encoder of the captions; each caption is encoded once, when the stream is made.
         unlabelled: the clips of pre-training, whose captions are not read; None: those of ``split``.
         noise: how random numbers are drawn (``common.seeds``).
 
@@ -94,9 +93,9 @@ class BatchStream:
         if silent and not isinstance(text, NoText):
             raise UserError(f"clip {silent[0]} has no caption; add one, or use its corpus for pre-training only")
         self._text = _encode_captions([clip.caption for clip in clips], text)
-        # torch.compile wants one length of text for the whole run.
+        # With torch.compile all texts of the run have one length.
         self._tokens = max(len(mask) for _, mask in self._text) if spec.compile else 0
-        self._before: BatchStream | None = None  # what pre-training reads
+        self._before: BatchStream | None = None  # the stream of pre-training
         if spec.pretraining:
             withheld = dataclasses.replace(spec, pretraining=0, condition_dropout=1.0)
             self._before = BatchStream(unlabelled or split, latent, NoText(text.spec), withheld, noise=noise)
@@ -108,7 +107,7 @@ class BatchStream:
 
     @property
     def fingerprint(self) -> str:
-        """Hex digest that changes with the clips, their latents' normalisation, or any setting of the stream."""
+        """Hex digest of the clips, the normalisation of their latents, and all settings of the stream."""
         clips = [[self._split.clips[i].id, self._split.clips[i].caption, self._lengths[i]] for i in self._kept]
         spec, tasks = self.spec, []
         if self._split.controls:
@@ -121,7 +120,7 @@ class BatchStream:
         settings = [self.frames, spec.batch, spec.seed, spec.condition_dropout, *tasks]
         return config_hash([clips, settings, self._latent.name, self._latent.mean, self._latent.std])
 
-    def plan(self, update: int) -> list[Item]:
+    def plan(self, update: int) -> list[TrainingSample]:
         """The samples of ``update`` (from 1), over the whole global batch, without loading them."""
         return [item for _, item in self._at(update)._draw(update, range(self.spec.batch))]
 
@@ -141,7 +140,7 @@ class BatchStream:
         return batch.to(device), item_rng(seeds, device, self.noise)
 
     def host_batch(self, update: int, positions: slice = slice(None)) -> tuple[Batch, list[int]]:
-        """The same on the CPU, with the seeds of the noise streams; safe to call from another thread."""
+        """As ``batch``, but on the CPU and with the seeds of the noise streams; safe to call from another thread."""
         if (phase := self._at(update)) is not self:
             return phase.host_batch(update, positions)
         drawn = self._draw(update, range(self.spec.batch)[positions])
@@ -157,7 +156,7 @@ class BatchStream:
         batch = Batch(self._latent.normalise(z_BTD), codes_BKT, conditions, known_BT, hidden=hidden)
         return batch, [item.seed for _, item in drawn]
 
-    def _conditions(self, drawn: list[tuple[int, Item]], crops: list[tuple[int, slice]]) -> Conditions:
+    def _conditions(self, drawn: list[tuple[int, TrainingSample]], crops: list[tuple[int, slice]]) -> Conditions:
         texts, masks = (pad_sequence([self._text[row][part] for row, _ in drawn], batch_first=True) for part in (0, 1))
         controls = {
             name: torch.stack([tokens[clip][crop] for clip, crop in crops]).long()
@@ -173,17 +172,17 @@ class BatchStream:
         return (frame < hidden_B[:, None]) | (frame >= hidden_B[:, None] + self.spec.hidden_frames(self.frames))
 
     def shared(self, update: int) -> ItemRNG:
-        """A fresh stream for what the global batch of ``update`` shares; equal in every process and micro-batch.
+        """A new stream for random numbers that the global batch of ``update`` shares, equal in all processes.
 
-        It is on the CPU: what is drawn from it, such as a mask ratio, decides shapes, which the host must know.
+        It is on the CPU, because its numbers, such as a mask ratio, decide shapes, which the host must know.
         """
         return item_rng([seed_for(self.spec.seed, "shared", update)], "cpu", self.noise)
 
-    def _draw(self, update: int, positions: range) -> list[tuple[int, Item]]:
-        """(row among the kept clips, sample) at ``positions`` of ``update``."""
+    def _draw(self, update: int, positions: range) -> list[tuple[int, TrainingSample]]:
+        """(index among the kept clips, sample) at ``positions`` of ``update``."""
         return [self._sample((update - 1) * self.spec.batch + position) for position in positions]
 
-    def _sample(self, g: int) -> tuple[int, Item]:
+    def _sample(self, g: int) -> tuple[int, TrainingSample]:
         seed = self.spec.seed
         epoch, entry = divmod(g, len(self._kept))
         row = int(_permutation(seed, epoch, len(self._kept))[entry])
@@ -195,10 +194,10 @@ class BatchStream:
         room = self.frames - self.spec.hidden_frames(self.frames) - 2 * margin
         hidden = margin + seed_for(seed, "hidden", g) % max(room + 1, 1)
         name = self._split.clips[clip].id
-        return row, Item(name, start, keep, seed_for(seed, "noise", g), self._withheld(g, keep), hidden)
+        return row, TrainingSample(name, start, keep, seed_for(seed, "noise", g), self._withheld(g, keep), hidden)
 
     def _withheld(self, g: int, keep_text: bool) -> frozenset[str]:
-        """The controls that sample ``g`` does without: all where its text is, so that the null branch is learnt."""
+        """Names of the controls withheld from sample ``g``: all if its text is, so that the null branch is learnt."""
         spec, names = self.spec, self._split.controls
         if not keep_text or seed_for(spec.seed, "controls", g) / 2**63 < spec.joint_control_dropout:
             return frozenset(names)
@@ -211,7 +210,7 @@ def _permutation(seed: int, epoch: int, n: int) -> np.ndarray:
 
 
 def _encode_captions(captions: list[str], encoder: TextEncoder) -> list[tuple[Tensor, Tensor]]:
-    """(text (l, ...), mask (l,)) of each caption up to its last real token; equal captions share one."""
+    """(text (l, ...), mask (l,)) of each caption up to its last real token; equal captions share one pair."""
     unique = list(dict.fromkeys(captions))
     encoded: dict[str, tuple[Tensor, Tensor]] = {}
     for start in range(0, len(unique), ENCODE_AT_ONCE):

@@ -1,4 +1,4 @@
-"""Batches in the order in which an update takes them, made ahead on a GPU so that it never waits for the host."""
+"""Batches in the order in which updates use them; for a GPU they are prepared ahead, so that it need not wait."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from ..paradigms.base import Batch
 from .data import BatchStream
 
 AHEAD = 2
-"""Micro-batches that are ready before they are asked for."""
+"""Number of micro-batches that are prepared ahead."""
 
 Made = tuple[Batch, list[int]]
 
 
-class Loader:
+class BatchLoader:
     """The micro-batches of one process: those of each update, in the order of ``parts``, update after update.
 
-    On the CPU a batch is made when it is asked for. For another device a thread makes ``AHEAD`` batches ahead in pinned
-    memory, and the copy to the device does not wait. Close it when training ends.
+    On the CPU a batch is prepared when ``next`` is called. For another device a thread prepares ``AHEAD`` batches in
+    pinned memory, and the copy to the device does not block. Close the loader when training ends.
 
     Args:
         parts: positions of the global batch for each micro-batch.
-        first: the first update that is asked for.
+        first: the first update.
     """
 
     def __init__(self, stream: BatchStream, parts: Sequence[slice], device: torch.device, first: int) -> None:
@@ -43,7 +43,7 @@ class Loader:
         """The next micro-batch on the device, and the noise streams of its clips.
 
         Raises:
-            Exception: whatever went wrong in making it.
+            Exception: whatever went wrong in preparing it.
         """
         update, i = self._next
         self._next = (update, i + 1) if i + 1 < len(self._parts) else (update + 1, 0)
@@ -59,7 +59,7 @@ class Loader:
         return batch.to(self._device), item_rng(seeds, self._device, self._stream.noise)
 
     def close(self) -> None:
-        """Stop the thread; no batch can be asked for after that."""
+        """Stop the thread; ``next`` raises an error from then on."""
         self._failure = self._failure or RuntimeError("the loader is closed")
         self._closed.set()
         while self._thread is not None and self._thread.is_alive():
@@ -77,5 +77,5 @@ class Loader:
                     batch, seeds = self._stream.host_batch(update, part)
                     self._ready.put((batch.pinned() if self._device.type == "cuda" else batch, seeds))
                 update += 1
-        except BaseException as error:  # raised where the batch is asked for
+        except BaseException as error:  # raised again by next
             self._ready.put(error)

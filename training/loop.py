@@ -1,10 +1,10 @@
-"""The training loop, one for all paradigms: what differs between arms is ``model.loss`` and nothing else.
+"""The training loop, one for all paradigms: arms differ in ``model.loss`` and in nothing else.
 
-An update: every process takes its share of the global batch in ``accumulate`` micro-batches, gradients are averaged
-over all of it, clipped by global norm, and the optimisers (``training.optimiser``) step at
-``learning_rate(spec, update)``; then the moving average follows. Since each micro-batch's loss is weighted by its share
-of the global batch, processes and micro-batches change the result by rounding only. For several processes run under
-``torchrun`` or ``accelerate launch``.
+In an update every process takes its share of the global batch in ``accumulate`` micro-batches; gradients are averaged
+over the whole batch and clipped by global norm; the optimisers (``training.optimiser``) step at
+``learning_rate(spec, update)``; then the moving average is updated. Each micro-batch's loss is weighted by its share of
+the global batch, so that the number of processes and micro-batches changes the result by rounding only. For several
+processes run under ``torchrun`` or ``accelerate launch``.
 
     folder/
         log.jsonl             one line per ``log_every`` updates: update, loss (mean of these updates), lr, grad_norm,
@@ -31,21 +31,22 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor, nn
 
+from .. import paradigms
+from ..backbones.transformer import Block
 from ..common.errors import UserError
 from ..common.files import atomic_folder, write_json, write_text
 from ..common.lines import count
 from ..common.precision import float32_products
 from ..common.seeds import ItemRNG, seed_for
 from ..paradigms.base import Batch, Paradigm
-from .checkpoints import State, restore_latest, write_checkpoint
-from .compilation import compile_blocks
+from ..paradigms.heads import ResidualBlock
+from .checkpoints import RunState, restore_latest, write_checkpoint
 from .data import DATA, BatchStream
-from .interrupts import Interrupts
-from .loader import Loader
+from .loader import BatchLoader
 from .optimiser import EMA, make_optimisers
-from .progress import Progress
 from .results import TrainResult, finished, identity, result_of, snapshot_path, tidy
 from .spec import TrainSpec, learning_rate
+from .terminal import Interrupts, TrainingProgress
 
 Save = Callable[[Paradigm, Path], Any]
 Objective = Callable[[Paradigm, Batch, ItemRNG, ItemRNG], Tensor]
@@ -65,14 +66,14 @@ def train(
 ) -> TrainResult:
     """Train ``model`` on ``stream`` until its budget is used, from the latest checkpoint in ``folder`` if there is one.
 
-    The budget of ``spec`` must be resolved (``training.budget``). On the CPU an interrupted and resumed run gives the
-    loss curve of an undisturbed one to the last digit, unless wall time ends it (``training.budget``). The weights
-    to use are those in the result's ``final``; ``model`` is left in any state.
+    The budget of ``spec`` must be resolved (``training.budget``). On the CPU a run that was interrupted and resumed has
+    the loss curve of an uninterrupted one to the last digit, unless wall time ends it. Use the weights in the result's
+    ``final``; those of ``model`` itself are unspecified after the call.
 
     Args:
         folder: of this run alone, see the module's docstring.
-        resume: False to delete what a run left in the folder and start anew.
-        progress: show a bar, or now and then a line, on stderr.
+        resume: False to delete what an earlier run left in the folder and start again.
+        progress: show a bar, or a line every half minute, on stderr.
         device: ``auto`` takes an accelerator where there is one.
         save: writes a model into a folder; ``paradigms.save`` by default.
         objective: what is minimised, a scalar per micro-batch; the mean of ``model.loss`` by default.
@@ -81,7 +82,7 @@ def train(
         UserError: the folder holds another run, the loss is not finite, or the folder cannot be written.
         KeyboardInterrupt: after SIGINT or SIGTERM, once the current update is finished and saved.
     """
-    folder, save = Path(folder), save or _default_save
+    folder, save = Path(folder), save or paradigms.save
     accelerator = Accelerator(
         cpu=runs_on_cpu(device),
         mixed_precision="no",
@@ -96,13 +97,13 @@ def train(
     if accelerator.is_main_process:
         tidy(folder, everything=not resume)
     accelerator.wait_for_everyone()
-    state = State(identity(model, stream, spec))
+    state = RunState(identity(model, stream, spec))
     if (done := finished(folder, state.identity)) is not None:
         return done
     run = _Run(model, stream, spec, folder, accelerator, save, objective or mean_loss)
     run.restore(state)
     interrupted = False
-    bar = Progress(model.name, run.state.update, run.spent, show=progress and run.main)
+    bar = TrainingProgress(model.name, run.state.update, run.spent, show=progress and run.main)
     products = float32_products(spec.precision, accelerator.device.type)
     with Interrupts() as interrupts, run.open_log() as log, bar, products, contextlib.closing(run.loader):
         while run.spent < 1 and not interrupted:
@@ -118,13 +119,24 @@ def train(
     return result
 
 
+def compile_blocks(model: nn.Module) -> None:
+    """Compile the blocks of backbone and head, which hold nearly all of the work, each at its first call.
+
+    Sizes are left open: all blocks of a model share one compiled function, and updates that mask or drop other numbers
+    of tokens do not compile again.
+    """
+    for module in model.modules():
+        if isinstance(module, Block | ResidualBlock):
+            module.compile(dynamic=True)
+
+
 def runs_on_cpu(device: Literal["auto", "cpu"] = "auto") -> bool:
-    """Whether ``device`` means the CPU here; without this argument accelerate does not connect processes on a CPU."""
+    """Whether training runs on the CPU; accelerate must be told, or it does not connect processes on a CPU."""
     return device == "cpu" or not torch.accelerator.is_available()
 
 
 def leave_process_group() -> None:
-    """Part from the other processes; for programs under ``torchrun`` to call last, after ``train`` returned or raised.
+    """Leave the process group; programs under ``torchrun`` call it last, after ``train`` returned or raised.
 
     Without it torch may abort at exit (github.com/pytorch/pytorch/issues/190489): gloo's threads outlive the
     interpreter for as long as a DistributedDataParallel module, collected here, keeps their group alive.
@@ -135,7 +147,7 @@ def leave_process_group() -> None:
 
 
 def read(numbers: Tensor) -> list[float]:
-    """The numbers on the host, once the device has made them; training waits for the device here and nowhere else."""
+    """The numbers, copied to the host; training waits for the device here and nowhere else."""
     return numbers.tolist()
 
 
@@ -180,16 +192,16 @@ class _Run:
         """The share of the budget that is used, from 0 to 1; the same in all processes."""
         return self.spec.spent(self.state.update, self.state.wall_seconds)
 
-    def restore(self, start: State) -> None:
-        """Go on from the latest checkpoint, or from ``start`` when there is none, and start the clocks."""
+    def restore(self, start: RunState) -> None:
+        """Load the latest checkpoint, or begin with ``start`` if there is none, and start the clocks."""
         self.state = restore_latest(self.folder, start, self.model, self.ema, self.optimisers)
-        self.loader = Loader(self.stream, self.parts, self.device, first=self.state.update + 1)
+        self.loader = BatchLoader(self.stream, self.parts, self.device, first=self.state.update + 1)
         self._wall_start = time.perf_counter() - self.state.wall_seconds
         self._cpu_mark = time.process_time()
 
     @contextlib.contextmanager
     def open_log(self) -> Iterator[TextIO | None]:
-        """The log, cut back to the checkpoint, open for more lines; None in all processes but the first."""
+        """The log, cut back to the checkpoint and open for appending; None in all processes but the first."""
         if not self.main:
             yield None
             return
@@ -228,7 +240,7 @@ class _Run:
         return interrupted
 
     def _begin_phase(self) -> None:
-        """Go on from the averaged weights with fresh optimisers and a fresh average."""
+        """Continue from the averaged weights, with new optimiser states and a new average."""
         self.ema.restart()
         for optimiser in self.optimisers:
             optimiser.state.clear()
@@ -252,8 +264,8 @@ class _Run:
     def _gather(self, own_loss: Tensor, norm: Tensor, stop: bool) -> tuple[float, float, bool]:
         """Loss over the global batch, gradient norm, and whether any process got a signal to stop, in one exchange.
 
-        CPU time is summed over processes, and the first one's clock is taken, in the same exchange. So an update's wait
-        for the device counts for the next one.
+        CPU time, summed over processes, and the first process' wall time go with the same exchange, so that an update's
+        wait for the device counts for the next update.
         """
         now = time.process_time()
         wall_seconds = time.perf_counter() - self._wall_start if self.main else 0.0
@@ -287,7 +299,7 @@ class _Run:
             ) from error
 
     def save_checkpoint(self, log: TextIO | None) -> None:
-        """Write what resuming needs; the log first, so that no checkpoint is ahead of it, whatever happens."""
+        """Write a checkpoint, after the log is on disk, so that no checkpoint is ever ahead of its log."""
         if log is not None:
             os.fsync(log.fileno())
         if self.main:
@@ -304,7 +316,7 @@ class _Run:
         self.ema.swap()
 
     def finish(self) -> TrainResult:
-        """Write the averaged weights and the result; what was needed for resuming goes."""
+        """Write the averaged weights and the result, and remove the checkpoints."""
         self.save_average(self.folder / "final")
         state = self.state
         figures = {
@@ -330,7 +342,8 @@ def _share(spec: TrainSpec, index: int, processes: int) -> list[slice]:
 
 def _may_leave_unused(model: Paradigm) -> bool:
     """Whether an update may leave parameters without a gradient, which DistributedDataParallel needs to know."""
-    no_text = getattr(model.backbone_config, "text", "none") == "none"  # the text stem is there all the same
+    # A backbone that reads no text leaves the parameters of the text conditioner unused.
+    no_text = getattr(model.backbone_config, "text", "none") == "none"
     return no_text or model.leaves_parameters_unused
 
 
@@ -347,12 +360,6 @@ def _check(spec: TrainSpec, stream: BatchStream, processes: int) -> None:
 
 
 def _lines(path: Path) -> list[str]:
-    """Whole lines of a log that may not exist, or end in half a line."""
+    """The complete lines of a log, which may not exist or end in half a line."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
-
-
-def _default_save(model: Paradigm, folder: Path) -> Any:
-    from .. import paradigms
-
-    return paradigms.save(model, folder)

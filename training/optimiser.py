@@ -23,10 +23,10 @@ def decayed(module: nn.Module) -> list[str]:
 
 
 def matrices(module: nn.Module) -> list[str]:
-    """Names of the parameters that Muon steps: two-dimensional weights inside transformer blocks.
+    """Names of the parameters that Muon updates: two-dimensional weights inside transformer blocks.
 
-    These are the hidden layers, for which Muon is made. Embeddings, the layers into and out of the transformer, norms
-    and biases are left to AdamW, and so is the modulation by time, which starts at zero.
+    Muon is made for hidden layers. AdamW updates embeddings, the layers into and out of the transformer, norms, biases,
+    and the modulation by time, which starts at zero.
     """
     return [
         name
@@ -38,11 +38,11 @@ def matrices(module: nn.Module) -> list[str]:
 
 
 def make_optimisers(module: nn.Module, spec: TrainSpec) -> list[torch.optim.Optimizer]:
-    """The optimisers that step together after each update, each parameter in one of them; frozen ones are left out.
+    """The optimisers of a run; each trainable parameter belongs to one of them.
 
-    AdamW (Loshchilov & Hutter 2019), with decay on ``decayed`` parameters only. With ``spec.optimiser`` of ``muon``,
-    ``matrices`` are stepped by Muon (Jordan et al. 2024) instead, its updates scaled to the root mean square of
-    AdamW's (Liu et al. 2025, "Muon is scalable for LLM training"), so that one learning rate and decay serve both.
+    AdamW (Loshchilov & Hutter 2019), with decay on ``decayed`` parameters only. With ``spec.optimiser`` ``muon``, the
+    parameters in ``matrices`` are updated by Muon (Jordan et al. 2024) instead, its updates scaled to the root mean
+    square of AdamW's (Liu et al. 2025, "Muon is scalable for LLM training"), so that one learning rate suits both.
     """
     trained = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
     by_muon = set(matrices(module)) if spec.optimiser == "muon" else set()
@@ -66,7 +66,7 @@ class EMA:
     """Exponential moving average of a module's parameters.
 
     After update n: average <- d * average + (1 - d) * weights with d = min(decay, (1 + n) / (10 + n)), so that the
-    random initial weights are forgotten early (Karras et al. 2024 discuss why; the ramp is TensorFlow's).
+    random initial weights soon have no part in it (Karras et al. 2024 discuss why; the ramp is TensorFlow's).
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -77,14 +77,14 @@ class EMA:
 
     @torch.no_grad()
     def update(self, n: int) -> None:
-        """Take in the weights after update ``n`` (from 1)."""
+        """Include the weights after update ``n`` (from 1)."""
         decay = min(self.decay, (1 + n) / (10 + n))
         averages, weights = self._pairs
         torch._foreach_lerp_(averages, weights, 1 - decay)
 
     @torch.no_grad()
     def restart(self) -> None:
-        """Put the average in the weights' place, and begin a new one there."""
+        """Copy the average to the weights; the next average starts from them."""
         for name, weight in self._weights.items():
             weight.copy_(self.average[name])
 

@@ -1,4 +1,4 @@
-"""What a training run leaves behind, how it is recognised, and what is swept away."""
+"""What a training run leaves in its folder: its result, its identity, and which files are removed at the end."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from ..common.config import config_hash, to_dict
 from ..common.files import read_json
+from ..paradigms import recorded_name
 from ..paradigms.base import Paradigm
 from .checkpoints import check_identity, list_checkpoints
 from .data import BatchStream
@@ -17,7 +18,7 @@ from .spec import TrainSpec
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What training cost and where its weights are.
+    """Cost of a training run, and where its weights are.
 
     Attributes:
         updates: optimiser steps done.
@@ -41,8 +42,8 @@ class TrainResult:
 
 
 def identity(model: Paradigm, stream: BatchStream, spec: TrainSpec) -> dict[str, Any]:
-    """What is trained, on what, and how, as plain data: two runs with equal identities give the same weights."""
-    shapes = {name: list(p.shape) for name, p in model.named_parameters()}
+    """The model, the data and the settings of a run as plain data; runs with equal identities give equal weights."""
+    shapes = {recorded_name(name): list(p.shape) for name, p in model.named_parameters()}
     parameters = sum(p.numel() for p in model.parameters())
     configs = {name: to_dict(getattr(model, name)) for name in ("options", "backbone_config", "latent")}
     described = {"paradigm": model.name, "parameters": parameters, **configs, "shapes": config_hash(shapes)}
@@ -50,7 +51,7 @@ def identity(model: Paradigm, stream: BatchStream, spec: TrainSpec) -> dict[str,
 
 
 def finished(folder: Path, asked: dict[str, Any]) -> TrainResult | None:
-    """The result of a run that is done already.
+    """The result of a run that was completed before; None if there is none.
 
     Raises:
         UserError: the folder holds the result of another run.
@@ -74,12 +75,12 @@ def result_of(folder: Path, figures: dict[str, Any], snapshots: tuple[int, ...])
 
 
 def snapshot_path(folder: Path, update: int) -> Path:
-    """Where the averaged weights after ``update`` are kept."""
+    """Folder of the averaged weights after ``update``."""
     return folder / f"snapshot-{update:06d}"
 
 
 def tidy(folder: Path, everything: bool = False) -> None:
-    """Remove half-written folders of a killed run; with a result, its checkpoints; or everything that a run writes."""
+    """Remove incomplete folders of a killed run, and the checkpoints of a completed one; or ``everything`` of a run."""
     stale = list(folder.glob(".*.part"))
     if everything or (folder / "result.json").exists():
         stale += list_checkpoints(folder)

@@ -1,24 +1,25 @@
-"""What a training run is: one frozen dataclass, the same for every paradigm, and the learning rate it implies.
+"""The settings of a training run, the same for every paradigm, and the learning rate that follows from them.
 
-Conventions. An update is one optimiser step on one GLOBAL batch, however many processes and micro-batches share it.
-Updates are counted from 1: ``learning_rate(spec, 1)`` is the rate of the first, ``learning_rate(spec, spec.updates)``
-that of the last. The defaults suit the tiny preset on a CPU; Tal et al. (papers/002, section 4) train 500k updates of
-256 x 10 s with AdamW at 1e-4, 4000 updates of warm-up and cosine decay.
+An update is one optimiser step on one global batch, however many processes and micro-batches share it. Updates are
+counted from 1: ``learning_rate(spec, 1)`` is the rate of the first, ``learning_rate(spec, spec.updates)`` that of the
+last. The defaults suit the tiny preset on a CPU. Tal et al. 2025 (section 4) train 500k updates of 256 x 10 s with
+AdamW at 1e-4, 4000 updates of warm-up and cosine decay.
 
-Unconditional pre-training (papers/004, section 3.1.2): the first ``pretraining`` updates withhold every text and
-control, the others are plain training. The paper trains both phases alike (AdamW at 5e-5; its batch, updates and
-schedule are not stated), so each phase is a training of its own under the same settings: warm-up and schedule run anew
-over its updates, AdamW's moments start from nothing, and the second phase starts from the first one's averaged weights,
-as from a finished model. ``updates`` count both, so that runs with and without pre-training cost the same.
+Unconditional pre-training (Huang et al. 2025, section 3.1.2): the first ``pretraining`` updates withhold every text and
+control, the others are plain training. The paper trains both phases alike (AdamW at 5e-5; it does not state batch,
+updates and schedule), so here each phase is a training of its own with the same settings: warm-up and schedule start
+again, AdamW's moments start at zero, and the second phase starts from the averaged weights of the first, as from a
+finished model. ``updates`` count both phases, so that runs with and without pre-training cost the same.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
+from ..backbones import BackboneConfig
 from ..common.config import later
 from ..common.errors import UserError
 from ..common.precision import Precision
@@ -28,7 +29,7 @@ Unit = Literal["updates", "tokens", "flops", "wall_seconds"]
 
 @dataclass(frozen=True)
 class Budget:
-    """What a run may use; the default leaves it to ``train.updates``."""
+    """What a run may use, see ``training.budget``; by default ``train.updates`` decide."""
 
     unit: Unit = "updates"
     amount: float = 0.0
@@ -39,7 +40,7 @@ class Budget:
 
     @property
     def by_clock(self) -> bool:
-        """Whether wall time ends the run, so that its number of updates is not known before."""
+        """Whether wall time ends the run, so that its number of updates is not known beforehand."""
         return self.unit == "wall_seconds"
 
 
@@ -64,23 +65,24 @@ class TrainSpec:
         ema_decay: decay of the moving average of the weights; ramped up as min(decay, (1 + n) / (10 + n)).
         condition_dropout: probability, per sample, that the text is withheld (for classifier-free guidance).
         control_dropout: probability, per sample, that a temporal control is withheld, for each control alone.
-        joint_control_dropout: probability, per sample, that all controls are. They are too where the text is withheld.
-        inpainting: share of the updates that train inpainting: one span of each crop is hidden, at a place of its own.
-        hidden: length of that span as a share of the crop (papers/002 section 5.3: 5 of 10 seconds).
-        margin: what stays known on both sides at least, as a share of the crop (there 1 of 10 seconds).
+        joint_control_dropout: probability, per sample, that all controls are withheld. Where the text is withheld, all
+            controls are too.
+        inpainting: share of the updates that train inpainting: one span of each crop is hidden, at a random place.
+        hidden: length of that span as a share of the crop (Tal et al. 2025, section 5.3: 5 of 10 seconds).
+        margin: least known part on each side of the span, as a share of the crop (there 1 of 10 seconds).
         accumulate: micro-batches per update and process; more of them need less memory for the same result.
         precision: ``fp32``; ``tf32``, on a GPU matrix products of fp32 numbers that round their factors; ``bf16``,
             autocast over fp32 weights.
         checkpoint_every: updates between checkpoints to resume from.
-        log_every: updates per line of the log; a line has their mean loss.
-        snapshots: updates whose averaged weights are kept for learning curves.
+        log_every: updates per line of the log, which has their mean loss.
+        snapshots: updates after which the averaged weights are kept, for learning curves.
         pretraining: updates of unconditional pre-training, the first of ``updates``; 0: none.
-        compile: run the blocks of backbone and head through torch.compile; captions are padded to one length then.
+        compile: compile the blocks of backbone and head with torch.compile; captions are then padded to one length.
         recompute: keep only each block's input for the backward pass and compute the rest again (activation
             checkpointing): less memory, about a third more time, the same gradients.
-        seed: of the data order, crops, dropout coins and all noise.
-        budget: what the run may use, instead of ``updates``, see ``budget.py``; once resolved, ``updates`` are
-            those that it buys. By wall time ``updates`` mean nothing.
+        seed: of the data order, the crops, condition dropout and all noise.
+        budget: what the run may use, in place of ``updates``, see ``training.budget``; once it is resolved, ``updates``
+            are those that it buys. With a budget in wall time ``updates`` are ignored.
     """
 
     updates: int = 1000
@@ -114,13 +116,13 @@ class TrainSpec:
     muon_momentum: float = later(0.95)
 
     def __post_init__(self) -> None:
-        for field in ("updates", "batch", "accumulate", "checkpoint_every", "log_every", "seconds", "lr", "clip_norm"):
-            if not getattr(self, field) > 0:
-                raise UserError(f"train.{field} is {getattr(self, field)} but must be above 0")
+        for name in ("updates", "batch", "accumulate", "checkpoint_every", "log_every", "seconds", "lr", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"train.{name} is {getattr(self, name)} but must be above 0")
         shares = ("control_dropout", "joint_control_dropout", "inpainting", "hidden", "margin")
-        for field in ("condition_dropout", "ema_decay", "final_fraction", "weight_decay", "muon_momentum", *shares):
-            if not 0 <= getattr(self, field) <= 1:
-                raise UserError(f"train.{field} is {getattr(self, field)} but must lie between 0 and 1")
+        for name in ("condition_dropout", "ema_decay", "final_fraction", "weight_decay", "muon_momentum", *shares):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"train.{name} is {getattr(self, name)} but must lie between 0 and 1")
         self._check_phases()
         if self.accumulate > self.batch:
             raise UserError(f"train.accumulate is {self.accumulate} but must not exceed train.batch ({self.batch})")
@@ -152,25 +154,42 @@ class TrainSpec:
             raise UserError(f"train.warmup is {self.warmup} but must lie between 0 and {most} ({shortest})")
 
     def phase(self, update: int) -> tuple[int, int]:
-        """Which update of its phase ``update`` is (from 1), and how many the phase has."""
+        """The number of ``update`` within its phase (from 1), and the number of updates of that phase."""
         if update <= self.pretraining:
             return update, self.pretraining
         return update - self.pretraining, self.updates - self.pretraining
 
     def hidden_frames(self, frames: int) -> int:
-        """Length of the span that an inpainting update hides, of a crop of ``frames``."""
+        """Length in frames of the span that an inpainting update hides in a crop of ``frames``."""
         return max(round(self.hidden * frames), 1)
 
     def spent(self, updates: int, wall_seconds: float) -> float:
-        """The share of the budget, from 0 to 1, that so many updates in so much time have used."""
+        """The share of the budget, from 0 to 1, that is used after ``updates`` updates and ``wall_seconds``."""
         return min(wall_seconds / self.budget.amount if self.budget.by_clock else updates / self.updates, 1.0)
 
 
-SCALED = ("warmup", "checkpoint_every", "pretraining")  # numbers of updates that keep their share of all
+@dataclass(frozen=True)
+class ModelConfig:
+    """The model of an arm.
+
+    Attributes:
+        normalisation: of the latents that it is trained on.
+        controls: the temporal controls that it is trained with, each as plain data (``ControlSpec``).
+    """
+
+    paradigm: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    normalisation: Literal["paper", "global", "none"] = "paper"
+    controls: tuple[dict[str, Any], ...] = ()
+
+
+SCALED = ("warmup", "checkpoint_every", "pretraining")
+"""Fields that count updates and keep their share of all updates in ``scaled_to``."""
 
 
 def scaled_to(spec: TrainSpec, updates: int) -> TrainSpec:
-    """``spec`` for another number of updates: ``SCALED`` and the snapshots keep their share of them, rounded.
+    """``spec`` for another number of updates: fields in ``SCALED`` and the snapshots keep their share, rounded.
 
     Snapshots that would coincide, or lie outside 1 to ``updates`` - 1, are dropped.
     """
@@ -189,9 +208,9 @@ def scaled_to(spec: TrainSpec, updates: int) -> TrainSpec:
 def learning_rate(spec: TrainSpec, update: int, wall_seconds: float = 0.0) -> float:
     """Learning rate of ``update`` (from 1): linear to ``lr`` at ``warmup``, then a half cosine to ``final_fraction``.
 
-    Loshchilov & Hutter 2017 (SGDR), eq. 5, without restarts but for the one between pre-training and training: each
-    phase has a schedule of its own. With a budget in wall time the cosine goes with the share of it that was spent
-    before this update, from the start on, and the warm-up's ramp is a factor of it.
+    Loshchilov & Hutter 2017 (SGDR), eq. 5. Pre-training and training each have a schedule of their own. With a budget
+    in wall time the cosine follows the share of it that was spent before this update, and is multiplied by the ramp of
+    the warm-up.
     """
     if spec.budget.by_clock:
         ramp = min(update / spec.warmup, 1.0) if spec.warmup else 1.0

@@ -1,4 +1,8 @@
-"""Trained systems: one folder per training configuration, trained once and used by every study that needs it."""
+"""Trained models by configuration: each is trained once, in a folder of its own, and used by every study that needs it.
+
+What decides the weights is a part of a cell's config. The config is plain data, whose hash names the folder; it is read
+through ``TrainedSpec``.
+"""
 
 from __future__ import annotations
 
@@ -7,41 +11,63 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import msgspec
 import torch
 
-from ..backbones import BackboneConfig
+from .. import paradigms
 from ..common.config import config_hash, from_dict, to_dict
 from ..common.errors import UserError
-from ..common.files import locked
-from ..common.seeds import Noise
-from ..paradigms.pipeline import Data, build_model, save_model
+from ..common.locks import locked
+from ..common.seeds import Noise, seed_for
+from ..paradigms.base import Paradigm
+from ..paradigms.pipeline import PipelineSettings, save_model
 from ..representations.latents.controls import ControlSpec
-from . import BatchStream, TrainSpec, train
 from .budget import flops_per_update, resolve
 from .cost import TrainingCost
-from .spec import Budget
-
-if TYPE_CHECKING:
-    from ..paradigms.base import Paradigm
-    from . import TrainResult
+from .data import BatchStream
+from .loop import train
+from .results import TrainResult
+from .rewards import Reward
+from .sources import Data
+from .spec import Budget, ModelConfig, TrainSpec
+from .tuning import TuneSpec
+from .tuning_rounds import Embedder, Tuned, tune
 
 CURVE_POINTS = 200
 CAPTIONS = 256
 Report = Callable[[float, str], None]
 
 
+@dataclass(frozen=True)
+class TrainedSpec:
+    """What decides the weights of a trained model, beside its data.
+
+    Attributes:
+        sampler: settings that are saved with the model; tuning also samples with them.
+        noise: how random numbers are drawn. The first records, which do not state it, drew torch's own.
+        tune: settings of the tuning by reward (``TuneSpec``); None: the model is not tuned.
+    """
+
+    model: ModelConfig
+    train: TrainSpec
+    sampler: dict[str, Any] = field(default_factory=dict)
+    noise: Noise = "torch"
+    tune: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> TrainedSpec:
+        """The part of a cell's config that training reads."""
+        return msgspec.convert(config, cls, strict=False)
+
+
 def training_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a cell's config that decides its weights; tuning also depends on the sampler."""
+    """The part of a cell's config that decides its weights, as plain data; tuning also depends on the sampler."""
     keys = ("data", "model", "train", "noise", *(("tune", "sampler") if "tune" in config else ()))
     return {key: config[key] for key in keys if key in config}
-
-
-def noise_of(config: Mapping[str, Any]) -> Noise:
-    """How a cell draws random numbers; ``torch`` for the first records, which do not hold this key."""
-    return config.get("noise", "torch")
 
 
 def untuned(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,63 +86,91 @@ def caption_tokens(data: Data) -> int:
     return data.text.encode(captions)[1].shape[1]
 
 
-def resolved(train: TrainSpec, named: Mapping[str, Any], data: Data) -> TrainSpec:
-    """``train`` with the updates that its budget buys for the model that a cell's config names.
+def resolved(train: TrainSpec, model: Mapping[str, Any], data: Data) -> TrainSpec:
+    """``train`` with the updates that its budget buys for a model.
+
+    Args:
+        model: its part of a cell's config (``ModelConfig``).
 
     Raises:
-        UserError: see ``training.budget.resolve``, and a budget in FLOPs for a paradigm that does not count them.
+        UserError: see ``training.budget.resolve``; or the budget is in FLOPs and the paradigm does not count them.
     """
     price = None
     if train.budget.unit == "flops":
         with torch.device("meta"):
-            model = _model(named, data, train.seed)
-        price = flops_per_update(model, train, caption_tokens(data))
+            built = _model(msgspec.convert(model, ModelConfig, strict=False), data, train.seed)
+        price = flops_per_update(built, train, caption_tokens(data))
     return resolve(train, data.latent.frames(train.seconds), price)
 
 
 def train_system(
     config: Mapping[str, Any], data: Data, work: Path, report: Report | None = None
 ) -> tuple[TrainResult, TrainingCost]:
-    """Train the model of a cell's ``config``, unless it is trained already; an interrupted run goes on.
+    """Train the model of a cell's ``config``, unless it is trained already; an interrupted run is resumed.
 
     Args:
-        report: called with the fraction done and a few words about twice a second; None: a progress bar on stderr.
+        report: called with the fraction done and a line of text about twice a second; None: a bar on stderr.
 
     Raises:
         UserError, KeyboardInterrupt: see ``training.train``.
     """
-    spec = from_dict(TrainSpec, config["train"], "train")
-    folder = work / training_folder(config)
-    model = _model(config["model"], data, spec.seed)
+    about, folder = TrainedSpec.of(config), work / training_folder(config)
+    spec, model = about.train, _model(about.model, data, about.train.seed)
     assert data.store is not None, "training needs encoded clips"
     unlabelled = data.unlabelled.split("train") if data.unlabelled else None
-    stream = BatchStream(data.store.split("train"), data.latent, data.text, spec, unlabelled, noise_of(config))
+    stream = BatchStream(data.store.split("train"), data.latent, data.text, spec, unlabelled, about.noise)
+    sources, fingerprint = data.sources, data.representation.fingerprint
+    settings = PipelineSettings(sources.representation, fingerprint, sources.text, about.sampler, spec.seconds)
 
-    def save(model: Any, target: Path) -> None:
-        save_model(model, target, data, config["sampler"], spec.seconds)
+    def save(model: Paradigm, target: Path) -> None:
+        save_model(model, target, settings)
 
-    # Held, so that two runs that want the same weights train them once; under torchrun the first process holds it.
+    # Two runs that need the same weights train them once. Under torchrun the first process holds the lock.
     first = os.environ.get("RANK", "0") == "0"
     alone = locked(folder / ".lock") if first else contextlib.nullcontext()
-    with alone, _followed(folder / "log.jsonl", model.name, spec, report):
+    with alone, _reported(folder / "log.jsonl", model.name, spec, report):
         result = train(model, stream, spec, folder, progress=report is None, save=save)
-    budget = {"unit": "updates", "amount": spec.updates} if spec.budget == Budget() else to_dict(spec.budget)
-    training = TrainingCost(
-        updates=result.updates, cpu_seconds=result.cpu_seconds, wall_seconds=result.wall_seconds, tokens=result.tokens,
-        parameters=model.parameter_counts(), curve=curve(result.log_path), folder=folder.name,
-        flops=_flops(model, spec, data, result.updates), budget=budget,
-    )  # fmt: skip
-    return result, training
+    cost = TrainingCost(
+        updates=result.updates,
+        cpu_seconds=result.cpu_seconds,
+        wall_seconds=result.wall_seconds,
+        tokens=result.tokens,
+        parameters={paradigms.recorded_name(part): count for part, count in model.parameter_counts().items()},
+        curve=curve(result.log_path),
+        folder=folder.name,
+        flops=_flops(model, spec, data, result.updates),
+        budget={"unit": "updates", "amount": spec.updates} if spec.budget == Budget() else to_dict(spec.budget),
+    )
+    return result, cost
 
 
-def _model(named: Mapping[str, Any], data: Data, seed: int) -> Paradigm:
-    backbone = from_dict(BackboneConfig, named["backbone"], "backbone")
-    controls = [from_dict(ControlSpec, about, "controls") for about in named.get("controls", [])]
-    return build_model(named["paradigm"], named["options"], backbone, data, seed, controls)
+def tune_system(
+    config: Mapping[str, Any], data: Data, trained: TrainResult, reward: Reward, embedder: Embedder, work: Path,
+    report: Report,
+) -> Tuned:  # fmt: skip
+    """Tune the ``trained`` model of a cell's ``config`` by reward, or resume; the weights are in the config's folder.
+
+    Raises:
+        UserError: see ``training.tuning_rounds.tune``.
+    """
+    about, folder = TrainedSpec.of(config), work / training_folder(config)
+    spec = from_dict(TuneSpec, {**(about.tune or {}), "reward": reward.name}, "tune")
+    with locked(folder / ".lock"):
+        return tune(
+            trained.final, data.corpus.clips("train"), reward, embedder, spec, folder,
+            sampler=about.sampler, report=report, noise=about.noise,
+        )  # fmt: skip
+
+
+def _model(config: ModelConfig, data: Data, seed: int) -> Paradigm:
+    """A randomly initialised model for ``data``; equal seeds give equal weights."""
+    controls = [from_dict(ControlSpec, about, "controls") for about in config.controls]
+    torch.manual_seed(seed_for(seed, "initialisation"))
+    return paradigms.build(config.paradigm, config.options, config.backbone, data.latent, data.text.spec, controls)
 
 
 def _flops(model: Paradigm, spec: TrainSpec, data: Data, updates: int) -> float | None:
-    """Of a whole run; None for a paradigm that does not count them."""
+    """Floating-point operations of ``updates`` updates; None for a paradigm that does not count them."""
     try:
         return updates * flops_per_update(model, spec, caption_tokens(data))
     except UserError:
@@ -124,7 +178,7 @@ def _flops(model: Paradigm, spec: TrainSpec, data: Data, updates: int) -> float 
 
 
 def curve(log: Path) -> dict[str, tuple[float, ...]]:
-    """The log as columns, thinned to at most ``CURVE_POINTS``; a point is the mean loss since the one before."""
+    """The log as columns of at most ``CURVE_POINTS`` points; a point is the mean loss since the one before."""
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     step = -(-len(lines) // CURVE_POINTS)
     groups = [lines[i : i + step] for i in range(0, len(lines), step)]
@@ -136,8 +190,8 @@ def curve(log: Path) -> dict[str, tuple[float, ...]]:
 
 
 @contextlib.contextmanager
-def _followed(log: Path, name: str, spec: TrainSpec, report: Report | None) -> Iterator[None]:
-    """Report the last line of the training log now and then."""
+def _reported(log: Path, name: str, spec: TrainSpec, report: Report | None) -> Iterator[None]:
+    """Report the last line of the training log twice a second while the context is open."""
     if report is None:
         yield
         return

@@ -1,20 +1,19 @@
-"""Reward-weighted fine-tuning of any paradigm that has a loss per clip (papers/001 section 4 and algorithm 2).
+"""Weights and objective of reward fine-tuning (MaskAudioFlow 2025, section 4 and algorithm 2), for any paradigm.
 
-A model trains on clips of its own, each weighted by what a reward thinks of it:
+A model is trained on clips that it generated itself, each weighted by its reward:
 
-    L = mean_i w_i loss_i + penalty * D(reference, tuned)          (published inconsistency X37 mended: both at x_t)
+    L = mean_i w_i loss_i + penalty * D(reference, tuned)          (published inconsistency X37 corrected: both at x_t)
     w_i = n exp(tau r_i) / sum_j exp(tau r_j)                      over the n clips of one global batch
 
-So weights have mean 1, whatever the scale of rewards: tau alone decides how much the better clips count, and 0 is
-training on one's own clips. (The paper calls tau convergence speed, regularisation and reward weight in turn: X31.)
-Rewards differ more between captions than between clips of one caption, so that weights mostly say which captions are
-easy. With several clips per caption r_i is therefore what a clip has beyond the mean of its caption's clips (the group
-baseline of Shao et al. 2024).
+The weights have mean 1 for any scale of the rewards: tau alone decides how much the better clips count, and with tau 0
+all clips count alike. (The paper calls tau convergence speed, regularisation and reward weight: X31.) Rewards differ
+more between captions than between clips of one caption, so that the weights mostly tell which captions are easy. With
+several clips per caption, r_i is therefore the reward minus the mean over the clips of its caption (the group baseline
+of Shao et al. 2024).
 
-D compares what the two models' last layers give for the same clips, times, noise and masks: the mean square of the
-difference for velocities, which is the paper's L_Reg; for codes the Kullback-Leibler divergence of their distributions
-from the reference's. Everything else is the one training loop; where clips come from and who scores them is the
-caller's business (``benchmarks.run.tuning``).
+D compares the outputs of the two models' last layers for the same clips, times, noise and masks. For velocities it is
+the mean squared difference, the paper's L_Reg; for codes the Kullback-Leibler divergence of the tuned distributions
+from the reference's. The training loop is the one of all runs; ``tuning_rounds`` generates and scores the clips.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ from ..common.config import config_hash, to_dict
 from ..common.errors import UserError
 from ..common.seeds import ItemRNG, Noise
 from ..paradigms.base import Batch, Paradigm
-from ..representations.base import LatentSpec
 from ..representations.latents.encoded import EncodedSplit
+from ..representations.spec import LatentSpec
 from ..representations.text.encoders import TextEncoder
 from .data import BatchStream
 from .spec import TrainSpec
@@ -43,17 +42,17 @@ class TuneSpec:
     """Settings of reward fine-tuning.
 
     Attributes:
-        reward: what scores clips; see ``benchmarks.evaluators.rewards``.
+        reward: name of what scores clips (``bench tune --help`` lists them).
         tau: how much more a better clip counts; 0: all alike.
         penalty: weight of the distance to the model before tuning.
-        rounds: times that clips are generated anew, each by the model so far; 1 is the paper's algorithm.
+        rounds: times that the current model generates new clips; 1 is the paper's algorithm.
         clips: per round.
-        group: clips per caption; from 2 on, a reward counts against the mean of its caption's clips.
+        group: clips per caption; from 2 on, the mean reward of a caption's clips is subtracted.
         updates: optimiser steps per round.
         batch: clips per update.
         lr: peak learning rate of each round, after ``warmup`` updates, falling to zero along a cosine.
         collapse: tuning stops when the clips' diversity falls below this share of what it was before tuning.
-        watched: clips of each round that are the same captions and seeds in every round, on which that is measured.
+        watched: clips of each round with the same captions and seeds in every round, on which diversity is measured.
     """
 
     reward: str
@@ -100,7 +99,7 @@ def reward_weights(rewards: Sequence[float] | Tensor, tau: float) -> Tensor:
 
 
 def relative(rewards: Sequence[float], group: int) -> list[float]:
-    """Each reward less the mean of its ``group``, the clips of one caption, which stand together; group 1: as it is."""
+    """Each reward minus the mean of its ``group`` of consecutive clips, those of one caption; group 1: unchanged."""
     if group == 1:
         return list(rewards)
     grouped = torch.tensor(list(rewards), dtype=torch.float64).view(-1, group)
@@ -108,10 +107,10 @@ def relative(rewards: Sequence[float], group: int) -> list[float]:
 
 
 class RewardedStream(BatchStream):
-    """A stream of clips whose batches say how much each counts.
+    """A stream whose batches have a weight for each clip.
 
     Args:
-        rewards: one finite number per clip of ``split``, a caption's clips together; all of them fill a crop.
+        rewards: one finite number per clip of ``split``, those of one caption together; no clip is shorter than a crop.
     """
 
     def __init__(
@@ -123,12 +122,12 @@ class RewardedStream(BatchStream):
 
     @property
     def fingerprint(self) -> str:
-        """Changes with the settings of tuning, the rewards, and the generated clips that they are of."""
+        """Hex digest of the settings of tuning, the rewards, and the generated clips."""
         content = [float(z.double().sum()) for z in self._split.z]
         return config_hash([super().fingerprint, self.rewards.tolist(), to_dict(self.tuning), content])
 
     def host_batch(self, update: int, positions: slice = slice(None)) -> tuple[Batch, list[int]]:
-        """As ``BatchStream``'s; weights are normalised over the global batch, whoever takes which part of it."""
+        """As in ``BatchStream``; the weights are normalised over the global batch, not over its part."""
         batch, seeds = super().host_batch(update, positions)
         rows = [self._kept[row] for row, _ in self._draw(update, range(self.spec.batch))]
         weights_B = reward_weights(self.rewards[rows], self.tuning.tau)[positions]
@@ -136,7 +135,7 @@ class RewardedStream(BatchStream):
 
 
 class Regularised:
-    """The objective of tuning: the weighted loss, and the distance to a frozen copy of the model as it is now."""
+    """The objective of tuning: the weighted loss, plus the distance to a frozen copy of the model before tuning."""
 
     def __init__(self, model: Paradigm, penalty: float) -> None:
         self.penalty = penalty
@@ -151,22 +150,22 @@ class Regularised:
         if self.reference is None:
             return model.loss(batch, rng, shared).weighted(batch.weights_B)
         self.reference.to(batch.latents_BTD.device)
-        with torch.no_grad(), Watched(self.reference) as theirs:
+        with torch.no_grad(), PredictorOutput(self.reference) as theirs:
             self.reference.loss(batch, rng.again(), shared.again())
-        with Watched(model) as ours:
+        with PredictorOutput(model) as ours:
             loss = model.loss(batch, rng, shared)
         return loss.weighted(batch.weights_B) + self.penalty * divergence(model, ours.output, theirs.output)
 
 
-class Watched:
-    """Keeps what a model's predicting layer gave last, while the context is open."""
+class PredictorOutput:
+    """Context that keeps the last output of a model's ``predictor`` layer."""
 
     output: Tensor
 
     def __init__(self, model: Paradigm) -> None:
         self.layer = model.get_submodule(model.predictor)
 
-    def __enter__(self) -> Watched:
+    def __enter__(self) -> PredictorOutput:
         self._hook = self.layer.register_forward_hook(self._keep)
         return self
 
@@ -178,7 +177,7 @@ class Watched:
 
 
 def divergence(model: Paradigm, ours: Tensor, theirs: Tensor) -> Tensor:
-    """D of the module's docstring, averaged over everything; a scalar."""
+    """D of the module's docstring, a mean over all outputs; a scalar."""
     if model.view == "latents":
         return (ours - theirs).square().mean()
     ours, theirs = (logits.unflatten(-1, (-1, model.latent.cardinality)).log_softmax(-1) for logits in (ours, theirs))

@@ -1,9 +1,9 @@
 """All records as one table in long form: a row per cell and metric, ready for pandas, polars or R.
 
-Every attempt is read and checked, by several processes where there are many; for each cell the newest good
-record speaks, else the newest. A cell that several studies share, or measured each, counts once: ``study`` is whose
-record speaks, ``studies`` names all that have it. A cell without metrics (failed, out of memory) has one row without a
-metric, so that no cell is lost from the table.
+Every attempt is read and checked, by several processes where there are many; for each cell the newest good record
+counts, else the newest. A cell that several studies have counts once: ``study`` is the one whose record counts,
+``studies`` names all of them. A cell without metrics (failed, out of memory) has one row without a metric, so that no
+cell is missing from the table.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .records import GOOD, chosen_studies, problem_lines, read_record, record_pa
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Column -> where a record has it; of several places the first that is there.
+# Column -> where a record has its value; of several places, the first that the record has.
 LABELS = {
     "study": "study", "axis": "axis", "system": "system", "kind": "kind", "label": "cell.scenario", "seed": "seed",
     "at_updates": "at_updates", "status": "status",
@@ -52,17 +52,17 @@ DETAILS = {
 }  # fmt: skip
 METRIC = ("metric", "value", "low", "high", "n", "unit", "better")
 CHUNK = 500  # records that a process reads at a time
-MANY = 2000  # records from which on more than one process is worth its start
+MANY = 2000  # fewer records are read by one process, for starting others would take longer
 
 
 @dataclass(frozen=True)
 class Collection:
-    """What ``collect`` found.
+    """The result of ``collect``.
 
     Attributes:
         table: a row per cell and metric.
-        counts: (study, axis, status) -> cells.
-        records: files that were read, other attempts included.
+        counts: (study, axis, status) -> number of cells.
+        records: number of records that were read, all attempts included.
         problems: a line for every file that was left out.
     """
 
@@ -73,11 +73,11 @@ class Collection:
 
 
 def collect(results: Path, studies: Sequence[str] = (), columns: Sequence[str] = (), processes: int = 0) -> Collection:
-    """Read the records of ``studies`` (none: of all) and make one table of them.
+    """One table of the records of ``studies``; without names, of all studies.
 
     Args:
-        columns: dotted places in a record to have as columns too, such as ``cell.train.warmup``.
-        processes: 0: as many as there are cores, for many files.
+        columns: dotted places in a record that become columns too, such as ``cell.train.warmup``.
+        processes: number of processes that read; 0: one per core where there are many records.
 
     Raises:
         UserError: a study that has no records, or no records at all.
@@ -115,7 +115,7 @@ def _strangers(folder: Path) -> Iterator[str]:
 
 
 def _read(paths: Sequence[Path], columns: Mapping[str, str], processes: int) -> Iterator[Part]:
-    """Parts of the two tables below, in the order of ``paths``."""
+    """The result of ``_read_chunk`` for each chunk, in the order of ``paths``."""
     starts = range(0, len(paths), CHUNK)
     chunks = [paths[start : start + CHUNK] for start in starts]
     processes = min(len(chunks), processes or len(os.sched_getaffinity(0)))
@@ -127,7 +127,7 @@ def _read(paths: Sequence[Path], columns: Mapping[str, str], processes: int) -> 
 
 
 def _read_chunk(columns: Mapping[str, str], start: int, paths: Sequence[Path]) -> Part:
-    """A table of records, a row each, and one of their metrics; ``file`` (number of a path) says whose."""
+    """A table of records, a table of their metrics, and the errors; the column ``file`` joins the tables."""
     import pyarrow as pa
 
     places = {name: [place.split(".") for place in where.split()] for name, where in columns.items()}
@@ -159,7 +159,7 @@ def _read_chunk(columns: Mapping[str, str], start: int, paths: Sequence[Path]) -
 
 
 def _first(plain: dict[str, Any], ways: Sequence[Sequence[str]]) -> Any:
-    """What a record has at the first of several places; None where it has none, text for what is no single value."""
+    """A record's value at the first of several places that it has, else None; lists and mappings become JSON text."""
     for way in ways:
         found: Any = plain
         for key in way:
@@ -170,7 +170,7 @@ def _first(plain: dict[str, Any], ways: Sequence[Sequence[str]]) -> Any:
 
 
 def _column(values: Sequence[Any], kind: Any = None) -> pa.Array:
-    """A column of the type that fits all values: text where no other does."""
+    """A column of a type that fits all values; text where no other type does."""
     import pyarrow as pa
 
     try:
@@ -180,7 +180,7 @@ def _column(values: Sequence[Any], kind: Any = None) -> pa.Array:
 
 
 def _joined(tables: Sequence[pa.Table]) -> pa.Table:
-    """All rows; a column of several kinds becomes text, unless all of them are numbers."""
+    """All rows; a column whose types differ becomes text, unless all of them are numbers."""
     import pyarrow as pa
 
     for name in tables[0].column_names if tables else ():
@@ -192,7 +192,7 @@ def _joined(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def _chosen(records: pa.Table) -> pa.Table:
-    """The record that speaks for each cell, and the ``studies`` that have one; in the order of a reader's tables."""
+    """The record that counts for each cell, with a column ``studies`` of those that have one; sorted for reading."""
     import pyarrow as pa
 
     best: dict[str, tuple[tuple[Any, ...], int]] = {}
@@ -212,7 +212,7 @@ def _chosen(records: pa.Table) -> pa.Table:
 
 
 def _long(chosen: pa.Table, metrics: pa.Table) -> pa.Table:
-    """A row per record of ``chosen`` and metric, text as categories."""
+    """A row per record of ``chosen`` and metric; text columns are dictionary-encoded."""
     import pyarrow as pa
 
     files, owners = chosen["file"].to_numpy(), metrics["file"].to_numpy()
@@ -228,7 +228,7 @@ def _long(chosen: pa.Table, metrics: pa.Table) -> pa.Table:
 
 
 def _categories(table: pa.Table) -> pa.Table:
-    """Text, which repeats, by its distinct values; a column without any value counts as text."""
+    """Text columns dictionary-encoded; a column without any value counts as text."""
     import pyarrow as pa
 
     for at, name in enumerate(table.column_names):

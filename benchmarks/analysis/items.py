@@ -1,4 +1,4 @@
-"""Per-item scores by column, read once: a report asks for the scores of the same record many times."""
+"""Per-item scores by column. They are read once, as a report asks for those of a record many times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Columns = Mapping[str, tuple[str, ...]]
 
 
 def item_columns(folder: Path, record: Record) -> Columns:
-    """Column -> its texts, one for each item of ``record``; none where it has no scores per item.
+    """Column -> its values as text, one for each item of ``record``; empty where it has no scores per item.
 
     Raises:
         UserError: it has scores, but they are gone or cannot be read.

@@ -1,6 +1,6 @@
 """Where results are written and read: a user's own in ``my_results/``, the repository's published ones in ``results/``.
 
-Also the check that a path can be written, made before hours of work and not after them.
+Also the check that a path can be written, which commands make before hours of work.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Literal
 from ...common.errors import UserError
 from ...common.files import no_folder
 from ...common.lines import say
+from .packs import studies_in
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "results"  # of the checkout that this code runs from
 OWN = Path("my_results")
@@ -24,6 +25,8 @@ def to_write(given: Path | None = None, publish: bool = False) -> Path:
         UserError: the repository's own ``results/`` without ``publish``, another folder with it, or a folder that
             cannot be written.
     """
+    if publish and not PUBLISHED.is_dir():
+        raise UserError("--publish writes into a checkout of the repository, and this is none; leave it out")
     folder = given or (_from_here(PUBLISHED) if publish else OWN)
     if is_published(folder) and not publish:
         raise UserError(
@@ -31,7 +34,7 @@ def to_write(given: Path | None = None, publish: bool = False) -> Path:
         )
     if publish and not is_published(folder):
         raise UserError(f"--publish writes to {_from_here(PUBLISHED)}, not to {folder}; leave out one of the two")
-    check_out(folder, "folder", "--results")
+    check_writable(folder, "folder", "--results")
     if publish:
         say(f"publishing: results are written to {folder}, which this repository publishes")
     return folder
@@ -39,15 +42,17 @@ def to_write(given: Path | None = None, publish: bool = False) -> Path:
 
 def to_read(given: Path | None = None) -> Path:
     """The results folder for a command that reads: ``given``; else ``my_results`` if it holds records; else
-    ``results/``, of the current folder or of the repository. Says on stderr which one it is when none was given.
+    ``results/``, of the current folder or of the repository, if there is one. Prints on stderr which one it is when
+    none was given.
 
     Raises:
         UserError: ``given`` is not a folder.
     """
     if given is not None:
         return check_folder(given, "--results", "the folder that holds the records of studies")
-    here = Path("results")
-    folder = OWN if holds_records(OWN) else here if here.is_dir() else _from_here(PUBLISHED)
+    folder = OWN
+    if not holds_records(OWN):  # an installed package comes without published results
+        folder = next((place for place in (Path("results"), _from_here(PUBLISHED)) if place.is_dir()), OWN)
     say(f"reading {folder} (to read another folder, give --results)")
     return folder
 
@@ -60,15 +65,17 @@ def is_published(folder: Path) -> bool:
 
 def holds_records(folder: Path) -> bool:
     """Whether any study in ``folder`` has records."""
-    from .records import studies_in
-
     return bool(studies_in(folder))
 
 
-def check_out(path: Path, kind: Literal["file", "folder"], option: str = "--out") -> Path:
-    """Find out before the work that ``path`` can be written; folders that are missing will be made by the writer.
+def check_writable(path: Path, kind: Literal["file", "folder"], option: str = "--out") -> Path:
+    """Check that ``path`` can be written, where necessary in new folders; returns it.
 
-    Nothing is left behind, so a dry run may call this too.
+    Nothing is written, so that a dry run may call this too.
+
+    Args:
+        kind: what ``path`` will be.
+        option: of the command line that names it, for the message.
 
     Raises:
         UserError: there is a folder where a file must be or the reverse, a parent is a file, or writing is refused.
@@ -80,7 +87,7 @@ def check_out(path: Path, kind: Literal["file", "folder"], option: str = "--out"
     folder = path if path.is_dir() else path.parent
     above = next(place for place in (folder, *folder.absolute().parents) if place.exists() or place.is_symlink())
     if not above.is_dir():
-        raise UserError(f"{option} {path}: {above} is not a folder; choose another place")
+        raise UserError(f"{option} {path}: {above} is not a folder; cannot write in it, choose another place")
     try:
         with tempfile.TemporaryFile(dir=above):
             pass
@@ -107,6 +114,6 @@ def check_folder(path: Path, option: str, what: str) -> Path:
 
 
 def _from_here(folder: Path) -> Path:
-    """``folder`` relative to the current one where it lies below it, so that lines and records name no machine."""
+    """``folder`` relative to the current one where it lies below it, so that records hold no path of this machine."""
     here = Path.cwd().resolve()
     return folder.relative_to(here) if folder.is_relative_to(here) else folder

@@ -1,29 +1,28 @@
-"""Whether a metric can be used on a corpus at all: it has to order what is known to be good and bad.
+"""Whether a metric can be used on a corpus at all: it must order what is known to be good and bad.
 
 Every fidelity table holds ceilings (real audio, codec reconstructions) and floors (noise, silence, and, for metrics
-that know the caption, real audio of another caption). A metric that does not set every ceiling apart from every floor
-on this corpus, at this n, says nothing of the systems in between, and is marked as not usable here. Precision for one:
-noise may lie well inside the neighbourhoods of real clips.
+that read the caption, real audio of another caption). A metric whose intervals do not separate every ceiling from every
+floor on this corpus, at this n, says nothing about the systems in between, and is marked as not usable here. Precision,
+for example, may place noise well inside the neighbourhoods of real clips.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..metrics.catalogue import about, family
+from ..metrics.catalogue import about
 from ..metrics.metric import Metric
 from ..study.references import CEILINGS, FLOORS
 
-READ_CAPTIONS = ("adherence", "kl", "clap")  # to all others, audio of another caption is as good as real audio
-DEAF_FLOORS = ("noise", "silence")
-SAME = 0.05
+WITHOUT_CAPTIONS = ("noise", "silence")  # the floors of all other metrics
+SAME = 0.05  # of the distance from real audio to its nearest floor
 
 
 def unusable(name: str, scores: Mapping[str, Metric]) -> str:
-    """Why metric ``name`` is not usable where systems score so; empty where it is usable or nobody can tell.
+    """Why metric ``name`` is not usable, given what ceilings and floors score; empty where it is, or none were scored.
 
     Args:
-        scores: system -> figure with its interval, of ceilings and floors at least; others are not looked at.
+        scores: system -> metric with its interval; systems that are no ceiling or floor are ignored.
     """
     sign = 1.0 if about(name).better == "higher" else -1.0
     good = {system: scores[system] for system in CEILINGS if _known(scores.get(system))}
@@ -40,13 +39,13 @@ def unusable(name: str, scores: Mapping[str, Metric]) -> str:
 
 
 def same_within(name: str, scores: Mapping[str, Metric]) -> float | None:
-    """Differences up to this are the same: 5% of the way from real audio to its nearest floor; ``None``: not known."""
+    """The largest difference that counts as none: 5% of the distance from real audio to its nearest floor, if known."""
     ends = reach(scores, name)
     return None if ends is None else SAME * abs(ends[0] - ends[1])
 
 
 def reach(scores: Mapping[str, Metric], name: str) -> tuple[float, float] | None:
-    """Scores of the floor that is nearest to real audio, and of real audio; ``None``: not known, or they are equal."""
+    """The scores of the floor nearest to real audio and of real audio; None: one is not known, or both are equal."""
     real = scores.get("real", Metric(None)).value
     floors = [value for floor in _floors(name) if (value := scores.get(floor, Metric(None)).value) is not None]
     if real is None or not floors:
@@ -56,7 +55,7 @@ def reach(scores: Mapping[str, Metric], name: str) -> tuple[float, float] | None
 
 
 def _floors(name: str) -> tuple[str, ...]:
-    return FLOORS if family(name) in READ_CAPTIONS else DEAF_FLOORS
+    return FLOORS if about(name).reads_captions else WITHOUT_CAPTIONS
 
 
 def _known(metric: Metric | None) -> bool:
@@ -82,5 +81,5 @@ def _figure(metric: Metric) -> str:
 
 
 def at_floor(own: Metric, floor: Metric) -> bool:
-    """Whether the intervals of a score (higher is better) and of its floor do not tell the two apart."""
+    """Whether a score (higher is better) is not above its floor: their intervals overlap, or it is below."""
     return own.low is not None and floor.high is not None and own.low <= floor.high

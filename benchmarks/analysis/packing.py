@@ -1,7 +1,7 @@
 """Moves the records of a study, with their text files, into one file (packs.py), and back into files of their own.
 
-A file is deleted only after the pack is on the disk and gives back the same bytes. The pack is replaced as a whole, by
-its old content with a new member behind it, so that a crash at any time leaves each record in at least one of the two
+A file is deleted only after the pack is on the disk and reads back as the same bytes. The pack is replaced as a whole,
+by its old content followed by a new member, so that a crash at any time leaves each record in at least one of the two
 forms; where it is in both, the next ``bench pack`` deletes its files.
 """
 
@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ...common.errors import UserError
-from ...common.files import atomic_path, held_alone, json_text, write_text
+from ...common.files import atomic_path, json_text, write_text
+from ...common.locks import held_alone
 from . import packs
 from .records import SCHEMA_VERSION, OtherSchemaError, problem_lines, read_record
 
@@ -26,7 +27,13 @@ Packed = tuple[dict[str, Any], dict[str, str]]  # a record and its text files by
 
 @dataclass(frozen=True)
 class Moved:
-    """How many records were moved and how many files deleted or written; ``left``: a line for each that stays."""
+    """What was done.
+
+    Attributes:
+        records: number of records that were moved.
+        files: number of files that were deleted or written.
+        left: a line for each record or file that stays as it is.
+    """
 
     records: int
     files: int
@@ -36,7 +43,7 @@ class Moved:
 def pack(folder: Path) -> Moved:
     """Pack all records of one study that are files of their own, and delete these files.
 
-    A record that could not be given back byte for byte stays as it is.
+    A record that could not be unpacked byte for byte stays as it is.
 
     Raises:
         UserError: another process works in the folder, its pack is cut off, or it cannot be written.
@@ -61,7 +68,7 @@ def pack(folder: Path) -> Moved:
 
 
 def unpack(folder: Path) -> Moved:
-    """Give every packed record of one study its own files again, and delete the pack.
+    """Write every packed record of one study to files of its own again, and delete the pack.
 
     Of a pack that is cut off, what can be read becomes files; the pack itself is kept as ``records.jsonl.gz.broken``.
 
@@ -88,7 +95,7 @@ def _to_pack(folder: Path, path: Path) -> Packed:
     """The record of the file ``path`` and its text files.
 
     Raises:
-        UserError: it is no good record, or the pack could not give back its bytes.
+        UserError: it is not a valid record, or it could not be unpacked to the same bytes.
     """
     record, content = read_record(path), path.read_bytes()
     data = json.loads(content)
@@ -108,7 +115,7 @@ def _to_pack(folder: Path, path: Path) -> Packed:
 
 
 def _append(held: packs.Pack, new: Mapping[str, Packed]) -> None:
-    """Put ``new`` records behind those of a pack, and read all back before the old file is replaced."""
+    """Add ``new`` records to a pack, and read all of them back before the old file is replaced."""
     old = held.path.read_bytes() if held.lines else b""
     with atomic_path(held.path) as temporary:
         temporary.write_bytes(old + packs.encoded(new.values()))
@@ -159,6 +166,6 @@ def _check_content(folder: Path, records: Mapping[str, Any], held: packs.Pack) -
 
 
 def _is_inside(name: str) -> bool:
-    """Whether a name leads to a file in the study's folder, on any system."""
+    """Whether a name stands for a file inside the study's folder, on any system."""
     path = PurePosixPath(name)
     return not path.is_absolute() and ".." not in path.parts and "\\" not in name and ":" not in name

@@ -1,11 +1,11 @@
 """Packed records: one study's records in one file, ``results/<study>/records.jsonl.gz``.
 
-The file holds one gzip member after another, one for each time that records were packed; each member holds JSON lines.
-A line is one record with the text files that belong to it::
+The file is a sequence of gzip members, one for each call of ``bench pack``; each member holds JSON lines. A line is one
+record with the text files that belong to it::
 
     {"record": {...}, "files": {"records/ID-1.items.csv": "text", "chords/ID.json": "text"}}
 
-Records are found by the name that their own file had (``ID-1``). A line is decoded only when it is asked for.
+Records are found by the name that their own file had (``ID-1``). A line is decoded only when it is needed.
 """
 
 from __future__ import annotations
@@ -27,6 +27,12 @@ from ...common.lines import count
 PACK = "records.jsonl.gz"
 
 
+def studies_in(results: Path) -> list[str]:
+    """Names of the folders in ``results`` that hold records, as files or packed; sorted."""
+    found = [path.parent.name for kind in ("records", PACK) for path in results.glob(f"[!.]*/{kind}")]
+    return sorted(set(found))
+
+
 class Line(msgspec.Struct):
     """One record and its text files by name, all still as JSON."""
 
@@ -41,11 +47,11 @@ class _Head(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Pack:
-    """What a pack holds.
+    """The content of a pack.
 
     Attributes:
         lines: name of a record (``ID-1``) -> its line.
-        problem: says that the rest of the file cannot be read, and what to do; empty: all of it was read.
+        problem: a sentence that the rest of the file cannot be read, and what to do; empty: all of it was read.
     """
 
     path: Path
@@ -54,7 +60,7 @@ class Pack:
 
     @functools.cached_property
     def files(self) -> dict[str, msgspec.Raw]:
-        """Name of a text file -> its text; of several of one name, the one that was packed last."""
+        """Name of a text file -> its text as JSON; of several with one name, the one that was packed last."""
         return {name: text for line in self.lines.values() for name, text in line.files.items()}
 
     def text(self, name: str) -> str | None:
@@ -64,7 +70,7 @@ class Pack:
 
 
 def opened(folder: Path) -> Pack:
-    """The pack of one study's folder, read once for as long as the file stays the same; empty where there is none."""
+    """The pack of one study's folder, empty where there is none; it is read again only after the file has changed."""
     path = folder / PACK
     try:
         state = path.stat()
@@ -74,8 +80,10 @@ def opened(folder: Path) -> Pack:
 
 
 def record_path(given: Path) -> Path:
-    """The path of a record that is named as its file, ``results/<study>/records/<id>-<attempt>.json``, or shorter, as
-    ``results/<study>/<id>-<attempt>``; the file may have been packed.
+    """The path of a record's file, which may have been packed.
+
+    Args:
+        given: ``results/<study>/records/<id>-<attempt>.json``, or shorter ``results/<study>/<id>-<attempt>``.
 
     Raises:
         UserError: a pack, which holds many records.
@@ -106,7 +114,7 @@ def _opened(path: Path, *state: int) -> Pack:
 
 
 def read(path: Path) -> Pack:
-    """The pack that is the file ``path``; what is wrong with it is in ``problem``."""
+    """The content of the file ``path``; ``problem`` says what is wrong with it."""
     try:
         members, fault = _members(path.read_bytes())
     except OSError as error:
@@ -121,7 +129,7 @@ def read(path: Path) -> Pack:
 
 
 def _members(data: bytes) -> tuple[list[bytes], str]:
-    """The content of the gzip members, of one that is cut off too as far as it goes; and what is wrong."""
+    """The content of the gzip members, of one that is cut off as far as it goes, and what is wrong with the file."""
     found: list[bytes] = []
     while data:
         stream = zlib.decompressobj(wbits=31)
@@ -136,6 +144,7 @@ def _members(data: bytes) -> tuple[list[bytes], str]:
 
 
 def _decoded(members: Iterable[bytes]) -> Iterator[Line]:
+    """The lines of all members."""
     decoder = msgspec.json.Decoder(Line)
     for member in members:
         for line in member.splitlines():
@@ -143,7 +152,7 @@ def _decoded(members: Iterable[bytes]) -> Iterator[Line]:
 
 
 def _name(line: Line, number: int) -> str:
-    """The name that the record's file had; of a record of another schema, which may not tell it, one made up."""
+    """The name that the record's file had; ``line-NUMBER`` where a record of another schema does not hold it."""
     try:
         head = msgspec.json.decode(line.record, type=_Head)
     except msgspec.MsgspecError:
@@ -152,6 +161,7 @@ def _name(line: Line, number: int) -> str:
 
 
 def _problem(path: Path, fault: str, records: int) -> str:
+    """A sentence on a pack with a ``fault`` after so many ``records``."""
     undo = f"bench pack {path.parent.name} --undo --results {path.parent.parent}"
     told = f"{path} is {fault} after {count(records, 'record')}"
     return f"{told}; restore it from git or from a copy, or keep what can be read with: {undo}"

@@ -1,7 +1,7 @@
-"""What papers state: results, hyper-parameters, claims and inconsistencies, from ``results/published``.
+"""What the papers state: results, hyper-parameters, claims and mistakes, from the files in ``published_data``.
 
-The one source of published numbers: chapters, the papers' pages and the claims ledger all read them here. A number that
-the paper has, but that could not be read from it, is there with an empty value and a note that says why.
+These files are the only source of published numbers. They come with the package, so they are found wherever it is
+installed. A number that a paper has, but that could not be read from it, has an empty value and a note that says why.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
+
 from ...common.config import from_dict
 from ...common.errors import UserError
 
 T = TypeVar("T")
+FOLDER = Path(__file__).parent / "published_data"
 NAMES = {
     "tal2025": "Tal et al. 2025",
     "mntp2025": "AudioMNTP 2025",
@@ -27,14 +30,15 @@ NAMES = {
 
 
 @dataclass(frozen=True)
-class Stated:
-    """One stated figure.
+class PublishedResult:
+    """One published number.
 
     Attributes:
-        paper: key of ``NAMES``. table: ``Table 2``, ``Section 5.4 text`` ...
-        setting: what else decides the row, e.g. ``{"steps": "50"}``; always text.
+        paper: key of ``NAMES``.
+        table: where it is printed: ``Table 2``, ``Section 5.4 text`` ...
+        setting: the conditions it was measured under, e.g. ``{"steps": "50"}``; always text.
         value: as printed; empty where it could not be read from the paper.
-        uncertainty: half-width, as printed; what it is says ``uncertainty_kind``.
+        uncertainty: half-width, as printed; ``uncertainty_kind`` says what it is.
     """
 
     paper: str
@@ -52,12 +56,12 @@ class Stated:
 
     @property
     def number(self) -> float | None:
-        """The value as a number, None where there is none."""
+        """The value as a number; None where there is none."""
         return float(self.value) if self.value else None
 
 
 @dataclass(frozen=True)
-class Setting:
+class PublishedHyperparameter:
     """One hyper-parameter as a paper states it."""
 
     paper: str
@@ -71,7 +75,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Claim:
-    """What a paper claims; ``evidence``: its numbers for it; ``check``: whether its own numbers carry it."""
+    """What a paper claims; ``evidence``: its numbers for it; ``check``: whether its own numbers support it."""
 
     id: str
     paper: str
@@ -83,7 +87,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Inconsistency:
-    """A mistake in a paper, and the reading that makes sense."""
+    """A mistake in a paper, and the reading of it that makes sense."""
 
     id: str
     paper: str
@@ -91,47 +95,42 @@ class Inconsistency:
     reading: str = ""
 
 
-def results(folder: Path) -> list[Stated]:
-    """All stated results below the results folder ``folder``; none where it has no such file.
+def results() -> list[PublishedResult]:
+    """All published results.
 
     Raises:
-        UserError: a line without its columns, or with a value that is no number.
+        UserError: a line of the file lacks a column, or has a value that is not a number.
     """
-    return list(_table(folder, "results.csv", _stated))
+    return list(_table("results.csv", _result))
 
 
-def hyperparameters(folder: Path) -> list[Setting]:
-    """All stated hyper-parameters."""
-    return list(_table(folder, "hyperparameters.csv", lambda row: from_dict(Setting, row, "hyperparameters.csv")))
+def hyperparameters() -> list[PublishedHyperparameter]:
+    """All published hyper-parameters."""
+    return list(
+        _table("hyperparameters.csv", lambda row: from_dict(PublishedHyperparameter, row, "hyperparameters.csv"))
+    )
 
 
-def claims(folder: Path) -> list[Claim]:
+def claims() -> list[Claim]:
     """All claims, in the papers' order."""
-    return _listed(folder, "claims.yaml", Claim)
+    return _listed("claims.yaml", Claim)
 
 
-def inconsistencies(folder: Path) -> list[Inconsistency]:
+def inconsistencies() -> list[Inconsistency]:
     """All known mistakes in the papers."""
-    return _listed(folder, "inconsistencies.yaml", Inconsistency)
+    return _listed("inconsistencies.yaml", Inconsistency)
 
 
-def home(folder: Path) -> Path:
-    """Where published data lies below the results folder."""
-    return folder / "published"
-
-
-def _stated(row: dict[str, str]) -> Stated:
+def _result(row: dict[str, str]) -> PublishedResult:
     setting = dict(part.split("=", 1) for part in row["setting"].split(";") if part)
-    one = Stated(**{**row, "setting": setting})  # type: ignore[arg-type]
-    if one.value:
-        float(one.value)
-    return one
+    result = PublishedResult(**{**row, "setting": setting})  # type: ignore[arg-type]
+    if result.value:
+        float(result.value)
+    return result
 
 
-def _table(folder: Path, name: str, read: Callable[[dict[str, str]], T]) -> Iterator[T]:
-    path = home(folder) / name
-    if not path.is_file():
-        return
+def _table(name: str, read: Callable[[dict[str, str]], T]) -> Iterator[T]:
+    path = FOLDER / name
     with open(path, newline="", encoding="utf-8") as file:
         for number, row in enumerate(csv.DictReader(file), start=2):
             try:
@@ -141,21 +140,17 @@ def _table(folder: Path, name: str, read: Callable[[dict[str, str]], T]) -> Iter
                 raise UserError(f"{path}, line {number}: not a published figure ({what}); restore the file") from error
 
 
-def _listed(folder: Path, name: str, cls: type[T]) -> list[T]:
-    path = home(folder) / name
-    if not path.is_file():
-        return []
+def _listed(name: str, cls: type[T]) -> list[T]:
+    path = FOLDER / name
     return [from_dict(cls, row, f"{path}: {row.get('id', i)}") for i, row in enumerate(read_yaml(path))]
 
 
 def read_yaml(path: Path) -> Any:
-    """A YAML file, read safely.
+    """Read a YAML file safely.
 
     Raises:
-        UserError: it is no YAML.
+        UserError: the file is not valid YAML.
     """
-    import yaml
-
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:

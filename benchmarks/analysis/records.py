@@ -1,18 +1,19 @@
-"""Records: what one measurement left behind, one JSON file per attempt, never overwritten.
+"""Records: the results of single measurements, one JSON file per attempt, never overwritten.
 
 A record is a cell (the whole resolved config of one measurement) with its status, its metrics with n and interval, what
 training cost, and where and when it ran; docs/records.md explains every field. Runs write files,
-``results/<study>/records/<id>-<attempt>.json``, with per-item scores beside as ``<id>-<attempt>.items.csv``. Many
-writers may share the folder: a file appears whole under a name that nobody else holds, or not at all.
+``results/<study>/records/<id>-<attempt>.json``, with per-item scores in ``<id>-<attempt>.items.csv``. Many processes
+may write to the folder: a file appears whole under a name that no other process has taken, or not at all.
 
-``bench pack`` moves these files into one (packs.py). Every reader here finds a record and its text files by the same
-names in either form; a file counts before what is packed under its name.
+``bench pack`` moves these files into one (packs.py). All functions here find a record and its text files by the same
+names in either form; where both exist, the file counts.
 """
 
 from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import io
 import itertools
 import json
@@ -29,6 +30,7 @@ from ...common.files import json_text, write_new
 from ...training.cost import TrainingCost
 from ..metrics.metric import Metric
 from ..study.axis import ItemRow, Status
+from ..study.cells import C, CellConfig, Preparation, read_config
 from . import packs
 
 SCHEMA_VERSION = 1
@@ -37,7 +39,7 @@ GOOD = frozenset({"ok", "unsupported"})  # final answers; every other status is 
 
 @dataclass(frozen=True)
 class Record:
-    """One attempt at one cell. Field by field: docs/records.md."""
+    """One attempt to measure one cell; docs/records.md explains the fields."""
 
     id: str
     study: str
@@ -59,6 +61,20 @@ class Record:
     command: str = ""
     schema_version: int = SCHEMA_VERSION
     origin: str = later("")
+    how: Preparation | None = later(None)  # noqa: RUF009
+
+    def read(self, cls: type[C]) -> C:
+        """The cell's config as a dataclass of its axis.
+
+        Raises:
+            UserError: a value of the wrong type.
+        """
+        return read_config(self.cell, cls)
+
+    @functools.cached_property
+    def config(self) -> CellConfig:
+        """The part of the cell's config that several axes have."""
+        return self.read(CellConfig)
 
     @property
     def stem(self) -> str:
@@ -67,13 +83,13 @@ class Record:
 
     @property
     def ended(self) -> bool:
-        """Whether this is of the end of training, or of what is not trained; else it is of a snapshot."""
-        updates = self.cell.get("train", {}).get("updates")
-        return self.at_updates is None or updates is None or self.at_updates >= updates
+        """False for a snapshot from before the end of training."""
+        train = self.config.train
+        return self.at_updates is None or train is None or self.at_updates >= train.updates
 
 
 class OtherSchemaError(UserError):
-    """A record that another version of the program wrote."""
+    """A record of another schema version, written by another version of the program."""
 
     def __init__(self, path: Path, version: Any) -> None:
         super().__init__(path, version)
@@ -86,16 +102,16 @@ class OtherSchemaError(UserError):
         )
 
 
-KEYS = {cls: frozenset(f.name for f in dataclasses.fields(cls)) for cls in (Record, Metric, TrainingCost)}
+KEYS = {cls: frozenset(f.name for f in dataclasses.fields(cls)) for cls in (Record, Metric, TrainingCost, Preparation)}
 
 
 def save_record(folder: Path, record: Record, items: Sequence[ItemRow] = ()) -> Record:
     """Write ``record`` (and its per-item scores) as the cell's next attempt; returns it with its attempt number.
 
-    The record is published last, so a record that exists has its items.
+    The record is written after its items, so a record that exists has its items.
 
     Raises:
-        UserError: the folder cannot be written or the disk is full; nothing half-written stays.
+        UserError: the folder cannot be written or the disk is full; no incomplete file stays.
     """
     records = folder / "records"
     for attempt in itertools.count(_last_attempt(folder, record.id) + 1):
@@ -118,7 +134,7 @@ def save_record(folder: Path, record: Record, items: Sequence[ItemRow] = ()) -> 
 
 
 def _publish(path: Path, text: str) -> bool:
-    """Write a new record, unless its name is taken by a file or in the pack, where that file may be gone meanwhile."""
+    """Write a new record; False where a file or a packed record has its name, or is given it meanwhile."""
     if path.stem in packs.opened(path.parent.parent).lines or not write_new(path, text):
         return False
     line = packs.opened(path.parent.parent).lines.get(path.stem)
@@ -128,19 +144,13 @@ def _publish(path: Path, text: str) -> bool:
     return False
 
 
-def studies_in(results: Path) -> list[str]:
-    """Names of the folders in ``results`` that hold records, as files or packed; sorted."""
-    found = [path.parent.name for kind in ("records", packs.PACK) for path in results.glob(f"[!.]*/{kind}")]
-    return sorted(set(found))
-
-
 def chosen_studies(results: Path, names: Collection[str] = ()) -> list[str]:
     """The studies ``names`` of those that hold records in ``results``; without names all of them; sorted.
 
     Raises:
         UserError: one of them holds none, or there are none at all.
     """
-    known = studies_in(results)
+    known = packs.studies_in(results)
     for name in names:
         if name not in known:
             hint = did_you_mean(name, known)
@@ -151,7 +161,7 @@ def chosen_studies(results: Path, names: Collection[str] = ()) -> list[str]:
 
 
 def load_records(folder: Path, ids: Collection[str] | None = None) -> tuple[list[Record], list[str]]:
-    """Records of one study's folder, oldest first, and one line for everything there that is not a good record.
+    """Records of one study's folder, oldest first, and a line for each file there that cannot be read as a record.
 
     Args:
         ids: of the cells whose records to read; None: all.
@@ -168,12 +178,12 @@ def load_records(folder: Path, ids: Collection[str] | None = None) -> tuple[list
 
 
 def all_records(results: Path) -> list[Record]:
-    """The good records of all studies in ``results``."""
-    return [record for study in studies_in(results) for record in load_records(results / study)[0]]
+    """All records in ``results`` that can be read, of all studies."""
+    return [record for study in packs.studies_in(results) for record in load_records(results / study)[0]]
 
 
 def problem_lines(errors: Iterable[UserError]) -> list[str]:
-    """A line per error, but a single one for all records of a folder that have another schema version."""
+    """A line for each error, but one line for all records of a folder that have another schema version."""
     lines: list[str] = []
     others: dict[Path, list[OtherSchemaError]] = {}
     for error in errors:
@@ -192,7 +202,7 @@ def problem_lines(errors: Iterable[UserError]) -> list[str]:
 
 
 def check_records(folder: Path) -> None:
-    """Refuse to measure into the folder of one study that this program cannot read in full.
+    """Refuse to measure into the folder of a study that this program cannot read in full.
 
     Raises:
         UserError: records of another schema version, or a pack that is cut off.
@@ -205,16 +215,16 @@ def check_records(folder: Path) -> None:
             read_record(path)
         except OtherSchemaError as error:
             others.append(error)
-        except UserError:  # no record: named when it is read for a report, and its cell is measured again
+        except UserError:  # reports name this file, and its cell is measured again
             continue
     for line in problem_lines(others):
         raise UserError(line)
 
 
 def record_paths(folder: Path, ids: Collection[str] | None = None) -> list[Path]:
-    """The files of one study that should be records, of all cells or of those in ``ids``; none is opened.
+    """Paths of the records of one study, of all cells or of those in ``ids``; a packed record has that of its old file.
 
-    A packed record has the path that its file had.
+    No file is opened.
     """
     names = {path.name for path in (folder / "records").glob("[!.]*.json")}  # before the pack: see read_record
     names |= {f"{stem}.json" for stem in packs.opened(folder).lines}
@@ -229,7 +239,7 @@ def record_file(folder: Path, record: Record) -> Path:
 
 
 def read_record(path: Path) -> Record:
-    """One record, checked; ``path`` is that of its file, which may have been packed since.
+    """The record of the file ``path``, which may have been packed since, checked.
 
     Raises:
         UserError: not JSON, not a record, another schema version, or a file whose name or cell contradicts its id.
@@ -253,7 +263,7 @@ def read_record(path: Path) -> Record:
 
 
 def _content(path: Path) -> bytes | msgspec.Raw:
-    """The JSON of a record. The file is tried before the pack, so that one that is packed meanwhile is found."""
+    """The JSON of a record. The file is tried before the pack, so that a record that is packed meanwhile is found."""
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
@@ -266,7 +276,7 @@ def _content(path: Path) -> bytes | msgspec.Raw:
 
 
 def _converted(data: dict[str, Any], path: Path) -> Record:
-    """``data`` as a record: at once where it is one beyond doubt, else by the strict way, which names what is not."""
+    """``data`` as a record: fast where all is well, else by ``from_dict``, whose errors name the wrong key."""
     try:
         record = msgspec.convert(data, Record)
     except msgspec.ValidationError:
@@ -275,6 +285,7 @@ def _converted(data: dict[str, Any], path: Path) -> Record:
         about.keys() <= KEYS[Metric] for about in data.get("metrics", {}).values()
     )
     known = known and (record.training is None or data["training"].keys() <= KEYS[TrainingCost])
+    known = known and (record.how is None or data["how"].keys() <= KEYS[Preparation])
     return record if known else from_dict(Record, data, str(path))
 
 
@@ -296,13 +307,13 @@ def read_items(folder: Path, record: Record) -> list[dict[str, Any]]:
 
 
 def read_text(folder: Path, name: str) -> str:
-    """The text of an artefact, its own file or packed; ``name`` as in ``Record.artefacts``, relative to ``folder``.
+    """The text of an artefact, packed or not; ``name`` as in ``Record.artefacts``, relative to ``folder``.
 
     Raises:
         UserError: it is gone, or cannot be read.
     """
     home, within = folder, name
-    if name.startswith("../"):  # taken over from another study
+    if name.startswith("../"):  # of a record that was copied from another study
         _, study, within = name.split("/", 2)
         home = folder.parent / study
     try:
@@ -317,7 +328,7 @@ def read_text(folder: Path, name: str) -> str:
 
 
 def artefact(folder: Path, record: Record, name: str) -> str | None:
-    """The text of the artefact that ``record`` has under ``name``; None where it has none, or it is gone."""
+    """The text of the artefact that ``record`` calls ``name``; None where it has none, or its file is gone."""
     if name not in record.artefacts:
         return None
     try:
@@ -327,7 +338,7 @@ def artefact(folder: Path, record: Record, name: str) -> str | None:
 
 
 def latest(records: Iterable[Record]) -> dict[str, Record]:
-    """Cell id -> the record that speaks for it: the newest good one, else the newest."""
+    """Cell id -> the record that counts: the newest good one, else the newest."""
     chosen: dict[str, Record] = {}
     for record in records:
         held = chosen.get(record.id)
@@ -337,6 +348,7 @@ def latest(records: Iterable[Record]) -> dict[str, Record]:
 
 
 def _last_attempt(folder: Path, cell_id: str) -> int:
+    """The highest attempt number that a record of the cell has; 0 without one."""
     names = [path.name.split(".")[0] for path in (folder / "records").glob(f"{cell_id}-*")]
     names += packs.opened(folder).lines  # after the files: what is packed meanwhile is in one of the two
     attempts = [name.removeprefix(f"{cell_id}-") for name in names if name.startswith(f"{cell_id}-")]
@@ -344,6 +356,7 @@ def _last_attempt(folder: Path, cell_id: str) -> int:
 
 
 def _csv_text(items: Sequence[ItemRow]) -> str:
+    """Rows as CSV; NaN becomes an empty field."""
     columns = list(dict.fromkeys(key for row in items for key in row))
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, columns, lineterminator="\n")

@@ -1,79 +1,77 @@
-"""One system's clips, scored: metrics with intervals for the record, and per-clip scores for its items file."""
+"""Scores of one system's clips: metrics with intervals for its record, and per-clip scores for its items file."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from ...corpora import Clip
 from ..evaluators import score_set
-from ..metrics.catalogue import about
-from ..metrics.metric import Metric, metric
+from ..metrics.catalogue import metric_of
+from ..metrics.metric import Metric
 from ..metrics.statistics import interval
 from ..study.axis import ItemRow
-
-if TYPE_CHECKING:
-    from ...corpora import Clip
-    from .eval_set import EvalSet
-
+from .eval_set import EvalSet
 
 Scored = tuple[dict[str, Metric], list[ItemRow], dict[str, Any]]
+"""Metrics by name, one row of scores per clip, and details on how the scores were computed."""
 
 
 def score(audio_BN: np.ndarray, eval_set: EvalSet) -> Scored:
-    """Metrics, per-clip rows, and what the scores rest on (evaluator, audio policy, chance levels).
+    """Scores of one clip per prompt; the details are evaluator, preparation of audio, and chance levels.
 
     Args:
-        audio_BN: one clip per prompt of the exam, in its order.
+        audio_BN: the clips (n, N), in the order of the prompts.
     """
     prompts = eval_set.prompts
     scores = score_set(
-        eval_set.reference_outputs, list(audio_BN), [clip.caption for clip in prompts], [clip.attributes for clip in prompts],
-        eval_set.evaluator, eval_set.sample_rate, paired=eval_set.prompt_outputs,
-    )  # fmt: skip
-    metrics = {
-        name: metric(value.estimate, low=value.low, high=value.high, n=value.n_items, better=about(name).better)
-        for name, value in scores.intervals([clip.id for clip in prompts]).items()
-    }
-    columns = {name: values.tolist() for name, values in (scores.per_item | scores.contributions()).items()}
-    items: list[ItemRow] = [
-        {"item": clip.id, "caption": clip.caption, **{name: column[i] for name, column in columns.items()}}
-        for i, clip in enumerate(prompts)
-    ]
+        eval_set.reference_outputs,
+        list(audio_BN),
+        captions=[clip.caption for clip in prompts],
+        asked=[clip.attributes for clip in prompts],
+        evaluator=eval_set.evaluator,
+        sample_rate=eval_set.sample_rate,
+        paired=eval_set.prompt_outputs,
+    )
+    intervals = scores.intervals([clip.id for clip in prompts])
+    metrics = {name: metric_of(name, found) for name, found in intervals.items()}
     chance = {name: dataclasses.asdict(level) for name, level in scores.chance.items()}
-    return metrics, items, {**scores.details, "seconds": audio_BN.shape[1] / eval_set.sample_rate, "chance": chance}
+    details = {**scores.details, "seconds": audio_BN.shape[1] / eval_set.sample_rate, "chance": chance}
+    return metrics, _rows(scores.per_item | scores.contributions(), prompts), details
 
 
-def item_scores(columns: Mapping[str, np.ndarray], prompts: Sequence[Clip], basis: dict[str, Any]) -> Scored:
-    """Per-clip scores (n,) by name as metrics with intervals over prompts; NaN: does not apply to that clip.
+def item_scores(columns: Mapping[str, np.ndarray], prompts: Sequence[Clip], details: dict[str, Any]) -> Scored:
+    """Per-clip scores (n,) by name, as metrics with intervals over prompts; NaN where one does not apply to a clip.
 
     A metric that applies to no clip is left out.
     """
     kept = {name: values for name, values in columns.items() if np.isfinite(values).any()}
-    metrics = {}
-    for name, values in kept.items():
-        found = interval(values, [clip.id for clip in prompts])
-        metrics[name] = metric(
-            found.estimate, low=found.low, high=found.high, n=found.n_items, better=about(name).better
-        )
-    rows: list[ItemRow] = [
-        {"item": clip.id, "caption": clip.caption, **{name: float(values[i]) for name, values in kept.items()}}
-        for i, clip in enumerate(prompts)
-    ]
-    return metrics, rows, basis
+    ids = [clip.id for clip in prompts]
+    metrics = {name: metric_of(name, interval(values, ids)) for name, values in kept.items()}
+    return metrics, _rows(kept, prompts), details
 
 
 def renamed(scored: Scored, part: str) -> Scored:
-    """Scores of a ``part`` of the clips: ``_<part>`` stands behind every name, and what they rest on below ``part``."""
-    metrics, rows, basis = scored
+    """Scores of a ``part`` of the clips: names end in ``_<part>``, and the details are stored under ``part``."""
+    metrics, rows, details = scored
     kept = ("item", "caption")
     marked: list[ItemRow] = [{k if k in kept else f"{k}_{part}": v for k, v in row.items()} for row in rows]
-    return {f"{name}_{part}": value for name, value in metrics.items()}, marked, {part: basis}
+    return {f"{name}_{part}": value for name, value in metrics.items()}, marked, {part: details}
 
 
 def joined(first: Scored, second: Scored) -> Scored:
     """Two sets of scores of the same clips as one."""
     rows: list[ItemRow] = [{**a, **b} for a, b in zip(first[1], second[1])]
     return {**first[0], **second[0]}, rows, {**first[2], **second[2]}
+
+
+def _rows(columns: Mapping[str, np.ndarray], prompts: Sequence[Clip]) -> list[ItemRow]:
+    """One row per clip: its id, its caption and its scores."""
+    numbers = {name: values.tolist() for name, values in columns.items()}
+    return [
+        {"item": clip.id, "caption": clip.caption, **{name: column[i] for name, column in numbers.items()}}
+        for i, clip in enumerate(prompts)
+    ]

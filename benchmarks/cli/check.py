@@ -1,4 +1,4 @@
-"""``bench check``: hold a paradigm against the conformance suite."""
+"""``bench check``: test a paradigm against the conformance checks."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ def check(
       bench check mypkg.mine:MyParadigm
       bench check mypkg.mine:MyParadigm --only seeds --only cost
     """
+    # torch, and what needs it, loads only where a paradigm is checked
     from ... import paradigms
-    from ..conformance import CHECKS, Case, examine
+    from ..conformance import CHECKS, ConformanceCase, run_checks
 
-    case = Case(paradigms.find(paradigm))
+    case = ConformanceCase(paradigms.find(paradigm))
     width, counts = max(map(len, CHECKS)), {"pass": 0, "fail": 0, "skipped": 0}
-    for finding in examine(case, only):
-        counts[finding.status] += 1
-        proof = (CHECKS[finding.check].__doc__ or "").strip().splitlines()[0]
-        told = proof if finding.status == "pass" else finding.message
-        print(f"{finding.status.upper() if finding.status == 'fail' else finding.status:<8}"
-              f"{finding.check:<{width + 2}}{told}", flush=True)  # fmt: skip
-        if finding.mend:
-            print(f"{'':<{width + 10}}mend: {finding.mend}", flush=True)
+    for result in run_checks(case, only):
+        counts[result.status] += 1
+        proof = (CHECKS[result.check].__doc__ or "").strip().splitlines()[0]
+        status = "FAIL" if result.status == "fail" else result.status
+        text = proof if result.status == "pass" else result.message
+        print(f"{status:<8}{result.check:<{width + 2}}{text}", flush=True)
+        if result.fix:
+            print(f"{'':<{width + 10}}fix: {result.fix}", flush=True)
     print(f"\n{paradigm}: {counts['pass']} passed, {counts['fail']} failed, {counts['skipped']} skipped")
     return int(counts["fail"] > 0)

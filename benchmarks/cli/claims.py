@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+from ...common.console import shown
+from ...common.lines import say
+from ..analysis.locations import to_read
 from .options import Json, ReadResults
 
 
@@ -26,21 +29,17 @@ def claims(
       bench claims
       bench claims --paper tal2025
     """
-    from ...common.console import shown
-    from ...common.lines import say
-    from ..analysis.locations import to_read
-    from ..papers.claims import counts, rule
-    from ..papers.selection import Library
-    from ..papers.verdicts import rows, write_ledger
+    from ..papers.claims import claims_table, evaluate_claims, verdict_counts, write_claims_page
+    from ..papers.record_index import RecordIndex
 
     folder = to_read(results)
-    library = Library(folder)
-    rulings = rule(folder, library)
-    page = write_ledger(rulings, folder)
-    for problem in dict.fromkeys(library.problems):
+    index = RecordIndex(folder)
+    found = evaluate_claims(index)
+    page = write_claims_page(found, folder)
+    for problem in dict.fromkeys(index.problems):
         say(f"left out: {problem}")
-    chosen = rule(folder, library, paper) if paper else rulings
-    table = rows(chosen)
+    wanted = evaluate_claims(index, paper) if paper else found
+    table = claims_table(wanted)
     print(shown(table.header, table.body, as_json))
     if not as_json:
-        print(f"\nAll: {counts(chosen)}. In full: {page}")
+        print(f"\nAll: {verdict_counts(wanted)}. In full: {page}")

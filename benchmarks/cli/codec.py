@@ -1,4 +1,4 @@
-"""``bench codec train``: train a codec for a corpus of one's own."""
+"""``bench codec train``: train a codec on a corpus."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...common.config import from_dict, to_dict
+from ...common.errors import UserError
+from ..analysis.locations import check_writable
+
 if TYPE_CHECKING:
-    from ...representations.codecs.recipes import Recipe
+    from ...representations.codecs.trainer import CodecRecipe
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -60,14 +64,12 @@ def train(
       bench codec train --recipe encodec-50 --corpus my/folder -o runs/encodec
       bench run quickstart --corpus my/folder --set representation=runs/codec
     """
-    from ...common.errors import UserError
     from ...representations.codecs.recipes import recipe as find
-    from ...representations.codecs.training import parse_corpora, train_codec
-    from ..analysis.locations import check_out
+    from ...representations.codecs.trainer import parse_corpora, train_codec
 
     if steps is not None and (cpu_seconds is not None or wall_seconds is not None):
         raise UserError("--steps and --cpu-seconds or --wall-seconds are two budgets; give one of them")
-    check_out(out, "folder")
+    check_writable(out, "folder")
     if cpu_seconds is not None or wall_seconds is not None:
         steps = 0  # the clock decides
     given = {"steps": steps, "cpu_seconds": cpu_seconds, "wall_seconds": wall_seconds, "seed": seed}
@@ -76,10 +78,9 @@ def train(
     print(f"{out}: use it with --set representation={reference}")
 
 
-def _with_settings(config: Recipe, given: dict[str, Any], settings: Iterable[str]) -> Recipe:
-    """The recipe with what the options say, then with ``--set``."""
-    from ...common.config import from_dict, to_dict
-    from ..study.study import parse_setting
+def _with_settings(config: CodecRecipe, given: dict[str, Any], settings: Iterable[str]) -> CodecRecipe:
+    """The recipe, changed by the options and then by ``--set``."""
+    from ..study.load import parse_setting
     from ..study.sweep import check_key
 
     data = to_dict(config) | {key: value for key, value in given.items() if value is not None}

@@ -1,4 +1,4 @@
-"""``bench collect``: the records of all studies as one table."""
+"""``bench collect``: collect the records of all studies in one table."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...common.console import shown
+from ...common.files import atomic_path
+from ...common.lines import count, say
+from ..analysis.locations import check_writable, to_read
 from .options import Json, ReadResults
 
 if TYPE_CHECKING:
@@ -39,12 +43,10 @@ def collect(
 
     Then, in pandas: pd.read_parquet("collected.parquet").groupby(["system", "metric"]).value.mean()
     """
-    from ...common.lines import count, say
     from ..analysis.collect import collect as collect_records
-    from ..analysis.locations import check_out, to_read
 
     for path in files_of(out):
-        check_out(path, "file")
+        check_writable(path, "file")
     found = collect_records(to_read(results), studies, column)
     for problem in found.problems:
         say(f"left out: {problem}")
@@ -65,8 +67,6 @@ def write_table(table: pa.Table, out: Path) -> list[Path]:
     import pyarrow.csv
     import pyarrow.parquet
 
-    from ...common.files import atomic_path
-
     files = files_of(out)
     for path in files:
         with atomic_path(path) as temporary:
@@ -84,9 +84,7 @@ def files_of(out: Path) -> list[Path]:
 
 
 def counts_text(counts: Counter[tuple[str, str, str]], as_json: bool = False) -> str:
-    """Cells per study, axis and status, as a table."""
-    from ...common.console import shown
-
+    """A table of the number of cells per study, axis and status."""
     statuses = sorted({status for _, _, status in counts}, key=lambda status: (status != "ok", status))
     places = sorted({(study, axis) for study, axis, _ in counts})
     rows = [[study, axis, *(counts[study, axis, status] or "" for status in statuses)] for study, axis in places]

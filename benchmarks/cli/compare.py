@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...common.config import to_dict
+from ...common.errors import UserError, did_you_mean
+from ...common.files import json_text
+from ...common.lines import count, say
+from ..analysis.locations import to_read
 from .options import Json, ReadResults
 
+# numpy, and what needs it, loads only where something is compared
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from ..analysis.result_table import Board, Row
+    from ..analysis.result_table import ResultTable, TableRow
     from ..metrics.statistics import Comparison
 
 
@@ -38,51 +43,55 @@ def compare(
       bench compare fm ar --metric fad_builtin
       bench compare fm mar --metric clap_builtin --study small_cpu --margin 0.02
     """
-    from ..analysis.locations import to_read
+    table = load_table(study, to_read(results))
+    if table.left_out:
+        from ..analysis.comparability import left_out_lines
 
-    print(comparison_text(load_board(study, to_read(results)), a, b, metric, margin, as_json))
+        say(f"records of other settings, left out: {'; '.join(left_out_lines(table.left_out))}")
+    print(comparison_text(table, a, b, metric, margin, as_json))
 
 
-def load_board(study: str, results: Path) -> Board:
-    """The board of a study's fidelity records.
+def load_table(study: str, results: Path) -> ResultTable:
+    """The result table of a study's fidelity records.
 
     Raises:
         UserError: it has none.
     """
-    from ...common.errors import UserError, did_you_mean
-    from ..analysis.records import load_records, studies_in
-    from ..analysis.result_table import make_board
+    from ..analysis.packs import studies_in
+    from ..analysis.records import load_records
+    from ..analysis.result_table import make_table
 
     records = [record for record in load_records(results / study)[0] if record.axis == "fidelity"]
     if not records:
         known = studies_in(results)
         hint = did_you_mean(study, known)
         raise UserError(f"no fidelity records of {study!r} in {results}{hint}; known: {', '.join(known) or 'none'}")
-    return make_board(study, results / study, records)
+    return make_table(study, results / study, records)
 
 
-def comparison_text(board: Board, a: str, b: str, metric: str, margin: float | None, as_json: bool = False) -> str:
+def comparison_text(
+    table: ResultTable, a: str, b: str, metric: str, margin: float | None, as_json: bool = False
+) -> str:
     """What ``bench compare`` prints, with ``--json`` one object.
 
     Raises:
         UserError: no such system or metric, nothing kept to pair, or unequal n.
     """
-    from ...common.errors import UserError
     from ..analysis.pooling import compare_rows, pooled
     from ..metrics.statistics import verdict
 
     if margin is not None and margin <= 0:
         raise UserError(f"--margin {margin:g}: give a positive size in the metric's own unit")
-    rows = [_row(board, name) for name in (a, b)]
+    rows = [_row(table, name) for name in (a, b)]
     if rows[0].kind == "reference" and rows[1].kind != "reference":
         raise UserError(f"{a} is a reference: name the arm first, bench compare {b} {a}")
-    sizes = [_size(board, row, metric) for row in rows]
+    sizes = [_size(table, row, metric) for row in rows]
     if sizes[0] != sizes[1]:
         raise UserError(f"{metric}: n is {sizes[0]} for {a} and {sizes[1]} for {b}; scores compare at equal n only")
-    found = compare_rows(board, rows[0], rows[1], metric, margin)
+    found = compare_rows(table, rows[0], rows[1], metric, margin)
     if found is None:
         raise UserError(f"{metric} of {a} and {b}: no clips in common to pair; measure both on the same prompts")
-    scores = {name: pooled(board, row, metric).value for name, row in zip((a, b), rows)}
+    scores = {name: pooled(table, row, metric).value for name, row in zip((a, b), rows)}
     if as_json:
         return _as_json(metric, scores, sizes[0], found, verdict(found))
     values = " and ".join(f"{name} {value:.4g}" for name, value in scores.items())
@@ -90,27 +99,23 @@ def comparison_text(board: Board, a: str, b: str, metric: str, margin: float | N
     return "\n".join([better, _told(found), f"verdict: {_verdict(a, b, verdict(found), margin)}"])
 
 
-def _row(board: Board, name: str) -> Row:
-    from ...common.errors import UserError, did_you_mean
-
-    row, known = board.row(name), [row.system for row in board.rows]
+def _row(table: ResultTable, name: str) -> TableRow:
+    row, known = table.row(name), [row.system for row in table.rows]
     if row is None:
-        raise UserError(f"{board.study} has no system {name!r}{did_you_mean(name, known)}; it has {', '.join(known)}")
+        raise UserError(f"{table.study} has no system {name!r}{did_you_mean(name, known)}; it has {', '.join(known)}")
     if not row.good:
         raise UserError(f"{name} has no scores: {row.records[0].status}, {row.records[0].reason}; run its cell again")
     return row
 
 
-def _size(board: Board, row: Row, metric: str) -> int:
+def _size(table: ResultTable, row: TableRow, metric: str) -> int:
     """n of a row's metric, after a look at whether it can be compared."""
-    from ...common.errors import UserError, did_you_mean
-
     known = list(row.good[0].metrics)
     if metric not in known:
         raise UserError(
             f"{row.system} has no metric {metric!r}{did_you_mean(metric, known)}; it has {', '.join(known)}"
         )
-    if not board.items(row, metric):
+    if not table.items(row, metric):
         records = ", ".join(record.stem for record in row.good)
         raise UserError(
             f"{metric} of {row.system}: its clips' contributions are not kept (record {records}: an old one, or a "
@@ -121,16 +126,11 @@ def _size(board: Board, row: Row, metric: str) -> int:
 
 
 def _as_json(metric: str, scores: dict[str, float | None], n: int, found: Comparison, kind: str) -> str:
-    from ...common.config import to_dict
-    from ...common.files import json_text
-
     about = {"metric": metric, "scores": scores, "n_per_seed": n, **to_dict(found), "verdict": kind}
     return json_text(about).rstrip()
 
 
 def _told(found: Comparison) -> str:
-    from ...common.lines import count
-
     gap = found.difference
     effect = "undefined" if found.effect_size is None else f"{found.effect_size:+.2f}"
     return (

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...common.console import size
+from ...common.errors import UserError
+from ...common.lines import count
+
 if TYPE_CHECKING:
-    from ...representations.latents.layout import Layout
-    from ...representations.latents.prepare import Effort, Request
+    from ...representations.latents.encode import EncodingRequest, EncodingWork
+    from ...representations.latents.store import ShardId, StoreLayout
 
 app = typer.Typer(rich_markup_mode=None)
 SHOWN = 20  # bad files that are named
@@ -84,20 +88,21 @@ def prepare(
       sbatch --array=0-99 --wrap 'bench data prepare my/songs --shard $SLURM_ARRAY_TASK_ID/100'
       bench data prepare my/songs --dry-run --hours 20000 --encodec
     """
-    from ...common.errors import UserError
-    from ...representations.latents.prepare import Request, opened
+    from ...representations.latents.encode import EncodingRequest, open_request
 
-    request = Request(corpus, clips or None, seconds or None, seed, representation, dtype, clips_per_shard or None)
+    request = EncodingRequest(
+        corpus, clips or None, seconds or None, seed, representation, dtype, clips_per_shard or None
+    )
     if dry_run:
-        from ..run.estimate.data_plan import print_plan
+        from ..run.estimate.corpus import print_corpus_plan
 
-        return print_plan(request, controls, hours, sample, encodec)
+        return print_corpus_plan(request, controls, hours, sample, encodec)
     if hours or encodec:
         raise UserError("--hours and --encodec belong to a plan; add --dry-run, or leave them out")
-    turn, of = _turn(shard)
-    layout, _ = opened(request)
-    effort = _make(request, layout, controls, _splits(layout, split), turn, of, jobs)
-    _tell(layout, effort)
+    task, tasks = _array_task(shard)
+    layout, _ = open_request(request)
+    shard_ids = layout.shard_ids(_splits(layout, split), task, tasks)
+    _print_work(layout, _encode(request, layout, controls, shard_ids, jobs))
     return None
 
 
@@ -120,23 +125,21 @@ def check(
       bench data check builtin
       bench data check my/songs --representation encodec:facebook/encodec_32khz --split train
     """
-    from ...common.errors import UserError
-    from ...common.lines import count
-    from ...representations.latents.check import check_store
-    from ...representations.latents.prepare import Request, opened
+    from ...representations.latents.encode import EncodingRequest, open_request
+    from ...representations.latents.store import check_store
 
-    request = Request(corpus, clips or None, seconds or None, seed, representation, dtype)
-    layout, _ = opened(request)
+    request = EncodingRequest(corpus, clips or None, seconds or None, seed, representation, dtype)
+    layout, _ = open_request(request)
     splits = _splits(layout, split)
     good, bad = 0, []
-    for fault in check_store(layout, splits):
-        if fault is None:
+    for found in check_store(layout, splits):
+        if found is None:
             good += 1
             continue
-        bad.append(fault)
+        bad.append(found)
         if len(bad) <= SHOWN:
-            again = _again(request, split, fault.control, fault.turn)
-            print(f"{layout.folder / fault.name}.safetensors {fault.why}; make it again: {again}")
+            again = _command_for(request, split, found.control, found.task)
+            print(f"{layout.folder / found.name}.safetensors {found.reason}; make it again: {again}")
     if bad:
         raise UserError(
             f"{len(bad)} of {count(len(bad) + good, 'file')} in {layout.folder} bad, named above; "
@@ -145,65 +148,61 @@ def check(
     print(f"{layout.folder}: {count(good, 'file')}, all as they were written")
 
 
-def _turn(text: str) -> tuple[int, int]:
-    """Which task of how many.
+def _array_task(text: str) -> tuple[int, int]:
+    """``"3/100"`` -> task 3 of 100; empty text -> task 0 of 1.
 
     Raises:
         UserError: not I/N with 0 <= I < N.
     """
-    from ...common.errors import UserError
-
-    turn, slash, of = text.partition("/")
+    task, slash, tasks = text.partition("/")
     if not text:
         return 0, 1
-    if not (slash and turn.isdigit() and of.isdigit() and int(turn) < int(of)):
+    if not (slash and task.isdigit() and tasks.isdigit() and int(task) < int(tasks)):
         raise UserError(f"--shard {text!r}: expected I/N with I from 0 to N - 1, for example 3/100")
-    return int(turn), int(of)
+    return int(task), int(tasks)
 
 
-def _splits(layout: Layout, chosen: Sequence[str]) -> list[str]:
+def _splits(layout: StoreLayout, selected: Sequence[str]) -> list[str]:
     """The splits that were asked for, or all that have clips.
 
     Raises:
         UserError: the corpus has no such split.
     """
-    for split in chosen:
+    for split in selected:
         layout.corpus.clips(split)
-    return list(chosen) or [split for split, clips in layout.corpus.clips_by_split.items() if clips]
+    return list(selected) or [split for split, clips in layout.corpus.clips_by_split.items() if clips]
 
 
-def _make(
-    request: Request, layout: Layout, controls: Sequence[str], splits: Sequence[str], turn: int, of: int, jobs: int
-) -> Effort:
+def _encode(
+    request: EncodingRequest, layout: StoreLayout, controls: Sequence[str], shard_ids: Sequence[ShardId], jobs: int
+) -> EncodingWork:
+    """Encode the shards with progress bars, and update the manifest."""
     from ...representations.latents.controls import control_specs
+    from ...representations.latents.encode import fill_store
     from ...representations.latents.encoded import progress_bars
-    from ...representations.latents.manifest import update_manifest
-    from ...representations.latents.prepare import make_all, units
+    from ...representations.latents.store import update_manifest
 
     control_specs(controls, layout.spec)
-    todo = units(layout, splits, turn, of)
-    clips = sum(len(layout.shard(*unit).clips) for unit in todo)
+    clips = sum(len(layout.shard(*shard_id).clips) for shard_id in shard_ids)
     with progress_bars(dict.fromkeys(("latents", *controls), clips), sys.stderr.isatty()) as advance:
-        effort = make_all(request, todo, controls, jobs, advance)
+        work = fill_store(request, shard_ids, controls, jobs, advance)
     update_manifest(layout)
-    return effort
+    return work
 
 
-def _tell(layout: Layout, effort: Effort) -> None:
-    from ...common.console import size
-    from ...common.lines import count
-
-    for what, audio in effort.audio.items():
-        cpu = effort.cpu[what]
+def _print_work(layout: StoreLayout, work: EncodingWork) -> None:
+    """Print the speed of encoding, and how much the store holds."""
+    for what, audio in work.audio.items():
+        cpu = work.cpu[what]
         print(f"{what}: {audio:,.0f} s of audio in {cpu:,.1f} CPU-s: {audio / cpu:,.0f} times real time per core")
-    if effort.skipped:
-        print(f"{count(effort.skipped, 'file')} stored before, with the right checksum")
+    if work.skipped:
+        print(f"{count(work.skipped, 'file')} stored before, with the right checksum")
     stored = [path.stat().st_size for path in layout.folder.glob("*.safetensors")]
     print(f"{layout.folder}: {count(len(stored), 'file')}, {size(sum(stored))}")
 
 
-def _again(request: Request, splits: Sequence[str], control: str, turn: str) -> str:
-    """The command that makes one shard again."""
+def _command_for(request: EncodingRequest, splits: Sequence[str], control: str, task: str) -> str:
+    """The command with which array task ``task`` makes one shard again."""
     options: dict[str, object] = {
         "--representation": request.representation if request.representation != "codec_builtin" else None,
         "--controls": control or None, "--dtype": request.dtype if request.dtype != "float32" else None,
@@ -211,4 +210,4 @@ def _again(request: Request, splits: Sequence[str], control: str, turn: str) -> 
     }  # fmt: skip
     words = [word for split in splits for word in ("--split", split)]
     words += [str(word) for pair in options.items() if pair[1] is not None for word in pair]
-    return shlex.join(["bench", "data", "prepare", request.corpus, *words, "--shard", turn])
+    return shlex.join(["bench", "data", "prepare", request.corpus, *words, "--shard", task])

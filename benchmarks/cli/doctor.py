@@ -1,4 +1,4 @@
-"""``bench doctor``: what this machine can do, and what a missing part would disable."""
+"""``bench doctor``: check what this machine can do, and what its missing parts disable."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import platform
 import shutil
 from pathlib import Path
 
+from ...common.console import shown
+from ...common.files import cache_dir
+from ...common.lines import count
 from .options import Json
 
 OPTIONAL_PACKAGES = {
@@ -40,9 +43,7 @@ def doctor(as_json: Json = False) -> None:
       bench doctor
       bench doctor --json
     """
-    from ...common.console import shown
     from ...common.environment import cpu_model, package_version
-    from ...common.lines import count
 
     rows = [
         ["python", "ok", platform.python_version()],
@@ -60,8 +61,6 @@ def doctor(as_json: Json = False) -> None:
 
 def _torch() -> list[str]:
     import torch
-
-    from ...common.lines import count
 
     return ["torch", "ok", f"{torch.__version__}, {count(torch.get_num_threads(), 'thread')}"]
 
@@ -95,8 +94,6 @@ def _bf16() -> list[str]:
 
 
 def _disks() -> list[list[str]]:
-    from ...common.files import cache_dir
-
     rows = []
     for name, folder in (("disk here", Path.cwd()), ("cache", cache_dir())):
         existing = next(p for p in (folder, *folder.parents) if p.exists())

@@ -1,4 +1,4 @@
-"""``bench evaluators``: which evaluators there are, what each needs, and the environments that some of them live in."""
+"""``bench evaluators``: list, train, install and check the evaluators of clips."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from typing import Annotated
 
 import typer
 
+from ...common.console import shown
+from ...common.errors import UserError
+from ...common.files import cache_dir
 from ...common.lines import count
+from ..analysis.locations import check_writable
 from .options import Json
 
 app = typer.Typer(rich_markup_mode=None)
@@ -30,10 +34,8 @@ def list_(as_json: Json = False) -> None:
       bench evaluators list
       bench evaluators list --json
     """
-    from ...common.console import shown
-    from ...common.files import cache_dir
     from ..evaluators.environments import environments
-    from ..evaluators.environments.running import installed
+    from ..evaluators.environments.environment import installed
 
     core = _transformers()
     if as_json:
@@ -73,10 +75,9 @@ def train(
     """
     from ...corpora import load_corpus
     from ...representations import load_representation
-    from ..analysis.locations import check_out
     from ..evaluators.builtin.training import EvaluatorConfig, train_evaluator
 
-    check_out(out, "folder")
+    check_writable(out, "folder")
     config = EvaluatorConfig(cpu_seconds=cpu_seconds)
     train_evaluator(load_corpus(corpus), load_representation(representation), config, out)
     print(f"{out}: an evaluator for {corpus}")
@@ -100,7 +101,7 @@ def install(
       bench evaluators install audiobox --borrow
     """
     from ..evaluators.environments import get_environment
-    from ..evaluators.environments.running import install as make
+    from ..evaluators.environments.environment import install as make
 
     env = get_environment(name)
     make(env, borrow)
@@ -122,11 +123,9 @@ def check(
       bench evaluators check
       bench evaluators check panns --weights models/Cnn14_mAP=0.431.pth
     """
-    from ...common.console import shown
-    from ...common.errors import UserError
     from ..evaluators.environments import environments, get_environment
-    from ..evaluators.environments.checking import check as try_out
-    from ..evaluators.environments.running import installed
+    from ..evaluators.environments.environment import installed
+    from ..evaluators.environments.evaluator import check_environment as try_out
 
     if weights and not name:
         raise UserError("--weights belong to one evaluator; name it: bench evaluators check NAME --weights FILE")
@@ -164,10 +163,9 @@ def musicgen(
     from ... import paradigms
     from ...representations import load_representation
     from ...representations.text.encoders import load_text_encoder
-    from ..analysis.locations import check_out
     from ..evaluators.environments.musicgen import import_musicgen
 
-    check_out(out, "folder")
+    check_writable(out, "folder")
     model = import_musicgen(str(checkpoint), load_representation(representation).spec, load_text_encoder(text).spec)
     paradigms.save(model, out)
     print(f"{out}: ar model with {count(sum(p.numel() for p in model.parameters()), 'parameter')}")

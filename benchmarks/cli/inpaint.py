@@ -7,18 +7,23 @@ from typing import Annotated
 
 import typer
 
+from ...common.errors import UserError
+from ...common.files import no_file
+from ..analysis.locations import check_writable
+from .options import Checkpoint, SamplerSettings
+
 
 def inpaint(
     source: Annotated[Path, typer.Argument(metavar="IN.WAV", help="Sound file; it is resampled and mixed to mono.")],
     start: Annotated[float, typer.Option("--from", help="Start of the span in seconds.")],
     end: Annotated[float, typer.Option("--to", help="End of the span in seconds.")],
     prompt: Annotated[str, typer.Option(help="Description of the music.")],
-    checkpoint: Annotated[Path, typer.Option(help="Model folder that bench train wrote, e.g. runs/fm-.../final.")],
+    checkpoint: Checkpoint,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Audio file to write; its ending decides the format.")
     ] = Path("out.wav"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise; each seed gives another filling.")] = 0,
-    settings: Annotated[list[str], typer.Option("--set", help="Any sampler setting, e.g. steps=50; repeatable.")] = [],  # noqa: B006
+    settings: SamplerSettings = [],  # noqa: B006
 ) -> None:
     """Fill a span of a sound file.
 
@@ -28,18 +33,14 @@ def inpaint(
     Examples:
       bench inpaint in.wav --from 3 --to 8 --prompt "a calm tune" --checkpoint runs/fm-.../final -o out.wav
     """
-    from ...common.audio import write_audio
-    from ...common.errors import UserError
-    from ...common.files import no_file
     from ...common.seeds import seed_for
-    from ...corpora.audio_files import duration, read_mono
+    from ...corpora.audio import duration, read_mono, write_audio
     from ...paradigms.pipeline import load_model
-    from ..analysis.locations import check_out
     from ..axes.inpainting.fill import inpaint, span_between
     from ..run.lengths import check_length, enough_memory
-    from ..study.study import parse_setting
+    from ..study.load import parse_setting
 
-    check_out(out, "file")
+    check_writable(out, "file")
     if not prompt.strip():
         raise UserError("--prompt is empty; say what the music is")
     if not source.is_file():
@@ -68,7 +69,7 @@ def inpaint(
 
 
 def _changed(source: Path, sample_rate: int) -> str:
-    """What was done to the file's samples before the model read them; nothing where they were mono at its rate."""
+    """The conversions of the file before the model read it, in brackets; empty if it was mono at the model's rate."""
     import soundfile
 
     native = soundfile.info(source)

@@ -1,4 +1,4 @@
-"""``bench status`` and ``bench cancel``: how far a submitted study is, and how to end it."""
+"""``bench status`` and ``bench cancel``: show the state of a submitted study, or end it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ...common.console import shown
+from ...common.lines import count, say
 from .options import Json
 
 Study = Annotated[str, typer.Argument(help="Name or file of a study that was submitted.")]
@@ -29,8 +31,6 @@ def status(
       bench status small_cpu
       bench status STUDY.yaml --all
     """
-    from ...common.console import shown
-    from ...common.lines import count, say
     from ...slurm.status import OPEN, summary
     from ...slurm.status import status as look
 
@@ -61,14 +61,13 @@ def cancel(study: Study, work: Work = Path("runs")) -> int:
     Examples:
       bench cancel small_cpu
     """
-    from ...common.lines import count
     from ...slurm.manifest import submissions
     from ...slurm.scheduler import cancel as end
-    from ...slurm.scheduler import fates
+    from ...slurm.scheduler import element_states
 
     cancelled = 0
     for submission in submissions(work, study):
-        left = sum(fate.state != "over" for fate in fates(submission))
+        left = sum(element.state != "over" for element in element_states(submission))
         if left:
             end(submission)
         cancelled += left

@@ -1,4 +1,4 @@
-"""``bench list``: every name that studies and options accept."""
+"""``bench list``: print the names that studies and options accept."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ...common.errors import UserError, did_you_mean
 from .options import Json
 
 
@@ -17,7 +18,7 @@ def list_(
     """List the names that studies and options accept.
 
     These are the paradigms, axes, studies, size presets, corpora, representations, text encoders, evaluators,
-    references and peers.
+    references and peers (other libraries that latency studies time).
 
     \b
     Examples:
@@ -25,8 +26,6 @@ def list_(
       bench list studies
       bench list evaluators --json
     """
-    from ...common.errors import UserError, did_you_mean
-
     kinds = _kinds()
     if kind and kind not in kinds:
         raise UserError(f"unknown kind of names {kind!r}{did_you_mean(kind, list(kinds))}; known: {', '.join(kinds)}")
@@ -41,18 +40,18 @@ def _kinds() -> dict[str, list[str]]:
     from ... import paradigms
     from ...backbones.config import PRESETS
     from ...corpora import CORPORA
-    from ..axes.latency.baselines import PEERS
+    from ..axes.latency.baselines import BASELINES
     from ..evaluators.base import EVALUATORS
     from ..study.axis import AXES
+    from ..study.load import study_names
     from ..study.references import REFERENCES
-    from ..study.study import study_names
 
     return {
         "paradigms": paradigms.names(),
         "axes": AXES.names(),
         "studies": study_names(),
         "presets": list(PRESETS),
-        "peers": PEERS.names(),
+        "peers": BASELINES.names(),
         "references": list(REFERENCES),
         "corpora": [*(n for n in CORPORA.names() if n != "folder"), "<folder with manifest.csv or manifest.jsonl>"],
         "representations": [

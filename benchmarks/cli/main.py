@@ -1,4 +1,4 @@
-"""``bench``: the command line of the referee.
+"""``bench``: the command line.
 
 Exit status: 0 done; 1 a cell failed (its record says why); 2 bad input, with one line on stderr; 130 interrupted.
 """
@@ -53,7 +53,8 @@ First steps:
   bench COMMAND --help      options and examples of a command
 """
 
-COMMANDS: dict[str, dict[str, Any]] = {  # section of the help -> name -> command, or the group of commands of that name
+# Section of the help -> name -> a command, or the typer app of a group of commands.
+COMMANDS: dict[str, dict[str, Any]] = {
     "Start": {
         "doctor": doctor.doctor,
         "list": listing.list_,
@@ -92,22 +93,22 @@ COMMANDS: dict[str, dict[str, Any]] = {  # section of the help -> name -> comman
 }
 
 
-OLD_NAMES = {"evaluator": "evaluators"}  # still understood
+OLD_NAMES = {"evaluator": "evaluators"}  # names of commands that still work
 
 
-class Group(TyperGroup):
+class SectionedCommands(TyperGroup):
     """A group of commands that lists them by section, and shows its help when no command is given."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Without arguments: as with ``--help``."""
+        """Without arguments, show the help."""
         return super().parse_args(ctx, args if args or ctx.resilient_parsing else ["--help"])
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of this name, which may be an old one."""
+        """The command called ``cmd_name``, which may be its old name."""
         return super().get_command(ctx, OLD_NAMES.get(cmd_name, cmd_name))
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The commands under the titles of their sections."""
+        """Write the commands under the titles of their sections."""
         width = max(map(len, self.commands))
         sections: dict[str, list[tuple[str, str]]] = {}
         for name, command in self.commands.items():
@@ -122,7 +123,7 @@ class Group(TyperGroup):
 
 app = typer.Typer(
     help=HELP,
-    cls=Group,
+    cls=SectionedCommands,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -130,7 +131,7 @@ app = typer.Typer(
 for _section, _commands in COMMANDS.items():
     for _name, _command in _commands.items():
         if isinstance(_command, typer.Typer):
-            app.add_typer(_command, name=_name, cls=Group, rich_help_panel=_section)
+            app.add_typer(_command, name=_name, cls=SectionedCommands, rich_help_panel=_section)
         else:
             app.command(_name, rich_help_panel=_section)(_command)
 
@@ -159,15 +160,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def status(arguments: list[str]) -> int:
-    """Run one command line; returns the exit status, with problems told in one line on stderr."""
+    """Run one command line and return the exit status; an error is printed as one line on stderr."""
     try:
         code = int(app(args=arguments, prog_name="bench", standalone_mode=False) or 0)
     except UserError as error:
-        return _complain(str(error), 2)
+        return _fail(str(error), 2)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except PermissionError as error:
-        return _complain(f"cannot read or write {error.filename}: permission denied; check its permissions", 2)
+        return _fail(f"cannot read or write {error.filename}: permission denied; check its permissions", 2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -175,15 +176,15 @@ def status(arguments: list[str]) -> int:
         # typer carries its own copy of click or uses the installed one; usage errors of both know their message.
         if not hasattr(error, "format_message"):
             raise
-        return _complain(_usage(error), 2)
+        return _fail(_usage(error), 2)
     if code == 130:  # some versions of typer turn Ctrl-C into this status themselves
         again = " without --again" if "--again" in arguments else ""
-        return _complain(f"interrupted; finished work is kept, the same command{again} goes on from there", 130)
+        return _fail(f"interrupted; finished work is kept, the same command{again} goes on from there", 130)
     return code
 
 
 def _usage(error: Any) -> str:
-    """What is wrong with the command line, with the nearest right option, or else where to look."""
+    """The message of a usage error, with the nearest known name, or else with the command that prints the help."""
     message = error.message.rstrip(".")
     if near := getattr(error, "possibilities", None):
         return f"{message}. Did you mean {' or '.join(sorted(near))}?"
@@ -191,7 +192,7 @@ def _usage(error: Any) -> str:
     return message if "Did you mean" in message or not error.ctx else f"{message} (see `{error.ctx.command_path} -h`)"
 
 
-def _complain(message: str, code: int) -> int:
+def _fail(message: str, code: int) -> int:
     say(f"bench: error: {' '.join(message.split())}" if code == 2 else f"bench: {message}")
     return code
 

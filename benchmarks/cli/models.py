@@ -1,4 +1,4 @@
-"""``bench models``: how large every paradigm is at every size, part by part."""
+"""``bench models``: print the number of parameters of each paradigm at each size, part by part."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ...common.console import shown
 from .options import Json
 
 
@@ -31,17 +32,15 @@ def models(
     from ... import paradigms
     from ...backbones import PRESETS
     from ...backbones.config import preset as backbone_preset
-    from ...common.console import shown
-    from ...representations.base import LatentSpec
+    from ...representations.shapes import BUILTIN_LATENT
     from ...representations.text.encoders import TextSpec
 
-    latent = LatentSpec("codec_builtin", 16000, 25.0, 32, codebooks=4, cardinality=512)
     text = TextSpec(kind="tokens", dim=0, vocabulary=tuple(f"w{i}" for i in range(200)), max_length=64)
     rows, parts = [], dict[str, None]()
     for size in preset or list(PRESETS):
         for name in paradigm or paradigms.names():
             with torch.device("meta"):
-                counts = paradigms.build(name, {}, backbone_preset(size), latent, text).parameter_counts()
+                counts = paradigms.build(name, {}, backbone_preset(size), BUILTIN_LATENT, text).parameter_counts()
             rows.append((size, name, counts))
             parts.update(dict.fromkeys(counts))
     ordered = sorted(parts, key=lambda part: -max(counts.get(part, 0) for _, _, counts in rows))

@@ -1,4 +1,4 @@
-"""``bench pack``: the records of a study in one file instead of two files each."""
+"""``bench pack``: pack the records of a study, two files each, into one file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+from ...common.errors import UserError
+from ...common.lines import count, say
+from ..analysis.locations import to_read
 from .options import ReadResults
 
 
@@ -26,10 +29,7 @@ def pack(
       bench pack small_cpu
       bench pack small_cpu --undo      the same files as before
     """
-    from ...common.errors import UserError
-    from ...common.lines import count, say
     from ..analysis import packing
-    from ..analysis.locations import to_read
     from ..analysis.records import chosen_studies
 
     folder, refused = to_read(results), False

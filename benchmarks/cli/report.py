@@ -1,4 +1,4 @@
-"""``bench report``: REPORT.md, a page per study, tables and figures, from the records alone."""
+"""``bench report``: write REPORT.md, a page per study, tables and figures from the records."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..analysis.locations import check_writable, to_read
 from .options import Json, ReadResults
 
 
@@ -45,7 +46,7 @@ def report(
     """
     import os
 
-    from ..analysis.locations import check_out, to_read
+    from ..papers.pages import write_all_papers
     from ..report import report_file, write_report
     from ..report.figure_cache import forget
 
@@ -53,11 +54,11 @@ def report(
     if redraw:
         forget(folder)
     if paper:
-        from ..papers.report import told, write_papers
+        from ..papers.pages import write_papers
 
         for one in write_papers([] if "all" in paper else paper, folder):
-            print(f"{one.file}: {told(one)}")
+            print(f"{one.file}: {one.summary}")
         return
-    file = check_out(out or report_file(folder), "file")
+    file = check_writable(out or report_file(folder), "file")
     page = file.with_suffix(".html") if html else None
-    print(write_report(folder, studies, file, len(os.sched_getaffinity(0)), page, as_json))
+    print(write_report(folder, studies, file, len(os.sched_getaffinity(0)), page, as_json, write_all_papers))

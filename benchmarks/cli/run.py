@@ -2,58 +2,51 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Json, Publish, Updates, WriteResults
+from ...common.errors import UserError
+from ...common.lines import count, said_if_slow, say
+from ...common.locks import held_alone
+from ..analysis.locations import check_writable, to_write
+from .options import (
+    AxisName,
+    Corpus,
+    Json,
+    Paradigms,
+    Publish,
+    Scale,
+    Seeds,
+    Settings,
+    Sweeps,
+    Timeout,
+    Updates,
+    WriteResults,
+    study_of_options,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ..run.runner import Plan
-    from ..study.study import Study
-
-
-SHORTCUTS = {  # study keys with options of their own
-    "backbone.preset": "scale", "latency.device": "device", "latency.dtype": "dtype", "latency.threads": "threads",
-    "latency.peers": "peers", "latency.compile": "compile_",
-}  # fmt: skip
+    from ..study.axis import Context
 
 
 def run(
     study: Annotated[
         str, typer.Argument(help="A packaged study (see `bench list`) or a YAML file; default: the axis' own.")
     ] = "",
-    paradigm: Annotated[
-        list[str],
-        typer.Option(
-            "--paradigm",
-            "-p",
-            help="Only this arm, or a paradigm with its defaults; repeatable. Default: all arms of the study.",
-        ),
-    ] = [],  # noqa: B006
-    axis: Annotated[str, typer.Option(help="What to measure. Default: the study's axis, or fidelity.")] = "",
-    corpus: Annotated[
-        str,
-        typer.Option(
-            help="Folder with a manifest to use instead of the study's corpus; results go to <study>-<folder>."
-        ),
-    ] = "",
-    seed: Annotated[list[int], typer.Option(min=0, help="Study seed; repeatable. Default: the study's.")] = [],  # noqa: B006
+    paradigm: Paradigms = [],  # noqa: B006
+    axis: AxisName = "",
+    corpus: Corpus = "",
+    seed: Seeds = [],  # noqa: B006
     updates: Updates = None,
-    settings: Annotated[list[str], typer.Option("--set", help="Any study key, e.g. train.lr=1e-3; repeatable.")] = [],  # noqa: B006
-    sweep: Annotated[
-        list[str], typer.Option(help="Measure at each value, e.g. latency.batch=1,8,64; repeatable.")
-    ] = [],  # noqa: B006
-    scale: Annotated[str, typer.Option(help="Backbone preset, e.g. tiny, 193m, 400m. Default: the study's.")] = "",
+    settings: Settings = [],  # noqa: B006
+    sweep: Sweeps = [],  # noqa: B006
+    scale: Scale = "",
     device: Annotated[
         str,
         typer.Option(help="cpu, cuda (an error without a GPU) or auto (a GPU where there is one). Default: auto."),
@@ -75,12 +68,7 @@ def run(
             "Default: one per GPU, which is also the maximum; on CPUs the study's value.",
         ),
     ] = 0,
-    timeout: Annotated[
-        float,
-        typer.Option(
-            min=0, show_default=False, help="Minutes that one worker may take. Default: the study's, or no limit."
-        ),
-    ] = 0.0,
+    timeout: Timeout = 0.0,
     results: WriteResults = None,
     publish: Publish = False,
     work: Annotated[Path, typer.Option(help="Folder for checkpoints; it can be deleted.")] = Path("runs"),
@@ -113,128 +101,61 @@ def run(
       bench run latency_batch --device cuda --sweep latency.batch=1,8,64 --peers
     """
     options = dict(locals())
-    from ...common.errors import UserError
-    from ...common.lines import said_if_slow
-    from ..analysis.locations import check_out, to_write
     from ..analysis.records import check_records
-    from ..study.axis import AXES, Context
+    from ..study.axis import Context, find_axis
 
     if as_json and not dry_run:
         raise UserError("--json prints the plan as JSON; add --dry-run")
     folder = to_write(results, publish)
-    check_out(work, "folder", "--work")
+    check_writable(work, "folder", "--work")
     chosen = study_of_options(options)
-    measured = AXES.load(chosen.axis)()
     context = Context(chosen.name, folder / chosen.name, work)
     if not again:
         check_records(context.results)
-    doing = f"study {chosen.name}: reading its corpus and evaluator ..."
+    reading = f"study {chosen.name}: reading its corpus and evaluator ..."
     if dry_run:
-        from ..run.estimate.listing import print_plan
+        from ..run.estimate.dry_run import print_cells
 
-        with said_if_slow(doing):
-            print_plan(chosen, context, jobs, as_json)
+        with said_if_slow(reading):
+            print_cells(chosen, context, jobs, as_json)
         return 0
-    from ...common.files import held_alone
     from ..report import write_study
-    from ..run.reuse import take_over
-    from ..run.runner import plan
-    from ..run.runner import run as run_cells
+    from ..run import again as anew
+    from ..run import reuse, runner
     from ..study.sweep import expand
 
-    with said_if_slow(doing):
+    with said_if_slow(reading):
         cells = expand(chosen)
     command = shlex.join(["bench", *sys.argv[1:]])
     if again:
-        from ..run.again import start_over
-
-        start_over(cells, context, command)
+        anew.start_over(cells, context, command)
     minutes = timeout or chosen.timeout
     with held_alone(context.results, command):
-        taken = take_over(cells, chosen.axis, context.results)
-        _announce(chosen, plan(cells, context.results), context.results, command, taken)
-        records = run_cells(
-            cells,
-            chosen.axis,
-            context,
-            jobs=1 if measured.exclusive else jobs,
-            cpu_jobs=chosen.jobs,
-            command=command,
-            timeout_s=minutes * 60 if minutes > 0 else None,
-        )
+        taken = reuse.take_over(cells, chosen.axis, context.results)
+        todo = runner.plan(cells, context.results)
+        _announce(context, chosen.axis, todo, command, taken)
+        records = runner.run(
+            cells, chosen.axis, context, todo=todo, jobs=1 if find_axis(chosen.axis).exclusive else jobs,
+            cpu_jobs=chosen.jobs, command=command, timeout_s=minutes * 60 if minutes > 0 else None,
+        )  # fmt: skip
     print(write_study(folder, chosen.name))
     return int(any(record.status in ("failed", "oom", "timeout") for record in records))
 
 
-def study_of_options(options: Mapping[str, Any]) -> Study:
-    """The study that the options of a command describe; a command need not have all of the options of ``run``.
-
-    Also applies ``--device`` to this process and its workers, except on axis latency, where the study holds it.
-    """
-    from ...common.gpus import check_device, use_device
-
-    device = options.get("device") or "auto"
-    check_device(device)
-    shortcuts = {key: options.get(name) for key, name in SHORTCUTS.items()}
-    shortcuts["backbone.preset"] = (options.get("scale") or "").lower()
-    study = chosen_study(
-        options["study"], options.get("axis") or "", options.get("corpus") or "", options.get("seed") or (),
-        options.get("updates"), options.get("settings") or (), options.get("paradigm") or (),
-        options.get("sweep") or (), shortcuts,
-    )  # fmt: skip
-    if study.axis != "latency":
-        use_device(device)
-    return study
-
-
-def chosen_study(
-    name: str,
-    axis: str,
-    corpus: str,
-    seeds: Sequence[int],
-    updates: int | None,
-    settings: Sequence[str],
-    paradigms: Sequence[str],
-    sweeps: Sequence[str] = (),
-    shortcuts: Mapping[str, Any] = MappingProxyType({}),
-) -> Study:
-    """The study that the options describe; ``shortcuts``: values of study keys that have options of their own."""
-    from ...common.errors import UserError
-    from ..study.axis import AXES
-    from ..study.study import load_study, with_corpus
-
-    short = [f"seeds={list(seeds)}"] * bool(seeds)
-    given = {key: value for key, value in shortcuts.items() if value}
-    short += [f"{key}={json.dumps(value)}" for key, value in given.items()]
-    default = AXES.load(axis or "fidelity")().default_study if not name or axis else ""
-    study = load_study(name or default, [*short, *settings], paradigms, sweeps, updates)
-    if axis and study.axis != axis:
-        raise UserError(f"study {study.name} measures {study.axis}, not {axis}; leave out --axis, or run {default}")
-    idle = [key for key in given if key.startswith("latency.") and key != "latency.device"]
-    if idle and study.axis != "latency":
-        option = idle[0].removeprefix("latency.")
-        raise UserError(f"--{option} has no effect on axis {study.axis}; leave it out, or give --axis latency")
-    if corpus:
-        study = with_corpus(study, corpus)
-    return dataclasses.replace(study, jobs=max(1, study.jobs))
-
-
-def _announce(study: Study, todo: Plan, results: Path, command: str, taken: Mapping[str, int]) -> None:
-    """Say what is there and what is to do.
+def _announce(context: Context, axis: str, todo: Plan, command: str, taken: Mapping[str, int]) -> None:
+    """Say what is measured already and what is left to measure.
 
     Args:
-        taken: other study -> how many records were taken over from it.
+        taken: other study -> number of records that were taken over from it.
     """
-    from ...common.lines import count, say
-
     done, left = len(todo.done), len(todo.pending)
     shared = "".join(f"; {count(n, 'record')} taken over from study {other}" for other, n in taken.items())
     for problem in todo.problems:
         say(f"left out: {problem}")
     if not left:
         again = command if "--again" in command.split() else f"{command} --again"
-        have = f"{count(done, 'cell')}, all measured already in {results}{shared}"
-        say(f"study {study.name}: {have}; to measure anew: {again}")
+        have = f"{count(done, 'cell')}, all measured already in {context.results}{shared}"
+        say(f"study {context.study}: {have}; to measure anew: {again}")
         return
     skipped = f"; {count(done, 'cell')} already measured, skipped" if done else ""
-    say(f"study {study.name} ({study.axis}): {count(left, 'cell')} to measure{skipped}{shared}")
+    say(f"study {context.study} ({axis}): {count(left, 'cell')} to measure{skipped}{shared}")

@@ -1,4 +1,4 @@
-"""``bench sample``: audio for a caption, from a trained model."""
+"""``bench sample``: generate a clip for a caption by a trained model."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from typing import Annotated
 
 import typer
 
+from ...common.errors import UserError
+from ..analysis.locations import check_writable
+from .options import Checkpoint, SamplerSettings
+
 
 def sample(
     prompt: Annotated[str, typer.Option(help="Description of the music.")],
-    checkpoint: Annotated[Path, typer.Option(help="Model folder that bench train wrote, e.g. runs/fm-.../final.")],
+    checkpoint: Checkpoint,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Audio file to write; its ending decides the format.")
     ] = Path("out.wav"),
@@ -31,7 +35,7 @@ def sample(
             help="Beats per minute; with it chord lengths are in beats, without it in parts of the clip.",
         ),
     ] = 0.0,
-    settings: Annotated[list[str], typer.Option("--set", help="Any sampler setting, e.g. steps=50; repeatable.")] = [],  # noqa: B006
+    settings: SamplerSettings = [],  # noqa: B006
 ) -> None:
     """Generate one clip from a caption.
 
@@ -41,15 +45,13 @@ def sample(
       bench sample --prompt "..." --checkpoint ... --guidance 3 --set steps=50 --seed 7
       bench sample --prompt "..." --checkpoint ... --chords "C:4 Am:4 F:4 G:4"   # a model of the study "control"
     """
-    from ...common.audio import write_audio
-    from ...common.errors import UserError
     from ...common.seeds import seed_for
+    from ...corpora.audio import write_audio
     from ...paradigms.pipeline import chord_control, generate, load_model
-    from ..analysis.locations import check_out
     from ..run.lengths import check_length, enough_memory
-    from ..study.study import parse_setting
+    from ..study.load import parse_setting
 
-    check_out(out, "file")
+    check_writable(out, "file")
     if not prompt.strip():
         raise UserError("--prompt is empty; describe the music")
     if seconds is not None and not 0 < seconds < math.inf:

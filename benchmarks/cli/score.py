@@ -1,4 +1,4 @@
-"""``bench score``: the judge for any two folders of audio."""
+"""``bench score``: score a folder of generated clips against a folder of real ones."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...common.config import to_dict
+from ...common.console import table
+from ...common.errors import UserError
+from ...common.files import json_text, write_json
+from ...common.lines import count, say
+from ..analysis.locations import check_writable
 from .options import Json
 
 if TYPE_CHECKING:
-    from ..evaluators.folders.score import Score
+    from ..evaluators.folders.score import FolderScores
 
-QUIET_S = 10.0
+INTERVAL_S = 10.0  # between two lines of progress
 
 
 def score(
@@ -59,29 +65,24 @@ def score(
       bench score --reference real/ --generated mine/ --captions mine/captions.csv --strict -o scores.json
       bench score --reference real/ --generated mine/ --n 256 --evaluator clap:music
     """
-    from ...common.errors import UserError
-    from ..analysis.locations import check_out
-    from ..evaluators.folders.captions import read_captions
-    from ..evaluators.folders.score import Request, score_folders
+    from ..evaluators.folders.files import read_captions
+    from ..evaluators.folders.score import ScoreRequest, score_folders
 
     if n == 1:
         raise UserError("--n 1: a score of a set needs 2 clips or more; give 2 or more, or 0 for all")
     if out is not None:
-        check_out(out, "file")
+        check_writable(out, "file")
     asked = read_captions(captions) if captions is not None else {}
     workers = jobs or os.cpu_count() or 1
-    found = score_folders(Request(reference, generated, evaluator, asked, strict, n, workers), _reporter())
+    found = score_folders(ScoreRequest(reference, generated, evaluator, asked, strict, n, workers), _reporter())
     if out is not None:
-        write(found, out)
-    print(show(found, as_json))
+        write_json(out, _data(found))
+    print(scores_text(found, as_json))
 
 
-def show(found: Score, as_json: bool = False) -> str:
-    """The table, with the settings that it depends on and the notes; as JSON, what ``--out`` writes."""
-    from ...common.console import table
-    from ...common.files import json_text
-    from ...common.lines import count
-    from ..axes.fidelity.report.tables import ARROWS, figure
+def scores_text(found: FolderScores, as_json: bool = False) -> str:
+    """The table of scores, the settings behind it, and the notes; as JSON, the content of the file of ``--out``."""
+    from ..report.scores import ARROWS, figure
 
     if as_json:
         return json_text(_data(found)).rstrip()
@@ -99,28 +100,18 @@ def show(found: Score, as_json: bool = False) -> str:
     return "\n".join([table(["metric", "score [95%]", "n"], rows), basis, *missing, *found.notes])
 
 
-def write(found: Score, out: Path) -> None:
-    """Scores, settings and notes as JSON."""
-    from ...common.files import write_json
-
-    write_json(out, _data(found))
-
-
-def _data(found: Score) -> dict[str, Any]:
-    from ...common.config import to_dict
-
+def _data(found: FolderScores) -> dict[str, Any]:
+    """Scores, settings and notes as plain data."""
     scores = {name: to_dict(m) for name, m in found.metrics.items()}
     return {"metrics": scores, "policy": found.policy, "notes": found.notes}
 
 
 def _reporter() -> Callable[[int, int], None]:
-    """A line on stderr every ten seconds."""
-    from ...common.lines import count, say
-
+    """A callback that prints the number of scored files every ten seconds."""
     last = [time.monotonic()]
 
     def report(done: int, total: int) -> None:
-        if time.monotonic() - last[0] >= QUIET_S:
+        if time.monotonic() - last[0] >= INTERVAL_S:
             last[0] = time.monotonic()
             say(f"{done:,} of {count(total, 'file')} scored")
 

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Publish, Updates, WriteResults
+from ...common.console import duration
+from ...common.lines import count, say
+from ..analysis.locations import check_writable, to_write
+from .options import (
+    AxisName,
+    Corpus,
+    Paradigms,
+    Publish,
+    Scale,
+    Seeds,
+    Settings,
+    StudyName,
+    Sweeps,
+    Timeout,
+    Updates,
+    WriteResults,
+    study_of_options,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ...common.needs import Need
     from ...slurm.site import Site
     from ...slurm.submit import Order, ToDo
-    from ..study.cells import Cell
 
 Cluster = Annotated[str, typer.Option(help="slurm; local: in the background of this machine; debug: in this terminal.")]
 SiteFile = Annotated[Path | None, typer.Option("--site", help="YAML file of site profiles. Default: slurm/site.yaml.")]
@@ -44,24 +60,23 @@ Work = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print the plan and the #SBATCH lines, and stop; needs no cluster.")
 ]
+SITE_OPTIONS = (
+    "array_parallelism", "time", "partition", "account", "qos", "gpus", "cpus", "mem", "max_num_timeout",
+)  # fmt: skip
 
 
 def submit(
-    study: Annotated[str, typer.Argument(help="A packaged study (see `bench list`) or a YAML file.")],
+    study: StudyName,
     cluster: Cluster = "slurm",
-    paradigm: Annotated[
-        list[str], typer.Option("--paradigm", "-p", help="Only this arm, or a paradigm with its defaults; repeatable.")
-    ] = [],  # noqa: B006
-    axis: Annotated[str, typer.Option(help="What to measure. Default: the study's axis.")] = "",
-    corpus: Annotated[str, typer.Option(help="Folder with a manifest to use instead of the study's corpus.")] = "",
-    seed: Annotated[list[int], typer.Option(min=0, help="Study seed; repeatable. Default: the study's.")] = [],  # noqa: B006
+    paradigm: Paradigms = [],  # noqa: B006
+    axis: AxisName = "",
+    corpus: Corpus = "",
+    seed: Seeds = [],  # noqa: B006
     updates: Updates = None,
-    settings: Annotated[list[str], typer.Option("--set", help="Any study key, e.g. train.lr=1e-3; repeatable.")] = [],  # noqa: B006
-    sweep: Annotated[list[str], typer.Option(help="Measure at each value, e.g. train.batch=8,64; repeatable.")] = [],  # noqa: B006
-    scale: Annotated[str, typer.Option(help="Backbone preset, e.g. tiny, 193m, 400m. Default: the study's.")] = "",
-    timeout: Annotated[
-        float, typer.Option(min=0, show_default=False, help="Minutes that one worker may take. Default: the study's.")
-    ] = 0.0,
+    settings: Settings = [],  # noqa: B006
+    sweep: Sweeps = [],  # noqa: B006
+    scale: Scale = "",
+    timeout: Timeout = 0.0,
     site: SiteFile = None,
     profile: Profile = "default",
     array_parallelism: Parallelism = None,
@@ -89,32 +104,26 @@ def submit(
       bench submit STUDY.yaml --cluster local --array-parallelism 2
       bench status small_cpu                              then: how far it is; bench resume, bench cancel
     """
+    options = dict(locals())
     from ...slurm.site import load_site
     from ...slurm.submit import Order, check_cluster, check_slurm
-    from ..analysis.locations import check_out, to_write
-    from ..run.estimate.listing import listed
-    from ..study.axis import AXES
+    from ..run.estimate.dry_run import listed
+    from ..study.axis import find_axis
     from ..study.sweep import expand
-    from .run import chosen_study
 
-    options = _given(
-        array_parallelism=array_parallelism, time=time, partition=partition, account=account, qos=qos, gpus=gpus,
-        cpus=cpus, mem=mem, max_num_timeout=max_num_timeout,
-    )  # fmt: skip
     check_cluster(cluster, options)
-    settled = load_site(site, profile, options)
+    settled = load_site(site, profile, _site_options(options))
     if cluster == "slurm" and not dry_run:
         check_slurm()
     folder = to_write(results, publish)
-    check_out(work, "folder", "--work")
-    shortcuts = {"backbone.preset": scale.lower()}
-    chosen = chosen_study(study, axis, corpus, seed, updates, settings, paradigm, sweep, shortcuts)
+    check_writable(work, "folder", "--work")
+    chosen = study_of_options(options)
     minutes = timeout or chosen.timeout
     cells, needs = listed(chosen) if dry_run else (expand(chosen), [])
     order = Order(
         chosen.name, chosen.axis, cells, folder / chosen.name, work, cluster, settled,
-        exclusive=AXES.load(chosen.axis)().exclusive, timeout_s=minutes * 60 if minutes > 0 else None,
-        command=shlex.join(["bench", *sys.argv[1:]]),
+        exclusive=find_axis(chosen.axis).exclusive, timeout_s=minutes * 60 if minutes > 0 else None,
+        command=_command(),
     )  # fmt: skip
     return _place(order, dry_run, needs)
 
@@ -144,69 +153,67 @@ def resume(
       bench resume small_cpu
       bench resume small_cpu --time 480 --mem 32          with more time and memory
     """
-    import dataclasses
-
+    given = _site_options(locals())
     from ...slurm.manifest import cells_of, submissions
     from ...slurm.site import load_site
     from ...slurm.submit import Order, check_cluster, check_slurm
 
-    options = _given(
-        array_parallelism=array_parallelism, time=time, partition=partition, account=account, qos=qos, gpus=gpus,
-        cpus=cpus, mem=mem, max_num_timeout=max_num_timeout,
-    )  # fmt: skip
     sent = submissions(work, study)
     last = sent[-1].manifest
-    check_cluster(last.cluster, options)
+    check_cluster(last.cluster, given)
     if last.cluster == "slurm" and not dry_run:
         check_slurm()
     fresh = site is not None or profile
-    settled = load_site(site, profile or "default", options) if fresh else dataclasses.replace(last.site, **options)
+    settled = load_site(site, profile or "default", given) if fresh else dataclasses.replace(last.site, **given)
     order = Order(
         last.study, last.axis, cells_of(sent), Path(last.results), work, last.cluster, settled,
-        exclusive=last.exclusive, timeout_s=last.timeout_s, command=shlex.join(["bench", *sys.argv[1:]]),
+        exclusive=last.exclusive, timeout_s=last.timeout_s, command=_command(),
     )  # fmt: skip
     return _place(order, dry_run, [])
 
 
-def _given(**options: Any) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
+def _site_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The site settings among the options, those that were given."""
+    return {name: options[name] for name in SITE_OPTIONS if options[name] is not None}
+
+
+def _command() -> str:
+    """This command line, for the records."""
+    return shlex.join(["bench", *sys.argv[1:]])
 
 
 def _place(order: Order, dry_run: bool, needs: Sequence[Need]) -> int:
-    """Print the plan; unless it is a dry run, submit.
+    """Print the plan of ``order`` and, unless it is a dry run, submit it.
 
     Args:
-        needs: what would have to be trained before submitting; a dry run lists it.
+        needs: what has to be trained before submitting; a dry run lists it.
     """
-    from ...common.console import duration
-    from ...slurm.submit import directives, packed, to_do
-    from ...slurm.submit import submit as send
+    from ...slurm import submit as sending
 
-    todo = to_do(order)
-    elements = len(packed(todo.groups, order.site.max_array if order.cluster == "slurm" else 1))
+    on_slurm = order.cluster == "slurm"
+    todo = sending.to_do(order)
+    elements = len(sending.packed(todo.groups, order.site.max_array if on_slurm else 1))
     for need in needs:
         print(f"before submitting: {need.name} is trained, about {duration(need.seconds)}")
     _print_plan(order, todo, elements)
     if dry_run:
-        print("\n".join(directives(order, elements) if order.cluster == "slurm" and elements else []))
+        print("\n".join(sending.directives(order, elements) if on_slurm and elements else []))
         return 0
-    submission = send(order)
+    submission = sending.submit(order)
     if submission is None:
         print("Nothing to submit.")
         return 0
     where = "" if order.work == Path("runs") else f" --work {order.work}"
-    manifest = submission.manifest
-    named = {"slurm": f"array {manifest.job_id}", "local": f"process {manifest.job_id}", "debug": "done, here"}
+    job = submission.manifest.job_id
+    named = {"slurm": f"array {job}", "local": f"process {job}", "debug": "done, here"}
     print(f"Submitted: {named[order.cluster]}. How far it is: bench status {order.study}{where}")
     return 0
 
 
 def _print_plan(order: Order, todo: ToDo, elements: int) -> None:
-    from ...common.console import duration
-    from ...common.lines import count, say
-    from ..study.axis import AXES
+    from ..study.axis import find_axis
 
-    estimates, basis = AXES.load(order.axis)().estimate(order.cells, order.results.parent)
+    estimates, basis = find_axis(order.axis).estimate(order.cells, order.results.parent)
     seconds = [estimates[cell.id].seconds for cell in todo.pending]
     known = [value for value in seconds if value is not None]
     left = len(seconds) - len(known)
@@ -220,27 +227,19 @@ def _print_plan(order: Order, todo: ToDo, elements: int) -> None:
     print(f"about {duration(sum(known))} of worker time{gpu}{unknown}. {basis}")
     for problem in todo.problems:
         say(f"left out: {problem}")
-    _warn_of_long_groups(order, todo.groups, {cell: estimates[cell].seconds for cell in estimates})
-
-
-def _asked(site: Site, cluster: str) -> str:
-    if cluster != "slurm":
-        return f"cluster {cluster}: workers of this machine"
-    from ...common.lines import count
-
-    cpus, gpus = count(site.cpus, "CPU"), count(site.gpus, "GPU")
-    place = f"partition {site.partition or 'default'}, account {site.account or 'default'}"
-    return f"{place}; per element {cpus}, {gpus}, {site.mem:g} GB, {site.time} min"
-
-
-def _warn_of_long_groups(order: Order, groups: Sequence[Sequence[Cell]], seconds: dict[str, float | None]) -> None:
-    from ...common.console import duration
-    from ...common.lines import say
-
     most = order.site.time * 60 * (order.site.max_num_timeout + 1)
-    longest = max((sum(seconds[cell.id] or 0.0 for cell in group) for group in groups), default=0.0)
+    longest = max((sum(estimates[cell.id].seconds or 0.0 for cell in group) for group in todo.groups), default=0.0)
     if order.cluster == "slurm" and longest > most:
         say(
             f"warning: the longest group needs about {duration(longest)}, its time limits end it after "
             f"{duration(most)}; raise --time or --max-num-timeout"
         )
+
+
+def _asked(site: Site, cluster: str) -> str:
+    """What each array element asks for."""
+    if cluster != "slurm":
+        return f"cluster {cluster}: workers of this machine"
+    cpus, gpus = count(site.cpus, "CPU"), count(site.gpus, "GPU")
+    place = f"partition {site.partition or 'default'}, account {site.account or 'default'}"
+    return f"{place}; per element {cpus}, {gpus}, {site.mem:g} GB, {site.time} min"

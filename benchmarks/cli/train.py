@@ -1,4 +1,4 @@
-"""``bench train``: train the arms of a study and stop there."""
+"""``bench train``: train the arms of a study without measuring them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from typing import Annotated
 
 import typer
 
-from .options import Updates
-
-TRAINED = ("fidelity", "control", "inpainting", "frame_rate")  # axes whose arms are trained
+from ...common.errors import UserError
+from ...common.lines import count, say_once
+from ..analysis.locations import check_writable
+from .options import Corpus, Paradigms, Seeds, Settings, StudyName, Updates, study_of_options
 
 
 def train(
-    study: Annotated[str, typer.Argument(help="A packaged study (see `bench list`) or a YAML file.")] = "quickstart",
-    paradigm: Annotated[
-        list[str], typer.Option("--paradigm", "-p", help="Only this arm, or a paradigm with its defaults; repeatable.")
-    ] = [],  # noqa: B006
-    corpus: Annotated[str, typer.Option(help="Folder with a manifest to use instead of the study's corpus.")] = "",
-    seed: Annotated[list[int], typer.Option(min=0, help="Study seed; repeatable. Default: the study's.")] = [],  # noqa: B006
+    study: StudyName = "quickstart",
+    paradigm: Paradigms = [],  # noqa: B006
+    corpus: Corpus = "",
+    seed: Seeds = [],  # noqa: B006
     updates: Updates = None,
-    settings: Annotated[list[str], typer.Option("--set", help="Any study key, e.g. train.lr=1e-3; repeatable.")] = [],  # noqa: B006
+    settings: Settings = [],  # noqa: B006
     work: Annotated[Path, typer.Option(help="Folder for checkpoints.")] = Path("runs"),
 ) -> None:
     """Train the arms of a study without measuring them.
@@ -36,20 +35,18 @@ def train(
       torchrun --standalone --nproc-per-node 2 -m paradigm_bench.benchmarks.cli.main train quickstart
       bench train -p ar --corpus my/folder --updates 5000 --set train.lr=5e-4
     """
+    options = dict(locals())
+    check_writable(work, "folder", "--work")
     from accelerate import PartialState
 
-    from ...common.errors import UserError
-    from ...common.lines import count, say_once
     from ...training.loop import leave_process_group, runs_on_cpu
     from ...training.trained import train_system, training_folder, untuned
-    from ..analysis.locations import check_out
-    from ..axes.fidelity.axis import data_of
+    from ..axes.fidelity.cells import data_of
+    from ..study.axis import TrainingAxis, find_axis
     from ..study.sweep import expand
-    from .run import chosen_study
 
-    check_out(work, "folder", "--work")
-    chosen = chosen_study(study, "", corpus, seed, updates, settings, paradigm)
-    if chosen.axis not in TRAINED:
+    chosen = study_of_options(options)
+    if not isinstance(find_axis(chosen.axis), TrainingAxis):
         raise UserError(
             f"study {chosen.name} measures {chosen.axis} and trains nothing; give one that trains, e.g. quickstart"
         )

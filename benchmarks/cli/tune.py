@@ -8,9 +8,14 @@ from typing import Annotated
 
 import typer
 
+from ...common.config import from_dict
+from ...common.lines import count
+from ..analysis.locations import check_writable
+from .options import Checkpoint
+
 
 def tune(
-    checkpoint: Annotated[Path, typer.Option(help="Model folder that bench train wrote, e.g. runs/fm-.../final.")],
+    checkpoint: Checkpoint,
     reward: Annotated[
         str,
         typer.Option(help="Reward: clap_builtin (or clap_ and another evaluator), aesthetics, or FILE.py:FUNCTION."),
@@ -50,19 +55,16 @@ def tune(
       bench tune --checkpoint runs/mar-.../final --reward mine.py:bright --rounds 1 -o runs/mar-bright
       bench sample --prompt "a calm piece" --checkpoint runs/fm-clap/final
     """
-    from ...common.config import from_dict
-    from ...common.lines import count
     from ...corpora import load_corpus
     from ...paradigms.pipeline import load_model
     from ...training.tuning import TuneSpec
-    from ..analysis.locations import check_out
+    from ...training.tuning_rounds import tell
+    from ...training.tuning_rounds import tune as run
     from ..evaluators import get_evaluator
     from ..evaluators.rewards import load_reward
-    from ..run.tuning import tell
-    from ..run.tuning import tune as run
-    from ..study.study import parse_setting
+    from ..study.load import parse_setting
 
-    check_out(out, "folder")
+    check_writable(out, "folder")
     given = {
         "reward": reward, "tau": tau, "penalty": penalty, "rounds": rounds, "clips": clips, "updates": updates,
         "seed": seed, "watched": min(64, clips), "batch": min(16, clips),

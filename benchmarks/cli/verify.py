@@ -1,17 +1,27 @@
-"""``bench verify``: measure a record's cell again and compare."""
+"""``bench verify``: measure the cell of a record again and compare the metrics."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Json
+from ...common.console import shown
+from ...common.errors import UserError
+from ...common.lines import say
+from ..analysis.locations import check_writable
+from .options import Json, study_of_options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import click
+
     from ..analysis.records import Record
     from ..run.verify import Difference
+    from ..study.cells import Cell
 
 
 def verify(
@@ -24,7 +34,7 @@ def verify(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Train the weights again even if they are in the work folder.")
     ] = False,
-    study: Annotated[str, typer.Option(help="File of the study, if it has moved since the record was written.")] = "",
+    study: Annotated[str, typer.Option(help="File of a study to take the cell from, instead of the record.")] = "",
     corpus: Annotated[
         str, typer.Option(help="Folder of the corpus, if it has moved since the record was written.")
     ] = "",
@@ -35,9 +45,9 @@ def verify(
 ) -> int:
     """Measure a record's cell again and compare every metric.
 
-    The exit status is 1 if a metric differs. The cell comes from the record's own command and must have the same id,
-    which covers corpus, codec, evaluator, model, training and sampler. Nothing is written to the results folder. Times
-    (axis latency) cannot be verified.
+    The exit status is 1 if a metric differs. The cell comes from the record itself; corpus, codec and evaluator must
+    have the same content here. Of an older record, without the field `how`, the cell comes from the study that its
+    command names. Nothing is written to the results folder. Times (axis latency) cannot be verified.
 
     \b
     Examples:
@@ -45,21 +55,22 @@ def verify(
       bench verify RECORD --fresh                 train the weights again first
       bench verify RECORD --tolerance 1e-3        recorded on another machine
     """
-    from ..analysis.locations import check_out
     from ..analysis.packs import record_path
     from ..analysis.records import read_record
     from ..run import verify as verifying
-    from ..run.progress import say
-    from ..study.sweep import expand
 
-    check_out(work, "folder", "--work")
+    check_writable(work, "folder", "--work")
     record = record_path(record)
     held = read_record(record)
     verifying.check_repeatable(held, record)
-    chosen = verifying.study_of(held, record, getattr(context.find_root().command, "commands", {}), study, corpus)
-    cell = verifying.cell_of(held, expand(chosen), record)
-    say(f"{record}: measuring {cell.title} of study {chosen.name} again")
-    again = verifying.measured_again(held, cell, chosen.name, None if fresh else work)
+    cell = None if study else verifying.cell_of(held, corpus)
+    if cell is None:
+        commands = getattr(context.find_root().command, "commands", {})
+        cell = cell_by_command(held, record, commands, study, corpus)
+    else:
+        verifying.check_content(cell, record)
+    say(f"{record}: measuring {cell.title} of study {held.study} again")
+    again = verifying.measured_again(held, cell, held.study, None if fresh else work)
     if again.status != "ok":
         print(f"{held.stem} does not repeat: {again.status}: {again.reason}")
         return 1
@@ -67,12 +78,40 @@ def verify(
     if as_json:
         print(as_table(found, as_json))
         return int(bool(found))
-    print(told(held, found, tolerance, verifying.loss_parts_at(held, again), verifying.other_conditions(held)))
+    print(summary(held, found, tolerance, verifying.loss_parts_at(held, again), verifying.other_conditions(held)))
     return int(bool(found))
 
 
-def told(held: Record, found: list[Difference], tolerance: float, update: int | None, others: list[str]) -> str:
-    """What ``bench verify`` prints."""
+def cell_by_command(
+    record: Record, path: Path, commands: Mapping[str, click.Command], study: str = "", corpus: str = ""
+) -> Cell:
+    """The cell of a record that does not hold all of it (made before ``Record.how``), by the command that was typed.
+
+    Args:
+        commands: of the command line, by name.
+        study, corpus: instead of the command's own, where those are elsewhere on this machine.
+
+    Raises:
+        UserError: no such command, what it names is not here, or its study has no such cell.
+    """
+    from ..run.verify import cell_among
+    from ..study.sweep import expand
+
+    name, *words = shlex.split(record.command)[1:] or [""]
+    command = commands.get(name)
+    if command is None or not any(parameter.name == "study" for parameter in command.params):
+        raise UserError(f"{path}: its command {record.command!r} runs no study, so its cell cannot be found again")
+    options = command.make_context(name, words).params
+    given = {key: value for key, value in (("study", study), ("corpus", corpus)) if value}
+    try:
+        chosen = study_of_options({**options, **given})
+    except UserError as error:
+        raise UserError(f"{path}: {error} (its command: {record.command}; see --study and --corpus)") from error
+    return cell_among(record, expand(chosen), path)
+
+
+def summary(held: Record, found: list[Difference], tolerance: float, update: int | None, others: list[str]) -> str:
+    """The summary that ``bench verify`` prints."""
     within = f"within {tolerance:g}" if tolerance else "to the last digit"
     names = {difference.metric for difference in found}
     same = len(held.metrics.keys() - names)
@@ -87,9 +126,7 @@ def told(held: Record, found: list[Difference], tolerance: float, update: int | 
 
 
 def as_table(found: list[Difference], as_json: bool = False) -> str:
-    """The metrics that differ."""
-    from ...common.console import shown
-
+    """A table of the metrics that differ."""
     rows = [[d.metric, d.part, _digits(d.recorded), _digits(d.here), _gap(d)] for d in found]
     return shown(["metric", "part", "recorded", "here", "relative difference"], rows, as_json)
 

@@ -1,8 +1,8 @@
-"""The conformance suite: what a paradigm must keep so that the referee may compare it (``bench check``).
+"""The conformance checks of ``bench check``: what a paradigm must satisfy so that it can be compared with the others.
 
-Each check is one small function on a ``Case`` (the paradigm, small and seeded); its docstring says what it proves. A
-check returns when all is well, raises ``Fault`` (what is wrong, how to mend it) or ``Skipped``. The built-in paradigms
-are held to the same functions by the suite's own tests.
+Each check is a function of a ``ConformanceCase`` (the paradigm with small models and fixed seeds); the first line of
+its docstring says what it proves. A check returns if the paradigm passes, else it raises ``CheckFailed``, or
+``CheckSkipped`` where it does not apply. The tests of this package hold the built-in paradigms to the same checks.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Literal
 
 from ...common.errors import UserError, did_you_mean
 from .accounting import cost
-from .case import Case, Fault, Skipped
-from .filling import known_frames, span_context
+from .case import CheckFailed, CheckSkipped, ConformanceCase
 from .form import declaration, gradients, saving, shapes
 from .hardware import device, precision, unused
 from .independence import batch, determinism, global_rng, padding, seeds
+from .inpainting import known_frames, span_context
 from .learning import learning, playback, weighting
 from .sampling import controls, guidance, streaming, text
 
-Check = Callable[[Case], None]
+Check = Callable[[ConformanceCase], None]
 CHECKS: dict[str, Check] = {
     check.__name__: check
     for check in (
@@ -32,7 +32,7 @@ CHECKS: dict[str, Check] = {
     )
 }  # fmt: skip
 
-# What a check takes for granted: where that failed, its own finding would be the same fault by another name.
+# A check is skipped where one that it needs has failed: it would report the same fault again.
 NEEDS: dict[str, tuple[str, ...]] = {
     "shapes": ("declaration",),
     **{name: ("shapes",) for name in CHECKS if name not in ("declaration", "shapes")},
@@ -56,20 +56,20 @@ NEEDS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What one check found; ``message`` and ``mend`` are empty where it passed."""
+class CheckResult:
+    """The result of one check; ``message`` and ``fix`` are empty if it passed."""
 
     check: str
     status: Literal["pass", "fail", "skipped"]
     message: str = ""
-    mend: str = ""
+    fix: str = ""
 
 
-def examine(case: Case, only: Collection[str] = ()) -> Iterator[Finding]:
-    """Run the checks one by one, all or ``only`` some.
+def run_checks(case: ConformanceCase, only: Collection[str] = ()) -> Iterator[CheckResult]:
+    """Run the checks one by one, all or ``only`` these.
 
     Raises:
-        UserError: a check that there is not.
+        UserError: ``only`` names an unknown check.
     """
     for name in only:
         if name not in CHECKS:
@@ -80,21 +80,23 @@ def examine(case: Case, only: Collection[str] = ()) -> Iterator[Finding]:
         if only and name not in only:
             continue
         awaited = [need for need in NEEDS.get(name, ()) if not sound.get(need, True)]
-        finding = Finding(name, "skipped", f"waits for {awaited[0]}") if awaited else _run(name, case)
+        finding = CheckResult(name, "skipped", f"waits for {awaited[0]}") if awaited else _run(name, case)
         sound[name] = finding.status != "fail" and not awaited
         yield finding
 
 
-def _run(name: str, case: Case) -> Finding:
+def _run(name: str, case: ConformanceCase) -> CheckResult:
     try:
         CHECKS[name](case)
-    except Fault as fault:
-        return Finding(name, "fail", fault.message, fault.mend)
-    except Skipped as skipped:
-        return Finding(name, "skipped", str(skipped))
+    except CheckFailed as fault:
+        return CheckResult(name, "fail", fault.message, fault.fix)
+    except CheckSkipped as skipped:
+        return CheckResult(name, "skipped", str(skipped))
     except Exception as error:  # code under test may go wrong in any way, and the other checks should still run
         frame = traceback.extract_tb(error.__traceback__)[-1]
         words = " ".join(str(error).split())
         message = f"{type(error).__name__} at {frame.filename}:{frame.lineno} in {frame.name}: {words}"
-        return Finding(name, "fail", message, "mend the code there; the docstring of paradigms.base says what goes in")
-    return Finding(name, "pass")
+        return CheckResult(
+            name, "fail", message, "correct the code there; the docstring of paradigms.base says what goes in"
+        )
+    return CheckResult(name, "pass")

@@ -1,4 +1,4 @@
-"""Check of ``cost``: operations against torch's own counter on real clips, bytes against the weights that are read."""
+"""Check of ``Paradigm.cost``: operations against torch's counter, bytes moved against the size of the weights."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ...common.seeds import ItemRNG
 from ...paradigms.base import Paradigm
-from .case import Case, demand
-from .toys import BACKBONES, EMBEDDED, some_embeddings
+from .case import BACKBONES, EMBEDDED, ConformanceCase, require, some_embeddings
 
 BATCH, FRAMES = 2, 9
 CLOSE = 0.02
 
 
-def cost(case: Case) -> None:
+def cost(case: ConformanceCase) -> None:
     """The operations of ``cost`` are those that torch counts, within 2%, and its bytes hold at least the blocks."""
     scales: list[dict[str, Any]] = [{"guidance": 2.0}, {"guidance": 1.0}] if case.has("guidance") else [{}]
     for name in ("cross", "prefix"):
@@ -28,23 +27,24 @@ def cost(case: Case) -> None:
             phases = model.cost(BATCH, FRAMES, sampler, EMBEDDED.max_length)
             stated = sum(phase.times * phase.flops for phase in phases)
             setting = ", ".join([f"text by {name}", *(f"guidance {w:g}" for w in scale.values())])
-            demand(
+            require(
                 abs(stated - measured) <= CLOSE * measured,
                 f"cost states {stated:,.0f} operations where torch counts {measured:,.0f} ({setting})",
                 "count every pass, branch of guidance and layer: backbone_cost().run, text_cost, backbones.cost.linear",
-            )  # fmt: skip
+            )
             blocks = sum(p.numel() * p.element_size() for p in model.backbone.blocks.parameters())
             moved = sum(phase.times * phase.bytes for phase in phases)
-            demand(
-                moved >= 0.9 * blocks, f"cost moves {moved:,.0f} bytes, the backbone's weights alone are {blocks:,.0f}",
+            require(
+                moved >= 0.9 * blocks,
+                f"cost moves {moved:,.0f} bytes, the backbone's weights alone are {blocks:,.0f}",
                 "add the second number of backbone_cost().run, and the weights of layers of your own",
-            )  # fmt: skip
+            )
 
 
 def measured_flops(model: Paradigm, sampler: Any) -> float:
-    """Operations of a batch of two clips of 9 frames, under random text embeddings, as torch counts them."""
-    model.requires_grad_(False)  # or the counter looks for gradients of what is made without
-    # The counter does not know the CPU's fused attention; the plain one is made of products that it counts.
+    """Operations that torch counts while the model draws two clips of 9 frames from random text embeddings."""
+    model.requires_grad_(False)  # else the counter looks for gradients that do not exist
+    # The counter does not know the CPU's fused attention; plain attention consists of products that it counts.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         model.generate(some_embeddings(BATCH), FRAMES, sampler, ItemRNG([1, 2]))
-    return counter.get_total_flops()
+    return float(counter.get_total_flops())

@@ -1,4 +1,4 @@
-"""Checks of learning: losses add up over micro-batches, fall, and lead to a model that plays back what it learned."""
+"""Checks of training: losses add up over micro-batches, fall, and the trained model generates what it learned."""
 
 from __future__ import annotations
 
@@ -12,26 +12,25 @@ from ...backbones import BackboneConfig
 from ...common.lines import count
 from ...common.seeds import ItemRNG
 from ...paradigms.base import Batch, Conditions, Paradigm
-from .case import Case, demand, same
-from .toys import part, some_batch, some_conditions
+from .case import ConformanceCase, part, require, same, some_batch, some_conditions
 
 FRAMES = 16
 WIDER = BackboneConfig(d_model=64, n_layers=2, n_heads=4, d_ff=128)
 PEAK = 5e-3
 
 
-def weighting(case: Case) -> None:
-    """The loss is the plain mean of its items, so micro-batches weighted by their share make up the whole."""
+def weighting(case: ConformanceCase) -> None:
+    """The loss is the mean over its items, so weighted gradients of micro-batches add up to those of the batch."""
     model = case.model()
     batch = some_batch(some_conditions([3, 6, 1, 5]))
     loss, whole = _gradient(model, batch, range(4))
-    mend = "average within each clip first, then over clips: return Loss.from_items(per_item_B)"
-    demand(same(loss.mean()[None], _mean_of(model, batch)[None]), "the loss is not the mean of its items", mend)
+    fix = "average within each clip first, then over clips: return Loss.from_items(per_item_B)"
+    require(same(loss.mean()[None], _mean_of(model, batch)[None]), "the loss is not the mean of its items", fix)
     summed = torch.zeros_like(whole)
     for items in (slice(0, 1), slice(1, 4)):
         share = (items.stop - items.start) / 4
         summed += share * _gradient(model, part(batch, items), range(4)[items])[1]
-    demand(same(summed, whole), "gradients of micro-batches do not add up to that of the whole batch", mend)
+    require(same(summed, whole), "gradients of micro-batches do not add up to that of the whole batch", fix)
 
 
 def _gradient(model: Paradigm, batch: Batch, seeds: range) -> tuple[Tensor, Tensor]:
@@ -49,57 +48,63 @@ def _mean_of(model: Paradigm, batch: Batch) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """A model that was trained on two clips, the clips, and the mean loss of the first and last updates."""
+class OverfitRun:
+    """A model after training on two clips.
+
+    Attributes:
+        batch: the two clips with their captions.
+        before, after: mean loss of the first and of the last updates.
+    """
 
     model: Paradigm
-    clips: Batch
+    batch: Batch
     before: float
     after: float
 
 
-def learning(case: Case) -> None:
-    """The loss falls by a quarter and more on one batch of two clips."""
-    lesson = _lesson(case)
-    demand(
-        lesson.after < lesson.before - 0.25 * abs(lesson.before),
-        f"on one batch the loss goes from {lesson.before:.3g} to {lesson.after:.3g} in "
-        f"{count(case.trial.by_heart.updates, 'update')}",
-        "see whether gradients point the right way and reach all layers; or give trial.by_heart more updates",
+def learning(case: ConformanceCase) -> None:
+    """On one batch of two clips the loss falls by at least a quarter."""
+    run = _trained(case)
+    require(
+        run.after < run.before - 0.25 * abs(run.before),
+        f"on one batch the loss goes from {run.before:.3g} to {run.after:.3g} in "
+        f"{count(case.settings.memorisation.updates, 'update')}",
+        "see whether gradients point the right way and reach all layers; or give conformance.memorisation more updates",
     )
 
 
-def playback(case: Case) -> None:
-    """Asked by caption, the model plays back the clip it learned by heart: what is trained is what is sampled."""
-    lesson, known = _lesson(case), case.trial.by_heart
-    asked = lesson.clips.conditions
+def playback(case: ConformanceCase) -> None:
+    """Given its caption, the model generates the clip it was trained on: what is trained is what is sampled."""
+    run, known = _trained(case), case.settings.memorisation
+    asked = run.batch.conditions
     swapped = Conditions(asked.text.flip(0), asked.text_mask_BL.flip(0))
     plain = {"guidance": 1.0} if case.has("guidance") else {}
-    played = case.sample(lesson.model, swapped, FRAMES, [1, 2], **{**known.sampler, **plain}).flip(0)
-    clips = case.clips(lesson.clips)
+    played = case.sample(run.model, swapped, FRAMES, [1, 2], **{**known.sampler, **plain}).flip(0)
+    clips = case.clips(run.batch)
     if case.discrete:
         right = (played == clips).float().mean().item()
         sound, told = right > 0.95, f"{right:.0%} of the codes are right"
     else:
         error_B = (played - clips).square().mean(dim=(1, 2)).sqrt() / clips.std(dim=(1, 2))
         sound, told = bool((error_B < 0.2).all()), f"it is off by {float(error_B.max()):.2f} standard deviations"
-    demand(
-        sound, f"asked for a clip that it learned by heart, {told}",
+    require(
+        sound,
+        f"asked for a clip that it learned by heart, {told}",
         "see whether training meets what sampling meets (a target that leaks into the input, another order or scale)",
-    )  # fmt: skip
+    )
 
 
-def _lesson(case: Case) -> Lesson:
-    """Train once per case; both checks look at it."""
-    if "lesson" not in case.held:
-        case.held["lesson"] = _teach(case)
-    lesson: Lesson = case.held["lesson"]
-    return lesson
+def _trained(case: ConformanceCase) -> OverfitRun:
+    """Train once per case; both checks use the result."""
+    if "overfit" not in case.shared:
+        case.shared["overfit"] = _train(case)
+    run: OverfitRun = case.shared["overfit"]
+    return run
 
 
-def _teach(case: Case) -> Lesson:
-    """AdamW under a one-cycle schedule on one batch, in which each clip stands ``copies`` times."""
-    recipe = case.trial.by_heart
+def _train(case: ConformanceCase) -> OverfitRun:
+    """AdamW with a one-cycle schedule on one batch, in which each clip occurs ``copies`` times."""
+    recipe = case.settings.memorisation
     backbone = dataclasses.replace(WIDER, **recipe.backbone)
     model = case.model(recipe.options, backbone, std=0.0).train()
     clips = some_batch(some_conditions([2, 2]), FRAMES)
@@ -117,4 +122,4 @@ def _teach(case: Case) -> Lesson:
         schedule.step()
         losses.append(loss.item())
     few = max(1, min(10, recipe.updates // 8))
-    return Lesson(model.eval(), clips, sum(losses[:few]) / few, sum(losses[-few:]) / few)
+    return OverfitRun(model.eval(), clips, sum(losses[:few]) / few, sum(losses[-few:]) / few)

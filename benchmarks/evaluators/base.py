@@ -1,7 +1,7 @@
-"""What every evaluator offers the metrics: an embedding, class posteriors and text-audio similarity, with an identity.
+"""Evaluators: networks that turn audio into embeddings, class posteriors and text-audio similarity for the metrics.
 
-Audio comes as a list of mono arrays (N,) at one sample rate, of any lengths. Results are float64 and those of one clip
-never depend on its neighbours, on their order or on how many there are.
+Audio is a list of mono float32 arrays (N,) of any lengths at one sample rate in Hz. Results are float64, and the result
+of a clip does not depend on the other clips, on their order or on their number.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Float = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class EvaluatorOutput:
-    """What an evaluator makes of n clips.
+    """The output of an evaluator for n clips.
 
     Attributes:
         embeddings: (n, d), for set-level distances.
         posteriors: attribute -> class probabilities (n, classes); empty for an evaluator that does not classify.
         similarity: cosine between each clip and its caption (n,), in [-1, 1]; ``None`` without captions.
-        silent: how many of the clips are silent.
-        scores: axis -> an own score per clip (n,), e.g. production quality; empty for most evaluators.
+        silent: number of silent clips.
+        scores: name -> a score per clip (n,) that the evaluator computes itself, e.g. production quality; mostly empty.
     """
 
     embeddings: Float
@@ -41,13 +41,13 @@ class EvaluatorOutput:
 
 
 class Evaluator(ABC):
-    """Hears clips.
+    """Base class of evaluators.
 
     Attributes:
-        name: suffix of every metric made with it, e.g. ``"builtin"`` in ``fad_builtin`` (DESIGN.md, section 4, rule 7).
-        identity: digest of weights and configuration; goes into every record and every cache key.
+        name: suffix of every metric computed from its outputs, e.g. ``"builtin"`` in ``fad_builtin``.
+        identity: digest of weights and configuration; part of every record and of every cache key.
         classes: attribute -> its values, in the order of the posteriors' columns; may be empty.
-        checkpoint: where the weights came from, e.g. a hub id with its revision; for the records.
+        checkpoint: source of the weights for the records, e.g. a hub id with its revision.
     """
 
     name: str
@@ -56,24 +56,29 @@ class Evaluator(ABC):
     classes: dict[str, list[str]]
 
     @abstractmethod
-    def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> EvaluatorOutput:
-        """Everything in one pass over the clips.
+    def evaluate(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> EvaluatorOutput:
+        """All outputs for the clips, in one pass.
+
+        Args:
+            audio: n mono clips (N,).
+            sample_rate: of all clips, in Hz.
+            captions: the caption of each clip, for the text-audio similarity.
 
         Raises:
             UserError: a clip that cannot be scored (its number is named), or not one caption per clip.
         """
 
     def embed(self, audio: Audio, sample_rate: int) -> Float:
-        """One embedding per clip, (n, d)."""
-        return self.hear(audio, sample_rate).embeddings
+        """Embeddings of n clips, (n, d)."""
+        return self.evaluate(audio, sample_rate).embeddings
 
     def posteriors(self, audio: Audio, sample_rate: int) -> dict[str, Float]:
-        """Class probabilities per attribute, each (n, classes)."""
-        return self.hear(audio, sample_rate).posteriors
+        """Class probabilities of n clips by attribute, each (n, classes)."""
+        return self.evaluate(audio, sample_rate).posteriors
 
     def text_similarity(self, audio: Audio, sample_rate: int, captions: Sequence[str]) -> Float:
         """Cosine between each clip and its caption, (n,); NaN from an evaluator that reads no captions."""
-        similarity = self.hear(audio, sample_rate, captions).similarity
+        similarity = self.evaluate(audio, sample_rate, captions).similarity
         return np.full(len(audio), np.nan) if similarity is None else similarity
 
 
@@ -81,10 +86,10 @@ OWN_ENVIRONMENTS = ("audiobox", "fadtk", "laion_clap", "panns", "passt")
 EVALUATORS = Registry(
     "evaluator",
     {
-        "builtin": "paradigm_bench.benchmarks.evaluators.builtin.provider:builtin_evaluator",
+        "builtin": "paradigm_bench.benchmarks.evaluators.builtin.training:builtin_evaluator",
         "clap": "paradigm_bench.benchmarks.evaluators.pretrained:load_clap",
         "encodec": "paradigm_bench.benchmarks.evaluators.pretrained:load_encodec_embedding",
-        **{name: f"benchmarks.evaluators.environments.evaluator:{name}" for name in OWN_ENVIRONMENTS},
+        **{name: f"paradigm_bench.benchmarks.evaluators.environments.evaluator:{name}" for name in OWN_ENVIRONMENTS},
     },
 )
 
@@ -93,13 +98,13 @@ def get_evaluator(name: str = "builtin", **options: Any) -> Evaluator:
     """The evaluator called ``name``.
 
     Args:
-        name: a registered name, with the checkpoint after a colon: ``"builtin"``, ``"clap:music"``,
-            ``"encodec:FOLDER"``, ``"panns:FILE"``, ``"builtin:FOLDER"``; ``"builtin:7"`` is trained from seed 7 for
-            the corpus, once, as a judge of its own; or ``package.module:attribute`` of a plugin.
-        options: its own, and what is judged: ``corpus`` and ``representation`` (the built-in one trains on them).
+        name: a registered name, with a checkpoint after a colon: ``"builtin"``, ``"clap:music"``,
+            ``"encodec:FOLDER"``, ``"panns:FILE"``, ``"builtin:FOLDER"``; ``"builtin:7"`` is trained on the corpus from
+            seed 7 and differs from the default one; or ``package.module:attribute`` of a plugin.
+        options: its own settings, and what the built-in evaluator is trained on: ``corpus`` and ``representation``.
 
     Raises:
-        UserError: no such evaluator, no such checkpoint, or it cannot judge that corpus.
+        UserError: no such evaluator, no such checkpoint, or it cannot be trained on that corpus.
     """
     kind, _, source = name.partition(":")
     if kind not in EVALUATORS.names():

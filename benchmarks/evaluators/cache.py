@@ -1,7 +1,7 @@
-"""What an evaluator heard, kept per clip in the cache folder, under the clip's content and the evaluator's identity.
+"""Outputs of an evaluator, cached per clip under the clip's content and the evaluator's identity.
 
-Never under a file name and never beside the audio: regenerated audio has another key, and so has another checkpoint.
-A clip's result does not depend on its neighbours (``base.py``), so a set of clips may be answered in part from here.
+File names play no part, and nothing is written beside the audio: regenerated audio has another key, and so has another
+checkpoint. A clip's output does not depend on the other clips, so the cache may hold only some clips of a set.
 """
 
 from __future__ import annotations
@@ -12,36 +12,38 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
 from ...common.config import config_hash
 from ...common.files import atomic_path, cache_dir
 from . import audio as policy
-from .base import Audio, Evaluator, Float, EvaluatorOutput
+from .base import Audio, Evaluator, EvaluatorOutput, Float
 
-Row = dict[str, NDArray[np.float64]]  # "embedding", "similarity", "posterior/<attribute>", "score/<axis>"
+ClipRow = dict[str, NDArray[np.float64]]  # "embedding", "similarity", "posterior/<attribute>", "score/<name>"
 
 
-class Cached(Evaluator):
-    """An evaluator with a memory; in everything else it is ``inner``."""
+class CachedEvaluator(Evaluator):
+    """An evaluator that caches its outputs; in everything else it is ``inner``."""
 
     def __init__(self, inner: Evaluator) -> None:
         self.inner, self.name, self.identity, self.classes = inner, inner.name, inner.identity, inner.classes
         self.checkpoint = inner.checkpoint
 
-    def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> EvaluatorOutput:
-        """See ``Evaluator.hear``; only clips never heard before reach the inner evaluator."""
+    def evaluate(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> EvaluatorOutput:
+        """See ``Evaluator.evaluate``; the inner evaluator is only given clips that are not cached."""
         policy.check(audio, sample_rate, "audio")
         policy.check_captions(audio, captions)
         texts = [None] * len(audio) if captions is None else list(captions)
         files = [self._file(wav, sample_rate, text) for wav, text in zip(audio, texts)]
         rows = {file: row for file in set(files) if (row := _read(file)) is not None}
-        new = {file: i for i, file in enumerate(files) if file not in rows}  # equal clips are heard once
+        new = {file: i for i, file in enumerate(files) if file not in rows}  # equal clips are evaluated once
         if new:
             order = list(new.values())
             asked = None if captions is None else [captions[i] for i in order]
-            heard = self.inner.hear([audio[i] for i in order], sample_rate, asked)
+            output = self.inner.evaluate([audio[i] for i in order], sample_rate, asked)
             for k, file in enumerate(new):
-                rows[file] = row_of(heard, k)
+                rows[file] = row_of(output, k)
                 _write(file, rows[file])
         silent = sum(policy.is_silent(wav) for wav in audio)
         return output_of([rows[file] for file in files], silent)
@@ -50,24 +52,24 @@ class Cached(Evaluator):
         samples = np.ascontiguousarray(wav, np.float32)
         about = {"policy": policy.POLICY, "sample_rate": sample_rate, "caption": caption}
         key = hashlib.sha256(config_hash(about).encode() + samples.tobytes()).hexdigest()[:32]
-        return cache_dir("heard", f"{self.name}-{self.identity}", key[:2], f"{key}.safetensors")
+        return cache_dir("evaluator_outputs", f"{self.name}-{self.identity}", key[:2], f"{key}.safetensors")
 
 
-def row_of(heard: EvaluatorOutput, i: int) -> Row:
-    """Clip ``i`` of a hearing as named arrays."""
-    row = {"embedding": heard.embeddings[i]}
-    row |= {} if heard.similarity is None else {"similarity": heard.similarity[i]}
-    row |= {f"posterior/{name}": values[i] for name, values in heard.posteriors.items()}
-    return row | {f"score/{name}": values[i] for name, values in heard.scores.items()}
+def row_of(output: EvaluatorOutput, i: int) -> ClipRow:
+    """Clip ``i`` of an output as named arrays."""
+    row = {"embedding": output.embeddings[i]}
+    row |= {} if output.similarity is None else {"similarity": output.similarity[i]}
+    row |= {f"posterior/{name}": values[i] for name, values in output.posteriors.items()}
+    return row | {f"score/{name}": values[i] for name, values in output.scores.items()}
 
 
-def output_of(rows: Sequence[Row], silent: int) -> EvaluatorOutput:
-    """The hearing whose clips are ``rows``."""
+def output_of(rows: Sequence[ClipRow], silent: int) -> EvaluatorOutput:
+    """The output whose clips are ``rows``."""
     return output_from({name: np.stack([row[name] for row in rows]) for name in rows[0]}, silent)
 
 
 def output_from(table: Mapping[str, Float], silent: int) -> EvaluatorOutput:
-    """The hearing of n clips whose rows are stacked in ``table``: each array (n, ...)."""
+    """The output for n clips whose rows are stacked in ``table``: each array (n, ...)."""
     return EvaluatorOutput(
         embeddings=table["embedding"],
         posteriors={name.partition("/")[2]: v for name, v in table.items() if name.startswith("posterior/")},
@@ -77,19 +79,14 @@ def output_from(table: Mapping[str, Float], silent: int) -> EvaluatorOutput:
     )
 
 
-def _read(file: Path) -> Row | None:
-    """``None`` for a file that is missing or broken, which is then made anew."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
+def _read(file: Path) -> ClipRow | None:
+    """``None`` for a missing or broken file, which is then written again."""
     try:
         return load_file(file)
     except (OSError, SafetensorError):
         return None
 
 
-def _write(file: Path, row: Row) -> None:
-    from safetensors.numpy import save_file
-
+def _write(file: Path, row: ClipRow) -> None:
     with atomic_path(file) as temporary:
         save_file({name: np.array(value, np.float64) for name, value in row.items()}, temporary)

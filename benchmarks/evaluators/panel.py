@@ -1,48 +1,59 @@
-"""The fidelity panel: every metric of two sets of clips, from arrays of samples to set-level and per-clip scores.
+"""The fidelity panel: every metric of two sets of clips.
 
-Three sets of equal n take part: the reference set of the distances, the generated clips, and the real clip of each
-caption, with which paired metrics compare. The last may be the reference set itself. Names carry the evaluator's
-suffix (``fad_builtin``):
+Three sets of n clips take part: the reference set of the distances, the generated clips, and the real clip of each
+caption, with which paired metrics compare. The last may be the reference set itself. Metric names end in the name of
+the evaluator (``fad_builtin``):
 
-- set-level, each with its bootstrap interval: ``fad`` and ``fad_inf`` (Frechet distance, and extrapolated to infinitely
-  many clips), ``kad`` (kernel distance), ``mad`` (MAUVE), ``precision``, ``recall``, ``density``, ``coverage``, ``is``;
+- set-level, each with its bootstrap interval: ``fad`` and ``fad_inf`` (Frechet distance, and its value extrapolated to
+  infinitely many clips), ``kad`` (kernel distance), ``mad`` (MAUVE), ``precision``, ``recall``, ``density``,
+  ``coverage``, ``is`` (Inception Score);
 - per clip: ``kl`` (summed over attributes), ``adherence_<attribute>`` and ``adherence`` (their mean per clip),
-  ``clap``, and an evaluator's own scores (``pq_audiobox``).
+  ``clap``, and the scores that an evaluator computes itself (``pq_audiobox``).
 
-Rows for real audio, codec output, noise or shuffled captions are made with the same function on other arrays.
+A new set-level metric is called in ``SetLevel``, a new per-clip metric in ``clip_scores``; see docs/metrics.md.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...common.errors import UserError
+from ...common.lines import count
 from ..metrics.adherence import Chance, agreement, chance
-from ..metrics.catalogue import about, family
-from ..metrics.kl import joint_kl
+from ..metrics.arrays import by_content
+from ..metrics.catalogue import CATALOGUE, about
+from ..metrics.frechet import MIN_CLIPS, FrechetInfinity, FrechetReference, frechet_distance, frechet_infinity
+from ..metrics.kad import KernelTable
+from ..metrics.manifold import NEIGHBOURS, manifold
+from ..metrics.mauve import counts, divergence, quantise
+from ..metrics.posteriors import joint_inception_score, joint_kl
 from ..metrics.statistics import Interval, Labels, contributions, interval, interval_of
 from . import audio as policy
-from .base import Audio, Evaluator, Float, EvaluatorOutput
-from .set_level import SLOW_DRAWS, SMOOTH, SetLevel, SetMetric
+from .base import Audio, Evaluator, EvaluatorOutput, Float
+
+Index = NDArray[np.intp]
+SetMetric = Callable[[Index], float]
 
 
 @dataclass(frozen=True)
 class PanelScores:
-    """What the panel found.
+    """Scores of a set of clips.
 
     Attributes:
-        set_metrics: name -> value, the set-level metrics and the mean of every per-clip one.
+        set_metrics: name -> value, of the set-level metrics and the mean of every per-clip one.
         per_item: name -> (n,) scores; NaN where a metric does not apply to a clip (nothing asked for).
-        chance: per-attribute adherence metric -> what guessing would score.
-        generated, reference: what the evaluator heard, for ``intervals`` and for comparisons between arms.
+        chance: per-attribute adherence metric -> its chance levels.
+        generated, reference: the evaluator's outputs, for ``intervals`` and for comparisons between systems.
         details: evaluator, policy, sample rate, n of both sets, silent clips, clipped eigenvalues, fit of FAD-infinity,
             what could not be scored; JSON-ready.
-        sets: the set-level metrics, ready for other draws of clips.
+        sets: the set-level metrics as functions of the clips that take part.
     """
 
     set_metrics: dict[str, float]
@@ -58,14 +69,14 @@ class PanelScores:
         return {f"{name}_{self.details['evaluator']}": metric for name, metric in self.sets.functions.items()}
 
     def contributions(self) -> dict[str, Float]:
-        """Each clip's share in the smooth set-level metrics, name -> (n,), by which arms are compared clip by clip.
+        """Contribution of each clip to the smooth set-level metrics, name -> (n,), for comparisons clip by clip.
 
-        None for fewer than three clips: the jackknife leaves one out, and a set of one clip has no spread.
+        Empty for fewer than three clips: the jackknife leaves one out, and a set of one clip has no spread.
         """
         n, suffix = len(self.generated.embeddings), self.details["evaluator"]
         if n < 3:
             return {}
-        smooth = {name: metric for name, metric in self.sets.functions.items() if name in SMOOTH}
+        smooth = {name: metric for name, metric in self.sets.functions.items() if CATALOGUE[name].smooth}
         return {f"{name}_{suffix}": contributions(metric, n) for name, metric in smooth.items()}
 
     def intervals(
@@ -75,8 +86,8 @@ class PanelScores:
         means = {name: interval(v, prompts, seeds, n_draws=n_draws, seed=seed) for name, v in self.per_item.items()}
         sets = {}
         for name, metric in self.set_level().items():
-            draws, kind = min(set_draws, SLOW_DRAWS.get(family(name), set_draws)), about(name)
-            drawn = interval_of(metric, prompts, seeds, n_draws=draws, seed=seed)
+            kind = about(name)
+            drawn = interval_of(metric, prompts, seeds, n_draws=min(set_draws, kind.draws), seed=seed)
             low, high = max(drawn.low, kind.least), min(drawn.high, kind.most)
             sets[name] = dataclasses.replace(drawn, low=low, high=high)
         return {**sets, **means}
@@ -91,16 +102,15 @@ def score_set(
     sample_rate: int,
     paired: Audio | EvaluatorOutput | None = None,
 ) -> PanelScores:
-    """Score generated clips against the real clips of the same captions.
+    """Score generated clips against real clips.
 
     Args:
-        reference, generated: mono float32 clips (N,); or what ``evaluator.hear`` made of them, so that a reference
-        shared by
-            many arms is heard once.
-        captions: the caption of each clip.
+        reference, generated: mono float32 clips (N,), or the evaluator's output for them, so that a reference set
+            shared by many systems is evaluated once.
+        captions: the caption of each generated clip.
         asked: attributes that each caption asks for, as ``Clip.attributes``.
         sample_rate: of all sets, Hz.
-        paired: the real clip of each caption, in the order of ``generated``; ``None``: the reference set is that.
+        paired: the real clip of each caption, in the order of ``generated``; ``None``: the reference set.
 
     Raises:
         UserError: unequal numbers, fewer than two clips, or a clip that cannot be scored.
@@ -113,23 +123,24 @@ def score_set(
     }
     sizes |= {} if paired is None else {"paired": _size(paired)}
     if len(set(sizes.values())) > 1:
-        counts = ", ".join(f"{n} {name}" for name, n in sizes.items())
-        raise UserError(f"unequal sets ({counts}): scores compare at equal n only, give as many of each")
-    reference_outputs = _hear(reference, None, evaluator, sample_rate, "reference")
-    heard_paired = reference_outputs if paired is None else _hear(paired, None, evaluator, sample_rate, "paired")
-    heard = _hear(generated, captions, evaluator, sample_rate, "generated")
-    per_item, levels = _adherence(heard, asked, evaluator)
-    per_item |= clip_scores(heard, heard_paired, evaluator.name)
-    return panel(reference_outputs, heard, evaluator, per_item, levels, {"sample_rate": sample_rate})
+        numbers = ", ".join(f"{n} {name}" for name, n in sizes.items())
+        raise UserError(f"unequal sets ({numbers}): scores compare at equal n only, give as many of each")
+    real = _evaluate(reference, None, evaluator, sample_rate, "reference")
+    partners = real if paired is None else _evaluate(paired, None, evaluator, sample_rate, "paired")
+    output = _evaluate(generated, captions, evaluator, sample_rate, "generated")
+    per_item, levels = _adherence(output, asked, evaluator)
+    per_item |= clip_scores(output, partners, evaluator.name)
+    return panel(real, output, evaluator, per_item, levels, {"sample_rate": sample_rate})
 
 
 def clip_scores(generated: EvaluatorOutput, paired: EvaluatorOutput | None, suffix: str) -> dict[str, Float]:
-    """Per-clip metrics that need no list of what was asked for, name -> (n,).
+    """Per-clip metrics that do not need the attributes asked for, name -> (n,).
 
     Args:
-        paired: the real clip of each generated one; ``None``: there is none, so no ``kl``.
+        paired: output for the real clip of each generated one; ``None``: there is none, so no ``kl``.
+        suffix: name of the evaluator.
     """
-    scores = {f"{axis}_{suffix}": values for axis, values in generated.scores.items()}
+    scores = {f"{name}_{suffix}": values for name, values in generated.scores.items()}
     if paired is not None and generated.posteriors:
         scores[f"kl_{suffix}"] = joint_kl(paired.posteriors, generated.posteriors)
     if generated.similarity is not None:
@@ -145,7 +156,7 @@ def panel(
     levels: dict[str, Chance],
     about_sets: Mapping[str, Any],
 ) -> PanelScores:
-    """Scores from what an evaluator heard and from the per-clip scores made of it; ``about_sets`` joins the details."""
+    """All scores, from an evaluator's outputs and the per-clip scores; ``about_sets`` is added to the details."""
     sets, suffix = SetLevel(reference, generated), evaluator.name
     everything = np.arange(len(generated.embeddings))
     set_metrics = {f"{name}_{suffix}": metric(everything) for name, metric in sets.functions.items()}
@@ -165,21 +176,113 @@ def panel(
     return PanelScores(set_metrics, per_item, levels, generated, reference, details, sets)
 
 
+class SetLevel:
+    """The set-level metrics of ``generated`` against ``reference``, for any selection of generated clips.
+
+    The bootstrap and paired comparisons call them for many draws of clips, so the share of the reference set, which is
+    held fixed, is computed once. The clusters of MAD and the balls of precision and recall are also computed once, from
+    the whole set, and held for all draws. The clips of a draw are sorted by content, so that their order does not
+    change the result.
+
+    Args:
+        reference, generated: outputs of one evaluator for n clips each.
+
+    Attributes:
+        functions: family -> function of the indices of generated clips (with repeats).
+        missing: family -> why it is not scored (too few clips, or an output that the evaluator does not have).
+
+    Raises:
+        UserError: fewer than two clips, or embeddings of two evaluators.
+    """
+
+    def __init__(self, reference: EvaluatorOutput, generated: EvaluatorOutput) -> None:
+        self.frechet = frechet_distance(reference.embeddings, generated.embeddings)
+        order = np.lexsort(generated.embeddings.T[::-1])
+        self._rank = np.argsort(order)
+        self._reference, self._generated = by_content(reference.embeddings), generated.embeddings[order]
+        self._posteriors = {name: rows[order] for name, rows in generated.posteriors.items()}
+        self.missing: dict[str, str] = {}
+        self.functions = {name: self._sorted(metric) for name, metric in self._metrics().items()}
+
+    def _metrics(self) -> dict[str, SetMetric]:
+        made = {"fad": self._fad(), "kad": self._kad(), "mad": self._mad()}
+        if self._enough(MIN_CLIPS, "fad_inf"):
+            made["fad_inf"] = self._fad_inf
+        if self._enough(NEIGHBOURS + 1, "precision", "recall", "density", "coverage"):
+            made |= self._manifold()
+        if self._posteriors:
+            made["is"] = self._inception
+        else:
+            self.missing["is"] = "this evaluator gives no class posteriors"
+        return made
+
+    def details(self) -> dict[str, Any]:
+        """Clipped eigenvalues, the fit of FAD-infinity, and what is missing and why; JSON-ready."""
+        found: dict[str, Any] = {"frechet_clipped": self.frechet.clipped, "not_scored": dict(self.missing)}
+        if "fad_inf" in self.functions:
+            fit = self._whole_fit
+            found["fad_inf_fit"] = {"r_squared": fit.r_squared, "sizes": fit.sizes, "distances": fit.distances}
+        return found
+
+    def _enough(self, needed: int, *families: str) -> bool:
+        n = min(len(self._reference), len(self._generated))
+        if n < needed:
+            self.missing |= {name: f"{count(n, 'clip')}, it needs {needed}" for name in families}
+        return n >= needed
+
+    def _sorted(self, metric: SetMetric) -> SetMetric:
+        return lambda index: metric(np.sort(self._rank[index]))
+
+    def _fad(self) -> SetMetric:
+        fixed = FrechetReference.of(self._reference)
+        return lambda index: fixed.distance(self._generated[index])[0]
+
+    def _fad_inf(self, index: Index) -> float:
+        if np.array_equal(index, np.arange(len(self._generated))):
+            return self._whole_fit.value
+        return frechet_infinity(self._reference, self._generated[index]).value
+
+    @functools.cached_property
+    def _whole_fit(self) -> FrechetInfinity:
+        return frechet_infinity(self._reference, self._generated)
+
+    def _kad(self) -> SetMetric:
+        table, n = KernelTable.of(self._reference, self._generated), len(self._generated)
+        return lambda index: table.distance(np.bincount(index, minlength=n).astype(np.float64))
+
+    def _mad(self) -> SetMetric:
+        labels = quantise(self._reference, self._generated)
+        q = counts(labels.reference, labels.clusters)
+        return lambda index: divergence(counts(labels.generated[index], labels.clusters), q)
+
+    def _manifold(self) -> dict[str, SetMetric]:
+        balls = manifold(self._reference, self._generated)
+        return {
+            "precision": lambda index: balls.of(index).precision,
+            "recall": lambda index: balls.of(index).recall,
+            "density": lambda index: balls.of(index).density,
+            "coverage": lambda index: balls.of(index).coverage,
+        }
+
+    def _inception(self, index: Index) -> float:
+        return joint_inception_score({name: rows[index] for name, rows in self._posteriors.items()})
+
+
 def _size(audio: Audio | EvaluatorOutput) -> int:
     return len(audio.embeddings) if isinstance(audio, EvaluatorOutput) else len(audio)
 
 
-def _hear(
+def _evaluate(
     audio: Audio | EvaluatorOutput, captions: Sequence[str] | None, evaluator: Evaluator, sample_rate: int, name: str
 ) -> EvaluatorOutput:
     if isinstance(audio, EvaluatorOutput):
         return audio
     policy.check(audio, sample_rate, name)
-    return evaluator.hear(audio, sample_rate, captions)
+    return evaluator.evaluate(audio, sample_rate, captions)
 
 
 def _adherence(
-    heard: EvaluatorOutput, asked: Sequence[Mapping[str, str]], evaluator: Evaluator
+    output: EvaluatorOutput, asked: Sequence[Mapping[str, str]], evaluator: Evaluator
 ) -> tuple[dict[str, Float], dict[str, Chance]]:
     """0/1 per clip and attribute, their mean per clip, and chance levels; attributes nobody asked for are left out."""
     scores, levels = {}, {}
@@ -187,7 +290,7 @@ def _adherence(
         wanted = [attributes.get(name) for attributes in asked]
         if any(value is not None for value in wanted):
             metric = f"adherence_{name}_{evaluator.name}"
-            scores[metric] = agreement(wanted, [values[i] for i in heard.posteriors[name].argmax(1)])
+            scores[metric] = agreement(wanted, [values[i] for i in output.posteriors[name].argmax(1)])
             levels[metric] = chance(wanted, values)
     if scores:
         table = np.stack(list(scores.values()))

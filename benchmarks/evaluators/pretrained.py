@@ -1,12 +1,12 @@
-"""Published networks of the core environment as evaluators: CLAP and EnCodec through transformers.
+"""CLAP and EnCodec as evaluators, by the package transformers.
 
-    get_evaluator("clap:music")                          a short name, a hub id or a folder of save_pretrained
+    get_evaluator("clap:music")                          a short name, a hub id, or a folder of save_pretrained
     get_evaluator("clap:laion/clap-htsat-unfused")
     get_evaluator("encodec:facebook/encodec_24khz")
 
-Both follow the audio policy (``audio.py``): a clip is heard as consecutive windows and the results are averaged, one
-clip at a time and on one thread. CLAP's own feature extractor would crop long clips at random, so that one clip has
-many embeddings (their cosine falls to 0.3); here it never sees more than one window.
+Clips are prepared as for every evaluator (``audio.py``): consecutive windows whose results are averaged, one clip at a
+time, on one thread. CLAP's own feature extractor would crop long clips at random, so that a clip has many embeddings
+(with cosines down to 0.3); here it never gets more than one window.
 
 Sources: CLAP: Wu et al. (2023), arXiv:2211.06687. EnCodec as an embedding (the continuous encoder output, averaged
 over time): Gui et al. (2024), arXiv:2311.01616, the paper of fadtk.
@@ -27,13 +27,12 @@ from torch import Tensor
 from ...common.config import config_hash
 from ...common.errors import UserError
 from ...common.lines import count
-from ...representations.base import fingerprint
-from ...representations.codecs.pretrained import load_pretrained
-from ..metrics.similarity import cosine_similarity
+from ...representations.base import fingerprint, load_pretrained
+from ..metrics.adherence import cosine_similarity
 from . import audio as policy
+from .audio import one_thread
 from .base import Audio, Evaluator, EvaluatorOutput
-from .cache import Cached
-from .threads import one_thread
+from .cache import CachedEvaluator
 
 CLAP_CHECKPOINTS = {"general": "laion/clap-htsat-unfused", "music": "laion/larger_clap_music"}
 ENCODEC_DEFAULT = "facebook/encodec_24khz"
@@ -41,24 +40,24 @@ FORMAT = 1  # raise it when what a network is fed, or what is made of its output
 
 
 class Clap(Evaluator):
-    """CLAP: one space for audio and text.
+    """CLAP: embeddings of audio and text in one space.
 
     Args:
         model: a ``ClapModel``.
         processor: its ``ClapProcessor``: log-mel features and tokens.
         name: suffix of the metrics.
-        checkpoint: where the weights came from, for the records.
+        checkpoint: source of the weights, for the records.
     """
 
     def __init__(self, model: Any, processor: Any, name: str, checkpoint: str) -> None:
         self.model, self.tokenizer, self.features = model.eval(), processor.tokenizer, processor.feature_extractor
         self.name, self.checkpoint, self.classes = name, checkpoint, {}
-        words = config_hash({"vocabulary": sorted(self.tokenizer.get_vocab().items())})
-        about = {"format": FORMAT, "features": _plain(self.features.to_dict()), "words": words}
+        vocabulary = config_hash({"vocabulary": sorted(self.tokenizer.get_vocab().items())})
+        about = {"format": FORMAT, "features": _plain(self.features.to_dict()), "words": vocabulary}
         self.identity = fingerprint(model, {**about, "config": _plain(model.config.to_dict())})
 
-    def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> EvaluatorOutput:
-        """Embeddings (n, d) and similarities; see ``Evaluator.hear``."""
+    def evaluate(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> EvaluatorOutput:
+        """Embeddings (n, d) and similarities; see ``Evaluator.evaluate``."""
         policy.check(audio, sample_rate, "audio")
         policy.check_captions(audio, captions)
         embedding_ND, similarity = [], []
@@ -76,16 +75,16 @@ class Clap(Evaluator):
         )
 
     def _embedding(self, wav: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Mean over the windows of a prepared clip (N,) of the normalised embeddings, (d,).
+        """Mean of the normalised embeddings over the windows of a prepared clip (N,); returns (d,).
 
-        A clip shorter than a window is repeated by the feature extractor, which is how CLAP was trained.
+        The feature extractor repeats a clip that is shorter than a window, as in the training of CLAP.
         """
         size, rate, output_WD = self.features.nb_max_samples, self.features.sampling_rate, []
         for piece in [wav] if len(wav) <= size else policy.windows(wav, size):
             mel = self.features(piece, sampling_rate=rate, return_tensors="pt").input_features.float()
-            no_longer = torch.zeros(1, 1, dtype=torch.bool)  # no window is longer than a window
-            output_WD.append(self.model.get_audio_features(mel, no_longer).pooler_output[0].double().numpy())
-        return np.mean(output_WD, axis=0)
+            not_longer = torch.zeros(1, 1, dtype=torch.bool)  # for fused checkpoints: the clip is one window
+            output_WD.append(self.model.get_audio_features(mel, not_longer).pooler_output[0].double().numpy())
+        return np.asarray(np.mean(output_WD, axis=0))
 
     def _text(self, caption: str) -> NDArray[np.float64]:
         tokens = self.tokenizer(caption, truncation=True, return_tensors="pt")
@@ -94,12 +93,12 @@ class Clap(Evaluator):
 
 
 class EncodecEmbedding(Evaluator):
-    """EnCodec's encoder, before the quantiser, averaged over time.
+    """The output of EnCodec's encoder before the quantiser, averaged over time.
 
     Args:
         model: an ``EncodecModel`` that works on whole clips (24 or 32 kHz).
         name: suffix of the metrics.
-        checkpoint: where the weights came from, for the records.
+        checkpoint: source of the weights, for the records.
 
     Raises:
         UserError: the chunked, normalising 48 kHz model.
@@ -111,8 +110,8 @@ class EncodecEmbedding(Evaluator):
         self.model, self.name, self.checkpoint, self.classes = model.eval(), name, checkpoint, {}
         self.identity = fingerprint(model, {"format": FORMAT, "config": _plain(model.config.to_dict())})
 
-    def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> EvaluatorOutput:
-        """Embeddings (n, d); captions are not read. See ``Evaluator.hear``."""
+    def evaluate(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> EvaluatorOutput:
+        """Embeddings (n, d); captions are ignored. See ``Evaluator.evaluate``."""
         policy.check(audio, sample_rate, "audio")
         config, embedding_ND = self.model.config, []
         with torch.inference_mode(), one_thread():
@@ -124,7 +123,7 @@ class EncodecEmbedding(Evaluator):
 
 
 def load_clap(source: str = "general", **context: Any) -> Evaluator:
-    """``"general"``, ``"music"``, a hub id or a folder; ``context`` (corpus, representation) plays no part.
+    """CLAP from ``"general"``, ``"music"``, a hub id or a folder; ``context`` (corpus, representation) is ignored.
 
     Raises:
         UserError: the weights cannot be found, or are not CLAP's.
@@ -135,11 +134,11 @@ def load_clap(source: str = "general", **context: Any) -> Evaluator:
     model = _load(ClapModel, path, "clap")
     processor = load_pretrained(ClapProcessor, path, "CLAP processor")
     short = {path: name for name, path in CLAP_CHECKPOINTS.items()}.get(path)
-    return Cached(Clap(model, processor, f"clap_{short or _suffix(path)}", _checkpoint(path, model)))
+    return CachedEvaluator(Clap(model, processor, f"clap_{short or _suffix(path)}", _checkpoint(path, model)))
 
 
 def load_encodec_embedding(source: str = ENCODEC_DEFAULT, **context: Any) -> Evaluator:
-    """A hub id or a folder; ``context`` (corpus, representation) plays no part.
+    """EnCodec from a hub id or a folder; ``context`` (corpus, representation) is ignored.
 
     Raises:
         UserError: the weights cannot be found, are not EnCodec's, or are of the 48 kHz model.
@@ -148,12 +147,12 @@ def load_encodec_embedding(source: str = ENCODEC_DEFAULT, **context: Any) -> Eva
 
     model = _load(EncodecModel, source, "encodec")
     rate = f"{model.config.sampling_rate / 1000:g}k"
-    return Cached(EncodecEmbedding(model, f"encodec_{rate}", _checkpoint(source, model)))
+    return CachedEvaluator(EncodecEmbedding(model, f"encodec_{rate}", _checkpoint(source, model)))
 
 
 def _load(factory: Any, source: str, kind: str) -> Any:
-    """A model of ``factory``, after a look at what the checkpoint says it is (transformers would fill any other one
-    with random weights).
+    """A model of ``factory``, after a check of the checkpoint's type (transformers would fill another model's weights
+    with random numbers).
 
     Raises:
         UserError: nothing there, or another kind of model.
@@ -172,7 +171,7 @@ def _load(factory: Any, source: str, kind: str) -> Any:
 
 
 class _WithInfo:
-    """A transformers class whose ``from_pretrained`` also tells which weights were missing."""
+    """A transformers class whose ``from_pretrained`` also returns which weights were missing."""
 
     def __init__(self, factory: Any) -> None:
         self.factory = factory
@@ -187,12 +186,12 @@ def _suffix(source: str) -> str:
 
 
 def _checkpoint(source: str, model: Any) -> str:
-    """Hub id and revision, or the folder's name: never a path of this machine."""
+    """Hub id and revision, or the name of a local folder without its path."""
     if Path(source).expanduser().is_dir():
         return Path(source).name
     return f"{source}@{getattr(model.config, '_commit_hash', None) or 'unknown revision'}"
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration without what only tells where and by which version it was saved."""
+    """A configuration without the keys that name only where and by which version it was saved."""
     return {k: v for k, v in config.items() if not k.startswith("_") and k != "transformers_version"}

@@ -1,104 +1,49 @@
-"""What scores generated clips when a model is tuned, by name.
+"""Rewards by name: what scores generated clips when a model is tuned.
 
-    clap_EVALUATOR   cosine of each clip and its caption, for any evaluator that reads captions: ``clap_builtin``,
-                     ``clap_builtin:7`` (another one, trained from seed 7), ``clap_clap:music``
-    aesthetics       mean of the four scores of Audiobox Aesthetics (production quality and complexity, content
-                     enjoyment and usefulness: papers/001 section 4.3), from its own environment
-    FILE.py:FUNCTION a function (audio, sample_rate, captions) -> one number per clip; ``audio`` is a list of mono
-                     float32 arrays
-
-A reward's scores are checked before anything is trained on them.
+clap_EVALUATOR    cosine similarity of each clip and its caption, for any evaluator that reads captions:
+                  ``clap_builtin``, ``clap_builtin:7`` (the same one, trained from seed 7), ``clap_clap:music``
+aesthetics        mean of the four scores of Audiobox Aesthetics (production quality and complexity, content
+                  enjoyment and usefulness: MaskAudioFlow 2025, section 4.3), from its own environment
+FILE.py:FUNCTION  a function (audio, sample_rate, captions) -> one number per clip; ``audio`` is a list of mono
+                  float32 arrays
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...common.errors import UserError
 from ...common.files import no_file
-from ...common.lines import count
-from .base import Audio, Float, get_evaluator
+from ...training.rewards import Reward
+from .base import Float, get_evaluator
 
 if TYPE_CHECKING:
     from ...corpora import Corpus
     from ...representations import Representation
 
 AESTHETICS = "audiobox"
-Score = Callable[[Audio, int, Sequence[str]], Any]
-
-
-@dataclass(frozen=True)
-class Reward:
-    """A scorer of clips.
-
-    Attributes:
-        name: as records and messages call it; without folders.
-        identity: digest of what decides its scores.
-        evaluator: identity of the evaluator whose opinion it is; empty for a function of one's own.
-    """
-
-    name: str
-    identity: str
-    evaluator: str
-    function: Score
-
-    def score(self, audio: Audio, sample_rate: int, captions: Sequence[str]) -> Float:
-        """One finite score per clip, (n,) float64.
-
-        Raises:
-            UserError: the function failed, gave other than one number per clip, or one that is not finite.
-        """
-        try:
-            given = self.function(audio, sample_rate, captions)
-            scores = np.asarray(given, dtype=np.float64)
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserError(f"reward {self.name!r} failed: {type(error).__name__}: {error}; correct it") from error
-        if scores.shape != (len(audio),):
-            raise UserError(
-                f"reward {self.name!r} gave shape {scores.shape} for {count(len(audio), 'clip')}; "
-                "return one number per clip"
-            )
-        wrong = np.flatnonzero(~np.isfinite(scores)).tolist()
-        if wrong:
-            raise UserError(
-                f"reward {self.name!r} gave {scores[wrong[0]]} for {len(wrong)} of {count(len(audio), 'clip')}, "
-                f"the first for {captions[wrong[0]]!r}; return finite numbers"
-            )
-        return scores
-
-    def check_useful(self, scores: Float) -> None:
-        """Refuse scores that tell no clip from another.
-
-        Raises:
-            UserError: they are all the same.
-        """
-        if len(scores) > 1 and np.ptp(scores) == 0:
-            raise UserError(
-                f"reward {self.name!r} gave {scores[0]:g} for all {len(scores)} clips; there is nothing to learn from"
-            )
 
 
 def load_reward(spec: str, corpus: Corpus | None = None, representation: Representation | None = None) -> Reward:
     """The reward called ``spec``.
 
+    Args:
+        corpus, representation: what a built-in evaluator is trained on, if it must be trained first.
+
     Raises:
-        UserError: no such reward, evaluator, file or function.
+        UserError: there is no such reward, evaluator, file or function.
     """
     if ".py:" in spec:
         return _of_file(spec)
     if spec == "aesthetics":
         evaluator = get_evaluator(AESTHETICS, corpus=corpus, representation=representation)
         return Reward(
-            spec, evaluator.identity, evaluator.identity, lambda a, r, c: _own_scores(evaluator.hear(a, r).scores)
+            spec, evaluator.identity, evaluator.identity, lambda a, r, c: _own_scores(evaluator.evaluate(a, r).scores)
         )
     kind, _, name = spec.partition("_")
     if kind != "clap" or not name:

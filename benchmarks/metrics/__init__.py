@@ -1,5 +1,13 @@
-"""What the referee measures, one small module per metric, in float64 numpy: arrays in, a number with its n out.
+"""Metrics: functions from float64 arrays to numbers, one module per family, each with its definition and source.
 
-Nothing here knows audio, a network or a file: embeddings, class posteriors and labels come from
-``benchmarks.evaluators``, intervals and verdicts from ``benchmarks.metrics.statistics``.
+    catalogue.py       every metric: better end, scope, range, unit
+    frechet.py         fad, fad_inf                     posteriors.py      is, kl
+    kad.py             kad                              adherence.py       adherence, clap
+    mauve.py           mad                              control.py         chord_iou, beat_f1, melody_chroma ...
+    manifold.py        precision, recall, density ...   seam.py            seam
+    reconstruction.py  si_snr, log_msd, visqol ...      entropy.py         entropy_early, entropy_late
+    statistics.py      bootstrap intervals, paired comparisons, Holm's correction, verdicts
+
+Embeddings, class posteriors and similarities come from ``benchmarks.evaluators``, which also calls the metrics of a set
+(``panel.py``).
 """

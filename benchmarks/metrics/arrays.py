@@ -1,4 +1,4 @@
-"""The checks that every set-level metric makes of what it is given: a bad array is named, never averaged away."""
+"""Checks of the arrays that metrics are given: an error names the bad item, instead of a NaN in the mean."""
 
 from __future__ import annotations
 
@@ -56,5 +56,5 @@ def as_paired(reference: ArrayLike, generated: ArrayLike, what: str) -> tuple[Fl
 
 
 def by_content(items: Float) -> Float:
-    """The rows sorted by their values, so that nothing drawn from or summed over them depends on their order."""
+    """The rows sorted by their values, so that draws and sums do not depend on their order."""
     return items[np.lexsort(items.T[::-1])]

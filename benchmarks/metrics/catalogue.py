@@ -1,7 +1,10 @@
-"""What each metric is called, which end is better, and whether it scores one clip or a whole set.
+"""The metrics: which end is better, whether a metric scores a clip or a set, its range and its unit.
 
-A metric's full name is its family, an attribute where it has one, and the evaluator's suffix: ``fad_builtin``,
-``fad_inf_builtin``, ``adherence_key_builtin``. Tables, verdicts and usability marks read families from here.
+A metric's full name is its family, an attribute where it has one, and the name of the evaluator whose outputs it is
+computed from: ``fad_builtin``, ``fad_inf_builtin``, ``adherence_key_builtin``. Everything that differs between families
+is stated here once, and tables, intervals, comparisons and the check of a metric's validity read it. To add a metric,
+write its function in a module beside this one, list its family in ``CATALOGUE``, and call the function where clips are
+scored (docs/metrics.md, "Adding a metric").
 """
 
 from __future__ import annotations
@@ -10,59 +13,90 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from .metric import Metric, metric
+from .statistics import Interval
+
+LOWEST, HIGHEST = -math.inf, math.inf
+
 
 @dataclass(frozen=True)
-class About:
-    """Direction and scope of a family.
+class MetricInfo:
+    """What the suite knows of a family of metrics.
 
     Attributes:
-        better: the better end, where there is one.
-        scope: ``item``: one score per clip, averaged; ``set``: one score per set, from all its clips together.
-        least, most: ends of its range; an interval goes no further.
+        better: the better end; ``neither`` for a metric that only describes.
+        scope: ``item``: one score per clip, averaged over clips; ``set``: one score computed from all clips together.
+        least, most: ends of its range; intervals are cut there.
+        unit: of its values; empty for shares, scores and distances without a unit.
+        compared: tables give verdicts on differences between systems in it, paired by clip; needs a score per clip, or
+            ``smooth``.
+        reads_captions: it depends on the caption, so real audio of another caption is a floor; for other metrics such
+            audio is as good as real audio.
+        smooth: of a set-level metric: it changes only a little with one clip, so each clip has a contribution
+            (``statistics.contributions``), and systems can be compared clip by clip.
+        draws: bootstrap draws of a set-level metric; fewer where one draw is expensive.
     """
 
     better: Literal["higher", "lower", "neither"]
     scope: Literal["item", "set"]
-    least: float = -math.inf
-    most: float = math.inf
+    least: float = LOWEST
+    most: float = HIGHEST
+    unit: str = ""
+    compared: bool = False
+    reads_captions: bool = False
+    smooth: bool = False
+    draws: int = 200
 
 
 CATALOGUE = {
-    "adherence": About("higher", "item"),
-    "fad": About("lower", "set"),
-    "fad_inf": About("lower", "set"),
-    "kad": About("lower", "set"),
-    "mad": About("lower", "set", 0.0),
-    "precision": About("higher", "set", 0.0, 1.0),
-    "recall": About("higher", "set", 0.0, 1.0),
-    "density": About("higher", "set", 0.0),
-    "coverage": About("higher", "set", 0.0, 1.0),
-    "is": About("higher", "set", 1.0),
-    "kl": About("lower", "item"),
-    "clap": About("higher", "item"),
-    "reward": About("higher", "item"),
-    "chord_iou": About("higher", "item", 0.0, 1.0),
-    "beat_f1": About("higher", "item", 0.0, 1.0),
-    "downbeat_f1": About("higher", "item", 0.0, 1.0),
-    "melody_chroma": About("higher", "item", 0.0, 1.0),
-    "pitch_accuracy": About("higher", "item", 0.0, 1.0),
-    "entropy": About("neither", "item", 0.0),
-    "si_snr": About("higher", "item", most=100.0),
-    "visqol": About("higher", "item", 1.0, 5.0),
-    "log_msd": About("lower", "item", 0.0),
-    "log_mel_distance": About("lower", "item", 0.0),
-    "seam": About("lower", "item"),
-    "context_similarity": About("higher", "item", -1.0, 1.0),
+    # Of two sets of clips, from embeddings: frechet.py, kad.py, mauve.py, manifold.py
+    "fad": MetricInfo("lower", "set", compared=True, smooth=True),
+    "fad_inf": MetricInfo("lower", "set", draws=40),  # each draw costs many Frechet distances
+    "kad": MetricInfo("lower", "set", compared=True, smooth=True),
+    "mad": MetricInfo("lower", "set", 0.0, smooth=True),
+    "precision": MetricInfo("higher", "set", 0.0, 1.0),
+    "recall": MetricInfo("higher", "set", 0.0, 1.0),
+    "density": MetricInfo("higher", "set", 0.0),
+    "coverage": MetricInfo("higher", "set", 0.0, 1.0),
+    # From class posteriors: posteriors.py
+    "is": MetricInfo("higher", "set", 1.0, smooth=True),
+    "kl": MetricInfo("lower", "item", unit="nats", compared=True, reads_captions=True),
+    # Of a clip and its caption: adherence.py; of a clip alone: rewards
+    "adherence": MetricInfo("higher", "item", compared=True, reads_captions=True),
+    "clap": MetricInfo("higher", "item", compared=True, reads_captions=True),
+    "reward": MetricInfo("higher", "item", compared=True),
+    # Of a clip and its temporal controls: control.py
+    "chord_iou": MetricInfo("higher", "item", 0.0, 1.0),
+    "beat_f1": MetricInfo("higher", "item", 0.0, 1.0),
+    "downbeat_f1": MetricInfo("higher", "item", 0.0, 1.0),
+    "melody_chroma": MetricInfo("higher", "item", 0.0, 1.0),
+    "pitch_accuracy": MetricInfo("higher", "item", 0.0, 1.0),
+    # Of sampling: entropy.py
+    "entropy": MetricInfo("neither", "item", 0.0, unit="nats"),
+    # Of a clip and its reconstruction by a codec: reconstruction.py
+    "si_snr": MetricInfo("higher", "item", most=100.0, unit="dB"),
+    "visqol": MetricInfo("higher", "item", 1.0, 5.0),
+    "log_msd": MetricInfo("lower", "item", 0.0),
+    "log_mel_distance": MetricInfo("lower", "item", 0.0, unit="nats"),
+    # Of a filled span: seam.py and adherence.cosine_similarity
+    "seam": MetricInfo("lower", "item"),
+    "context_similarity": MetricInfo("higher", "item", -1.0, 1.0),
 }
 
 
 def family(name: str) -> str:
-    """``fad_inf`` of ``fad_inf_builtin``; of a name that is not listed, what stands before its first underscore."""
+    """``fad_inf`` of ``fad_inf_builtin``; of a name that is not listed, the part before its first underscore."""
     parts = name.split("_")
     known = ["_".join(parts[:end]) for end in range(len(parts), 0, -1)]
     return next((head for head in known if head in CATALOGUE), parts[0])
 
 
-def about(name: str) -> About:
-    """Direction and scope of a metric by its full name; one that is not listed is per item, higher is better."""
-    return CATALOGUE.get(family(name), About("higher", "item"))
+def about(name: str) -> MetricInfo:
+    """The entry of a metric by its full name; a family that is not listed is per clip and higher is better."""
+    return CATALOGUE.get(family(name), MetricInfo("higher", "item"))
+
+
+def metric_of(name: str, found: Interval) -> Metric:
+    """The figure of a record: an estimate with its interval, under the metric's full name."""
+    kind = about(name)
+    return metric(found.estimate, low=found.low, high=found.high, n=found.n_items, better=kind.better, unit=kind.unit)

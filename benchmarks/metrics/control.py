@@ -1,9 +1,9 @@
-"""Does a clip follow its controls? Chords, beats and melody heard in it against those that were asked for.
+"""Control adherence: chord IoU, beat F1, pitch accuracy and chroma similarity of a clip with what was asked for.
 
 Each score is of one clip, in [0, 1], higher is better, NaN where nothing was asked for (no beats, no melody). Spans and
-times are those of ``corpora.clip.Annotation``, in seconds. Labels and times are compared by mir_eval (Raffel et al.,
-ISMIR 2014), so a score here is mir_eval's on the same annotations. What an extractor mishears counts as the model's
-fault, so each score is to be read beside that of the clips the controls were taken from, and beside chance.
+times are in seconds, as in ``corpora.clip.Annotation``. Labels and times are compared by mir_eval (Raffel et al., ISMIR
+2014). An error of the extractor that detects chords, beats or melody in the clip counts against the model, so each
+score is read beside that of the clips from which the controls were taken, and beside chance.
 """
 
 from __future__ import annotations
@@ -12,32 +12,33 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+from librosa import stft
+from librosa.filters import chroma
+from mir_eval import chord, melody, util
+from mir_eval.beat import f_measure
 
 ChordSpans = Sequence[tuple[float, float, str]]
 NoteSpans = Sequence[tuple[float, float, int]]
 Vocabulary = Literal["root", "thirds", "triads", "majmin", "sevenths", "tetrads", "mirex"]
 
-BEAT_WINDOW = 0.05  # seconds on either side (papers/002 section 4.3)
-MELODY_HOP = 0.01  # seconds between the moments at which notes are compared
-CHROMA_WINDOW = 2**14  # samples at the clip's own rate; hop a quarter (MusicGen, papers/002 section 4.3)
+BEAT_WINDOW = 0.05  # seconds on either side (Tal et al. 2025, section 4.3)
+MELODY_HOP = 0.01  # seconds between the times at which notes are compared
+CHROMA_WINDOW = 2**14  # samples at the clip's own rate; hop a quarter (MusicGen; Tal et al. 2025, section 4.3)
 
 
 def chord_iou(reference: ChordSpans, estimated: ChordSpans, vocabulary: Vocabulary = "majmin") -> float:
-    """Share of the reference's time in which both hold the same chord (intersection over union along time).
+    """Chord IoU: share of the reference's time in which both have the same chord (Tal et al. 2025, section 4.3).
 
     Args:
-        vocabulary: which labels are the same, as mir_eval's function of that name says; time in which the reference's
-            label is outside it does not count.
+        vocabulary: mir_eval's comparison of labels; time in which the reference's label is outside it does not count.
     """
-    from mir_eval import chord, util
-
     if not reference:
         return float("nan")
     intervals, labels = _table(reference)
-    heard, heard_labels = util.adjust_intervals(
+    spans, detected = util.adjust_intervals(
         *_table(estimated or [(0.0, 0.0, "N")]), intervals.min(), intervals.max(), chord.NO_CHORD, chord.NO_CHORD
     )
-    merged, first, second = util.merge_labeled_intervals(intervals, labels, heard, heard_labels)
+    merged, first, second = util.merge_labeled_intervals(intervals, labels, spans, detected)
     same = getattr(chord, vocabulary)(first, second)
     durations = util.intervals_to_durations(merged)
     counted = same >= 0
@@ -45,22 +46,18 @@ def chord_iou(reference: ChordSpans, estimated: ChordSpans, vocabulary: Vocabula
 
 
 def beat_f1(reference: Sequence[float], estimated: Sequence[float]) -> float:
-    """F-measure of beats, or of down-beats, within 50 ms; nothing is trimmed, since clips are short."""
-    from mir_eval.beat import f_measure
-
+    """F-measure of beats, or of down-beats, within 50 ms; no beat is left out at the beginning, as mir_eval would."""
     if not len(reference):
         return float("nan")
     return float(f_measure(np.asarray(reference), np.asarray(estimated), BEAT_WINDOW)) if len(estimated) else 0.0
 
 
 def pitch_accuracy(reference: NoteSpans, estimated: NoteSpans, octaves: bool = True) -> float:
-    """Share of the time with a melody in which the same note is heard (mir_eval.melody, 50 cents).
+    """Share of the time with a melody in which the estimate has the same note, within 50 cents (``mir_eval.melody``).
 
     Args:
         octaves: False: a note in another octave is the same (raw chroma accuracy).
     """
-    from mir_eval import melody
-
     if not reference or not estimated:
         return 0.0 if reference else float("nan")
     times = np.arange(MELODY_HOP / 2, max(end for _, end, _ in reference), MELODY_HOP)
@@ -72,8 +69,8 @@ def pitch_accuracy(reference: NoteSpans, estimated: NoteSpans, octaves: bool = T
 def chroma_similarity(reference_N: np.ndarray, estimated_N: np.ndarray, sample_rate: int) -> float:
     """Mean over frames of the cosine between one-hot chromagrams, which is the share with the same loudest pitch class.
 
-    The melody similarity of MusicGen (Copet et al., 2023) and papers/002: 12 bins, window 2^14 samples, hop a quarter,
-    the greatest bin of each frame alone; the shorter clip decides how many frames there are.
+    The melody similarity of MusicGen (Copet et al., 2023) and Tal et al. 2025: 12 bins, window 2^14 samples, hop a
+    quarter of it, the largest bin of each frame; the number of frames is that of the shorter clip.
     """
     loudest = [_chroma(x_N, sample_rate).argmax(axis=0) for x_N in (reference_N, estimated_N)]
     frames = min(len(row_T) for row_T in loudest)
@@ -94,9 +91,6 @@ def _pitch_track(spans: NoteSpans, times_T: np.ndarray) -> tuple[np.ndarray, np.
 
 def _chroma(x_N: np.ndarray, sample_rate: int) -> np.ndarray:
     """Power chromagram (12, T), ends reflected; a clip shorter than a window is padded to one."""
-    from librosa import stft
-    from librosa.filters import chroma
-
     x_N = np.pad(x_N, (0, max(0, CHROMA_WINDOW - len(x_N))))
     power_FT = np.abs(stft(x_N, n_fft=CHROMA_WINDOW, hop_length=CHROMA_WINDOW // 4, pad_mode="reflect")) ** 2
     return np.asarray(chroma(sr=sample_rate, n_fft=CHROMA_WINDOW, tuning=0.0) @ power_FT)

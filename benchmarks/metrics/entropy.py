@@ -1,9 +1,9 @@
-"""How uncertain an autoregressive model is of its first code, sampling step by sampling step (papers/002 appendix I).
+"""Entropy of an autoregressive model's first codebook at every sampling step (Tal et al. 2025, appendix I).
 
-Measured while sampling: the context at each step is what the model itself has drawn. Two distributions are looked at,
-both after guidance and at the temperature: ``sampled`` is what the code is drawn from, after top-k and top-p; ``whole``
-is before them, over all codes. The paper records "the token probability over the first EnCodec codebook stream at every
-sampling step" and does not say which it means.
+It is measured while sampling, so the context of each step is what the model itself has generated. Both distributions
+are taken after guidance and temperature: ``sampled`` is the one that the code is drawn from, after top-k and top-p;
+``whole`` is the one before them, over all codes. The paper records "the token probability over the first EnCodec
+codebook stream at every sampling step" and does not say which of the two.
 """
 
 from __future__ import annotations
@@ -16,11 +16,15 @@ import numpy as np
 from .statistics import interval
 
 DISTRIBUTIONS = ("sampled", "whole")
-EARLY_STEPS = 50  # papers/002, figure 9: below the baseline in the first 50 steps or so, above it later
+EARLY_STEPS = 50  # Tal et al. 2025, figure 9: below the baseline in the first 50 steps or so, above it later
 
 
 def per_clip(entropy_BT2: np.ndarray) -> dict[str, np.ndarray]:
-    """Means (B,) in nats over the first ``EARLY_STEPS`` steps and over the rest, NaN where there are none."""
+    """Mean entropy of each clip, (B,), over the first ``EARLY_STEPS`` steps and over the rest (NaN if there is none).
+
+    Args:
+        entropy_BT2: of B clips at T steps, of the distributions ``DISTRIBUTIONS``, in nats.
+    """
     early, late = entropy_BT2[:, :EARLY_STEPS], entropy_BT2[:, EARLY_STEPS:]
     found = {}
     for i, name in enumerate(DISTRIBUTIONS):
@@ -31,7 +35,7 @@ def per_clip(entropy_BT2: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def curve_csv(entropy_BT2: np.ndarray) -> str:
-    """CSV with a line per step, counted from 1: n, and the mean over clips with its 95% interval, for both, in nats."""
+    """CSV with one line per step, counted from 1: n, and the mean over clips with its 95% interval in nats, of both."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     ends = [f"{name}{end}" for name in DISTRIBUTIONS for end in ("", "_low", "_high")]

@@ -1,20 +1,36 @@
-r"""Frechet distance between two sets of embeddings, the distance inside FID and FAD.
+r"""Frechet distance between two sets of embeddings (``fad``), and its extrapolation to infinite sets (``fad_inf``).
 
-Each set is summarised by its mean and covariance, and the distance is that between two Gaussians (Dowson and Landau,
-1982; Heusel et al., 2017, arXiv:1706.08500, Eq. 6; for audio Kilgour et al., 2019, arXiv:1812.08466, Eq. 1):
+**Frechet distance.** Each set is summarised by its mean m and covariance S, and the distance is the one between two
+Gaussians (Dowson and Landau, 1982; FID: Heusel et al., 2017, arXiv:1706.08500, Eq. 6; FAD: Kilgour et al., 2019,
+arXiv:1812.08466, Eq. 1):
 
     d^2 = |m_1 - m_2|^2 + tr(S_1 + S_2 - 2 (S_1 S_2)^{1/2})
 
-The trace of the square root needs no general matrix square root. With S_1 = F^T F, S_1 S_2 has the eigenvalues of the
-symmetric F S_2 F^T, so symmetric eigenvalue problems give it exactly, with no complex part to throw away (pytorch-fid
-#117, fadtk #38). Rounding leaves eigenvalues a little under zero where a covariance is singular; they are clipped, and
-how much was clipped is part of the result, so that a broken input cannot hide. A set of fewer items than dimensions is
-its own factor, S_2 = G^T G with G the centred items over sqrt(n - 1), and the trace is then the sum of the singular
-values of F G^T: as exact, without any matrix of d x d, which for 2048 dimensions and 64 clips is a thousand times less.
+The trace of the square root is computed without a general matrix square root. With S_1 = F^T F, the eigenvalues of
+S_1 S_2 are those of the symmetric matrix F S_2 F^T, so a symmetric eigenvalue problem gives them exactly and never a
+complex part to drop (pytorch-fid #117, fadtk #38). Where a covariance is singular, rounding leaves eigenvalues slightly
+below zero; they are clipped, and the clipped sum is part of the result, so that broken input is visible. A set with
+fewer items than dimensions is its own factor, S_2 = G^T G with G the centred items over sqrt(n - 1); the trace is then
+the sum of the singular values of F G^T, which is exact too and needs no d x d matrix (about a thousand times less work
+for 64 clips in 2048 dimensions).
 
-Conventions: covariances with n - 1; the value is the SQUARED distance, as in every published table; embeddings are
-never whitened (a nearly dead dimension would dominate). The estimate is biased upwards for small n, so only values at
-equal n compare: ``benchmarks.evaluators.panel`` refuses unequal sets.
+Conventions: covariances divide by n - 1; the value is the SQUARED distance, as in published tables; embeddings are
+never whitened, because a nearly constant dimension would then dominate. The estimate is biased upwards at small n, so
+only values at equal n compare: ``benchmarks.evaluators.panel`` refuses unequal sets.
+
+**FAD-infinity.** The bias of the Frechet distance of two samples is about a / n (Chong and Forsyth, 2020, "Effectively
+unbiased FID", arXiv:1911.07023, section 3; for audio Gui et al., 2024, arXiv:2311.01616, section 3.2). The distance is
+measured on random subsets of several sizes n, a straight line is fitted in 1 / n, and its value at 1 / n = 0 is the
+score:
+
+    FAD(n) = FAD_inf + slope / n
+
+Conventions: subsets consist of whole clips (frames of a clip are not independent), without replacement, drawn from a
+fixed seed after sorting the clips by content, so that neither their order nor a second run changes the result. BOTH
+sets are cut to n, because here the reference set is as small as the generated one and would otherwise keep its own
+bias. The papers hold a large reference fixed; ``fixed_reference=True`` does that. R^2 tells how straight the points
+lie; far below 0.9 the extrapolation means little. The value may be below zero, as an unbiased estimate of a small
+distance must be able to be. With fewer clips than dimensions the bias is no longer a / n, and part of it remains.
 """
 
 from __future__ import annotations
@@ -24,12 +40,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...common.errors import UserError
 from .arrays import Float, as_pair, by_content
+
+MIN_CLIPS = 16
+POINTS = 6  # sizes from n / 4 to n, evenly spaced in 1 / n
+REPEATS = 4  # random subsets per size
 
 
 @dataclass(frozen=True)
 class FrechetDistance:
-    """A Frechet distance and what it rests on.
+    """A Frechet distance with the sizes and the numerical quality of its input.
 
     Attributes:
         value: the squared distance; tiny rounding below zero is possible for identical sets.
@@ -61,7 +82,7 @@ def gaussian_distance(mean_1: Float, cov_1: Float, mean_2: Float, cov_2: Float) 
 
 @dataclass(frozen=True)
 class FrechetReference:
-    """A reference set, its share of the work done once for many distances to it.
+    """A reference set, prepared once for many distances to it.
 
     Attributes:
         mean: (d,).
@@ -120,3 +141,84 @@ def own_factor(items: Float) -> Float:
 def covariance(items: Float) -> Float:
     """Sample covariance (d, d) of items (n, d), with n - 1."""
     return np.atleast_2d(np.cov(items, rowvar=False))
+
+
+@dataclass(frozen=True)
+class FrechetInfinity:
+    """The extrapolated distance and the points it is fitted to.
+
+    Attributes:
+        value: the fitted distance at 1 / n = 0.
+        slope: of the line over 1 / n: the bias at size n is slope / n.
+        r_squared: share of the variance of the points that the line explains.
+        sizes, distances: the points, mean distance per size.
+    """
+
+    value: float
+    slope: float
+    r_squared: float
+    sizes: tuple[int, ...]
+    distances: tuple[float, ...]
+
+
+def frechet_infinity(
+    reference: ArrayLike,
+    generated: ArrayLike,
+    *,
+    points: int = POINTS,
+    repeats: int = REPEATS,
+    seed: int = 0,
+    fixed_reference: bool = False,
+) -> FrechetInfinity:
+    """FAD-infinity between embeddings (n, d) and (m, d).
+
+    Args:
+        points: number of set sizes; the largest is min(n, m), the smallest a quarter of it.
+        repeats: subsets drawn per size.
+        fixed_reference: compare subsets of the generated set with the whole reference.
+
+    Raises:
+        UserError: fewer than 16 items in a set, fewer than 2 points, unequal dimensions, NaN or infinity.
+    """
+    x, y = as_pair(reference, generated, "embeddings", min_rows=MIN_CLIPS)
+    if points < 2:
+        raise UserError(f"FAD-infinity: a line needs 2 points, not {points}; give more")
+    x, y = by_content(x), by_content(y)
+    rng, sizes = np.random.default_rng(seed), _sizes(len(y) if fixed_reference else min(len(x), len(y)), points)
+    distances: list[float] = []
+    for size in sizes:
+        times = 1 if size == len(y) and (fixed_reference or size == len(x)) else repeats
+        drawn = [(x if fixed_reference else _subset(x, size, rng), _subset(y, size, rng)) for _ in range(times)]
+        distances.append(float(np.mean([_distance(a, b) for a, b in drawn])))
+    inverse = 1.0 / np.array(sizes)
+    slope, value = (float(number) for number in np.polyfit(inverse, distances, 1))
+    left = np.square(np.array(distances) - (slope * inverse + value)).sum()
+    spread = np.square(np.array(distances) - np.mean(distances)).sum()
+    r_squared = 1.0 - left / spread if spread > 0 else 1.0
+    return FrechetInfinity(float(value), float(slope), float(r_squared), tuple(sizes), tuple(distances))
+
+
+def _sizes(largest: int, points: int) -> list[int]:
+    inverse = np.linspace(1.0 / largest, 4.0 / largest, points)
+    return [int(size) for size in np.unique(np.round(1.0 / inverse))]
+
+
+def _subset(items: Float, size: int, rng: np.random.Generator) -> Float:
+    return items[rng.permutation(len(items))[:size]]
+
+
+def _distance(x: Float, y: Float) -> float:
+    """``frechet_distance`` by singular values: for S = F^T F, tr (S_1 S_2)^{1/2} is the nuclear norm of F_1 F_2^T.
+
+    Exact for any rank; with fewer clips than dimensions the matrix is no larger than the clips are many.
+    """
+    first, second = _factor(x), _factor(y)
+    shift = x.mean(0) - y.mean(0)
+    nuclear = np.linalg.svd(first @ second.T, compute_uv=False).sum()
+    return float(shift @ shift + np.square(first).sum() + np.square(second).sum() - 2.0 * nuclear)
+
+
+def _factor(items: Float) -> Float:
+    """F with F^T F = the covariance (n - 1), at most as many rows as there are dimensions."""
+    centred = (items - items.mean(0)) / np.sqrt(len(items) - 1)
+    return np.asarray(np.linalg.qr(centred, mode="r")) if len(items) > items.shape[1] else centred

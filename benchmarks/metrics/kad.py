@@ -4,9 +4,9 @@ r"""Kernel audio distance: an unbiased squared maximum mean discrepancy between 
     k(a, b) = exp(-|a - b|^2 / (2 s^2))
 
 Gretton et al., 2012 (JMLR 13, Eq. 3); for audio Chung et al., 2025 (KAD, arXiv:2502.15602, Eq. 6-7). Unlike the Frechet
-distance it assumes no Gaussian and is unbiased at any n, so it may fall a little under zero. The bandwidth s is the
-median distance between REFERENCE items, as the paper says: one that looked at the generated set would change the ruler
-with the thing measured. Scaled by 100, as kadtk prints it.
+distance it assumes no Gaussian and is unbiased at any n, so it may be slightly below zero. The bandwidth s is the
+median distance between REFERENCE items, as in the paper; a bandwidth that depended on the generated set would make
+values of different systems incomparable. The value is multiplied by 100, as in kadtk.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def kernel_distance(reference: ArrayLike, generated: ArrayLike, bandwidth: float
 
 @dataclass(frozen=True)
 class KernelTable:
-    """The kernel between all items of two sets, evaluated once for many draws from the generated one.
+    """The kernel between all items of two sets, evaluated once for many draws of generated items.
 
     Attributes:
         within_reference: mean over pairs of different reference items.

@@ -1,15 +1,15 @@
-r"""Precision, recall, density and coverage: do the clips look real, and do they show all that real clips show?
+r"""Precision, recall, density and coverage: are generated clips realistic, and do they cover the variety of real ones?
 
-Around every item of a set lies a ball that reaches to its k-th nearest neighbour in the same set; the balls together
-stand for the set's manifold.
+Each item of a set has a ball whose radius is the distance to its k-th nearest neighbour in the same set; the union of
+the balls estimates the manifold of the set.
 
 - ``precision``: share of generated clips inside some ball of the reference (Kynkaanniemi et al., 2019,
   arXiv:1904.06991, Eq. 1-2): realism.
 - ``recall``: share of reference clips inside some ball of the generated set: variety.
 - ``density``: how many balls of the reference hold a generated clip, over k, on average (Naeem et al., 2020,
-  arXiv:2002.09797, Eq. 3); unlike precision one outlier in the reference cannot give it away. May exceed 1.
-- ``coverage``: share of reference clips whose ball holds a generated clip (Eq. 4); the variety that an outlier among
-  the generated clips cannot fake.
+  arXiv:2002.09797, Eq. 3): realism, robust against an outlier in the reference. May exceed 1.
+- ``coverage``: share of reference clips whose ball holds a generated clip (Eq. 4): variety, robust against an outlier
+  among the generated clips.
 
 k = 5 as in the second paper, at any n: another k would be another metric. All four depend on n, so compare at equal n.
 """
@@ -29,7 +29,7 @@ NEIGHBOURS = 5
 
 @dataclass(frozen=True)
 class Manifold:
-    """Who lies in whose ball; rows are reference items, columns generated ones.
+    """Which items lie in the balls of which others; rows are reference items, columns generated ones.
 
     Attributes:
         in_reference: (n, m) generated item j lies in the ball of reference item i.

@@ -1,17 +1,17 @@
 r"""MAD: the Mauve Audio Divergence, minus the logarithm of MAUVE between two sets of embeddings.
 
 MAUVE (Pillutla et al., 2021, arXiv:2102.01454, section 2) clusters both sets together, so that each becomes a
-histogram P (generated) or Q (reference), and asks how well mixtures R = w P + (1 - w) Q explain both:
+histogram P (generated) or Q (reference), and measures how far both are from mixtures R = w P + (1 - w) Q:
 
     curve(w) = (exp(-c KL(Q || R)), exp(-c KL(P || R))),   c = 5,   MAUVE = area under the curve
 
 It is 1 for equal histograms and about 0.004 for disjoint ones. Huang et al., 2025 (arXiv:2503.16669) found its negative
 logarithm on self-supervised embeddings to follow listeners better than FAD: 0 is best, 5.53 the worst possible.
 
-Conventions, those of the papers' code: embeddings scaled to unit length, principal components up to 90% of the
-variance, k-means with n / 10 clusters (at least 2), 25 mixtures. Ours: float64, k-means++ from a fixed seed on clips
-sorted by content, five starts of which the tightest counts, so that the same sets always give the same score. With few
-clips the histograms are coarse and chance differences weigh: real against real at small n is clearly above 0.
+Conventions as in the papers' code: embeddings scaled to unit length, principal components up to 90% of the
+variance, k-means with n / 10 clusters (at least 2), 25 mixtures. Ours in addition: float64, and k-means++ from a fixed
+seed on clips sorted by content, the best of five starts, so that the same sets always give the same score. With few
+clips the histograms are coarse, and real against real is clearly above 0.
 """
 
 from __future__ import annotations
@@ -101,18 +101,20 @@ def _project(items: Float) -> Float:
     values, vectors = np.linalg.eigh(centred.T @ centred)
     share = np.cumsum(values[::-1]) / max(float(values.sum()), np.finfo(float).tiny)
     kept = int(np.argmax(share >= VARIANCE_KEPT)) + 1
-    return centred @ vectors[:, ::-1][:, :kept]
+    return np.asarray(centred @ vectors[:, ::-1][:, :kept])
 
 
 def _cluster(items: Float, clusters: int, rng: np.random.Generator) -> Labels:
-    """k-means labels of the tightest of several starts."""
+    """Labels (n,) of the k-means clustering with the least squared distances among several starts."""
     starts = [kmeans2(items, _plus_plus(items, clusters, rng), iter=50, minit="matrix")[0] for _ in range(STARTS)]
     squared = min((_squared(items, centres) for centres in starts), key=lambda found: found.min(axis=1).sum())
-    return squared.argmin(axis=1)
+    return np.asarray(squared.argmin(axis=1))
 
 
 def _plus_plus(items: Float, clusters: int, rng: np.random.Generator) -> Float:
-    """k-means++ (Arthur and Vassilvitskii, 2007): each centre drawn with weight of its squared distance to the last."""
+    """k-means++ (Arthur and Vassilvitskii, 2007): each centre is drawn in proportion to
+    its squared distance from the nearest centre so far.
+    """
     centres, nearest = [items[rng.integers(len(items))]], np.full(len(items), np.inf)
     for _ in range(clusters - 1):
         nearest = np.minimum(nearest, _squared(items, centres[-1][None])[:, 0])
@@ -123,4 +125,4 @@ def _plus_plus(items: Float, clusters: int, rng: np.random.Generator) -> Float:
 
 
 def _squared(items: Float, centres: Float) -> Float:
-    return cdist(items, centres, "sqeuclidean")
+    return np.asarray(cdist(items, centres, "sqeuclidean"))

@@ -1,4 +1,4 @@
-"""One figure of a record: a value with its interval, n, unit and better end."""
+"""``Metric``: a value of a record with its interval, n, unit and better end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Metric:
-    """One figure. ``low`` and ``high`` bound its 95% interval (None: no interval); ``value`` None: not defined here."""
+    """A value; ``low`` and ``high`` bound its 95% interval (None: no interval). ``value`` None: not defined."""
 
     value: float | None
     low: float | None = None

@@ -1,18 +1,19 @@
-r"""How much of a clip survives a codec: SI-SNR, ViSQOL and log-mel distances, one figure per pair of waveforms.
+r"""Reconstruction metrics of codecs: SI-SNR, ViSQOL and log-mel distances of pairs of waveforms.
 
-They need the original, so they judge codecs and never a generated clip. Read them together: SI-SNR follows the wave and
-punishes a harmless delay, log-mel distance forgets the phase, ViSQOL models hearing and was fitted to codec artefacts.
+They need the original, so they apply to codecs and not to generated clips. They are read together: SI-SNR compares
+samples and penalises an inaudible delay, log-mel distances ignore the phase, ViSQOL models human hearing and was fitted
+to artefacts of codecs.
 
 - ``si_snr``: 10 log10(|a x|^2 / |y - a x|^2) with a = <y, x> / |x|^2, means removed, in dB (Le Roux et al., 2019,
-  "SDR - half-baked or well done?", Eq. 3-4). Higher is better; at most 100 dB here, so that an exact copy has a number.
+  "SDR - half-baked or well done?", Eq. 3-4). Higher is better; limited to 100 dB, so that an exact copy has a value.
 - ``log_mel_distance``: mean absolute difference of natural log-mel magnitudes, the definition that codecs are trained
   with (``representations/codecs/losses.py``). Lower is better.
 - ``log_msd``: the same over three resolutions (windows of 512, 1024 and 2048 samples with 40, 64 and 96 bands), in
-  DECIMAL logarithms, averaged. Lower is better. papers/002, appendix B has a log-MSD without a definition: mel or
-  multi-scale, natural or decimal, absolute or squared are all open. This reading is both mel and multi-scale, and of
-  the printed figures' size; it is not theirs for sure, so only orders compare.
-- ``visqol``: MOS-LQO of ViSQOL v3 in audio mode (Chinen et al., 2020, arXiv:2004.09584), 1 to 4.75 or so, at 48 kHz, to
-  which the package resamples. Optional: ``pip install visqol-python``.
+  DECIMAL logarithms, averaged. Lower is better. Tal et al. 2025, appendix B reports a log-MSD without a definition: mel
+  or multi-scale, natural or decimal, absolute or squared are all open. This one is both mel and multi-scale, and its
+  values are of the published size, but it may differ from theirs, so only rankings compare.
+- ``visqol``: MOS-LQO of ViSQOL v3 in audio mode (Chinen et al., 2020, arXiv:2004.09584), from 1 to about 4.75, at
+  48 kHz, to which clips are resampled. Optional: ``pip install visqol-python``.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ import importlib.util
 import math
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
+from scipy.signal import resample_poly
 
 from ...common.errors import UserError
+from ...representations.codecs import losses
 from .arrays import Float
 
 LIMIT = 1e-10  # noise below this share of the signal counts as this share: 100 dB
@@ -53,13 +57,9 @@ def log_mel_distance(reference: ArrayLike, estimate: ArrayLike, sample_rate: int
     Raises:
         UserError: see ``si_snr``.
     """
-    import torch
-
-    from ...representations.codecs.losses import log_mel_distance as distance
-
     pair = [torch.from_numpy(wav).float()[None] for wav in _pair(reference, estimate)]
     with torch.no_grad():
-        return float(distance(pair[0], pair[1], sample_rate)[0])
+        return float(losses.log_mel_distance(pair[0], pair[1], sample_rate)[0])
 
 
 def log_msd(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float:
@@ -68,13 +68,11 @@ def log_msd(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> floa
     Raises:
         UserError: see ``si_snr``.
     """
-    import torch
-
-    from ...representations.codecs.losses import MEL_SCALES, mel_loss
-
     first, second = (torch.from_numpy(wav).float()[None] for wav in _pair(reference, estimate))
     with torch.no_grad():
-        distances = [float(mel_loss(first, second, sample_rate, scale)) for scale in range(len(MEL_SCALES))]
+        distances = [
+            float(losses.mel_loss(first, second, sample_rate, scale)) for scale in range(len(losses.MEL_SCALES))
+        ]
     return sum(distances) / len(distances) / math.log(10)
 
 
@@ -91,14 +89,13 @@ def visqol(reference: ArrayLike, estimate: ArrayLike, sample_rate: int) -> float
     """
     if visqol_missing():
         raise UserError(f"ViSQOL: {visqol_missing()}")
-    from scipy.signal import resample_poly
-    from visqol import VisqolApi
+    from visqol import VisqolApi  # an optional package
 
     common = math.gcd(sample_rate, VISQOL_RATE)
     x, y = (resample_poly(wav, VISQOL_RATE // common, sample_rate // common) for wav in _pair(reference, estimate))
-    judge = VisqolApi()
-    judge.create(mode="audio")
-    return float(judge.measure_from_arrays(x, y, VISQOL_RATE).moslqo)
+    api = VisqolApi()
+    api.create(mode="audio")
+    return float(api.measure_from_arrays(x, y, VISQOL_RATE).moslqo)
 
 
 def _pair(reference: ArrayLike, estimate: ArrayLike) -> tuple[Float, Float]:

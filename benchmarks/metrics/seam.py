@@ -1,14 +1,15 @@
-"""Seams: is an edit heard at its boundaries? Spectral flux and jumps of level there, against those inside real audio.
+"""Seam score of edited audio: how abrupt are the boundaries of an edit, compared with moments inside real audio?
 
-At a moment t two spectra are compared, of the ``SIDE`` seconds before and after t:
+At a time t the ``SIDE`` seconds before t are compared with those after it:
 
     flux(t) = mean over mel bands of |log after - log before|          (nepers)
     jump(t) = |level after - level before|                             (dB, of the root mean square)
 
-Music has strong onsets of its own, so neither means anything alone. The seam score of a boundary is the percentile of
-its statistic among the same statistic at every ``STEP`` seconds of real clips, on average over both statistics: 0.5 is
-what a moment of real audio has, 1 is more abrupt than anything real. A clip's score is that of its worse boundary,
-less what the worse of two moments drawn from real audio has on average (2/3), so that 0 means "like real audio".
+Music has strong onsets of its own, so the values are read against real audio. The percentile of a boundary is the rank
+of its statistic among the same statistic at every ``STEP`` seconds of real clips, averaged over both statistics: 0.5 is
+the mean of real audio, 1 is more abrupt than all of it. The score of a clip is the percentile of its worse boundary,
+minus the mean of the larger of two percentiles drawn from real audio (2/3), so that 0 means "like real audio".
+This score is defined here; it has no published source.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from librosa.filters import mel
 
 SIDE = 0.05  # seconds on either side
-STEP = 0.05  # seconds between the moments of real audio that are looked at
+STEP = 0.05  # seconds between the times at which real audio is measured
 BANDS = 40
 QUIET = 1e-5  # root mean square below which a side counts as this loud
 WORSE_OF_TWO = 2 / 3  # mean of the larger of two uniform numbers
@@ -28,7 +30,7 @@ WORSE_OF_TWO = 2 / 3  # mean of the larger of two uniform numbers
 
 @dataclass(frozen=True)
 class Abruptness:
-    """Statistics of moments: ``flux_M`` in nepers, ``jump_M`` in dB."""
+    """The two statistics at M times: ``flux_M`` in nepers, ``jump_M`` in dB."""
 
     flux_M: np.ndarray
     jump_M: np.ndarray
@@ -45,10 +47,10 @@ def abruptness(audio_N: np.ndarray, sample_rate: int, times: Sequence[float]) ->
 
 
 class RealSeams:
-    """The statistics of real audio, and scores against them.
+    """The statistics inside real audio, against which edited clips are scored.
 
     Args:
-        clips: real audio (N,), other than what is scored.
+        clips: real audio (N,), which does not contain the clips to be scored.
         sample_rate: of all clips.
     """
 
@@ -59,12 +61,12 @@ class RealSeams:
         self._jump = np.sort(np.concatenate([one.jump_M for one in found]))
 
     def percentiles(self, audio_N: np.ndarray, times: Sequence[float]) -> np.ndarray:
-        """Percentile in [0, 1] of each moment's abruptness among real audio's, mean of both statistics, (M,)."""
+        """Percentile in [0, 1] of each time among those of real audio, mean of both statistics, (M,)."""
         found = abruptness(audio_N, self.sample_rate, times)
-        return (_rank(found.flux_M, self._flux) + _rank(found.jump_M, self._jump)) / 2
+        return np.asarray((_rank(found.flux_M, self._flux) + _rank(found.jump_M, self._jump)) / 2)
 
     def score(self, audio_N: np.ndarray, boundaries: Sequence[float]) -> float:
-        """Seam score of a clip edited at two ``boundaries`` (seconds): 0 like real audio, 1/3 as abrupt as can be."""
+        """Seam score of a clip edited at two ``boundaries`` (seconds): 0 is like real audio, 1/3 the maximum."""
         return float(self.percentiles(audio_N, boundaries).max() - WORSE_OF_TWO)
 
 
@@ -86,6 +88,4 @@ def _mel(x_MN: np.ndarray, sample_rate: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=8)
 def _bands(sample_rate: int, window: int) -> np.ndarray:
-    from librosa.filters import mel
-
     return np.asarray(mel(sr=sample_rate, n_fft=window, n_mels=BANDS, norm=None)) / window

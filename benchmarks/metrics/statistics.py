@@ -1,22 +1,23 @@
-"""How sure a score is, and whether one arm beats another: bootstrap intervals, paired comparisons, Holm, verdicts.
+"""Uncertainty and comparison of scores: bootstrap intervals, paired comparisons, Holm's correction, verdicts.
 
-Conventions (DESIGN.md, section 4, rule 6):
+Conventions:
 
-- Every item belongs to a prompt and to a seed, and neither is a free sample of items: a hard prompt is hard for all
-  seeds and an unlucky training seed hurts all prompts. A draw therefore takes prompts with replacement AND seeds with
-  replacement, and an item counts as often as the product says: the pigeonhole bootstrap (Owen, 2007, "The pigeonhole
-  bootstrap", Annals of Applied Statistics 1(2), section 3). It is a little wide where neither effect matters, and a
-  little narrow where seeds matter and are fewer than about ten: give several seeds.
+- Every item belongs to a prompt and to a seed, and items that share one are not independent: a hard prompt is hard for
+  all seeds, and an unlucky training seed affects all prompts. A draw therefore takes prompts with replacement AND seeds
+  with replacement, and an item is repeated as often as its prompt times its seed: the pigeonhole bootstrap (Owen, 2007,
+  "The pigeonhole bootstrap", Annals of Applied Statistics 1(2), section 3). Its intervals are slightly wide where
+  neither effect matters, and slightly narrow where seeds matter and are fewer than about ten: use several seeds.
 - Arms are compared on the differences of the same prompts and seeds, never as two unrelated samples; for set-level
   metrics on the differences of each prompt's contribution (jackknife).
 - Intervals are percentiles of the draws (Efron and Tibshirani, 1993, chapter 13). For set-level metrics (a Frechet
   distance) a draw with repeats holds fewer distinct items, which shifts such a metric as a smaller n would; there the
-  draws are centred on the estimate first, since only their spread is meant.
-- Many comparisons share one error budget by Holm's step-down (Holm, 1979, Scandinavian Journal of Statistics 6(2)).
+  draws are first centred on the estimate, so that only their spread counts.
+- The p-values of all comparisons of a table are corrected together by Holm's step-down
+  (Holm, 1979, Scandinavian Journal of Statistics 6(2)).
 - A verdict needs evidence: better, worse, same (inside a margin stated beforehand), or undecided. NaN marks an item
   that the metric does not apply to (nothing asked for); it is left out and ``n_items`` says how many remain.
-- Sums end in other last bits on other processors. Draws and estimates are rounded to twelve digits, so that a draw of
-  exactly zero counts as such, and a tie is printed alike, everywhere.
+- Sums differ in their last bits between processors. Draws and estimates are rounded to twelve digits, so that a draw
+  of exactly zero and a tie are the same on every machine.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _CHUNK = 2_000_000  # cells of the resampling table held at once: 16 MB
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its bootstrap interval and what it rests on.
+    """An estimate with its bootstrap interval and sample sizes.
 
     Attributes:
         estimate, low, high: in the metric's own unit; ``low`` and ``high`` enclose ``level`` of the draws.
@@ -104,7 +105,7 @@ def interval(
     Args:
         values: one score per item (n,); NaN: does not apply to this item.
         prompts: prompt of each item; ``None``: every item is a prompt of its own.
-        seeds: training or sampling seed of each item; ``None``: one seed, so its luck is not in the interval.
+        seeds: training or sampling seed of each item; ``None``: all have one, and the interval leaves out its effect.
         seed: of the bootstrap's own random numbers.
 
     Raises:
@@ -136,17 +137,17 @@ def interval_of(
 
 
 def contributions(metric: Callable[[Index], float], n: int) -> Float:
-    """What each of ``n`` items adds to a set-level metric, (n,): numbers whose mean is the metric of the whole set.
+    """Contribution of each of ``n`` items to a set-level metric, (n,); their mean is the metric of the whole set.
 
     Jackknife pseudo-values, ``n m(all) - (n - 1) m(all but i)`` (Tukey, 1958; Efron and Tibshirani, 1993, section
-    11.5), moved so that their mean is the metric itself, bias included. Per-item numbers can be paired, clustered and
-    drawn like any score, so arms are compared on a set-level metric by ``compare``. Their spread errs to the wide side
-    (Efron and Stein, 1981). Only for metrics that change smoothly with one item, which nearest neighbours do not.
+    11.5), shifted so that their mean is the metric itself, bias included. They are paired, clustered and drawn like
+    per-item scores, so ``compare`` compares systems on a set-level metric. Their spread errs to the wide side (Efron
+    and Stein, 1981). Use them for metrics that change smoothly with one item, which those of nearest neighbours do not.
     """
     everyone = np.arange(n)
     whole = metric(everyone)
     pseudo = n * whole - (n - 1) * np.array([metric(np.delete(everyone, i)) for i in range(n)])
-    return pseudo - pseudo.mean() + whole
+    return np.asarray(pseudo - pseudo.mean() + whole)
 
 
 def compare(
@@ -191,7 +192,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def verdict(comparison: Comparison, p_adjusted: float | None = None, alpha: float = 0.05) -> Verdict:
-    """What the evidence allows one to say of arm A against arm B.
+    """The verdict on arm A against arm B.
 
     ``same``: the whole interval lies within the margin. ``better`` or ``worse``: the adjusted p is below ``alpha`` and
     zero lies outside the interval. Else ``undecided``: absence of evidence is not sameness.
@@ -323,7 +324,7 @@ def _counts(n: int, n_draws: int, rng: np.random.Generator) -> Float:
 
 def _centred(table: _Clusters, metric: Callable[[Index], float], estimate: float, n_draws: int, seed: int) -> Float:
     draws = np.array([metric(index) for index in table.index_draws(n_draws, seed) if len(index)], np.float64)
-    return draws - draws.mean() + estimate
+    return np.asarray(draws - draws.mean() + estimate)
 
 
 def _p_value(draws: Float) -> float:

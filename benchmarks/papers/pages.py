@@ -1,7 +1,7 @@
-"""A paper's page: every table and figure of its sheets in Markdown, with LaTeX, CSV and PNG beside.
+"""A page per paper: every table and figure in Markdown, with LaTeX, CSV and PNG beside; and a summary of all papers.
 
 results/papers/<paper>.md
-results/papers/<paper>/<sheet>.csv, .tex, .png
+results/papers/<paper>/<table>.csv, .tex, .png
 """
 
 from __future__ import annotations
@@ -11,19 +11,18 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ...common.errors import UserError
+from ...common.lines import say
 from ..analysis import published
 from ..analysis.records import record_file
-from ..axes.fidelity.report.tables import figure as shown
 from ..report.chapter import anchor
-from ..report.figure_cache import drawn, fingerprint, write_changed
-from ..report.markup import folded, image, link
-from ..report.table import Table
-from . import tables
-from .plots import Panel, draw, panels
-from .selection import Library, missing
-from .table_cells import Filled, apart, fill
-from .table_specs import Paper, Sheet, load
+from ..report.figure_cache import drawn, fingerprint
+from ..report.markup import Table, folded, image, link, write_changed
+from ..report.scores import figure as shown
+from .claims import VERDICTS, evaluate_claims, load_claim_tests, tally, verdict_counts, write_claims_page
+from .figures import FigurePanel, draw, find_panels
+from .record_index import RecordIndex, not_run
+from .table_specs import PaperSpec, TableSpec, load_paper, paper_keys
+from .tables import FilledTable, as_csv, as_latex, as_markdown, differences_from_paper, fill
 
 INTRODUCTION = """\
 Left, as printed: what the paper states. Right of ‖: what was measured here, under the names of its own metrics, in
@@ -32,142 +31,208 @@ the records of all seeds. Intervals are 95% bootstraps, clustered on prompt and 
 
 
 @dataclass(frozen=True)
-class Part:
-    """One sheet, told: its Markdown for a page in any folder is made by ``section``."""
+class PagePart:
+    """One table or figure with its numbers; ``why``: the reason why there is no figure."""
 
-    sheet: Sheet
-    filled: Filled | None
-    panels: list[Panel]
+    spec: TableSpec
+    filled: FilledTable | None
+    panels: list[FigurePanel]
     figure: Path | None
     why: str
 
 
 @dataclass(frozen=True)
-class Page:
-    """A paper with all its sheets."""
+class PaperPage:
+    """A paper with all its tables and figures; ``file``: its page, ``folder``: what stands beside it."""
 
-    paper: Paper
-    parts: list[Part]
+    paper: PaperSpec
+    parts: list[PagePart]
     file: Path
     folder: Path
 
+    @property
+    def summary(self) -> str:
+        """Which tables and figures have numbers of ours, and which have none."""
+        with_ours = [p.spec.name for p in self.parts if p.panels or (p.filled and p.filled.records)]
+        without = [p.spec.name for p in self.parts if p.spec.name not in with_ours]
+        text = f"With numbers of ours: {', '.join(with_ours) or 'none yet'}."
+        return text + (f" Without: {', '.join(without)}." if without else "")
 
-def make_page(key: str, results: Path, library: Library, figures: bool = True) -> Page:
-    """Fill all sheets of a paper and write what stands beside its page; ``figures`` False leaves them as they are.
+
+@dataclass(frozen=True)
+class PapersReport:
+    """What the report over all studies shows of the papers.
+
+    Attributes:
+        counts: how many claims have which verdict, in words.
+        tallies: name of a group of claims -> verdict -> how many claims.
+        pages: name of a paper -> its page.
+        titles: name of a paper -> what it is about.
+        claims_page: the page of claims.
+    """
+
+    counts: str
+    tallies: dict[str, dict[str, int]]
+    pages: dict[str, Path]
+    titles: dict[str, str]
+    claims_page: Path
+
+    def table(self, home: Path) -> Table:
+        """A line per paper: how many claims have which verdict, with a link to its page."""
+        body = []
+        for name, verdicts in self.tallies.items():
+            page = link(name, self.pages[name], home) if name in self.pages else name
+            body.append([page, self.titles.get(name, ""), *(str(verdicts[verdict]) for verdict in VERDICTS)])
+        return Table(["paper", "about", *VERDICTS], body)
+
+
+def write_papers(
+    keys: Sequence[str], results: Path, index: RecordIndex | None = None, figures: bool = True
+) -> list[PaperPage]:
+    """Write the pages of these papers (none: of all), with their tables and figures.
 
     Raises:
-        UserError: no such paper; no published data in the results folder.
+        UserError: an unknown paper.
     """
-    paper, stated = load(key), [one for one in published.results(results) if one.paper == key]
-    if not stated:
-        raise UserError(f"{published.home(results)}: no published results of {key}; copy results/published there")
+    index = index or RecordIndex(results)
+    pages = [make_page(key, results, index, figures) for key in dict.fromkeys(keys or paper_keys())]
+    for page in pages:
+        write_page(page)
+    for problem in dict.fromkeys(index.problems):
+        say(f"left out: {problem}")
+    return pages
+
+
+def write_all_papers(results: Path) -> PapersReport | None:
+    """Write all papers' pages and the page of claims; None where no study that they use has records."""
+    index = RecordIndex(results)
+    if not any(index.records(study) for study in _studies()):
+        return None
+    claims = evaluate_claims(index)
+    pages = write_papers([], results, index)
+    names = dict.fromkeys(published.NAMES[one.claim.paper] for one in claims)
+    tallies = {name: tally([one for one in claims if published.NAMES[one.claim.paper] == name]) for name in names}
+    by_name = {published.NAMES[page.paper.key]: page for page in pages}
+    return PapersReport(
+        verdict_counts(claims), tallies, {name: page.file for name, page in by_name.items()},
+        {name: page.paper.title for name, page in by_name.items()}, write_claims_page(claims, results),
+    )  # fmt: skip
+
+
+def make_page(key: str, results: Path, index: RecordIndex, figures: bool = True) -> PaperPage:
+    """Fill all tables of a paper and write what stands beside its page; ``figures`` False leaves figures as they are.
+
+    Raises:
+        UserError: no such paper.
+    """
+    paper, stated = load_paper(key), [one for one in published.results() if one.paper == key]
     folder = results / "papers" / key
     parts = []
-    for sheet in paper.sheets:
-        filled = fill(paper, sheet, stated, library) if sheet.columns else None
-        found, why = panels(sheet, library) if sheet.plot else ([], "")
-        figure = _figure(paper, sheet, found, stated, folder, figures) if sheet.plot else None
+    for spec in paper.tables:
+        filled = fill(paper, spec, stated, index) if spec.columns else None
+        panels, why = find_panels(spec, index) if spec.plot else ([], "")
+        figure = _figure(paper, spec, panels, stated, folder, figures) if spec.plot else None
         if filled:
-            write_changed(folder / f"{sheet.id}.csv", tables.long_csv(filled))
-            write_changed(folder / f"{sheet.id}.tex", tables.latex(paper, filled))
-        parts.append(Part(sheet, filled, found, figure, why))
-    return Page(paper, parts, results / "papers" / f"{key}.md", folder)
+            write_changed(folder / f"{spec.id}.csv", as_csv(filled))
+            write_changed(folder / f"{spec.id}.tex", as_latex(paper, filled))
+        parts.append(PagePart(spec, filled, panels, figure, why))
+    return PaperPage(paper, parts, results / "papers" / f"{key}.md", folder)
 
 
-def write_page(page: Page, results: Path) -> None:
+def write_page(page: PaperPage) -> None:
     """Write ``results/papers/<paper>.md``."""
     key, home = page.paper.key, page.file.parent
     text = [f"# {published.NAMES[key]}: {page.paper.title}", f"Written by `bench report --paper {key}`.", INTRODUCTION]
-    text.append(" · ".join(f"[{part.sheet.name}](#{anchor(_heading(part.sheet))})" for part in page.parts))
+    text.append(" · ".join(f"[{part.spec.name}](#{anchor(_heading(part.spec))})" for part in page.parts))
     for part in page.parts:
-        text += section(page, part, home)
-    text += [_settings(key, results), _mistakes(key, results)]
+        text += _section(page, part, home)
+    text += [_hyperparameters(key), _mistakes(key)]
     write_changed(page.file, "\n\n".join(piece for piece in text if piece) + "\n")
 
 
-def section(page: Page, part: Part, home: Path) -> list[str]:
-    """One sheet in Markdown, for a file in the folder ``home``."""
-    sheet = part.sheet
-    text = [f"## {_heading(sheet)}"]
+def _section(page: PaperPage, part: PagePart, home: Path) -> list[str]:
+    """One table or figure in Markdown, for a file in the folder ``home``."""
+    spec = part.spec
+    text = [f"## {_heading(spec)}"]
     if part.filled:
-        files = " · ".join(
-            link(ending.upper(), page.folder / f"{sheet.id}.{ending}", home) for ending in ("csv", "tex")
-        )
-        text += [part.filled.refused, tables.markdown(page.paper, part.filled, home), files]
+        files = [link(ending.upper(), page.folder / f"{spec.id}.{ending}", home) for ending in ("csv", "tex")]
+        text += [part.filled.refused, as_markdown(page.paper, part.filled, home), " · ".join(files)]
     text += [image(part.figure, home, _caption(page.paper, part))] if part.figure else []
-    text += [_sources(part, home), part.why, *_not_run(part), sheet.note]
+    text += [_sources(part, home), part.why, *_how_to_run(part), spec.note]
     return [piece for piece in text if piece]
 
 
-def _not_run(part: Part) -> list[str]:
-    """Says of a sheet without records of ours why, and how to make them, here and at the paper's scale."""
-    sheet = part.sheet
+def _how_to_run(part: PagePart) -> list[str]:
+    """For a table without records of ours: why, and how to make them, here and at the paper's scale."""
+    spec = part.spec
     has = bool(part.panels) or bool(part.filled and part.filled.records)
-    said = []
-    if not has and sheet.why:
-        said.append(f"Not measured here: {sheet.why}.")
-    elif not has and not part.why and sheet.study:
-        said.append(f"Empty here: {missing(sheet.study, sheet.run)}.")
-    if sheet.paper_scale:
-        said.append(f"At the paper's scale: `{sheet.paper_scale}`.")
-    return said
+    lines = []
+    if not has and spec.why:
+        lines.append(f"Not measured here: {spec.why}.")
+    elif not has and not part.why and spec.study:
+        lines.append(f"Empty here: {not_run(spec.study, spec.run)}.")
+    if spec.paper_scale:
+        lines.append(f"At the paper's scale: `{spec.paper_scale}`.")
+    return lines
 
 
-def _sources(part: Part, home: Path) -> str:
+def _sources(part: PagePart, home: Path) -> str:
     """The records behind a figure, folded, with their commands."""
-    choices = {id(p.choice): p.choice for panel in part.panels for p, _ in panel.points}.values()
-    lines = [
-        f"- {choice.records[0].system} "
-        + " ".join(link(record.stem, record_file(choice.folder, record), home) for record in choice.records)
-        for choice in choices
-    ]
-    commands = ", ".join(f"`{command}`" for command in dict.fromkeys(choice.command for choice in choices))
-    return (
-        folded(f"Records of {part.sheet.name.lower()}", "\n".join(lines) + f"\n\nMade by {commands}.") if lines else ""
-    )
+    arms = {id(p.arm): p.arm for panel in part.panels for p, _ in panel.points}.values()
+    lines = []
+    for arm in arms:
+        links = " ".join(link(record.stem, record_file(arm.folder, record), home) for record in arm.records)
+        lines.append(f"- {arm.records[0].system} {links}")
+    commands = ", ".join(f"`{command}`" for command in dict.fromkeys(arm.command for arm in arms))
+    text = "\n".join(lines) + f"\n\nMade by {commands}."
+    return folded(f"Records of {part.spec.name.lower()}", text) if lines else ""
 
 
-def _caption(paper: Paper, part: Part) -> str:
-    records = [r for panel in part.panels for point, _ in panel.points for r in point.choice.records]
-    reasons = apart(paper, records)
-    ours = f" Here: study {part.sheet.study}" + (f"; not comparable: {'; '.join(reasons)}" if reasons else "")
-    return f"{part.sheet.name}: {part.sheet.title}.{ours if records else ''}".replace("`", "")
+def _caption(paper: PaperSpec, part: PagePart) -> str:
+    records = [r for panel in part.panels for point, _ in panel.points for r in point.arm.records]
+    reasons = differences_from_paper(paper, records)
+    ours = f" Here: study {part.spec.study}" + (f"; not comparable: {'; '.join(reasons)}" if reasons else "")
+    return f"{part.spec.name}: {part.spec.title}.{ours if records else ''}".replace("`", "")
 
 
 def _figure(
-    paper: Paper, sheet: Sheet, found: list[Panel], stated: Sequence[published.Stated], folder: Path, anew: bool
-) -> Path | None:
-    path = folder / f"{sheet.id}.png"
+    paper: PaperSpec, spec: TableSpec, panels: list[FigurePanel], stated: Sequence[published.PublishedResult],
+    folder: Path, anew: bool,
+) -> Path | None:  # fmt: skip
+    """The figure's file, drawn where what it shows has changed; None where there is nothing to draw."""
+    path = folder / f"{spec.id}.png"
     if not anew:
         return path if path.is_file() else None
-    records = [r for panel in found for point, _ in panel.points for r in point.choice.records]
-    different = bool(apart(paper, records))
-    make = partial(draw, sheet, found, stated, different)
-    told = _shown(sheet, found, stated, different)
-    return drawn(path, fingerprint(make, folder.parents[1] / sheet.study, records, told), make)
+    assert spec.plot is not None
+    records = [r for panel in panels for point, _ in panel.points for r in point.arm.records]
+    apart, curve = bool(differences_from_paper(paper, records)), spec.plot.published
+    make = partial(draw, spec, panels, stated, apart)
+    points = [f"{p.metric} {[(q.line, q.x, q.y, shown(m)) for q, m in p.points]}" for p in panels]
+    printed = [str(one) for one in stated if curve and one.table == curve.table]
+    content = [spec.id, f"{spec.plot} {apart}", *printed, *points]
+    return drawn(path, fingerprint(make, folder.parents[1] / spec.study, records, content), make)
 
 
-def _shown(sheet: Sheet, found: list[Panel], stated: Sequence[published.Stated], different: bool) -> list[str]:
-    """What a figure shows beside its records."""
-    assert sheet.plot is not None
-    curve = sheet.plot.stated
-    printed = [f"{one}" for one in stated if curve and one.table == curve.table]
-    points = [f"{p.metric} {[(q.line, q.x, q.y, shown(m)) for q, m in p.points]}" for p in found]
-    return [sheet.id, f"{sheet.plot} {different}", *printed, *points]
-
-
-def _settings(key: str, results: Path) -> str:
-    found = [s for s in published.hyperparameters(results) if s.paper == key]
+def _hyperparameters(key: str) -> str:
+    found = [s for s in published.hyperparameters() if s.paper == key]
     body = [[s.system, s.component, s.name.replace("_", " "), f"{s.value} {s.unit}".strip(), s.note] for s in found]
     table = Table(["system", "part", "setting", "value", "note"], body).markdown()
     return folded("The paper's settings", table) if body else ""
 
 
-def _mistakes(key: str, results: Path) -> str:
-    found = [x for x in published.inconsistencies(results) if x.paper == key]
+def _mistakes(key: str) -> str:
+    found = [x for x in published.inconsistencies() if x.paper == key]
     lines = [f"- **{x.id}** {x.problem}" + (f" Read here as: {x.reading}" if x.reading else "") for x in found]
     return "\n\n".join(["## Mistakes and inconsistencies", "\n".join(lines)]) if lines else ""
 
 
-def _heading(sheet: Sheet) -> str:
-    return f"{sheet.name}: {sheet.title}"
+def _heading(spec: TableSpec) -> str:
+    return f"{spec.name}: {spec.title}"
+
+
+def _studies() -> set[str]:
+    """The studies whose records the papers' tables, figures and claims use."""
+    tables = [table for key in paper_keys() for table in load_paper(key).tables]
+    contrasts = [contrast for test in load_claim_tests().values() for contrast in test.contrasts]
+    found = {study for table in tables for study in (table.study, *(row.study for row in table.rows))}
+    return (found | {side.study or c.study for c in contrasts for side in c.sides}) - {""}

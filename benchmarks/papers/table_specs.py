@@ -1,21 +1,21 @@
-"""A paper's tables and figures, declared: one YAML file per paper, beside this module.
+"""A paper's tables and figures as declared in ``tables/<paper>.yaml``.
 
-A *sheet* is one table or figure. Its published side is a filter on ``results/published/results.csv``: the tables it is
-printed in, the settings ``by`` which lines differ, and its columns. Its own side says which arm of which study answers
-a line; a line without an arm says why. Published and own numbers never share a column.
+The published side of a table is a filter on the published results: where they are printed, the settings ``by`` which
+its lines differ, and its columns. Our side says which arm of which study answers a line, or why none does. Published
+and own numbers never share a column.
 
-    sheets:
+    tables:
       - id: table-2
         name: Table 2
         title: AR and FM after one million updates
-        tables: [Table 2]
+        printed_in: [Table 2]
         by: [frame_rate_hz]
         columns: [fad, clap, {metric: pq, ours: ""}]
         study: small_cpu
         rows:
           - {system: AR, arm: ar}
           - {system: FM (VAE), why: no study with VAE latents has run}
-          - {arm: mar}                        a line that the paper lacks
+          - {arm: mar}                        a line that the paper does not have
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ from ...common.config import from_dict
 from ...common.errors import UserError, did_you_mean
 from ..analysis.published import read_yaml
 
-FOLDER = Path(__file__).parent / "sheets"
+FOLDER = Path(__file__).parent / "tables"
 
 
 @dataclass(frozen=True)
-class Column:
-    """A published metric, and the family of ours that answers it (empty: nothing here measures it).
+class ColumnSpec:
+    """A column: a published metric, and the family of ours that answers it (empty: nothing here measures it).
 
     Attributes:
-        where: further settings of the published cell, for tables whose columns are settings (batch 1, 2, 4 ...).
+        name: the heading, where it is not the metric.
+        where: further settings of the published cells, for tables whose columns are settings (batch 1, 2, 4 ...).
         cell: the same for our records, by dotted key of the record's cell.
     """
 
@@ -54,15 +55,16 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Row:
+class RowSpec:
     """Which of our arms answers the published lines of ``system`` (``*``: of any), or why none does.
 
     Attributes:
         where: only lines with these settings.
-        label: how the line is called; else as published.
-        arm: an arm's label in ``study`` (or the sheet's); ``cell``: what else its records must have, by dotted key;
-            ``run``: the command where that is neither the study's nor the sheet's.
-        why: the reason for an empty cell.
+        label: the name of the line, where it is not the published one.
+        arm: label of an arm of ``study`` (default: the table's).
+        cell: what the arm's records must have, by dotted key.
+        run: the command that makes them, where it is not the study's or the table's.
+        why: the reason for an empty line.
     """
 
     system: str = ""
@@ -76,8 +78,8 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Curve:
-    """The published side of a figure, where its numbers stand in a table: a setting along x, a line per ``lines``."""
+class PublishedCurve:
+    """The published side of a figure whose numbers stand in a table: a setting along x, a line per ``lines``."""
 
     table: str
     x: str
@@ -86,17 +88,18 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Plot:
+class FigureSpec:
     """Our side of a figure.
 
     Attributes:
         x: dotted key of the record's cell along the horizontal axis, or ``system``.
+        metrics: families of metrics, a panel each.
         y: for a heat map, the key along the vertical axis.
-        metrics: families, a panel each.
-        arms: of the study; none: all. ``cell``: what their records must have.
-        lines: keys that make a line of its own; ``system`` is the arm's label.
+        arms: arms of the study; empty: all.
+        cell: what their records must have.
+        lines: keys whose values make a line each; ``system`` is the arm's label.
         log: axes on a log scale.
-        stated: the published side.
+        published: the published side.
     """
 
     x: str
@@ -106,29 +109,34 @@ class Plot:
     cell: dict[str, Any] = field(default_factory=dict)
     lines: tuple[str, ...] = ("system",)
     log: tuple[str, ...] = ()
-    stated: Curve | None = None
+    published: PublishedCurve | None = None
 
 
 @dataclass(frozen=True)
-class Sheet:
+class TableSpec:
     """One table or figure.
 
     Attributes:
-        id: of its files. name: as the paper calls it.
-        study: of our records; ``run``: the command where ``bench run <study>`` is not enough; ``paper_scale``: the
-            command at the paper's scale.
-        varies: dotted prefixes in which its records may differ though they judge the score (a clip's length ...).
-        why: the whole sheet has no answer here, for this reason.
+        id: name of its files.
+        name: as the paper calls it.
+        printed_in: the places of the published results that make up the table.
+        plot: our side of a figure; None for a table.
+        study: the study of our records.
+        run: the command that makes them, where ``bench run <study>`` is not enough.
+        paper_scale: the command at the paper's scale.
+        varies: dotted keys, or the beginnings of such, in which the records may differ although they decide scores
+            (a clip's length ...). What rows, columns and axes are declared by may differ anyway.
+        why: why nothing here answers the whole table.
     """
 
     id: str
     name: str
     title: str
-    tables: tuple[str, ...] = ()
+    printed_in: tuple[str, ...] = ()
     by: tuple[str, ...] = ()
-    columns: tuple[Column, ...] = ()
-    rows: tuple[Row, ...] = ()
-    plot: Plot | None = None
+    columns: tuple[ColumnSpec, ...] = ()
+    rows: tuple[RowSpec, ...] = ()
+    plot: FigureSpec | None = None
     study: str = ""
     run: str = ""
     paper_scale: str = ""
@@ -136,15 +144,24 @@ class Sheet:
     why: str = ""
     note: str = ""
 
+    @property
+    def free(self) -> list[str]:
+        """The dotted keys in which its records may differ: ``varies``, and those that rows, columns and axes name."""
+        plot = self.plot
+        axes = [plot.x, plot.y, *plot.lines] if plot else []
+        cells = [*(row.cell for row in self.rows), *(column.cell for column in self.columns)]
+        return [*self.varies, *(key for cell in cells for key in cell), *filter(None, axes)]
+
 
 @dataclass(frozen=True)
-class Conditions:
-    """Under which our numbers could stand beside the paper's.
+class PaperConditions:
+    """The conditions under which our numbers could stand beside the paper's.
 
     Attributes:
-        evaluators, corpora: names of ours that are the paper's; ``evaluator``, ``corpus``: the paper's, in words.
-        width, layers: of its backbone; ``budget``: its training, in words.
-        hardware: its timings are of.
+        evaluator, corpus, budget: the paper's evaluator, corpus and training, in words.
+        hardware: what its timings were measured on.
+        evaluators, corpora: names of ours that are the paper's.
+        width, layers: of its backbone.
     """
 
     evaluator: str
@@ -158,8 +175,8 @@ class Conditions:
 
 
 @dataclass(frozen=True)
-class Paper:
-    """A paper's sheets.
+class PaperSpec:
+    """A paper with its tables and figures.
 
     Attributes:
         absent: published metric -> why nothing here measures it.
@@ -168,31 +185,31 @@ class Paper:
 
     key: str
     title: str
-    conditions: Conditions
-    sheets: tuple[Sheet, ...]
+    conditions: PaperConditions
+    tables: tuple[TableSpec, ...]
     absent: dict[str, str] = field(default_factory=dict)
     other: str = "another system, not built here"
 
 
-def names() -> list[str]:
-    """The papers there are sheets for."""
+def paper_keys() -> list[str]:
+    """The papers whose tables are declared."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
-def load(key: str) -> Paper:
-    """The sheets of a paper.
+def load_paper(key: str) -> PaperSpec:
+    """Read the tables and figures of a paper.
 
     Raises:
-        UserError: no such paper; a sheet with an unknown key.
+        UserError: no such paper; a table with an unknown key.
     """
-    if key not in names():
-        raise UserError(f"no paper {key!r}{did_you_mean(key, names())}; known: {', '.join(names())}")
+    if key not in paper_keys():
+        raise UserError(f"no paper {key!r}{did_you_mean(key, paper_keys())}; known: {', '.join(paper_keys())}")
     data = read_yaml(FOLDER / f"{key}.yaml")
-    data["sheets"] = [_sheet(sheet) for sheet in data["sheets"]]
-    return from_dict(Paper, {"key": key, **data}, f"{key}.yaml")
+    data["tables"] = [_with_columns(table) for table in data["tables"]]
+    return from_dict(PaperSpec, {"key": key, **data}, f"{key}.yaml")
 
 
-def _sheet(sheet: Mapping[str, Any]) -> dict[str, Any]:
-    """A column may be given by its name alone, which is then ours too."""
-    columns = [{"metric": c, "ours": c} if isinstance(c, str) else c for c in sheet.get("columns", [])]
-    return {**sheet, "columns": columns}
+def _with_columns(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A column may be given by its name alone, which is then the name of our metric too."""
+    columns = [{"metric": c, "ours": c} if isinstance(c, str) else c for c in table.get("columns", [])]
+    return {**table, "columns": columns}

@@ -1,33 +1,24 @@
-"""What one axis contributes to the reports, and the registry of those that do.
+"""What one axis contributes to the reports.
 
 @axis-dev: write a function that takes one study's records of your axis and returns a ``StudyPage``; it may write
-figures and CSV tables below ``results/<study>``. Put it into a ``Chapter`` and register that here under the axis'
-name, or by the entry point ``paradigm_bench.chapter``. The report puts pages and overview together from these.
+figures and CSV tables below ``results/<study>``. Put it into a ``Chapter`` and name that in the attribute ``chapter``
+of your ``Axis``. The report puts pages and overview together from these.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...common.errors import UserError
 from ...common.registry import Registry
 from ..analysis.records import Record
-from .table import Table
+from ..study.axis import AXES, find_axis
+from .markup import Table
 
-CHAPTERS = Registry(
-    "chapter",
-    {
-        "fidelity": "paradigm_bench.benchmarks.axes.fidelity.report.chapter:CHAPTER",
-        "control": "paradigm_bench.benchmarks.axes.control.report.chapter:CONTROL",
-        "inpainting": "paradigm_bench.benchmarks.axes.control.report.chapter:INPAINTING",
-        "frame_rate": "paradigm_bench.benchmarks.axes.frame_rate.report.chapter:CHAPTER",
-        "latency": "paradigm_bench.benchmarks.axes.latency.report.chapter:CHAPTER",
-        "reconstruction": "paradigm_bench.benchmarks.axes.reconstruction.report.chapter:CHAPTER",
-        "samplesize": "paradigm_bench.benchmarks.axes.samplesize.report.chapter:CHAPTER",
-    },
-)
+CHAPTERS = Registry("chapter", {})  # loads what an axis names
 
 
 @dataclass(frozen=True)
@@ -41,12 +32,12 @@ class StudyRecords:
 
 @dataclass(frozen=True)
 class Answer:
-    """A question of the reader and what one study says about it.
+    """A question and the answer that one study gives.
 
     Attributes:
-        question: in plain words, with the metric and its better end; the same in all studies that answer it.
+        question: in plain words, with the metric and its better end; the same text in all studies that answer it.
         answer: one line of Markdown.
-        basis: what the answer rests on (updates, seeds, prompts).
+        basis: what the answer is based on (updates, seeds, prompts).
     """
 
     question: str
@@ -56,17 +47,17 @@ class Answer:
 
 @dataclass(frozen=True)
 class StudyPage:
-    """What one study says on one axis.
+    """What one study shows on one axis.
 
     Attributes:
         about: what was measured, in a sentence.
         table: the main table.
-        answers: in short; empty where nothing was compared.
-        details: Markdown paragraphs below them, headings (``## ...``) among them; links start from the study's folder.
-        row: its line in the axis' table of the report, column -> text.
-        weight: how much it rests on. Of the studies of an axis, the one with the most leads the report.
-        chart: the figure that shows the answers, with its caption.
-        notes: sentences on the table that stand on the page and in the terminal.
+        answers: the answers in short; empty where nothing was compared.
+        details: Markdown paragraphs below the answers, with headings (``## ...``); links start from the study's folder.
+        row: the study's row in the axis' table of the report, column -> text.
+        weight: how much evidence the study has. The study of an axis with the most leads the report.
+        chart: the figure that shows the answers; ``caption`` is its caption.
+        notes: sentences on the table, for the page and the terminal.
     """
 
     about: str
@@ -82,17 +73,35 @@ class StudyPage:
 
 @dataclass(frozen=True)
 class Chapter:
-    """An axis.
+    """How an axis is reported.
 
     Attributes:
-        title: its heading in the report, and of its group of pages.
-        asks: what the axis asks and where to read how it is measured, in Markdown; links start from the repository.
-        tell: makes a study's page.
+        title: its heading in the report, and that of its group of pages.
+        asks: what the axis asks, and a link to how it is measured, in Markdown; links start from the repository's root.
+        describe: makes a study's page.
     """
 
     title: str
     asks: str
-    tell: Callable[[StudyRecords], StudyPage]
+    describe: Callable[[StudyRecords], StudyPage]
+
+
+def find_chapter(axis: str) -> Chapter | None:
+    """The chapter of an axis; None where the axis has none, or is not installed here."""
+    try:
+        named = find_axis(axis).chapter
+    except UserError:
+        if axis in AXES.names():
+            raise
+        return None
+    found: Chapter | None = CHAPTERS.load(named) if named else None
+    return found
+
+
+def in_order(axes: Collection[str]) -> list[str]:
+    """``axes`` in the order of the registry, others behind."""
+    known = [axis for axis in AXES.names() if axis in axes]
+    return known + sorted(set(axes) - set(known))
 
 
 def anchor(heading: str) -> str:

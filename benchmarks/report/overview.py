@@ -1,20 +1,22 @@
-"""REPORT.md: what was asked, the answers so far, how sure they are, a table per axis, and links to everything else."""
+"""REPORT.md: what was asked, the answers so far, how sure they are, a table per axis, and links to everything else.
+
+``answer_lines`` also makes the table of answers inside the repository's README.md, which ``refresh`` puts there.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from ...common.lines import count
 from ..analysis.locations import PUBLISHED
-from ..papers.report import QUESTION, Told
-from .chapter import CHAPTERS, Answer, StudyPage
-from .markup import bullets, image, link
+from .chapter import Answer, StudyPage, in_order
+from .markup import Table, bullets, image, link, write_changed
 from .page import Section
 from .study_page import PAGE, StudyReport, chapter
 from .summary import HOW, answer_table
-from .table import Table
 
 ASKED = """\
 Which generative paradigm suits text-to-music and text-to-audio? Published models differ in much more than the paradigm.
@@ -27,61 +29,100 @@ the training loop, the number of updates and the evaluation. An arm is a paradig
 - `masked_fm`: masked flow matching, with a flow head
 - `mntp`, `ntp`: masked and plain next-token prediction, with a diffusion head"""
 WRITTEN = "`bench report` writes this file and the pages it links to from the records; nothing in it is typed by hand."
+QUESTION = "Which claims of the four papers hold at this scale?"
 PAPERS = """\
-Pages of four papers hold their tables and figures with the published numbers beside ours. The ledger tests what they
-claim, with effect, interval and n."""
-LONGEST = 16  # rows of a leading study's table that is shown whole
+Pages of four papers hold their tables and figures with the published numbers beside ours. The page of claims tests what
+they claim, with effect, interval and n."""
+LONGEST = 16  # a leading study's table is shown here if it has at most this many rows
 
 
-def document(reports: Sequence[StudyReport], papers: Told | None, home: Path) -> str:
+class PaperPages(Protocol):
+    """The written pages of papers, as far as the report shows them; ``benchmarks.papers`` implements it."""
+
+    @property
+    def counts(self) -> str:
+        """How many claims have which result, as text."""
+        ...
+
+    @property
+    def pages(self) -> Mapping[str, Path]:
+        """Name of a paper -> its page."""
+        ...
+
+    @property
+    def claims_page(self) -> Path:
+        """The page of claims."""
+        ...
+
+    def table(self, home: Path) -> Table:
+        """One row per paper: how many of its claims have which result, with a link to its page."""
+        ...
+
+
+def document(reports: Sequence[StudyReport], papers: PaperPages | None, home: Path) -> str:
     """The report, as Markdown; links start from ``home``."""
     parts = ["# Report", WRITTEN, "## What was asked", ASKED]
     answers = answer_lines(reports, papers, home)
     if answers.body:
         parts += ["## The answer so far", _chart(reports, home), answers.markdown(), HOW]
-    parts += ["## How sure it is", bullets(sure(reports))]
+    parts += ["## How sure it is", bullets(certainty(reports))]
     for axis in _axes(reports):
         parts += _axis(axis, reports, home)
     if papers is not None:
         parts += ["## Published claims", PAPERS, papers.table(home).markdown()]
-        parts.append(f"All claims: {papers.counts}. Each with its evidence: {link('ledger', papers.ledger, home)}.")
+        parts.append(
+            f"All claims: {papers.counts}. Each with its evidence: {link('claims', papers.claims_page, home)}."
+        )
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def answer_lines(reports: Sequence[StudyReport], papers: Told | None, home: Path) -> Table:
-    """Every question with the answer of the study that rests on most, and a link to the evidence."""
+def answer_lines(reports: Sequence[StudyReport], papers: PaperPages | None, home: Path) -> Table:
+    """Every question with one answer: that of the study with the most evidence, and a link to it."""
     lines = [(one, link(report.study, report.folder / PAGE, home)) for report, one in _answers(reports)]
     if papers is not None:
-        lines.append((Answer(QUESTION, papers.counts), link("ledger of claims", papers.ledger, home)))
+        lines.append((Answer(QUESTION, papers.counts), link("claims", papers.claims_page, home)))
     return answer_table(lines)
 
 
-def plain(reports: Sequence[StudyReport], papers: Told | None) -> str:
+def plain(reports: Sequence[StudyReport], papers: PaperPages | None) -> str:
     """The answers, for the terminal."""
     _, rows = answer_rows(reports, papers)
     return "\n".join(f"{question}\n    {answer} ({study})" for question, answer, study, _ in rows)
 
 
-def answer_rows(reports: Sequence[StudyReport], papers: Told | None) -> tuple[list[str], list[list[str]]]:
+def answer_rows(reports: Sequence[StudyReport], papers: PaperPages | None) -> tuple[list[str], list[list[str]]]:
     """The answers as a table of plain text: header and rows."""
-    rows = [[one.question, _bare(one.answer), report.study, one.basis] for report, one in _answers(reports)]
+    rows = [[one.question, one.answer.replace("**", ""), report.study, one.basis] for report, one in _answers(reports)]
     rows += [[QUESTION, papers.counts, "papers", ""]] if papers is not None else []
     return ["question", "answer", "study", "basis"], rows
 
 
-def sections(text: str, reports: Sequence[StudyReport], papers: Told | None, out: Path) -> list[Section]:
+def refresh(readme: Path, marker: str, text: str) -> bool:
+    """Replace the text between ``<!-- marker -->`` and ``<!-- /marker -->``; False if the file has no such markers."""
+    if not readme.is_file():
+        return False
+    start, end = f"<!-- {marker} -->", f"<!-- /{marker} -->"
+    before, found_start, rest = readme.read_text(encoding="utf-8").partition(start)
+    _, found_end, after = rest.partition(end)
+    if not (found_start and found_end):
+        return False
+    write_changed(readme, f"{before}{start}\n{text}\n{end}{after}")
+    return True
+
+
+def sections(text: str, reports: Sequence[StudyReport], papers: PaperPages | None, out: Path) -> list[Section]:
     """The report, every study's page and those of the papers, as parts of one HTML page."""
     found = [Section("Overview", "Overview", text, out.resolve().parent, out.name)]
     for axis in _axes(reports):
         found += [report.section() for report in reports if next(iter(report.pages), "") == axis]
-    for path in [papers.ledger, *papers.pages.values()] if papers is not None else []:
+    for path in [papers.claims_page, *papers.pages.values()] if papers is not None else []:
         title = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ").partition(":")[0]
         found.append(Section(title, "Papers", path.read_text(encoding="utf-8"), path.parent, path.name))
     return found
 
 
-def sure(reports: Sequence[StudyReport]) -> list[str]:
-    """What the answers rest on, and what they do not say."""
+def certainty(reports: Sequence[StudyReport]) -> list[str]:
+    """Sentences on what the answers are based on and how far they reach."""
     records = sum(report.records for report in reports)
     corpora, evaluators = _all(reports, "corpora"), _all(reports, "evaluators")
     several = [report for report in reports if len(report.facts["seeds"]) > 1]
@@ -113,42 +154,43 @@ def sure(reports: Sequence[StudyReport]) -> list[str]:
 
 
 def _axis(axis: str, reports: Sequence[StudyReport], home: Path) -> list[str]:
-    """One axis: what it asks, the leading study's table where it is short, a line per study."""
-    parts = [f"## {chapter(axis).title}", _from(home, chapter(axis).asks)]
+    """One axis: what it asks, the leading study's table if it is short, and a row per study."""
+    parts = [f"## {chapter(axis).title}", _docs_links(home, chapter(axis).asks)]
     leader = _leader(axis, reports)
     if leader is not None and len(leader[1].table.body) <= LONGEST:
         report, page = leader
         parts += [f"Scores of {link(report.study, report.folder / PAGE, home)}: {page.about}", page.table.markdown()]
-    told = [(report, report.pages[axis]) for report in reports if axis in report.pages]
-    columns = list(dict.fromkeys(column for _, page in told for column in page.row))
+    pages = _pages(axis, reports)
+    columns = list(dict.fromkeys(column for _, page in pages for column in page.row))
     body = [
         [link(report.study, report.folder / PAGE, home), report.title, *(page.row.get(name, "") for name in columns)]
-        for report, page in told
+        for report, page in pages
     ]
     return [*parts, Table(["study", "what it asks", *columns], body).markdown()]
 
 
 def _axes(reports: Sequence[StudyReport]) -> list[str]:
-    return [axis for axis in CHAPTERS.names() if any(axis in report.pages for report in reports)]
+    return in_order({axis for report in reports for axis in report.pages})
+
+
+def _pages(axis: str, reports: Sequence[StudyReport]) -> list[tuple[StudyReport, StudyPage]]:
+    return [(report, report.pages[axis]) for report in reports if axis in report.pages]
 
 
 def _leader(axis: str, reports: Sequence[StudyReport]) -> tuple[StudyReport, StudyPage] | None:
-    """The study of an axis that rests on most, and has answers where any study has."""
-    held = [(report, report.pages[axis]) for report in reports if axis in report.pages]
-    return max(held, key=lambda one: (bool(one[1].answers), one[1].weight), default=None)
+    """The study of an axis with the most evidence, among those with answers if there are any."""
+    return max(_pages(axis, reports), key=lambda one: (bool(one[1].answers), one[1].weight), default=None)
 
 
 def _answers(reports: Sequence[StudyReport]) -> list[tuple[StudyReport, Answer]]:
-    """Question by question, the answer of the study that rests on most."""
-    found: dict[str, tuple[StudyReport, Answer, tuple[float, ...]]] = {}
+    """For each question the answer of the study with the most evidence."""
+    best: dict[str, tuple[StudyReport, Answer, tuple[float, ...]]] = {}
     for axis in _axes(reports):
-        for report in reports:
-            page = report.pages.get(axis)
-            for one in page.answers if page is not None else ():
-                held = found.get(one.question)
-                if page is not None and (held is None or page.weight > held[2]):
-                    found[one.question] = report, one, page.weight
-    return [(report, one) for report, one, _ in found.values()]
+        for report, page in _pages(axis, reports):
+            for answer in page.answers:
+                if answer.question not in best or page.weight > best[answer.question][2]:
+                    best[answer.question] = report, answer, page.weight
+    return [(report, answer) for report, answer, _ in best.values()]
 
 
 def _chart(reports: Sequence[StudyReport], home: Path) -> str:
@@ -164,12 +206,8 @@ def _all(reports: Sequence[StudyReport], fact: str) -> list[str]:
     return sorted(frozenset[str]().union(*(report.facts[fact] for report in reports)))
 
 
-def _from(home: Path, text: str) -> str:
-    """Markdown whose links start from the repository, for a file in ``home``; without links elsewhere."""
+def _docs_links(home: Path, text: str) -> str:
+    """Markdown with links to ``docs/``, which only a report at the repository's root can have; else the paths alone."""
     if home == PUBLISHED.parent:
         return text
     return re.sub(r"\[([^\]]+)\]\((docs/[^)]+)\)", r"`\2`", text)
-
-
-def _bare(text: str) -> str:
-    return text.replace("**", "")

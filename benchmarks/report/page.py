@@ -1,8 +1,10 @@
-"""Markdown documents as one HTML page: navigation, a section per document that opens and closes, charts, players.
+"""Markdown documents as one HTML page: navigation, a section per document that can be folded, figures, audio players.
 
-The page is the Markdown, rendered; it says nothing of its own. Pictures and clips are inside it as data URIs and no
-script or font is loaded, so the page can be sent around. Links between the documents lead to their sections; links to
-other files stay relative to where the page was written.
+The page contains the text of the Markdown and nothing else. Pictures and clips are embedded as data URIs and no script
+or font is loaded, so that the page is one file. Links between the documents lead to their sections; links to other
+files are relative to where the page was written.
+
+Packages for Markdown and pictures are imported inside functions, so that the command line starts without them.
 """
 
 from __future__ import annotations
@@ -20,8 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
+import numpy as np
+
 from ...common.files import write_text
 from .chapter import anchor
+from .clips import log_spectrogram
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -33,8 +38,8 @@ IMAGE = re.compile(r'<img\b[^>]*?\bsrc="([^":]+)"[^>]*>')
 LINK = re.compile(r'<a href="([^"]+)"')
 HEADING = re.compile(r'<h([1-6]) id="([^"]+)">(.*?)</h\1>', re.DOTALL)
 
-LONG_HEAD, LONG_CELL = 22, 40  # characters; longer ones wrap
-LONG_COLUMN = 35  # characters; on a phone, tables with a column of such a mean length read better as cards
+LONG_HEAD, LONG_CELL = 22, 40  # characters; longer headings and cells wrap
+LONG_COLUMN = 35  # characters; tables with a column of a larger mean length become cards on a phone
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,11 @@ class Section:
     """A Markdown document as a part of the page.
 
     Attributes:
-        title: the name in the navigation, and in the link to the section.
-        group: the heading over it in the navigation.
-        text: Markdown; its first heading, if it is of level 1, becomes the section's.
-        home: the folder that its relative links start from.
-        document: its file's name in ``home``; links to that file lead to the section.
+        title: the name in the navigation, from which the section's anchor is made.
+        group: the heading above it in the navigation.
+        text: Markdown; a first heading of level 1 becomes the heading of the section.
+        home: the folder that relative links start from.
+        document: the name of the file in ``home``; links to that file lead to the section.
     """
 
     title: str
@@ -73,7 +78,7 @@ def write_page(title: str, sections: Sequence[Section], out: Path) -> Path:
 
 
 def render(text: str) -> str:
-    """GitHub's Markdown as HTML: headings have the anchors that links name, tables a frame to scroll in."""
+    """GitHub's Markdown as HTML, with anchors on headings and a frame to scroll in around tables."""
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark", {"html": True}).enable("table")
@@ -81,8 +86,8 @@ def render(text: str) -> str:
     headings = [pair for pair in itertools.pairwise(tokens) if pair[0].type == "heading_open"]
     for (opening, _), name in zip(headings, _unique(anchor(_plain(inside)) for _, inside in headings)):
         opening.attrSet("id", name)
-    opened = [place for place, token in enumerate(tokens) if token.type == "table_open"]
-    closed = [place for place, token in enumerate(tokens) if token.type == "table_close"]
+    opened = [i for i, token in enumerate(tokens) if token.type == "table_open"]
+    closed = [i for i, token in enumerate(tokens) if token.type == "table_close"]
     for first, last in zip(opened, closed):
         _mark_table(tokens[first:last])
     page = str(parser.renderer.render(tokens, parser.options, {}))
@@ -97,11 +102,8 @@ def embedded(path: Path) -> str:
 
 def spectrogram(path: Path) -> str:
     """Log-frequency spectrogram of a clip, 70 dB range, as a data URI of a small PNG."""
-    import numpy as np
     from matplotlib import colormaps
     from PIL import Image
-
-    from ..axes.fidelity.report.figures import log_spectrogram
 
     level = log_spectrogram(path)
     shade = (level - level.min()) / max(1e-9, level.max() - level.min())
@@ -112,7 +114,7 @@ def spectrogram(path: Path) -> str:
 
 
 def _unique(names: Iterable[str]) -> list[str]:
-    """Names with "-1", "-2" behind those that came before, as GitHub numbers equal headings."""
+    """Unique names: "-1", "-2" ... is added to repeated ones, as GitHub does for equal headings."""
     counts: dict[str, int] = {}
     found = []
     for name in names:
@@ -122,17 +124,17 @@ def _unique(names: Iterable[str]) -> list[str]:
 
 
 def _plain(inline: Token) -> str:
-    """What a reader sees of a line of Markdown."""
+    """The visible text of a line of Markdown."""
     return "".join(child.content for child in inline.children or [] if child.type in ("text", "code_inline"))
 
 
 def _mark_table(tokens: Sequence[Token]) -> None:
-    """Give the style what it needs: which cells wrap, which tables become cards on a phone, and the cards' labels."""
+    """Set the attributes that the style uses: cells that wrap, tables that become cards on a phone, labels of cards."""
     cells = [(opening, _plain(inside)) for opening, inside in itertools.pairwise(tokens) if inside.type == "inline"]
     heads = [text for opening, text in cells if opening.type == "th_open"]
     data = [cell for cell in cells if cell[0].type == "td_open"]
-    for place, (opening, _) in enumerate(data):
-        opening.attrSet("data-label", heads[place % len(heads)])
+    for i, (opening, _) in enumerate(data):
+        opening.attrSet("data-label", heads[i % len(heads)])
     for opening, text in cells:
         if len(text) > (LONG_HEAD if opening.type == "th_open" else LONG_CELL):
             opening.attrSet("class", "long")
@@ -142,7 +144,7 @@ def _mark_table(tokens: Sequence[Token]) -> None:
 
 
 def _body(section: Section, name: str, files: Mapping[Path, str], folder: Path) -> tuple[str, str]:
-    """The section's heading, and what stands below it, as HTML."""
+    """The heading of a section, and what is below it, as HTML."""
     text = "\n".join(_players(line, section.home) for line in render(section.text).splitlines())
     text = IMAGE.sub(partial(_picture, section.home), text)
     text = LINK.sub(lambda found: f'<a href="{_target(html.unescape(found[1]), section, files, folder)}"', text)
@@ -154,12 +156,12 @@ def _body(section: Section, name: str, files: Mapping[Path, str], folder: Path) 
 
 
 def _heading(level: int, name: str, ident: str, text: str) -> str:
-    """A heading one level deeper than in its document, whose anchor no other section has."""
+    """A heading one level deeper than in its document, with an anchor that is unique to the section."""
     return f'<h{level} id="{name}--{ident}">{text}</h{level}>'
 
 
 def _target(link: str, section: Section, files: Mapping[Path, str], folder: Path) -> str:
-    """Where a link of the section leads from a page in ``folder``."""
+    """The target of a link of the section, for a page in ``folder``."""
     if re.match(r"[a-z][a-z0-9+.-]*:|//", link, re.IGNORECASE):
         return html.escape(link)
     path, _, fragment = link.partition("#")
@@ -172,7 +174,7 @@ def _target(link: str, section: Section, files: Mapping[Path, str], folder: Path
 
 
 def _picture(home: Path, found: re.Match[str]) -> str:
-    """An image inside the page, with its size so that nothing moves while it loads; its text where it is missing."""
+    """An embedded image with its size, so that the layout does not shift; its text if the file is missing."""
     from PIL import Image
 
     path = home / unquote(html.unescape(found[1]))
@@ -188,7 +190,7 @@ def _picture(home: Path, found: re.Match[str]) -> str:
 
 
 def _players(line: str, home: Path) -> str:
-    """Links to clips on one line become players side by side, each with its spectrogram."""
+    """The line with its links to clips replaced by players side by side, each with a spectrogram."""
     found = [(home / unquote(html.unescape(target)), name) for target, name in CLIP.findall(line)]
     if not any(path.is_file() for path, _ in found):
         return line
@@ -207,7 +209,7 @@ def _player(path: Path, name: str) -> str:
 
 
 def _navigation(sections: Sequence[Section], names: Sequence[str], bodies: Sequence[tuple[str, str]]) -> str:
-    """Links to the sections by group; to its headings where there is one section alone."""
+    """Links to the sections by group, or to the headings of a single section."""
     if len(sections) == 1:
         found = re.findall(r'<h3 id="([^"]+)">(.*?)</h3>', bodies[0][1], re.DOTALL)
         groups = {html.escape(sections[0].title): [(ident, re.sub(r"<[^>]+>", "", text)) for ident, text in found]}
@@ -225,7 +227,7 @@ def _navigation(sections: Sequence[Section], names: Sequence[str], bodies: Seque
 
 
 def _folds(sections: Sequence[Section], names: Sequence[str], bodies: Sequence[tuple[str, str]]) -> list[str]:
-    """Every section as a part that opens and closes, below the name of its group where that says more."""
+    """Every section as a part that can be folded, below the name of its group if that differs from its title."""
     found, group = [], ""
     for section, name, (heading, body) in zip(sections, names, bodies):
         if section.group not in (group, section.title) and len(sections) > 1:

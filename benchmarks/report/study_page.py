@@ -1,4 +1,4 @@
-"""The page of one study, ``results/<study>/README.md``: what its axes tell, put together."""
+"""The page of one study, ``results/<study>/README.md``, put together from the chapters of its axes."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from .chapter import CHAPTERS, Chapter, StudyPage, StudyRecords
-from .markup import bullets, image
-
-if TYPE_CHECKING:
-    from .page import Section
+from ...common.lines import count, say
+from ..analysis.records import load_records
+from ..study.load import title_of
+from .chapter import Chapter, StudyPage, StudyRecords, find_chapter, in_order
+from .markup import bullets, folded, image, write_changed
+from .page import Section
 
 PAGE = "README.md"
-SHOWN_NOTES = 12  # more of them open on a click
+SHOWN_NOTES = 12  # a longer list of notes is folded
 
 
 @dataclass(frozen=True)
 class StudyReport:
-    """One study, told.
+    """The content of one study's page.
 
     Attributes:
         folder: ``results/<study>``.
         title: what it asks; empty for a study that does not come with the suite.
-        pages: axis -> what the study says on it.
-        facts: counted over its records: how many, their corpora, evaluators, seeds.
+        pages: axis -> what the study shows on it.
+        facts: names of the corpora and evaluators of its records, and their seeds.
+        records: number of records.
     """
 
     study: str
@@ -56,39 +57,37 @@ class StudyReport:
 
     def section(self) -> Section:
         """The page as a part of an HTML page."""
-        from .page import Section
-
         group = chapter(next(iter(self.pages))).title
         return Section(self.study, group, self.text(), self.folder, PAGE)
 
     def summary(self) -> str:
-        """For the terminal: tables and what they say."""
+        """Plain text for the terminal: tables, answers and notes."""
         parts = []
         for page in self.pages.values():
-            said = [f"{one.question}\n    {one.answer}" for one in page.answers]
-            parts += [f"{self.heading}\n{page.about}", page.table.plain(), bullets([*said, *page.notes])]
+            answers = [f"{one.question}\n    {one.answer}" for one in page.answers]
+            parts += [f"{self.heading}\n{page.about}", page.table.plain(), bullets([*answers, *page.notes])]
         return "\n\n".join(part for part in parts if part)
 
 
 def make_study(results: Path, study: str) -> StudyReport:
-    """Read one study's records, write its page with its tables and figures, and return what it says.
+    """Write the page of one study with its tables and figures; returns its content.
 
-    Records that cannot be read, or whose axis has no chapter, are named on stderr and left out.
+    Records that cannot be read, or whose axis has no chapter, are reported on stderr and left out.
     """
-    from ...common.lines import count, say
-    from ..analysis.records import load_records
-    from ..study.study import title_of
-    from .figure_cache import write_changed
-
     folder = results / study
     records, problems = load_records(folder)
     counted = Counter(record.axis for record in records)
-    unknown = [axis for axis in counted if axis not in CHAPTERS.names()]
+    chapters = {axis: find_chapter(axis) for axis in in_order(counted)}
+    unknown = [axis for axis in counted if chapters[axis] is None]
     problems += [f"{count(counted[axis], 'record')} of {folder}: no chapter for axis {axis!r}" for axis in unknown]
     for problem in problems:
         say(f"left out: {problem}")
-    held = {axis: [record for record in records if record.axis == axis] for axis in CHAPTERS.names()}
-    pages = {axis: chapter(axis).tell(StudyRecords(study, folder, own)) for axis, own in held.items() if own}
+    by_axis = {axis: [record for record in records if record.axis == axis] for axis in chapters}
+    pages = {
+        axis: found.describe(StudyRecords(study, folder, by_axis[axis]))
+        for axis, found in chapters.items()
+        if found is not None
+    }
     facts = {
         "corpora": frozenset(_corpus(record.cell) for record in records) - {""},
         "evaluators": frozenset(_evaluator(record.cell) for record in records) - {""},
@@ -101,14 +100,13 @@ def make_study(results: Path, study: str) -> StudyReport:
 
 
 def chapter(axis: str) -> Chapter:
-    """The chapter of an axis."""
-    found: Chapter = CHAPTERS.load(axis)
+    """The chapter of an axis that has a page."""
+    found = find_chapter(axis)
+    assert found is not None, axis
     return found
 
 
 def _notes(page: StudyPage) -> list[str]:
-    from .markup import folded
-
     if len(page.notes) <= SHOWN_NOTES:
         return [bullets(page.notes)]
     return [folded(f"All {len(page.notes)} findings", bullets(page.notes))]

@@ -1,6 +1,6 @@
-"""One style for all figures: small PNGs, drawn without pyplot so that nothing global is touched.
+"""The style of all figures: small PNGs with the same colours, drawn without pyplot and its global state.
 
-``Figure.savefig`` draws everything twice where a layout engine places the axes; here both happen in one go.
+Matplotlib is imported where something is drawn, so that the command line starts without it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 80
-COLOURS = 64  # of a file's palette
-GREY = "0.45"  # what is no arm: references, published points, roofs
-# Of a paradigm's arms: the share mixed in, of white (1) or black (0).
+COLOURS = 64  # size of a PNG's palette
+GREY = "0.45"  # colour of what is no arm: references, published points, limits of the hardware
+# Shades of a paradigm's colour for its arms: the share that is mixed in, and of which colour: white (1) or black (0).
 SHADES = ((0.0, 1), (0.35, 0), (0.45, 1), (0.65, 0), (0.65, 1), (0.2, 1))
 
 
 def arm_colours(arms: Mapping[str, str]) -> dict[str, Any]:
-    """Arm -> colour, the same in every figure: its paradigm's, and shades of it for further arms of that paradigm.
+    """Arm -> colour, the same in every figure: its paradigm's colour, and shades of it for further arms.
 
     Args:
         arms: label -> name of its paradigm.
@@ -41,7 +41,7 @@ def arm_colours(arms: Mapping[str, str]) -> dict[str, Any]:
 
 
 def natural(text: str) -> list[tuple[float, str]]:
-    """Sort key by which ``fm-10`` stands before ``fm-200`` and after ``fm``."""
+    """Sort key that compares digits as numbers: ``fm``, ``fm-10``, ``fm-200``."""
     return [(float(part), "") if part.isdigit() else (-1.0, part) for part in re.split(r"(\d+)", text)]
 
 
@@ -54,7 +54,7 @@ def canvas(rows: int, columns: int, width: float, height: float) -> tuple[Figure
 
 
 def log_ticks(scaled: Any) -> None:
-    """Plain numbers along a logarithmic ``XAxis`` or ``YAxis``: 1, 2, 5 of every decade, 1 alone from three on."""
+    """Plain numbers along a logarithmic ``XAxis`` or ``YAxis``: 1, 2, 5 of every decade, or 1 alone over 3 decades."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     low, high = scaled.get_view_interval()
@@ -64,9 +64,12 @@ def log_ticks(scaled: Any) -> None:
 
 
 def save(figure: Figure, path: Path, mark: str = "") -> Path:
-    """Write a PNG with a palette of ``COLOURS``, a third of the size of true colour; returns ``path``.
+    """Write a figure as PNG with a palette, which takes a third of the bytes of true colour; returns ``path``.
 
-    ``mark``: the fingerprint of what it was drawn from (``keeping``).
+    ``Figure.savefig`` would draw everything twice, because a layout engine places the axes; this draws once.
+
+    Args:
+        mark: the fingerprint of what the figure was drawn from (``figure_cache``), stored in the file.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image

@@ -1,8 +1,8 @@
 """``bench run STUDY --again``: set earlier results aside and delete trained weights, then measure everything anew.
 
 Earlier results move to ``<results>/earlier/<study>-<UTC time>``, where no command looks for studies. The new folder
-holds the file ``ANEW``: its cells are not taken over from other studies (sharing.py), by this run or by one that goes
-on with it after an interruption.
+holds the file ``ANEW``, which keeps this run, and one that continues it after an interruption, from copying the records
+of other studies (reuse.py).
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import shutil
 from collections.abc import Sequence
 
 from ...common.errors import UserError
-from ...common.files import held_alone, write_text
+from ...common.files import write_text
 from ...common.lines import count, say
+from ...common.locks import held_alone
 from ...training.trained import training_folder, untuned
 from ..study.axis import Context
 from ..study.cells import Cell
@@ -26,7 +27,7 @@ EARLIER = "earlier"
 def start_over(cells: Sequence[Cell], context: Context, command: str) -> None:
     """Delete the trained weights of ``cells``, then move the study's earlier results away.
 
-    In this order, so that an interruption in between loses no results and hides nothing that is still to be done.
+    The order matters: after an interruption in between, no result is lost and the weights are trained again.
 
     Raises:
         UserError: another process works in the study's folder, or it cannot be moved.
@@ -47,6 +48,7 @@ def start_over(cells: Sequence[Cell], context: Context, command: str) -> None:
 
 
 def _set_aside(context: Context) -> None:
+    """Move the study's folder to ``EARLIER``."""
     now = datetime.datetime.now(datetime.UTC)
     aside = context.results.parent / EARLIER / f"{context.results.name}-{now:%Y%m%dT%H%M%SZ}"
     try:

@@ -1,4 +1,4 @@
-"""How long a clip a model can be asked for."""
+"""Limits on the length of a clip that a model is asked for."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from ...common.errors import UserError
 from ...common.lines import say
 from .worker import is_out_of_memory
 
-LONGEST = 600.0  # seconds; attention over more frames than that does not fit into the memory of usual machines
+LONGEST = 600.0  # seconds; attention over the frames of a longer clip does not fit into the memory of usual machines
 
 
 def check_length(seconds: float, trained: float, where: str) -> None:
     """Refuse a clip that is too long, and warn of one that is longer than the model's training clips.
 
     Args:
+        seconds: length of the clip.
         trained: length of the training clips, in seconds.
         where: how to call the length in a message, e.g. ``--seconds``.
 
@@ -30,7 +31,7 @@ def check_length(seconds: float, trained: float, where: str) -> None:
 
 @contextlib.contextmanager
 def enough_memory(seconds: float) -> Iterator[None]:
-    """Turn a failure for lack of memory into one line.
+    """Turn an error for lack of memory into a ``UserError`` of one line.
 
     Raises:
         UserError: memory ran out inside.

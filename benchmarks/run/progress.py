@@ -1,4 +1,4 @@
-"""One line that says how far a run is and when it will end."""
+"""A line in the terminal that says how much of a run is done and when it will end."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ from ...common.lines import say
 from ..analysis.records import Record
 from ..study.cells import Cell
 
-MEASURING = 150  # a measured cell takes about as long as this many updates of training; only the ETA depends on it
+MEASURING = 150  # measuring a cell takes about as long as this many updates of training; only the ETA depends on it
 QUIET_S = 30.0  # between lines where the output is no terminal
 
 
 class Progress:
-    """Progress of groups of cells: ``show`` rewrites the line, ``finished`` prints results above it."""
+    """Progress of groups of cells: ``show`` rewrites the line, ``finished`` prints results above it.
+
+    Args:
+        total, done: number of cells of the run, and of those that had a record before.
+        groups: the cells that are still to measure.
+    """
 
     def __init__(self, total: int, done: int, groups: Sequence[Sequence[Cell]]) -> None:
         self.total, self.done = total, done
@@ -29,7 +34,7 @@ class Progress:
         self._terminal = sys.stderr.isatty()
 
     def finished(self, cells: Sequence[Cell], records: Sequence[Record]) -> None:
-        """Count a group as done and say how each of its cells ended."""
+        """Count a group as done and print how each of its cells ended."""
         self.done += len(cells)
         self._ended += _weight(cells)
         titles = {cell.id: cell.title for cell in cells}
@@ -54,6 +59,7 @@ class Progress:
             say(line)
 
     def _eta(self, states: Sequence[tuple[float, str]]) -> str:
+        """The time that is left, from the share of the work that is done; empty before 2% of it are."""
         total = sum(self._weights.values())
         typical = total / max(1, len(self._weights))
         fraction = (self._ended + sum(done * typical for done, _ in states)) / max(total, 1e-9)
@@ -68,10 +74,12 @@ class Progress:
 
 
 def _weight(group: Sequence[Cell]) -> float:
+    """How long a group takes, in updates of training."""
     return max(cell.updates for cell in group) + MEASURING * len(group)
 
 
 def _state(path: Path) -> tuple[float, str]:
+    """The share of its group that a worker has done, and its text; (0, "") before it has reported."""
     try:
         data = read_json(path)
         return float(data["done"]), str(data["text"])

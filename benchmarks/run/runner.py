@@ -10,32 +10,35 @@ from __future__ import annotations
 
 import os
 import signal
+import site
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...common.config import config_hash, to_dict
 from ...common.errors import UserError
-from ...common.files import check_writable, write_json
+from ...common.files import write_json
 from ...common.gpus import VARIABLE, visible, workers
 from ...common.lines import count, say
+from ..analysis.locations import check_writable
 from ..analysis.records import GOOD, Record, latest, load_records, record_paths, save_record
-from ..study.axis import AXES, Context, Measurement
+from ..study.axis import Context, Measurement, find_axis
 from ..study.cells import Cell
 from .progress import Progress
 from .worker import Job, make_record
 
-ROOT = Path(__file__).resolve().parents[3]
-
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run has to do: cells with a good record already, and the rest in groups.
+    """What a run has to do.
 
-    ``problems`` has a line for every file of these cells that cannot be read as a record; they are measured again.
+    Attributes:
+        done: cells that have a good record already.
+        groups: the other cells, by group.
+        problems: a line for every file of these cells that cannot be read as a record; they are measured again.
     """
 
     done: list[Cell]
@@ -48,20 +51,8 @@ class Plan:
         return [cell for group in self.groups for cell in group]
 
 
-@dataclass
-class _Running:
-    cells: list[Cell]
-    process: subprocess.Popen[bytes]
-    status: Path
-    log: Path
-    known: set[str]  # stems of these cells' records that existed before
-    gpu: str | None  # lent to this worker alone until it has ended; None: no GPU is visible
-    started: float = field(default_factory=time.monotonic)
-    oom_kills: int = field(default_factory=lambda: oom_kills())
-
-
 def plan(cells: Sequence[Cell], results: Path) -> Plan:
-    """Leave out the cells that have a good record; failed ones are tried again."""
+    """What is left to do of ``cells``, those whose records tell of a failure included."""
     records, problems = load_records(results, {cell.id for cell in cells})
     good = {cell_id for cell_id, record in latest(records).items() if record.status in GOOD}
     groups: dict[str, list[Cell]] = {}
@@ -78,6 +69,7 @@ def run(
     axis: str,
     context: Context,
     *,
+    todo: Plan | None = None,
     jobs: int = 0,
     cpu_jobs: int = 1,
     command: str = "",
@@ -85,9 +77,10 @@ def run(
     prepare: bool = True,
     patience_s: float = 10.0,
 ) -> list[Record]:
-    """Measure every cell that has no good record yet; returns the records that now speak for ``cells``.
+    """Measure every cell that has no good record yet; returns the records that now count for ``cells``.
 
     Args:
+        todo: the plan of ``cells``, where it has been made already.
         jobs: worker processes at a time; each gets an equal share of the cores, and no more run than there are GPUs,
             where there are any. 0: one worker per GPU, or ``cpu_jobs`` workers without a GPU.
         cpu_jobs: see ``jobs``.
@@ -99,18 +92,140 @@ def run(
         UserError: what the cells share cannot be prepared (a missing file, a full disk).
         KeyboardInterrupt: after the workers have been stopped.
     """
-    todo = plan(cells, context.results)
-    progress = Progress(total=len(cells), done=len(todo.done), groups=todo.groups)
+    todo = plan(cells, context.results) if todo is None else todo
     if todo.groups:
-        for folder in (context.results / "records", context.work / "jobs"):
-            check_writable(folder)
+        check_writable(context.results / "records", "folder", "--results")
+        check_writable(context.work / "jobs", "folder", "--work")
         if prepare:
-            AXES.load(axis)().prepare(todo.pending, context)
-        gpus = visible()
-        jobs = workers(jobs, cpu_jobs, len(todo.groups), gpus)
-        _work(todo.groups, _Launcher(axis, context, jobs, gpus, command, patience_s), progress, timeout_s)
+            find_axis(axis).prepare(todo.pending, context)
+    gpus = visible() if todo.groups else []
+    progress = Progress(total=len(cells), done=len(todo.done), groups=todo.groups)
+    at_once = workers(jobs, cpu_jobs, len(todo.groups), gpus)
+    pool = _Pool(context, at_once, gpus, command, timeout_s, patience_s)
+    waiting = list(todo.groups)
+    try:
+        while waiting or pool.running:
+            while waiting and len(pool.running) < at_once:
+                pool.start(waiting.pop(0))
+            time.sleep(0.2)
+            for worker, records in pool.ended():
+                progress.finished(worker.cells, records)
+            progress.show([worker.status for worker in pool.running])
+    except UserError:  # such as a full disk
+        pool.stop()
+        raise
+    except KeyboardInterrupt:
+        pool.stop()
+        measured = len(plan(cells, context.results).done)
+        say(f"stopped: {measured} of {count(len(cells), 'cell')} measured")
+        raise
     held = latest(load_records(context.results, {cell.id for cell in cells})[0])
     return [held[cell.id] for cell in cells if cell.id in held]
+
+
+@dataclass
+class _Worker:
+    """A running worker process; ``gpu`` is None where no GPU is visible."""
+
+    cells: list[Cell]
+    process: subprocess.Popen[bytes]
+    job: Job
+    log: Path
+    known: set[str]  # stems of these cells' records that existed before
+    gpu: str | None
+    started: float = field(default_factory=time.monotonic)
+    oom_kills: int = field(default_factory=lambda: oom_kills())
+
+    @property
+    def status(self) -> Path:
+        """The file with its progress."""
+        return Path(self.job.status)
+
+
+@dataclass
+class _Pool:
+    """Worker processes, at most ``jobs`` at a time; the other fields are arguments of ``run``."""
+
+    context: Context
+    jobs: int
+    gpus: Sequence[str]
+    command: str
+    timeout_s: float | None
+    patience_s: float
+    running: list[_Worker] = field(default_factory=list)
+
+    def start(self, cells: list[Cell]) -> None:
+        """Start a worker on one group, on a GPU that no running worker has."""
+        name = f"{config_hash([cell.id for cell in cells])}-{os.getpid()}"
+        folder, context = self.context.work / "jobs", self.context
+        path, log = folder / f"{name}.json", folder / f"{name}.log"
+        job = Job(
+            cells[0].axis, context.study, str(context.results.resolve()), str(context.work.resolve()), self.command,
+            str(folder / f"{name}.status.json"), os.getpid(), tuple(cells),
+        )  # fmt: skip
+        write_json(path, to_dict(job))
+        lent = {worker.gpu for worker in self.running}
+        gpu = next((gpu for gpu in self.gpus if gpu not in lent), None)
+        known = {path.stem for path in record_paths(context.results, {cell.id for cell in cells})}
+        with open(log, "wb") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "paradigm_bench.benchmarks.run.worker", str(path)],
+                env=worker_environment(self.jobs, gpu), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches the runner alone, which then stops its workers in order
+            )  # fmt: skip
+        self.running.append(_Worker(cells, process, job, log, known, gpu))
+
+    def ended(self) -> Iterator[tuple[_Worker, list[Record]]]:
+        """The workers that have ended or taken too long, each with the new records of its cells."""
+        for worker in list(self.running):
+            late = self.timeout_s is not None and time.monotonic() - worker.started > self.timeout_s
+            if late:
+                _stop([worker], self.patience_s)
+            if late or worker.process.poll() is not None:
+                self.running.remove(worker)
+                yield worker, self._records(worker, self.timeout_s if late else None)
+
+    def stop(self) -> None:
+        """Stop all workers."""
+        _stop(self.running, self.patience_s)
+
+    def _records(self, worker: _Worker, timeout_s: float | None) -> list[Record]:
+        """The group's new records; cells that the worker left without one get a record that says why."""
+        records = load_records(self.context.results, {cell.id for cell in worker.cells})[0]
+        written = latest(record for record in records if record.stem not in worker.known)
+        for cell in worker.cells:
+            if cell.id not in written:
+                lost = make_record(cell, worker.job, _post_mortem(worker, timeout_s))
+                written[cell.id] = save_record(self.context.results, lost)
+        return list(written.values())
+
+
+def worker_environment(jobs: int, gpu: str | None) -> dict[str, str]:
+    """The environment of one of ``jobs`` workers: its share of the cores, its GPU, and where it finds this package."""
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, _cores() // jobs))
+    return {
+        **os.environ,
+        **python_path(),
+        **{key: threads for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")},
+        **({} if gpu is None else {VARIABLE: gpu}),
+    }
+
+
+def python_path() -> dict[str, str]:
+    """``PYTHONPATH`` for another process of this Python, which must find this package; empty where it does so anyway.
+
+    The package is installed (as a wheel, or by a finder that leads to a checkout), or it was found in a folder of
+    ``sys.path``, directly or through a symbolic link. Only such a folder must be passed on.
+    """
+    package = Path(__file__).absolute().parents[2]
+    given = os.environ.get("PYTHONPATH", "")
+    here = {os.path.abspath(folder) for folder in sys.path}
+    passed_on = {os.path.abspath(folder) for folder in given.split(os.pathsep) if folder}
+    there = {*site.getsitepackages(), site.getusersitepackages(), *passed_on}
+    folder = str(package.parent)
+    if package.name != "paradigm_bench" or folder not in here - there:
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [folder, given]))}
 
 
 def oom_kills() -> int:
@@ -122,95 +237,13 @@ def oom_kills() -> int:
         return 0
 
 
-@dataclass(frozen=True)
-class _Launcher:
-    axis: str
-    context: Context
-    jobs: int
-    gpus: Sequence[str]
-    command: str
-    patience_s: float
-
-    def start(self, cells: list[Cell], running: Sequence[_Running]) -> _Running:
-        """Start a worker on one group, on a GPU that none of the ``running`` workers has."""
-        name = f"{config_hash([cell.id for cell in cells])}-{os.getpid()}"
-        folder = self.context.work / "jobs"
-        status, log = folder / f"{name}.status.json", folder / f"{name}.log"
-        write_json(folder / f"{name}.json", to_dict(self.job(cells, status)))
-        lent = {worker.gpu for worker in running}
-        gpu = next((gpu for gpu in self.gpus if gpu not in lent), None)
-        known = {path.stem for path in record_paths(self.context.results, {cell.id for cell in cells})}
-        with open(log, "wb") as out:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "paradigm_bench.benchmarks.run.worker", str(folder / f"{name}.json")],
-                env=self.variables(gpu), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches the runner alone, which then stops its workers in order
-            )  # fmt: skip
-        return _Running(cells, process, status, log, known, gpu)
-
-    def variables(self, gpu: str | None) -> dict[str, str]:
-        """The environment of a worker."""
-        threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, _cores() // self.jobs))
-        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        return {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(paths),
-            **{key: threads for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")},
-            **({} if gpu is None else {VARIABLE: gpu}),
-        }
-
-    def job(self, cells: list[Cell], status: Path) -> Job:
-        """What a worker on ``cells`` is told."""
-        context = self.context
-        return Job(
-            self.axis, context.study, str(context.results.resolve()), str(context.work.resolve()), self.command,
-            str(status), os.getpid(), tuple(cells),
-        )  # fmt: skip
-
-
 def _cores() -> int:
-    """Those that are ours: on SLURM what the job asked for, which nodes without cgroups do not enforce."""
+    """The cores that this process may use: on SLURM those it asked for, which nodes without cgroups do not enforce."""
     return int(os.environ.get("SLURM_CPUS_PER_TASK") or os.cpu_count() or 1)
 
 
-def _work(groups: list[list[Cell]], launcher: _Launcher, progress: Progress, timeout_s: float | None) -> None:
-    waiting, running, before = list(groups), list[_Running](), progress.done
-    try:
-        while waiting or running:
-            while waiting and len(running) < launcher.jobs:
-                running.append(launcher.start(waiting.pop(0), running))
-            time.sleep(0.2)
-            for worker in list(running):
-                late = timeout_s is not None and time.monotonic() - worker.started > timeout_s
-                if late:
-                    _stop([worker], launcher.patience_s)
-                if late or worker.process.poll() is not None:
-                    running.remove(worker)
-                    progress.finished(worker.cells, _close(worker, launcher, timeout_s if late else None))
-            progress.show([worker.status for worker in running])
-    except UserError:  # such as a full disk
-        _stop(running, launcher.patience_s)
-        raise
-    except KeyboardInterrupt:
-        _stop(running, launcher.patience_s)
-        held = latest(load_records(launcher.context.results, {cell.id for group in groups for cell in group})[0])
-        measured = before + sum(record.status in GOOD for record in held.values())
-        say(f"stopped: {measured} of {count(progress.total, 'cell')} measured")
-        raise
-
-
-def _close(worker: _Running, launcher: _Launcher, timeout_s: float | None) -> list[Record]:
-    """The group's new records; cells that the worker left without one get a record that says why."""
-    records = load_records(launcher.context.results, {cell.id for cell in worker.cells})[0]
-    written = latest(record for record in records if record.stem not in worker.known)
-    for cell in worker.cells:
-        if cell.id not in written:
-            lost = make_record(cell, launcher.job([cell], worker.status), _post_mortem(worker, timeout_s))
-            written[cell.id] = save_record(launcher.context.results, lost)
-    return list(written.values())
-
-
-def _post_mortem(worker: _Running, timeout_s: float | None) -> Measurement:
+def _post_mortem(worker: _Worker, timeout_s: float | None) -> Measurement:
+    """Why a worker left cells without a record."""
     code = worker.process.returncode
     if timeout_s is not None:
         return Measurement(status="timeout", reason=f"stopped after {timeout_s:g} s")
@@ -222,17 +255,17 @@ def _post_mortem(worker: _Running, timeout_s: float | None) -> Measurement:
 
 
 def _last_line(log: Path) -> str:
-    """What a worker said last, as a rule the reason why it ended itself."""
+    """The last line that a worker printed, which tells as a rule why it ended."""
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.is_file() else []
     return f": {lines[-1].strip()[:200]}" if lines else ""
 
 
-def _stop(workers: Sequence[_Running], patience_s: float) -> None:
+def _stop(running: Sequence[_Worker], patience_s: float) -> None:
     """Ask the workers to end (training then saves its state), and end those that do not."""
-    for worker in workers:
+    for worker in running:
         worker.process.send_signal(signal.SIGINT)
     deadline = time.monotonic() + patience_s
-    for worker in workers:
+    for worker in running:
         try:
             worker.process.wait(max(0.1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:

@@ -1,34 +1,30 @@
-"""Verification: make a record's cell again from the record alone, measure it again, and compare every figure.
+"""Verification: make a record's cell again from the record alone, measure it again, and compare every number.
 
-A record holds the config that decided its result, by content, and the command that was typed. The command leads back to
-the study, whose cell of the same id also knows where this machine finds corpus, codec and evaluator. A cell that is not
-there any more (another corpus, other weights of codec or evaluator, an edited study or default) is refused by the names
-of what differs. On the same machine with the same packages and threads, seeded cells repeat to the last digit.
+A record holds the config that decided its result, by content, and how its cell was prepared: under which names the
+worker found corpus, codec and evaluator. What is found under these names here must be the same content; else the record
+is refused with what differs. On the same machine with the same packages and threads, seeded cells repeat to the last
+digit.
 """
 
 from __future__ import annotations
 
 import os
-import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal, cast
 
 from ...common.config import flat
 from ...common.environment import environment
 from ...common.errors import UserError
 from ..analysis.records import Record
-from ..study.axis import AXES, Context
+from ..study.axis import Context, find_axis
 from ..study.cells import Cell
-
-if TYPE_CHECKING:
-    import click
-
-    from ..study.study import Study
+from .runner import run
 
 PARTS = ("value", "low", "high", "n")
+BRING_BACK = "bring back the data, study or code that the record was made with"
 CONDITIONS = ("cpu", "device", "threads", "python", "packages", "git.revision")  # under which figures may differ
 
 
@@ -50,39 +46,55 @@ def check_repeatable(record: Record, path: Path) -> None:
     """
     if record.status != "ok":
         raise UserError(f"{path}: has no figures to verify, its status is {record.status!r}; give one that is 'ok'")
-    if AXES.load(record.axis)().exclusive:
+    if find_axis(record.axis).exclusive:
         raise UserError(
             f"{path}: times of axis {record.axis} differ from run to run; only seeded cells can be verified"
         )
 
 
-def study_of(
-    record: Record, path: Path, commands: Mapping[str, click.Command], study: str = "", corpus: str = ""
-) -> Study:
-    """The study that the record's command describes.
+def cell_of(record: Record, corpus: str = "") -> Cell | None:
+    """The cell that ``record`` measured; None for a record older than the field ``how``.
 
     Args:
-        commands: of the command line, by name.
-        study, corpus: instead of the command's own, where those are elsewhere on this machine.
+        corpus: folder of the corpus, where it is another than the record's on this machine.
+    """
+    how = record.how
+    if how is None:
+        return None
+    kind = cast(Literal["paradigm", "reference"], record.kind)
+    settings = _with_corpus(how.settings, corpus) if corpus else how.settings
+    return Cell(
+        record.axis, record.system, kind, record.seed, record.at_updates, how.group, record.cell, settings,
+        how.updates, how.label,
+    )  # fmt: skip
+
+
+def _with_corpus(settings: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """``Cell.how`` with the files of its corpus, which is under the key ``corpus`` at any depth, in another folder."""
+    changed: dict[str, Any] = {}
+    for key, value in settings.items():
+        if key == "corpus" and isinstance(value, Mapping):
+            changed[key] = {**value, "spec": folder, "clips": None, "seconds": None}
+        else:
+            changed[key] = _with_corpus(value, folder) if isinstance(value, Mapping) else value
+    return changed
+
+
+def check_content(cell: Cell, path: Path) -> None:
+    """Refuse a cell whose corpus, codec, evaluator or protocol are others here.
 
     Raises:
-        UserError: no such command, or what it names is not here.
+        UserError: naming what differs, or what is not here at all.
     """
-    from ..cli.run import study_of_options
-
-    name, *words = shlex.split(record.command)[1:] or [""]
-    command = commands.get(name)
-    if command is None or not any(parameter.name == "study" for parameter in command.params):
-        raise UserError(f"{path}: its command {record.command!r} runs no study, so its cell cannot be found again")
-    options = command.make_context(name, words).params
-    given = {key: value for key, value in (("study", study), ("corpus", corpus)) if value}
     try:
-        return study_of_options({**options, **given})
+        here = find_axis(cell.axis).content(cell)
     except UserError as error:
-        raise UserError(f"{path}: {error} (its command: {record.command}; see --study and --corpus)") from error
+        raise UserError(f"{path}: {error} (see --corpus)") from error
+    if gaps := _gaps(cell.config, _overlaid(cell.config, here)):
+        raise UserError(f"{path}: cannot be repeated here, for its content differs: {_listed(gaps)}; {BRING_BACK}")
 
 
-def cell_of(record: Record, cells: Sequence[Cell], path: Path) -> Cell:
+def cell_among(record: Record, cells: Sequence[Cell], path: Path) -> Cell:
     """The cell among ``cells`` that the record measured.
 
     Raises:
@@ -93,22 +105,16 @@ def cell_of(record: Record, cells: Sequence[Cell], path: Path) -> Cell:
         return found
     gaps = [_gaps(record.cell, cell.config) for cell in cells]
     nearest = min((gap for gap in gaps if gap), key=len, default={})
-    told = ", ".join(f"{key} {there!r} (here {here!r})" for key, (there, here) in list(nearest.items())[:4])
-    more = f" and {len(nearest) - 4} more" if len(nearest) > 4 else ""
-    raise UserError(
-        f"{path}: cannot be repeated here, for the study has no such cell: {told or 'it is empty'}{more}; "
-        "bring back the data, study or code that the record was made with"
-    )
+    told = _listed(nearest) if nearest else "it is empty"
+    raise UserError(f"{path}: cannot be repeated here, for the study has no such cell: {told}; {BRING_BACK}")
 
 
 def measured_again(record: Record, cell: Cell, study: str, work: Path | None) -> Record:
-    """Measure ``cell`` in a results folder that is thrown away, with the threads that the record had.
+    """A new record of ``cell``, measured in a results folder that is thrown away, with the threads that ``record`` had.
 
     Args:
         work: where weights are found, or trained if they are not; None: train them anew in any case.
     """
-    from .runner import run
-
     os.environ["OMP_NUM_THREADS"] = str(max(1, int(record.environment.get("threads", 1))))  # workers obey it
     with tempfile.TemporaryDirectory(prefix="bench-verify-") as folder:
         context = Context(study, Path(folder) / "results" / study, work or Path(folder) / "work")
@@ -153,6 +159,22 @@ def _same(there: float | None, here: float | None, tolerance: float) -> bool:
     return abs(there - here) <= tolerance * max(abs(there), abs(here))
 
 
+def _overlaid(config: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, Any]:
+    """``config`` with the values of ``parts`` in their places, at any depth."""
+    held = dict(config)
+    for key, value in parts.items():
+        below = held.get(key)
+        held[key] = _overlaid(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else value
+    return held
+
+
 def _gaps(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Dotted key -> both values, where two configs differ."""
     one, other = flat(there), flat(here)
     return {key: (one.get(key), other.get(key)) for key in {**one, **other} if one.get(key) != other.get(key)}
+
+
+def _listed(gaps: Mapping[str, tuple[Any, Any]]) -> str:
+    """The first four gaps in words."""
+    told = ", ".join(f"{key} {there!r} (here {here!r})" for key, (there, here) in list(gaps.items())[:4])
+    return told + (f" and {len(gaps) - 4} more" if len(gaps) > 4 else "")

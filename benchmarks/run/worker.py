@@ -23,8 +23,8 @@ from ...common.errors import UserError
 from ...common.files import read_json, write_json, write_text
 from ...common.lines import count
 from ..analysis.records import Record, save_record
-from ..study.axis import AXES, Context, Group, Measurement, Status, UnsupportedError
-from ..study.cells import Cell
+from ..study.axis import Context, Group, Measurement, Status, UnsupportedError, find_axis
+from ..study.cells import Cell, CellConfig
 
 # Errors for lack of memory that have no class of their own: of the CPU allocator, the CUDA driver, the CUDA libraries.
 MEMORY_ERRORS = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
@@ -32,7 +32,15 @@ MEMORY_ERRORS = ("can't allocate memory", "CUDA error: out of memory", "_STATUS_
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is told, as JSON."""
+    """The instructions of a worker, which it reads from a JSON file.
+
+    Attributes:
+        axis, study, command: for the records.
+        results, work: folders, as in ``Context``.
+        status: file for the progress.
+        parent: process id of the runner; the worker ends when the runner has ended.
+        cells: one group.
+    """
 
     axis: str
     study: str
@@ -50,10 +58,19 @@ def main(path: str) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     job = from_dict(Job, read_json(path), path)
     _die_with(job.parent)
-    reporter = _Reporter(Path(job.status))
-    context = Context(job.study, Path(job.results), Path(job.work), reporter)
+    context = Context(job.study, Path(job.results), Path(job.work), _Reporter(Path(job.status)))
     try:
-        _run(job, context)
+        group = _open(job, context)
+        for index, cell in enumerate(job.cells):
+            context.report(index / len(job.cells), f"measuring {cell.title}")
+            if isinstance(group, Exception):
+                measured = _failure(cell, context, group, opened=False)
+            else:
+                try:
+                    measured = group.measure(cell)
+                except Exception as error:  # whatever it is, the cell gets a record that names it
+                    measured = _failure(cell, context, error, opened=True)
+            save_record(context.results, make_record(cell, job, measured), measured.items)
     except KeyboardInterrupt:
         return 130
     except UserError as error:  # a record cannot be written
@@ -82,34 +99,20 @@ def make_record(cell: Cell, job: Job, measured: Measurement) -> Record:
         environment={**environment(), **measured.environment},
         command=job.command,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
+        how=cell.preparation,
     )
 
 
-def _run(job: Job, context: Context) -> None:
-    group = _open(job, context)
-    for index, cell in enumerate(job.cells):
-        context.report(index / len(job.cells), f"measuring {cell.title}")
-        measured = _measure(group, cell, context)
-        save_record(context.results, make_record(cell, job, measured), measured.items)
-
-
 def _open(job: Job, context: Context) -> Group | Exception:
+    """The opened group, or the error that opening it raised: every cell of the group gets a record that names it."""
     try:
-        return AXES.load(job.axis)().open(job.cells, context)
-    except Exception as error:  # whatever it is, every cell of the group gets a record that names it
+        return find_axis(job.axis).open(job.cells, context)
+    except Exception as error:
         return error
 
 
-def _measure(group: Group | Exception, cell: Cell, context: Context) -> Measurement:
-    try:
-        if isinstance(group, Exception):
-            raise group
-        return group.measure(cell)
-    except Exception as error:
-        return _failure(cell, context, error, opened=not isinstance(group, Exception))
-
-
 def _failure(cell: Cell, context: Context, error: Exception, opened: bool) -> Measurement:
+    """What the record of a cell says that ended with ``error``, after its group had been ``opened`` or before."""
     status = _status(error)
     told = isinstance(error, (UserError, UnsupportedError))
     reason = str(error) if told else f"{type(error).__name__}: {error}"
@@ -137,26 +140,28 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def _out_of_memory(cell: Cell, error: Exception, opened: bool) -> str:
-    """What ran out of memory, the mend, and the allocator's message; empty for a cell of a system that is not trained.
+    """What ran out of memory, what to change, and the allocator's message; empty for a system that is not trained.
 
     A group trains its system while it opens, and samples from it in every measurement.
     """
-    train, batch = cell.config.get("train", {}), cell.how.get("batch")
-    if opened and train and batch:
-        doing, load, mend = "sampling", f"{count(batch, 'clip')} at a time", "lower evaluation.batch"
-    elif not opened and {"batch", "seconds", "accumulate"} <= set(train):
-        parts = "1 micro-batch" if train["accumulate"] == 1 else f"{train['accumulate']} micro-batches"
-        doing, load = "training", f"batch {train['batch']} x {train['seconds']:g} s, {parts}"
-        mend = "raise train.accumulate" + ("" if train.get("recompute") else " or set train.recompute=true")
+    train, batch = cell.read(CellConfig).train, cell.how.get("batch")
+    if train is None:
+        return ""
+    if not opened:
+        parts = "1 micro-batch" if train.accumulate == 1 else f"{train.accumulate} micro-batches"
+        doing, load = "training", f"batch {train.batch} x {train.seconds:g} s, {parts}"
+        change = "raise train.accumulate" + ("" if train.recompute else " or set train.recompute=true")
+    elif batch:
+        doing, load, change = "sampling", f"{count(batch, 'clip')} at a time", "lower evaluation.batch"
     else:
         return ""
     memory = "GPU memory" if type(error).__name__ == "OutOfMemoryError" or "CUDA" in str(error) else "memory"
     said = re.split(r"(?<=\.)\s+", str(error))[:3]  # torch's first sentences have the sizes, the others advise
-    return f"{doing} {cell.system} ran out of {memory} ({load}): {mend}; {' '.join(said) or type(error).__name__}"
+    return f"{doing} {cell.system} ran out of {memory} ({load}): {change}; {' '.join(said) or type(error).__name__}"
 
 
 class _Reporter:
-    """Writes the group's progress where the runner reads it, at most twice a second."""
+    """Writes the group's progress to a file that the runner reads, at most twice a second."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -170,7 +175,7 @@ class _Reporter:
 
 
 def _die_with(parent: int) -> None:
-    """End this process when the runner is gone, however it went."""
+    """End this process when the runner has ended, in whatever way."""
 
     def watch() -> None:
         while os.getppid() == parent:

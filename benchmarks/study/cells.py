@@ -16,12 +16,11 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from ...backbones import BackboneConfig
 from ...common.config import config_hash
 from ...common.errors import UserError
 from ...common.precision import Precision
 from ...common.seeds import Noise
-from ...training import TrainSpec
+from ...training.spec import ModelConfig, TrainSpec
 
 
 @dataclass(frozen=True)
@@ -71,17 +70,6 @@ class EvaluationConfig:
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """The model of an arm; ``controls`` are the temporal controls it was trained with, as plain data."""
-
-    paradigm: str = ""
-    options: dict[str, Any] = field(default_factory=dict)
-    backbone: BackboneConfig = field(default_factory=BackboneConfig)
-    normalisation: Literal["paper", "global", "none"] = "paper"
-    controls: tuple[dict[str, Any], ...] = ()
-
-
-@dataclass(frozen=True)
 class CellConfig:
     """The config of a cell. Defaults stand for what an axis does not have, and for what old records did not state.
 
@@ -122,6 +110,21 @@ def read_config(config: Mapping[str, Any], cls: type[C]) -> C:
         return msgspec.convert(config, cls, strict=False)
     except msgspec.ValidationError as error:
         raise UserError(f"config of a cell on axis {config.get('axis')!r}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What a worker needs to measure a cell, although no result depends on it; a record keeps it.
+
+    Attributes:
+        group, updates, label: as in ``Cell``.
+        settings: ``Cell.how``: what the axis needs, such as the names of corpus, representation and evaluator.
+    """
+
+    group: str
+    updates: int = 0
+    label: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,11 @@ class Cell:
     def read(self, cls: type[C]) -> C:
         """The config as a dataclass of its axis."""
         return read_config(self.config, cls)
+
+    @property
+    def preparation(self) -> Preparation:
+        """What a record keeps of this cell beside its config."""
+        return Preparation(self.group, self.updates, self.label, self.how)
 
 
 def check_distinct(cells: Sequence[Cell], study: str) -> None:

@@ -1,7 +1,7 @@
 """Floors and ceilings: systems without a model, scored like every arm and shown as rows of the same table.
 
-Each makes one clip per prompt from the prompts' own audio (B, N) or from nothing. ``real`` is the prompts' own audio,
-which is disjoint from the reference set that distances are measured to, so its distance is that of real to real.
+Each makes one clip per prompt from the prompts' own audio (B, N), the representation and a seed. ``real`` is the
+prompts' own audio, which is disjoint from the reference set of the distances, so its distance is that of real to real.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ def codec_quantised(audio_BN: np.ndarray, representation: Representation, seed: 
 
 
 def shuffled_captions(audio_BN: np.ndarray, representation: Representation, seed: int) -> np.ndarray:
-    """Real audio of another prompt: perfect sound that ignores the caption, the floor of adherence."""
-    return audio_BN[another(len(audio_BN), seed)]
+    """Real audio of another prompt: perfect quality that ignores the caption, the floor of adherence."""
+    other: np.ndarray = audio_BN[another(len(audio_BN), seed)]
+    return other
 
 
 def another(n: int, seed: int) -> np.ndarray:
-    """For each of n >= 2 prompts another one, (n,): one cycle through all, so none keeps its own."""
+    """The index of another prompt for each of n >= 2 prompts, (n,): one cycle through all, so none keeps its own."""
     order = np.random.default_rng(seed_for(seed, "shuffled_captions")).permutation(n)
     other = np.empty(n, dtype=int)
     other[order] = np.roll(order, 1)
@@ -55,14 +56,15 @@ def noise(audio_BN: np.ndarray, representation: Representation, seed: int) -> np
 
 
 def as_loud_noise(audio_BN: np.ndarray, seed: int) -> np.ndarray:
-    """White noise with the root mean square of each clip."""
+    """White noise with the root mean square of each clip (B, N)."""
     rng = np.random.default_rng(seed)
     rms_B1 = np.sqrt(np.mean(np.square(audio_BN), axis=1, keepdims=True))
-    return np.clip(rng.standard_normal(audio_BN.shape) * rms_B1, -1, 1).astype(np.float32)
+    noise_BN: np.ndarray = np.clip(rng.standard_normal(audio_BN.shape) * rms_B1, -1, 1)
+    return noise_BN.astype(np.float32)
 
 
 def silence(audio_BN: np.ndarray, representation: Representation, seed: int) -> np.ndarray:
-    """Nothing at all."""
+    """Silence."""
     return np.zeros_like(audio_BN)
 
 
@@ -72,7 +74,7 @@ REFERENCES: dict[str, Callable[[np.ndarray, Representation, int], np.ndarray]] =
 
 
 def _coded(audio_BN: np.ndarray, representation: Representation, quantised: bool) -> np.ndarray:
-    import torch
+    import torch  # here, because reports read this module
 
     from ...representations.base import fit_length
 

@@ -18,28 +18,25 @@ import itertools
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ...common.config import from_dict, to_dict
+from ... import paradigms
 from ...common.errors import UserError, did_you_mean
-from .cells import check_distinct
+from .axis import find_axis, settings_classes
+from .cells import Cell, check_distinct
+from .load import KEYS, as_mapping, study_from
 from .study import ArmChoice, Study
 
-if TYPE_CHECKING:
-    from .cells import Cell
-
-FIXED = ("name", "title", "axis", "arms", "jobs", "timeout", "sweep")  # what names or runs a study cannot be swept
+FIXED = ("name", "title", "axis", "arms", "jobs", "timeout", "sweep")  # keys that cannot be swept
 
 
 def expand(study: Study) -> list[Cell]:
     """The cells of all points of ``study``, each once; a cell is labelled by the swept values that set it apart.
 
     Raises:
-        UserError: a swept key that the study has not, a value that its place cannot take, two arms that are the same.
+        UserError: a swept key that the study does not have, a value of the wrong type, or two arms that are the same.
     """
-    from .axis import AXES
-
-    axis = AXES.load(study.axis)()
+    axis = find_axis(study.axis)
     found: dict[tuple[str, str], list[tuple[Cell, dict[str, Any]]]] = {}
     for point, values in points(study):
         cells = axis.expand(point)
@@ -52,42 +49,58 @@ def expand(study: Study) -> list[Cell]:
 
 
 def points(study: Study) -> Iterator[tuple[Study, dict[str, Any]]]:
-    """Every point of the sweep as a study without one, and the values that make it."""
+    """Every point of the sweep: a study without a sweep, and the swept keys with their values there.
+
+    Raises:
+        UserError: a key that cannot be swept, or a value that does not fit.
+    """
     keys = list(study.sweep)
     for key in keys:
         if not study.sweep[key]:
             raise UserError(f"{study.name}: sweep {key!r} has no values; name at least one")
         if key in FIXED or key.partition(".")[0] == "sweep":
             raise UserError(f"{study.name}: sweep {key!r}: this key cannot be swept")
-    plain = to_dict(dataclasses.replace(study, sweep={}))
+    plain = as_mapping(dataclasses.replace(study, sweep={}))
     for values in itertools.product(*study.sweep.values()):
         data = copy.deepcopy(plain)
         for key, value in zip(keys, values):
             _assign(data, study, key, value)
-        yield from_dict(Study, data, study.name), dict(zip(keys, values))
+        yield study_from(data, study.name), dict(zip(keys, values))
 
 
 def _assign(data: dict[str, Any], study: Study, key: str, value: Any) -> None:
+    """Set a swept key in the plain mapping of ``study``."""
     if key.startswith("arms."):
         for index, parts in _arm_places(study, key):
             _put(data["arms"][index], parts, value)
         return
-    parts = key.split(".")
-    check_key(Study, parts, f"{study.name}: sweep {key!r}")
+    parts, where = key.split("."), f"{study.name}: sweep {key!r}"
+    sections = settings_classes(study.axis)
+    if parts[0] in sections:
+        check_key(sections[parts[0]], parts, where, 1)
+    elif parts[0] not in KEYS:
+        known = [*KEYS, *sections]
+        raise UserError(f"{where}: unknown key {parts[0]!r}{did_you_mean(parts[0], known)}; known: {', '.join(known)}")
+    else:
+        check_key(Study, parts, where)
     _put(data, parts, value)
 
 
 def _put(place: dict[str, Any], parts: list[str], value: Any) -> None:
+    """Set a value in nested mappings."""
     for part in parts[:-1]:
         place = place.setdefault(part, {})
     place[parts[-1]] = value
 
 
 def _arm_places(study: Study, key: str) -> list[tuple[int, list[str]]]:
-    """Which arms ``arms.<label>.sampler.<key>`` means, by index, and the path inside each."""
+    """Index of each arm that ``arms.<label>.sampler.<key>`` stands for, and the keys inside the arm.
+
+    ``arms.*`` stands for the arms whose sampler or options have the key.
+    """
     where, rest = f"{study.name}: sweep {key!r}", key.removeprefix("arms.")
     names = ["*", *(arm.name for arm in study.arms)]
-    # Labels may hold dots, so the longest that fits is meant.
+    # Labels may hold dots, so the longest label that fits counts.
     label = max((name for name in names if rest.startswith(f"{name}.")), key=len, default=None)
     if label is None:
         wrong = rest.split(".")[0]
@@ -109,21 +122,22 @@ def _arm_places(study: Study, key: str) -> list[tuple[int, list[str]]]:
 
 
 def _settings_class(arm: ArmChoice, what: str) -> type[Any]:
-    from ... import paradigms
-
+    """The dataclass of the ``sampler`` or the ``options`` of an arm."""
     paradigm = paradigms.find(arm.paradigm)
-    chosen: type[Any] = paradigm.sampler_class if what == "sampler" else paradigm.options_class
-    return chosen
+    return paradigm.sampler_class if what == "sampler" else paradigm.options_class
 
 
-def check_key(cls: type[Any], parts: list[str], where: str) -> None:
-    """Follow a dotted key through nested dataclasses; below a plain mapping every key will do.
+def check_key(cls: type[Any], parts: list[str], where: str, start: int = 0) -> None:
+    """Check that a dotted key leads to a field of nested dataclasses; below a plain mapping every key is accepted.
+
+    Args:
+        start: index of the part that is a field of ``cls``.
 
     Raises:
         UserError: a part that is no field, naming the nearest, or a key below a plain value.
     """
     here: Any = cls
-    for position, part in enumerate(parts):
+    for position, part in enumerate(parts[start:], start):
         if typing.get_origin(here) is dict or here is Any:
             return
         if not dataclasses.is_dataclass(here):
@@ -137,15 +151,10 @@ def check_key(cls: type[Any], parts: list[str], where: str) -> None:
 
 
 def _name(twins: list[tuple[Cell, dict[str, Any]]]) -> str:
-    """The axis' own label and the swept settings."""
-    return " ".join(part for part in (twins[0][0].label, _label([values for _, values in twins])) if part)
-
-
-def _label(points_of_cell: list[dict[str, Any]]) -> str:
-    """The swept settings that are the same at all points where a cell occurs, e.g. ``batch 8 steps 10``."""
-    first = points_of_cell[0]
-    fixed = {key: value for key, value in first.items() if all(other[key] == value for other in points_of_cell)}
-    return " ".join(f"{_short(key, first)} {value}" for key, value in fixed.items())
+    """The axis' own label, and the swept settings that are the same at all points of a cell: ``batch 8 steps 10``."""
+    cell, first = twins[0]
+    fixed = {key: value for key, value in first.items() if all(other[key] == value for _, other in twins)}
+    return " ".join([cell.label] * bool(cell.label) + [f"{_short(key, first)} {value}" for key, value in fixed.items()])
 
 
 def _short(key: str, keys: Mapping[str, Any]) -> str:

@@ -1,14 +1,14 @@
-"""Extractors: from audio to what an annotation would say, where there is none, and to judge what a model has made.
+"""Extractors detect chords, melody and beats in audio: where there is no annotation, and in what a model generated.
 
     from paradigm_bench.corpora.extractors import load_extractor
 
-    hear = load_extractor("chords", "templates")     # also "chordino"
-    hear(audio_N, sample_rate)                       # ((0.0, 2.0, "C:maj"), ...), as in corpora.clip.Annotation
-    hear.name                                        # "templates 1": what it is and its version, for records
+    extract = load_extractor("chords", "templates")  # also "chordino"
+    extract(audio_N, sample_rate)                    # ((0.0, 2.0, "C:maj"), ...), as in corpora.clip.Annotation
+    extract.name                                     # "templates 1": its name and version, for records
 
 Every extractor is a callable of samples (N,) and their rate in Hz. ``chords`` gives (start, end, Harte label),
-``melody`` (start, end, MIDI note), ``beats`` the times of beats and of down-beats; times in seconds. The first of each
-kind is built in; chordino and basic-pitch are other people's, optional, and loaded when asked for.
+``melody`` (start, end, MIDI note), ``beats`` the times of beats and of downbeats; times in seconds. The first of each
+kind is built in (``builtin.py``); chordino and basic-pitch are optional packages (``third_party.py``).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ __all__ = ["BUILT_IN", "EXTRACTORS", "Extractor", "load_extractor"]
 
 
 class Extractor(Protocol):
-    """Audio in, annotation out.
+    """A callable that detects one kind of annotation in audio.
 
     Attributes:
-        name: with version, for records and cache keys.
+        name: with its version, for records and cache keys.
     """
 
     name: str
@@ -41,18 +41,18 @@ EXTRACTORS = {
     "chords": Registry(
         "chord extractor",
         {
-            "templates": "paradigm_bench.corpora.extractors.chords:TemplateChords",
-            "chordino": "paradigm_bench.corpora.extractors.chordino:Chordino",
+            "templates": "paradigm_bench.corpora.extractors.builtin:TemplateChords",
+            "chordino": "paradigm_bench.corpora.extractors.third_party:Chordino",
         },
     ),
     "melody": Registry(
         "melody extractor",
         {
-            "salience": "paradigm_bench.corpora.extractors.melody:SalienceMelody",
-            "basic-pitch": "paradigm_bench.corpora.extractors.basic_pitch:BasicPitch",
+            "salience": "paradigm_bench.corpora.extractors.builtin:SalienceMelody",
+            "basic-pitch": "paradigm_bench.corpora.extractors.third_party:BasicPitch",
         },
     ),
-    "beats": Registry("beat extractor", {"librosa": "paradigm_bench.corpora.extractors.beats:LibrosaBeats"}),
+    "beats": Registry("beat extractor", {"librosa": "paradigm_bench.corpora.extractors.builtin:LibrosaBeats"}),
 }
 BUILT_IN = {"chords": "templates", "melody": "salience", "beats": "librosa"}
 

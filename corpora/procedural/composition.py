@@ -1,5 +1,8 @@
 """A piece of music from one seed: notes of lead, comping, bass and drums, with times in seconds.
 
+Rhythms are written in beats of a 4/4 bar (0 is the downbeat) with straight eighth notes; a shuffle delays the off-beats
+when beats are converted to seconds.
+
 The order of random draws is part of the corpus: change it only together with ``corpus.GENERATOR_VERSION``. Draws use
 PCG64 and only integers decide, so that a composition is the same on every machine.
 """
@@ -14,12 +17,58 @@ import numpy as np
 
 from ...common.seeds import seed_for
 from ..clip import Annotation
-from . import harmony, melody, patterns
+from . import harmony
 from .harmony import Chord
+
+KICK, SNARE, CLOSED_HAT, OPEN_HAT, RIDE = 36, 38, 42, 46, 51  # General MIDI drum notes
+
+_EIGHTHS = tuple(i / 2 for i in range(8))
+_QUARTERS = (0.0, 1.0, 2.0, 3.0)
+
+DRUM_PATTERNS: dict[str, tuple[tuple[int, tuple[float, ...]], ...]] = {
+    "none": (),
+    "rock": ((KICK, (0.0, 2.0, 2.5)), (SNARE, (1.0, 3.0)), (CLOSED_HAT, _EIGHTHS)),
+    "four_on_the_floor": ((KICK, _QUARTERS), (OPEN_HAT, (0.5, 1.5, 2.5, 3.5))),
+    "half_time": ((KICK, (0.0, 1.5)), (SNARE, (2.0,)), (CLOSED_HAT, _QUARTERS)),
+    "shuffle": ((RIDE, (0.0, 1.0, 1.5, 2.0, 3.0, 3.5)), (KICK, (0.0, 2.0)), (SNARE, (1.0, 3.0))),
+}
+SWUNG = frozenset({"shuffle"})
+
+# Two beats of comping: (onset, length, chord tones: None for all, else the index of one).
+Comping = tuple[tuple[float, float, int | None], ...]
+_HELD: Comping = ((0.0, 2.0, None),)
+_PULSE: Comping = ((0.0, 1.0, None), (1.0, 1.0, None))
+_PUSHED: Comping = ((0.0, 1.5, None), (1.5, 0.5, None))
+_STRUM: Comping = ((0.0, 1.0, None), (1.0, 0.5, None), (1.5, 0.5, None))
+_ARPEGGIO: Comping = tuple((i / 2, 1.0 if i < 3 else 0.5, i) for i in range(4))
+COMPING_PATTERNS: dict[str, tuple[Comping, ...]] = {
+    "piano": (_PULSE, _PUSHED),
+    "organ": (_HELD, _PUSHED),
+    "strings": (_HELD,),
+    "guitar": (_STRUM, _ARPEGGIO),
+}
+
+# Two beats of bass: (onset, length, interval above the chord's root in semitones).
+BASS_PATTERNS: tuple[tuple[tuple[float, float, int], ...], ...] = (
+    ((0.0, 2.0, 0),),
+    ((0.0, 1.0, 0), (1.0, 1.0, 0)),
+    ((0.0, 1.0, 0), (1.0, 1.0, 7)),
+    ((0.0, 1.5, 0), (1.5, 0.5, 0)),
+)
+
+# Two beats of melody: lengths of successive notes.
+MELODY_RHYTHMS: tuple[tuple[float, ...], ...] = (
+    (1.0, 1.0),
+    (2.0,),
+    (1.0, 0.5, 0.5),
+    (0.5, 0.5, 1.0),
+    (1.5, 0.5),
+    (0.5,) * 4,
+)
 
 LEADS = ("flute", "square lead", "vibraphone", "violin")
 COMPS = ("guitar", "organ", "piano", "strings")
-DRUMS = tuple(sorted(patterns.DRUM_PATTERNS))
+DRUMS = tuple(sorted(DRUM_PATTERNS))
 TEMPI = (80, 100, 120, 140)
 T = TypeVar("T")
 COMP_LOWEST, BASS_LOWEST = 52, 33  # E3 and A1: comping lies between bass and lead
@@ -27,7 +76,7 @@ COMP_LOWEST, BASS_LOWEST = 52, 33  # E3 and A1: comping lies between bass and le
 
 @dataclass(frozen=True)
 class Brief:
-    """What a composition must be; the categorical facts of a clip."""
+    """The categorical facts of a clip, from which it is composed: key, instruments, drum pattern, tempo."""
 
     key: str
     lead: str
@@ -59,7 +108,7 @@ class Composition:
     drum_hits: tuple[tuple[float, int], ...]
 
     def annotation(self) -> Annotation:
-        """The facts in the form that every corpus shares."""
+        """The composition as an ``Annotation``."""
         beat = 60.0 / self.brief.tempo
         beats = tuple(i * beat for i in range(math.ceil(self.seconds / beat)) if i * beat < self.seconds)
         return Annotation(
@@ -77,12 +126,12 @@ class Composition:
 
 
 def compose(brief: Brief, seconds: float, seed: int) -> Composition:
-    """Write the music for ``brief``: whole bars from beat 1, cut at ``seconds``."""
+    """Compose the music for ``brief``: whole bars from beat 1, cut at ``seconds``."""
     rng = _stream(seed, "parts")
-    clock = _Clock(brief.tempo, brief.drums in patterns.SWUNG, seconds)
+    clock = _Clock(brief.tempo, brief.drums in SWUNG, seconds)
     halves = harmonise(brief, seconds, seed)
-    comping = _pick(patterns.COMPING[brief.comp], rng)
-    walking = _pick(patterns.BASS, rng)
+    comping = _pick(COMPING_PATTERNS[brief.comp], rng)
+    walking = _pick(BASS_PATTERNS, rng)
     comp, bass = [], []
     for i, chord in enumerate(halves):
         for onset, length, tone in comping:
@@ -104,7 +153,7 @@ def compose(brief: Brief, seconds: float, seed: int) -> Composition:
 
 @dataclass(frozen=True)
 class _Clock:
-    """Beats to seconds, with the off-beat at two thirds of the beat when swung, and the clip's end as a wall."""
+    """Beats to seconds; with ``swung`` the off-beat is at two thirds of the beat. Notes stop at the clip's end."""
 
     tempo: int
     swung: bool
@@ -122,7 +171,7 @@ class _Clock:
 
 
 def harmonise(brief: Brief, seconds: float, seed: int) -> list[Chord]:
-    """The chord of every half bar of ``compose(brief, seconds, seed)``; fast pieces may hold one for the whole bar."""
+    """The chord of every half bar of ``compose(brief, seconds, seed)``; fast pieces may have one chord per bar."""
     rng = _stream(seed, "harmony")
     half_bars = math.ceil(seconds * brief.tempo / 60 / 2 - 1e-9)  # the last may be cut by the clip's end
     mode = brief.key.partition(":")[2]
@@ -135,13 +184,13 @@ def harmonise(brief: Brief, seconds: float, seed: int) -> list[Chord]:
 
 def _lead_line(brief: Brief, halves: list[Chord], clock: _Clock, rng: np.random.Generator) -> list[Note]:
     scale = harmony.scale_pitch_classes(brief.key)
-    pitch = melody.first_pitch(halves[0], rng)
+    pitch = harmony.first_pitch(halves[0], rng)
     notes: list[Note] = []
     for i, chord in enumerate(halves):
         beat = 2.0 * i
-        for length in _pick(patterns.MELODY, rng):
+        for length in _pick(MELODY_RHYTHMS, rng):
             if notes:
-                pitch = melody.next_pitch(pitch, chord, scale, strong=beat == 2.0 * i, rng=rng)
+                pitch = harmony.next_pitch(pitch, chord, scale, strong=beat == 2.0 * i, rng=rng)
             notes.append(clock.note(beat, length, pitch))
             beat += length
     return notes
@@ -152,7 +201,7 @@ def _drum_hits(drums: str, clock: _Clock) -> tuple[tuple[float, int], ...]:
     hits = [
         (clock.time(4 * bar + beat), drum)
         for bar in range(bars)
-        for drum, beats in patterns.DRUM_PATTERNS[drums]
+        for drum, beats in DRUM_PATTERNS[drums]
         for beat in beats
     ]
     return tuple(sorted(hit for hit in hits if hit[0] < clock.seconds - _SHORTEST))

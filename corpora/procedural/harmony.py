@@ -1,14 +1,19 @@
-"""Keys, chords and progressions.
+"""Keys, chords, progressions, and the pitches of the lead line.
 
-A progression is written in Roman numerals: case gives the third (``ii`` minor, ``IV`` major), degrees are those of the
-major or natural minor scale, ``7`` after a major chord is a dominant seventh. Minor keys use the major dominant ``V7``
-of harmonic minor, so that the leading tone tells them from their relative major. Tonics are plain triads: a tonic with
-a seventh holds all of its relative's tonic.
+A progression is written in Roman numerals: upper case is major, lower case minor; degrees are those of the major or
+natural minor scale; ``7`` after a major chord is a dominant seventh. Minor keys use the major dominant ``V7`` of
+harmonic minor, since its leading tone distinguishes them from their relative major. Tonics are plain triads, since a
+tonic with a seventh contains the relative key's tonic.
+
+The lead has chord tones where a chord begins, and mostly steps of the scale between.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
 
 from ..pitch import PITCH_CLASSES, pitch_class
 
@@ -16,8 +21,8 @@ SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 QUALITIES = {"maj": (0, 4, 7), "min": (0, 3, 7), "7": (0, 4, 7, 10), "min7": (0, 3, 7, 10)}
 SYMBOLS = {"maj": "", "min": "m", "7": "7", "min7": "m7"}
 
-# Those that start on the tonic fit any clip. The others need the tonic's arrival to tell the key, so they are used only
-# where chords change every half bar; even at the slowest tempo the tonic then sounds within 4 s.
+# Progressions that start on the tonic fit any clip. The others define the key only when the tonic arrives, so they are
+# used only where chords change every half bar; even at the slowest tempo the tonic then sounds within 4 s.
 TONIC_STARTS = {
     "major": (
         "I V vi IV", "I vi IV V7", "I IV V7 I", "I vi ii V7", "I iii IV V7", "I IV I V7", "I vi ii7 V7",
@@ -33,11 +38,12 @@ OTHER_STARTS = {
     "minor": ("iv V7 i VI", "VI V7 i iv", "iv7 V7 i VII"),
 }
 _DEGREES = {"I": 0, "II": 1, "III": 2, "IV": 3, "V": 4, "VI": 5, "VII": 6}
+LEAD_LOWEST, LEAD_HIGHEST = 67, 86  # G4 to D6, above the comping
 
 
 @dataclass(frozen=True)
 class Chord:
-    """A chord as pitch class of its root and a quality of ``QUALITIES``."""
+    """A chord: the pitch class of its root, and a key of ``QUALITIES``."""
 
     root: int
     quality: str
@@ -77,3 +83,32 @@ def scale_pitch_classes(key: str) -> frozenset[int]:
 def close_voicing(chord: Chord, lowest: int) -> tuple[int, ...]:
     """MIDI notes of the chord in close position, each in the octave from ``lowest`` up, ascending."""
     return tuple(sorted(lowest + (pc - lowest) % 12 for pc in chord.pitch_classes))
+
+
+def next_pitch(previous: int, chord: Chord, scale: frozenset[int], strong: bool, rng: np.random.Generator) -> int:
+    """Draw the next MIDI note of the lead.
+
+    A note that is not ``strong`` may be any scale or chord tone within a fourth. Scale tones a semitone from a chord
+    tone are left out, such as the minor seventh degree over the leading tone of a dominant chord.
+
+    Args:
+        previous: the note before.
+        chord: the chord that sounds.
+        scale: pitch classes of the key.
+        strong: the note falls on the chord's start, so it must be a chord tone.
+        rng: source of randomness.
+    """
+    chord_tones = frozenset(chord.pitch_classes)
+    clashing = frozenset(pc for pc in scale - chord_tones if {(pc + 1) % 12, (pc - 1) % 12} & chord_tones)
+    allowed = chord_tones if strong else (scale - clashing) | chord_tones
+    reach = 7 if strong else 5
+    near = [p for p in range(LEAD_LOWEST, LEAD_HIGHEST + 1) if p % 12 in allowed and 0 < abs(p - previous) <= reach]
+    weights = [24 // (1 + abs(p - previous)) for p in near]  # integers, so that no rounding decides
+    ticket = int(rng.integers(sum(weights)))
+    return next(p for p, last in zip(near, accumulate(weights)) if ticket < last)
+
+
+def first_pitch(chord: Chord, rng: np.random.Generator) -> int:
+    """Draw the first MIDI note of the lead: a chord tone in the middle of its range."""
+    near = [p for p in range(71, 80) if p % 12 in chord.pitch_classes]
+    return near[int(rng.integers(len(near)))]

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Codecs and autoencoders: waveform <-> latents <-> codes, and their training."""

@@ -1,23 +1,23 @@
-"""The full-size recipes of papers/002, appendix E: EnCodec and VAE-GAN, trained against a discriminator.
+"""Training of the full-size codecs of Tal et al. 2025, appendix E: EnCodec and VAE-GAN, with a discriminator.
 
-Both families convolve the waveform. They differ in what stands between encoder and decoder, and in whose open recipe
-their loss weights follow (the paper states none):
+Both families convolve the waveform. They differ in what is between encoder and decoder, and in the open-source recipe
+that their loss weights follow (the paper states no weights):
 
-    encodec   transformers' EncodecModel, 4 codebooks of 2048 learnt as ``representations.codecs.quantiser`` does, always
+    encodec   transformers' EncodecModel, 4 codebooks of 2048 learnt by ``networks.ResidualQuantiser``, always
               quantised; weights and balancer of audiocraft: wave 0.1, mel 2, adversarial 4, features 4; commitment 1
     vae       diffusers' AutoencoderOobleck (Snake), a draw from the posterior; weights of stable-audio-tools, summed
               and not balanced: mel 1, adversarial 0.1, features 5; divergence 1e-3, of twice the nats as there
 
-The paper says: AdamW at 3e-4, batches of 64 segments of about 1 s, 400,000 steps, 32 kHz. One update trains the
+The paper states: AdamW at 3e-4, batches of 64 segments of about 1 s, 400,000 steps, 32 kHz. One update trains the
 discriminator on the model's output, then the model. Commitment and divergence act on latents, not on the output, so
-the balancer leaves them as they are. What differs from the paper: transformers' EnCodec has ELU where the paper's
-table says GELU, and mel distances stand for stable-audio-tools' STFT distances.
+the balancer does not scale them. Differences from the paper: transformers' EnCodec has ELU where the paper's table has
+GELU, and mel distances replace the STFT distances of stable-audio-tools.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,17 +28,26 @@ from ...common.errors import UserError
 from ...common.files import write_json, write_tensors, write_text
 from ...common.seeds import seed_for
 from ..base import Representation
-from .balancer import Balancer, gradients_at
-from .discriminator import MultiScaleDiscriminator, adversarial_loss, discriminator_loss, feature_loss
-from .losses import gaussian_kl, multi_mel_distance
+from .encodec import Encodec
+from .losses import (
+    Balancer,
+    MultiScaleDiscriminator,
+    adversarial_loss,
+    discriminator_loss,
+    feature_loss,
+    gaussian_kl,
+    gradients_at,
+    multi_mel_distance,
+)
 from .models import WaveModel, config_text, encodec_model, oobleck_model
-from .quantiser import ResidualQuantiser
-from .trainer import Trainer, check_training, optimiser_tensors, part, restore_optimiser, update_average
+from .networks import ResidualQuantiser
+from .oobleck import Oobleck
+from .trainer import CodecRecipe, CodecTrainer, update_average
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the losses on the output; with the balancer, shares of its gradient."""
+    """Weights of the losses on the output; with the balancer, shares of the gradient."""
 
     wave: float = 0.1
     mel: float = 2.0
@@ -47,25 +56,24 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
-class AdversarialTraining:
-    """A full-size recipe.
+class AdversarialRecipe(CodecRecipe):
+    """Settings of the training.
 
     Args:
-        steps: budget in updates; 0: by the clock (``cpu_seconds``, ``wall_seconds``).
-        crop_seconds: of a segment, rounded to whole latent frames.
+        crop_seconds: length of a segment, rounded to whole latent frames.
         balance: whether the balancer scales gradients; without it the weighted losses are summed.
-        latent_weight: of the commitment, or of the divergence (alpha_KL).
-        windows: of the discriminator's scales, samples; ``filters``: its channels.
-        mel_windows: of the mel distance, samples.
+        latent_weight: weight of the commitment, or of the divergence (alpha_KL).
+        windows: window lengths of the discriminator's scales, samples.
+        filters: channels of the discriminator.
+        mel_windows: window lengths of the mel distance, samples.
     """
 
     model: WaveModel
+    _: KW_ONLY
     losses: LossWeights = LossWeights()
     balance: bool = True
     latent_weight: float = 1.0
     steps: int = 400_000
-    cpu_seconds: float = 2500.0
-    wall_seconds: float = 36000.0
     batch: int = 64
     crop_seconds: float = 1.0
     learning_rate: float = 3e-4
@@ -77,10 +85,9 @@ class AdversarialTraining:
     mel_windows: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     snapshot_seconds: float = 1800.0
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        check_training(self, ("cpu_seconds", "wall_seconds", "batch", "crop_seconds", "learning_rate", "filters"))
+        self.check("crop_seconds", "filters")
         if len(self.betas) != 2:
             raise UserError(f"codec training: betas must be two numbers, not {len(self.betas)}")
         longest = max((*self.windows, *self.mel_windows), default=0)
@@ -90,15 +97,24 @@ class AdversarialTraining:
                 f"than the segments' {self.crop_seconds * self.model.sample_rate:.0f}"
             )
 
+    def trainer(self) -> AdversarialTrainer:
+        """A new run."""
+        return EncodecTrainer(self) if self.model.family == "encodec" else OobleckTrainer(self)
 
-class AdversarialTrainer(Trainer):
-    """State of one run; subclasses build the model and reconstruct a batch."""
+
+class AdversarialTrainer(CodecTrainer):
+    """State of one run; subclasses build the model and reconstruct a batch.
+
+    Attributes:
+        weights_file: name of the file of weights, as ``save_pretrained`` of the model's library calls it.
+        family: the representation's name in ``load_representation``.
+    """
 
     average: Representation
     weights_file = ""
     family = ""
 
-    def __init__(self, config: AdversarialTraining) -> None:
+    def __init__(self, config: AdversarialRecipe) -> None:
         super().__init__(config)
         torch.manual_seed(seed_for(config.seed, "codec") % 2**63)
         self.config, self.device = config, _device(config.device)
@@ -115,16 +131,16 @@ class AdversarialTrainer(Trainer):
         raise NotImplementedError
 
     def wrapped(self, model: nn.Module) -> Representation:
-        """The representation that stands around a model, frozen."""
+        """The frozen representation that encodes and decodes by ``model``."""
         raise NotImplementedError
 
     def reconstruct(self, wav_BN: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Segments (B, N) -> the loss on latents (a scalar) and the output (B, n), n <= N."""
+        """Segments (B, N) -> the loss on latents (a scalar), and the output (B, n) with n <= N."""
         raise NotImplementedError
 
     @property
     def average_model(self) -> nn.Module:
-        """The averaged model itself."""
+        """The model inside ``average``."""
         inner: nn.Module = self.average.model  # type: ignore[assignment]
         return inner
 
@@ -140,17 +156,17 @@ class AdversarialTrainer(Trainer):
         wav_BN = wav_BN.to(self.device)
         latent_loss, estimate_BN = self.reconstruct(wav_BN, self.generator())
         wav_BN = wav_BN[:, : estimate_BN.shape[1]]
-        judged = self._train_discriminator(wav_BN, estimate_BN.detach())
+        hinge = self._train_discriminator(wav_BN, estimate_BN.detach())
         losses = self._losses(wav_BN, estimate_BN)
         self.optimiser.zero_grad(set_to_none=True)
         gradient_BN = self._gradient(losses, estimate_BN)
         torch.autograd.backward([estimate_BN, self.config.latent_weight * latent_loss], [gradient_BN, None])
         self.optimiser.step()
-        self.publish()
+        self.update_model()
         update_average(self.average_model, self.model, self.config.ema, self.step)
         self.step += 1
         weighted = sum(weight * losses[name].item() for name, weight in self.balancer.weights.items())
-        values = {**losses, "latent": latent_loss, "discriminator": judged}
+        values = {**losses, "latent": latent_loss, "discriminator": hinge}
         return {
             "loss": round(weighted + self.config.latent_weight * latent_loss.item(), 5),
             **{name: round(value.item(), 5) for name, value in values.items()},
@@ -159,7 +175,7 @@ class AdversarialTrainer(Trainer):
     def _train_discriminator(self, wav_BN: Tensor, estimate_BN: Tensor) -> Tensor:
         loss = discriminator_loss(self.discriminator(wav_BN), self.discriminator(estimate_BN))
         self.discriminator_optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         self.discriminator_optimiser.step()
         return loss.detach()
 
@@ -180,32 +196,29 @@ class AdversarialTrainer(Trainer):
         total = torch.stack([weight * losses[name] for name, weight in self.balancer.weights.items()]).sum()
         return gradients_at(estimate_BN, {"total": total})["total"]
 
-    def publish(self) -> None:
-        """Put into the model what was learnt beside it."""
+    def update_model(self) -> None:
+        """Copy into the model what is learnt outside it, after each step."""
 
-    def checkpoint(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """See ``Trainer``."""
-        tensors: dict[str, Tensor] = {}
-        for prefix, module in self._modules().items():
-            tensors |= {f"{prefix}{name}": t for name, t in module.state_dict().items()}
-        tensors |= optimiser_tensors(self.optimiser, "optimiser.")
-        tensors |= optimiser_tensors(self.discriminator_optimiser, "discriminator_optimiser.")
-        return {**self.clocks(), "balancer": self.balancer.state()}, tensors
-
-    def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """See ``Trainer``."""
-        self.step, self.cpu_seconds, self.wall_seconds = state["step"], state["cpu_seconds"], state["wall_seconds"]
-        for prefix, module in self._modules().items():
-            module.load_state_dict(part(tensors, prefix))
-        restore_optimiser(self.optimiser, tensors, "optimiser.")
-        restore_optimiser(self.discriminator_optimiser, tensors, "discriminator_optimiser.")
-        self.balancer.restore(state["balancer"])
-
-    def _modules(self) -> dict[str, nn.Module]:
+    def modules(self) -> dict[str, nn.Module]:
+        """See ``CodecTrainer``."""
         return {"model.": self.model, "average.": self.average_model, "discriminator.": self.discriminator}
 
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """See ``CodecTrainer``."""
+        return {"optimiser.": self.optimiser, "discriminator_optimiser.": self.discriminator_optimiser}
+
+    def checkpoint(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """See ``CodecTrainer``; with the balancer's moving averages."""
+        state, tensors = super().checkpoint()
+        return {**state, "balancer": self.balancer.state()}, tensors
+
+    def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """See ``CodecTrainer``; with the balancer's moving averages."""
+        super().restore(state, tensors)
+        self.balancer.restore(state["balancer"])
+
     def save(self, folder: Path, record: dict[str, Any]) -> None:
-        """As ``save_pretrained`` writes a model, and ``training.json``."""
+        """Write the averaged model as ``save_pretrained`` does, and ``training.json``."""
         model: Any = self.average_model
         write_tensors(folder / self.weights_file, model.state_dict(), {"format": "pt"})
         write_text(folder / "config.json", config_text(model))
@@ -221,50 +234,42 @@ class EncodecTrainer(AdversarialTrainer):
 
     weights_file, family = "model.safetensors", "encodec"
 
-    def __init__(self, config: AdversarialTraining) -> None:
+    def __init__(self, config: AdversarialRecipe) -> None:
         super().__init__(config)
         model = config.model
         self.quantiser = ResidualQuantiser(model.codebooks, model.cardinality, model.dim).to(self.device)
 
     def build(self) -> nn.Module:
-        """See ``codec_models``."""
-        return encodec_model(self.config.model)
+        """A new EnCodec."""
+        model: nn.Module = encodec_model(self.config.model)
+        return model
 
     def wrapped(self, model: nn.Module) -> Representation:
-        """Around ``model``."""
-        from .encodec import Encodec
-
+        """See ``AdversarialTrainer``."""
         return Encodec(model, self.family, self.config.model.codebooks)
 
     def reconstruct(self, wav_BN: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Commitment, and the output from quantised latents (gradients straight through)."""
+        """The commitment, and the output from quantised latents (gradients straight through)."""
         model: Any = self.model
         z_BTD = model.encoder(wav_BN[:, None]).mT
-        held_BTD = z_BTD.detach()
+        fixed_BTD = z_BTD.detach()
         if self.step == 0:
-            self.quantiser.initialise(held_BTD.flatten(0, 1), generator)
-        z_hat_BTD = self.quantiser.dequantise(self.quantiser.quantise(held_BTD))
-        self.quantiser.update(held_BTD, generator)
-        straight_BTD = z_BTD + z_hat_BTD - held_BTD
+            self.quantiser.initialise(fixed_BTD.flatten(0, 1), generator)
+        z_hat_BTD = self.quantiser.dequantise(self.quantiser.quantise(fixed_BTD))
+        self.quantiser.update(fixed_BTD, generator)
+        straight_BTD = z_BTD + z_hat_BTD - fixed_BTD
         output_BN = model.decoder(straight_BTD.mT.contiguous())[:, 0, : wav_BN.shape[1]]
         return (z_BTD - z_hat_BTD).square().mean(), output_BN
 
-    def publish(self) -> None:
-        """The codebooks."""
+    def update_model(self) -> None:
+        """Copy the codebooks."""
         model: Any = self.model
         for layer, entries_CD in zip(model.quantizer.layers, self.quantiser.codebooks_KCD):
             layer.codebook.embed.copy_(entries_CD)
 
-    def checkpoint(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """With the codebooks' running averages."""
-        state, tensors = super().checkpoint()
-        return state, tensors | {f"quantiser.{name}": t for name, t in self.quantiser.named_buffers()}
-
-    def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """With the codebooks' running averages."""
-        super().restore(state, tensors)
-        for name, tensor in part(tensors, "quantiser.").items():
-            self.quantiser.get_buffer(name).copy_(tensor)
+    def buffers(self) -> dict[str, nn.Module]:
+        """See ``CodecTrainer``; the codebooks' moving averages."""
+        return {"quantiser.": self.quantiser}
 
 
 class OobleckTrainer(AdversarialTrainer):
@@ -273,13 +278,12 @@ class OobleckTrainer(AdversarialTrainer):
     weights_file, family = "diffusion_pytorch_model.safetensors", "oobleck"
 
     def build(self) -> nn.Module:
-        """See ``codec_models``."""
-        return oobleck_model(self.config.model)
+        """A new Oobleck VAE."""
+        model: nn.Module = oobleck_model(self.config.model)
+        return model
 
     def wrapped(self, model: nn.Module) -> Representation:
-        """Around ``model``."""
-        from .oobleck import Oobleck
-
+        """See ``AdversarialTrainer``."""
         return Oobleck(model, self.family)
 
     def reconstruct(self, wav_BN: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -292,6 +296,11 @@ class OobleckTrainer(AdversarialTrainer):
 
 
 def _device(name: str) -> torch.device:
+    """The device called ``"auto"``, ``"cpu"`` or ``"cuda"``.
+
+    Raises:
+        UserError: ``"cuda"`` without a GPU.
+    """
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("codec training: device is cuda, but there is no GPU; set device to auto")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

@@ -1,16 +1,15 @@
 """The built-in codec and VAE: small enough for a laptop's CPU, 16 kHz mono, 25 Hz latents of 32 channels.
 
-Both work on compressed spectra S (``representations.codecs.networks``), those of one latent frame (640 samples) stacked
-into a vector, by one architecture; they differ in what stands between encoder and decoder:
+Both work on compressed spectra S (``networks.Spectrum``); those of one latent frame (640 samples) are stacked into a
+vector. They have the same architecture and differ in what is between encoder and decoder:
 
     encode:  wav -> S (50 Hz) -> linear + ConvNeXt blocks (25 Hz) -> z (25 Hz, D = 32)
     decode:  z -> linear + ConvNeXt blocks -> S -> overlap-add -> wav
 
-    codec    one encoder with two views: z, and a residual quantiser's codes of it (``representations.codecs.quantiser``)
+    codec    one encoder with two views: z, and the codes of z by ``networks.ResidualQuantiser``
     VAE      a Gaussian posterior N(mean, std^2) per channel (Kingma and Welling 2014); z is its mean; no codes
 
-Nothing looks at the batch: a clip gives the same latents alone or among others. ``representations.codecs.builtin_trainer`` tells
-how the weights are made.
+A clip gives the same latents alone or in a batch. ``builtin_trainer.py`` describes how the weights are trained.
 """
 
 from __future__ import annotations
@@ -22,20 +21,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ...common.config import from_dict, to_dict
 from ...common.errors import UserError
 from ...common.files import read_json, write_json, write_tensors
 from ...common.lines import count
-from ..base import LatentSpec, Representation, fingerprint, fit_length
-from .networks import SkippedNet, Spectrum
-from .quantiser import ResidualQuantiser
+from ..base import Representation, fingerprint, fit_length
+from ..spec import LatentSpec
+from .networks import ResidualQuantiser, SkippedNet, Spectrum
 
 
 @dataclass(frozen=True)
 class CodecConfig:
-    """Sizes; the defaults are those of the shipped codec. 0 codebooks (of cardinality 0) make a VAE."""
+    """Sizes of the networks, with the shipped codec's as defaults; 0 codebooks of cardinality 0 make a VAE."""
 
     sample_rate: int = 16000
     n_fft: int = 1280
@@ -66,13 +67,17 @@ class CodecConfig:
 
 
 class SpectralAutoencoder(Representation):
-    """What codec and VAE share. ``record`` holds how the weights were made (empty for new ones).
+    """The architecture that codec and VAE share.
 
     Args:
-        encoded: channels that the encoder puts out; the first D are the latents.
+        encoded: channels of the encoder's output; the first D are the latents.
+
+    Attributes:
+        record: how the weights were made; empty for new ones.
+        spread: standard deviation of the latents at the start of training.
     """
 
-    spread = 2.0  # of latents at the start of training
+    spread = 2.0
 
     def __init__(self, config: CodecConfig, name: str, encoded: int) -> None:
         super().__init__()
@@ -87,9 +92,9 @@ class SpectralAutoencoder(Representation):
 
     @torch.no_grad()
     def initialise(self, wav_BN: Tensor) -> None:
-        """Set the linear paths of encoder and decoder to the principal components of example audio (B, N).
+        """Set the linear maps of encoder and decoder to the principal components of example audio (B, N).
 
-        Latents start with standard deviations around ``spread``, half-way whitened: sd_i ~ sqrt(sd of component i).
+        Latents then have standard deviations around ``spread``, half whitened: sd_i ~ sqrt(sd of component i).
         """
         frames = wav_BN.shape[-1] // self.frame_samples
         spectra_MC = self.spectrum(wav_BN[:, : frames * self.frame_samples]).reshape(len(wav_BN) * frames, -1)
@@ -100,7 +105,7 @@ class SpectralAutoencoder(Representation):
         self.decoder.skip.weight.copy_(axes_CD / gain_D)
 
     def refresh_fingerprint(self) -> None:
-        """Recompute ``fingerprint``; to be called after the weights changed."""
+        """Compute ``fingerprint`` again; to be called after a change of the weights."""
         self.fingerprint = fingerprint(self, to_dict(self.config))
 
     def encode(self, wav_BN: Tensor) -> Tensor:
@@ -108,14 +113,14 @@ class SpectralAutoencoder(Representation):
         return self.encoded(wav_BN)[..., : self.config.dim]
 
     def encoded(self, wav_BN: Tensor) -> Tensor:
-        """Waveform (B, N) -> the encoder's whole output (B, T, ``encoded``)."""
+        """Waveform (B, N) -> the full output of the encoder (B, T, ``encoded``)."""
         frames = max(1, self.spec.frames(wav_BN.shape[-1] / self.spec.sample_rate))
         spectra_BFC = self.spectrum(fit_length(wav_BN, frames * self.frame_samples))
         encoded_BTE: Tensor = self.encoder(spectra_BFC.reshape(len(wav_BN), frames, -1))
         return encoded_BTE
 
     def decode_spectra(self, z_BTD: Tensor) -> Tensor:
-        """Latents to compressed spectra (B, T * stride, 2 * bins), the decoder's own output."""
+        """z (B, T, D) -> compressed spectra (B, T * stride, 2 * bins), the output of the decoder network."""
         spectra_BFC: Tensor = self.decoder(z_BTD)
         return spectra_BFC.reshape(len(z_BTD), z_BTD.shape[1] * self.config.stride, -1)
 
@@ -144,7 +149,7 @@ class BuiltinCodec(SpectralAutoencoder):
 class BuiltinVAE(SpectralAutoencoder):
     """The autoencoder with a Gaussian posterior: the encoder's second D channels are log-variances."""
 
-    spread = 1.0  # that of the prior
+    spread = 1.0  # the prior's
 
     def __init__(self, config: CodecConfig, name: str = "vae_builtin") -> None:
         super().__init__(config, name, 2 * config.dim)
@@ -163,9 +168,9 @@ def build(config: CodecConfig, name: str) -> SpectralAutoencoder:
 
 
 def save_codec(codec: SpectralAutoencoder, folder: Path, record: dict[str, Any]) -> None:
-    """Write ``codec.safetensors`` and ``codec.json``: config, fingerprint, ``record`` (how they were made).
+    """Write ``codec.safetensors``, and ``codec.json`` with config, fingerprint and ``record``.
 
-    Weights are stored as float16, to halve the file; the fingerprint is that of the stored values.
+    Weights are stored as float16, which halves the file; the fingerprint is that of the stored values.
     """
     stored = copy.deepcopy(codec).half().float()
     stored.refresh_fingerprint()
@@ -177,11 +182,8 @@ def load_codec(folder: Path, name: str | None = None) -> SpectralAutoencoder:
     """Load a codec or VAE that ``save_codec`` wrote, in eval mode.
 
     Raises:
-        UserError: a file is missing, unreadable, or does not belong to the other.
+        UserError: a file is missing or unreadable, or the two files do not belong together.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     weights, record = folder / "codec.safetensors", read_json(folder / "codec.json")
     config = from_dict(CodecConfig, record["config"], f"{folder / 'codec.json'}: config")
     codec = build(config, name or folder.name)
@@ -208,7 +210,11 @@ def load_builtin_vae(argument: str = "") -> SpectralAutoencoder:
 
 
 def _shipped(name: str, argument: str) -> SpectralAutoencoder:
-    """Raises UserError where an argument was given, or the package was installed without its weights."""
+    """Load the shipped weights called ``name``.
+
+    Raises:
+        UserError: there is an argument, or the package was installed without its weights.
+    """
     if argument:
         raise UserError(f"{name} takes no argument, got {argument!r}; to load another one give its folder")
     return load_codec(Path(__file__).parents[1] / "weights" / name, name)

@@ -1,25 +1,24 @@
-"""The recipe of the built-in codec and VAE: two phases on one budget.
+"""Training of the built-in codec and VAE, in two phases on one budget.
 
-1. Everything. Each crop is decoded once: from its continuous latents for half of the items, from their quantised values
-   (gradients straight through) for the other half, so that both views of the encoder decode well. The loss is waveform
-   SNR, compressed complex spectrum and multi-resolution log-mel, plus the quantiser's commitment |z - sg(z_hat)|^2,
-   which with a little noise on z keeps the latents easy to model.
-   The VAE's decoder hears a draw from the posterior instead, and the loss has, for quantiser and commitment, the
-   posterior's divergence from N(0, I). Its weight is papers/002's alpha_KL = 1e-3 in the convention of the code that
+1. All parts. Half of the crops are decoded from their continuous latents, the other half from the quantised ones
+   (gradients straight through), so that both views of the encoder decode well. The loss is waveform SNR, compressed
+   complex spectrum and multi-resolution log-mel, plus the quantiser's commitment |z - sg(z_hat)|^2, which together with
+   a little noise on z keeps the latents easy to model.
+   The VAE decodes a draw from the posterior instead, and its loss has the posterior's divergence from N(0, I) instead
+   of the commitment. The weight is alpha_KL = 1e-3 (Tal et al. 2025, appendix E) in the convention of the code that
    the paper used (stable-audio-tools): of twice the divergence in nats, summed over channels, averaged over frames.
-2. The decoder alone, encoder and codebooks frozen, with more weight on log-mel: latents stay as they are and detail
-   returns.
+2. The decoder alone, with encoder and codebooks frozen and more weight on log-mel: latents stay as they are, and the
+   output gains detail.
 
-A step's crops depend only on (seed, step). The learning rate follows the budget (warm-up, cosine to the end of the
-phase), which is therefore always used whole. A budget of steps makes two runs on one machine bit-identical; one of CPU
-seconds makes them alike.
+The crops of a step depend on (seed, step) only. The learning rate follows the budget (warm-up, then cosine to the end
+of the phase), so the budget is always used completely. With a budget in steps, two runs on one machine give the same
+bits; with one in CPU seconds they give similar weights.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,34 +29,28 @@ from ...common.config import later
 from ...common.seeds import seed_for
 from .builtin import BuiltinCodec, BuiltinVAE, CodecConfig, SpectralAutoencoder, build, save_codec
 from .losses import gaussian_kl, mel_loss, snr
-from .trainer import Crops, Trainer, check_training, optimiser_tensors, part, restore_optimiser, update_average
+from .trainer import CodecRecipe, CodecTrainer, Crops, update_average
 
 
 @dataclass(frozen=True)
-class CodecTraining:
-    """The recipe; the defaults made the shipped weights.
+class BuiltinRecipe(CodecRecipe):
+    """Settings of the training; the shipped weights were made with the defaults.
+
+    The budget is for both phases; the learning rate follows it.
 
     Args:
-        steps: budget of both phases, updates; 0: by the clock instead, as follows.
-        cpu_seconds: budget of both phases, seconds of this process's CPU time.
-        wall_seconds: budget on the wall clock, for busy machines; the schedule follows whichever is nearer its end.
-        decoder_share: part of the budget for phase 2.
-        quantiser_start: step at which the codebooks are set up by k-means; before it, latents are continuous only.
-        snapshot_seconds: CPU seconds between checkpoints (each also writes a usable codec).
-        kl_weight: alpha_KL of a VAE; without meaning for a codec.
+        decoder_share: fraction of the budget for phase 2.
+        crop_frames: length of a training crop in latent frames.
+        quantiser_start: step at which k-means sets the codebooks; before it, only continuous latents are decoded.
+        kl_weight: alpha_KL of a VAE; a codec ignores it.
     """
 
     model: CodecConfig = field(default_factory=CodecConfig)
-    cpu_seconds: float = 2500.0
-    wall_seconds: float = 36000.0
+    _: KW_ONLY
     decoder_share: float = 0.2
-    batch: int = 16
     crop_frames: int = 32
-    learning_rate: float = 1.5e-3
     warmup_share: float = 0.01
-    weight_decay: float = 0.01
     gradient_clip: float = 1.0
-    ema: float = 0.998
     quantiser_start: int = 60
     latent_noise: float = 0.1
     snr_weight: float = 0.3
@@ -65,24 +58,23 @@ class CodecTraining:
     mel_weight: float = 0.2
     decoder_mel_weight: float = 1.0
     commitment_weight: float = 0.25
-    snapshot_seconds: float = 200.0
-    seed: int = 0
     steps: int = later(0)
     kl_weight: float = later(1e-3)
 
     def __post_init__(self) -> None:
-        check_training(self, ("cpu_seconds", "wall_seconds", "batch", "crop_frames", "learning_rate", "warmup_share"))
+        self.check("crop_frames", "warmup_share")
+
+    def trainer(self) -> BuiltinTrainer:
+        """A new run: of a codec, or of a VAE if the model has no codebooks."""
+        return BuiltinCodecTrainer(self) if self.model.codebooks else BuiltinVAETrainer(self)
 
 
-class SpectralTrainer(Trainer):
-    """State of one run: the model, its moving average, the optimiser, and the clock.
-
-    Subclasses say what stands between encoder and decoder (``bridge``).
-    """
+class BuiltinTrainer(CodecTrainer):
+    """State of one run; subclasses define what happens between encoder and decoder (``latents``)."""
 
     codec: SpectralAutoencoder
 
-    def __init__(self, config: CodecTraining) -> None:
+    def __init__(self, config: BuiltinRecipe) -> None:
         super().__init__(config)
         torch.manual_seed(seed_for(config.seed, "codec") % 2**63)
         self.config = config
@@ -92,22 +84,22 @@ class SpectralTrainer(Trainer):
         self.crop_samples = config.crop_frames * self.codec.frame_samples
         self.optimiser = torch.optim.AdamW(self.codec.parameters(), weight_decay=config.weight_decay, betas=(0.9, 0.99))
 
-    def bridge(self, wav_BN: Tensor, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
-        """Loss terms of the latents of (B, N), and the latents (B, T, D) that the decoder is to see."""
+    def latents(self, wav_BN: Tensor, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
+        """Waveform (B, N) -> the loss terms of its latents, and the latents (B, T, D) to decode."""
         raise NotImplementedError
 
     @torch.no_grad()
     def initialise(self, wav_BN: Tensor) -> None:
-        """Set the codec's linear paths from example audio (B, N), before the first step."""
+        """Set the linear maps of the codec from example audio (B, N); to be called before the first step."""
         self.codec.initialise(wav_BN)
         self.average.load_state_dict(self.codec.state_dict())
 
     def start(self, crops: Crops) -> None:
-        """Principal components of 192 crops."""
+        """Set the linear maps to the principal components of 192 crops."""
         self.initialise(torch.cat([crops.batch(-1 - i, 16) for i in range(12)]))
 
     def set_phase(self) -> None:
-        """Enter phase 2 when its time has come: go on from the averaged weights, decoder only."""
+        """Enter phase 2 when its time has come; it trains the decoder only, from the averaged weights."""
         if self.phase == "all" and self.progress >= 1 - self.config.decoder_share:
             self.phase = "decoder"
             self.codec.load_state_dict(self.average.state_dict())
@@ -116,7 +108,7 @@ class SpectralTrainer(Trainer):
         self.codec.encoder.requires_grad_(self.phase == "all")
 
     def learning_rate(self) -> float:
-        """Warm-up then cosine to 2% within the current phase; phase 2 peaks at half the rate."""
+        """The current learning rate: per phase a warm-up, then a cosine to 2%; phase 2 has half the peak."""
         first, boundary = self.phase == "all", 1 - self.config.decoder_share
         start, end = (0.0, boundary) if first else (boundary, 1.0)
         done = min(1.0, (self.progress - start) / max(end - start, 1e-9))
@@ -125,14 +117,14 @@ class SpectralTrainer(Trainer):
         return peak * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
 
     def train_step(self, wav_BN: Tensor) -> dict[str, float]:
-        """One update on crops (B, N); returns the loss terms."""
+        """One update on crops (B, N); returns the loss terms, the gradient norm and the learning rate."""
         learning_rate = self.learning_rate()
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate
         terms = self._losses(wav_BN, self.generator())
         loss = torch.stack(list(terms.values())).sum()
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         parameters = [p for p in self.codec.parameters() if p.grad is not None]
         norm = nn.utils.clip_grad_norm_(parameters, self.config.gradient_clip)
         self.optimiser.step()
@@ -143,7 +135,7 @@ class SpectralTrainer(Trainer):
 
     def _losses(self, wav_BN: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         config, codec = self.config, self.codec
-        latent_terms, decoded_BTD = self.bridge(wav_BN, generator)
+        latent_terms, decoded_BTD = self.latents(wav_BN, generator)
         spectra_BFC = codec.decode_spectra(decoded_BTD)
         estimate_BN = codec.spectrum.inverse(spectra_BFC)
         mel_weight = config.mel_weight if self.phase == "all" else config.decoder_mel_weight
@@ -154,44 +146,39 @@ class SpectralTrainer(Trainer):
             **latent_terms,
         }
 
-    def checkpoint(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """See ``Trainer``."""
-        tensors = {f"codec.{name}": t for name, t in self.codec.state_dict().items()}
-        tensors |= {f"average.{name}": t for name, t in self.average.state_dict().items()}
-        tensors |= {f"buffer.{name}": t for name, t in self.codec.named_buffers()}  # those outside state_dict too
-        return self.clocks(), tensors | optimiser_tensors(self.optimiser, "optimiser.")
+    def modules(self) -> dict[str, nn.Module]:
+        """See ``CodecTrainer``."""
+        return {"codec.": self.codec, "average.": self.average}
 
-    def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """See ``Trainer``."""
-        self.step, self.cpu_seconds, self.wall_seconds = state["step"], state["cpu_seconds"], state["wall_seconds"]
-        self.average.load_state_dict(part(tensors, "average."))
-        self.set_phase()
-        self.codec.load_state_dict(part(tensors, "codec."))
-        for name, tensor in part(tensors, "buffer.").items():
-            self.codec.get_buffer(name).copy_(tensor)
-        restore_optimiser(self.optimiser, tensors, "optimiser.")
+    def buffers(self) -> dict[str, nn.Module]:
+        """See ``CodecTrainer``; the quantiser has buffers outside its state dict."""
+        return {"buffer.": self.codec}
+
+    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """See ``CodecTrainer``."""
+        return {"optimiser.": self.optimiser}
 
     def save(self, folder: Path, record: dict[str, Any]) -> None:
-        """In the format of ``load_codec``."""
+        """Write the averaged codec in the format of ``load_codec``."""
         save_codec(self.average, folder, record)
 
 
-class CodecTrainer(SpectralTrainer):
+class BuiltinCodecTrainer(BuiltinTrainer):
     """Trains a ``BuiltinCodec``."""
 
     codec: BuiltinCodec
 
-    def __init__(self, config: CodecTraining) -> None:
+    def __init__(self, config: BuiltinRecipe) -> None:
         super().__init__(config)
         self._warm_latents: list[Tensor] = []
 
     @property
-    def settled(self) -> bool:
-        """Not while latents are gathered for the codebooks' set-up."""
+    def can_checkpoint(self) -> bool:
+        """False while latents are collected for the k-means that sets the codebooks."""
         return self.step > self.config.quantiser_start
 
-    def bridge(self, wav_BN: Tensor, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
-        """Commitment; noisy continuous latents, and quantised ones for every second item."""
+    def latents(self, wav_BN: Tensor, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
+        """The commitment; noisy continuous latents, and quantised ones for every second item."""
         z_BTD = self.codec.encode(wav_BN)
         if self.step < self.config.quantiser_start:
             self._warm_latents.append(z_BTD.detach().flatten(0, 1))
@@ -211,13 +198,13 @@ class CodecTrainer(SpectralTrainer):
         return terms, torch.where(even_B11, z_BTD + noise_BTD, straight_through_BTD)
 
 
-class VAETrainer(SpectralTrainer):
+class BuiltinVAETrainer(BuiltinTrainer):
     """Trains a ``BuiltinVAE``."""
 
     codec: BuiltinVAE
 
-    def bridge(self, wav_BN: Tensor, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
-        """Divergence; a draw from the posterior."""
+    def latents(self, wav_BN: Tensor, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
+        """The divergence; a draw from the posterior."""
         mean_BTD, std_BTD = self.codec.posterior(wav_BN)
         terms = {}
         if self.phase == "all":

@@ -1,13 +1,13 @@
-"""EnCodec (Défossez et al. 2022) through transformers' ``EncodecModel``: the latents of MusicGen and of papers/002.
+"""EnCodec (Défossez et al. 2022) through transformers' ``EncodecModel``: latents of MusicGen and Tal et al. 2025.
 
-Continuous view: the output of the convolutional encoder, before the quantiser (papers/002, E.1). Discrete view: the
-model's own residual quantiser, cut to a fixed number of codebooks (4 by default, as in MusicGen).
+Continuous view: the output of the convolutional encoder, before the quantiser (Tal et al. 2025, appendix E.1). Discrete
+view: the model's own residual quantiser, cut to a fixed number of codebooks (4 by default, as in MusicGen).
 
     load_representation("encodec:facebook/encodec_32khz")      32 kHz, 50 Hz, D 128, 4 x 2048
     load_representation("encodec:facebook/encodec_24khz@8")    24 kHz, 75 Hz, D 128, 8 x 1024
 
-Audio here is mono: a stereo model gets the waveform on both channels and its output is averaged. The 48 kHz model is
-refused: it works in 1-second chunks, each divided by its own loudness, which latents do not carry.
+Audio is mono: a stereo model gets the waveform on both channels, and its output is averaged. The 48 kHz model is not
+supported: it works in chunks of 1 s, each divided by its own loudness, which the latents do not hold.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from torch import Tensor
 
 from ...common.errors import UserError
 from ...common.lines import count
-from ..base import LatentSpec, Representation, fingerprint, fit_length
-from .pretrained import load_pretrained
+from ..base import Representation, fingerprint, fit_length, load_pretrained
+from ..spec import LatentSpec
 
 DEFAULT_CODEBOOKS = 4
 
@@ -31,10 +31,10 @@ class Encodec(Representation):
     Args:
         model: the transformers model.
         name: for records.
-        codebooks: how many of its quantiser's levels to use; None for 4, or all when it has fewer.
+        codebooks: number of levels of its quantiser to use; None: 4, or all if it has fewer.
 
     Raises:
-        UserError: the model normalises or works in chunks, or has fewer codebooks than asked.
+        UserError: the model normalises or works in chunks, or has fewer codebooks than ``codebooks``.
     """
 
     def __init__(self, model: Any, name: str, codebooks: int | None = None) -> None:
@@ -80,12 +80,12 @@ class Encodec(Representation):
 
 
 def load_encodec(argument: str) -> Encodec:
-    """``"<folder or hub id>"`` or ``"<folder or hub id>@<codebooks>"``.
+    """Load ``"<folder or hub id>"`` or ``"<folder or hub id>@<codebooks>"``.
 
     Raises:
         UserError: the weights cannot be found or are of an unsupported kind.
     """
-    from transformers import EncodecModel
+    from transformers import EncodecModel  # transformers is slow to import
 
     source, _, count = argument.rpartition("@")
     if not (source and count.isdigit()):

@@ -1,21 +1,43 @@
-"""What a codec is trained and judged on: waveform (SNR), spectrum (log-mel), and the compressed spectrum between them.
+"""Losses of codecs: distances of waveforms and spectra, a discriminator, and a balancer of their gradients.
 
-A spectral loss alone gives a lower log-mel distance and no pitch at all, since it leaves the phase free; so the
-waveform term is never dropped, and a codec is never chosen on log-mel distance alone.
+A spectral loss alone leaves the phase free: its log-mel distance is lower, but the output has no pitch. So the waveform
+term is never dropped, and a codec is never chosen on log-mel distance alone.
+
+The discriminator is EnCodec's multi-scale STFT discriminator (Défossez et al. 2022, section 3.4). Each scale sees the
+complex STFT of the waveform, real and imaginary part as two channels, through 2D convolutions over (time, frequency):
+one of kernel 3 x 9, three with dilation 1, 2, 4 in time and stride 2 in frequency, one of 3 x 3, and the logits. Leaky
+ReLU of slope 0.2, weight normalisation.
+
+    L_D = mean_k [ relu(1 - D_k(x)) + relu(1 + D_k(y)) ]        L_adv = mean_k relu(1 - D_k(y))
+    L_feat = mean_{k,l} |D_k^l(x) - D_k^l(y)|_1 / |D_k^l(x)|_1
+
+The balancer (equations 4 and 5 of the same paper) divides each loss's gradient at the decoder's output, g_i, by a
+moving average of its norm, so that the weight of a loss is its share of the whole gradient, whatever its scale:
+
+    g = R * sum_i (lambda_i / sum_j lambda_j) * g_i / <|g_i|>
+
+with <.> an exponential moving average (decay 0.999, corrected for its start), the norm taken per item and averaged over
+the batch, and R = 1. The model's backward pass starts from g.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
 
 MEL_SCALES = ((512, 40), (1024, 64), (2048, 96))  # (n_fft, mel bands) of the training loss
 MEL_FLOOR = 1e-4  # of log-mel magnitudes, where a full-scale sine is about 1
-SILENCE = 1e-5  # mean power below which a waveform error is not worth hearing (-50 dB)
+SILENCE = 1e-5  # mean power below which a waveform error is inaudible (-50 dB)
+DILATIONS = (1, 2, 4)  # of the discriminator's middle layers, in time
+SLOPE = 0.2  # of the discriminator's leaky ReLU
+TINY = 1e-12  # added to norms of gradients
+
+ScaleOutput = tuple[Tensor, list[Tensor]]  # logits and feature maps of one scale of the discriminator
 
 
 def snr(reference_BN: Tensor, estimate_BN: Tensor) -> Tensor:
@@ -37,7 +59,8 @@ def si_snr(reference_BN: Tensor, estimate_BN: Tensor) -> Tensor:
 
 @functools.cache
 def _mel_filters(n_fft: int, bands: int, sample_rate: int) -> Tensor:
-    from transformers.audio_utils import mel_filter_bank
+    """Triangular filters (F, bands) on the HTK mel scale, from 0 Hz to half the sample rate."""
+    from transformers.audio_utils import mel_filter_bank  # transformers is slow to import
 
     return torch.from_numpy(mel_filter_bank(n_fft // 2 + 1, bands, 0.0, sample_rate / 2, sample_rate)).float()
 
@@ -57,7 +80,7 @@ def log_mel_distance(reference_BN: Tensor, estimate_BN: Tensor, sample_rate: int
 
 
 def mel_loss(reference_BN: Tensor, estimate_BN: Tensor, sample_rate: int, scale: int) -> Tensor:
-    """Log-mel L1 at resolution ``MEL_SCALES[scale % 3]``, a scalar; training takes them in turn, to be cheap."""
+    """Log-mel L1 at resolution ``MEL_SCALES[scale % 3]``, a scalar. Training takes them in turn, to save time."""
     n_fft, bands = MEL_SCALES[scale % len(MEL_SCALES)]
     reference_BtM = log_mel(reference_BN, sample_rate, n_fft, bands)
     return nn.functional.l1_loss(log_mel(estimate_BN, sample_rate, n_fft, bands), reference_BtM)
@@ -77,12 +100,114 @@ def multi_mel_distance(reference_BN: Tensor, estimate_BN: Tensor, sample_rate: i
 
 
 def gaussian_kl(mean_BTD: Tensor, std_BTD: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of N(mean, std^2) from N(0, 1) in nats, summed over channels: (B, T)."""
+    """Kullback-Leibler divergence of N(mean, std^2) from N(0, 1), (B, T): nats, summed over channels."""
     return 0.5 * (mean_BTD.square() + std_BTD.square() - 1 - 2 * std_BTD.log()).sum(-1)
 
 
 def perplexity(codes_KM: Tensor, cardinality: int) -> Tensor:
-    """Exp of the entropy of code use, per codebook (K,); ``cardinality`` when all are used alike, 1 when one is."""
+    """Exponential of the entropy of code use, per codebook (K,): from 1 (one code) to ``cardinality`` (all equally)."""
     counts_KC = torch.stack([torch.bincount(row, minlength=cardinality) for row in codes_KM]).double()
     share_KC = counts_KC / counts_KC.sum(1, keepdim=True)
-    return torch.special.entr(share_KC).sum(1).clamp_max(math.log(cardinality)).exp()
+    entropy_K: Tensor = torch.special.entr(share_KC).sum(1)
+    return entropy_K.clamp_max(math.log(cardinality)).exp()
+
+
+class STFTDiscriminator(nn.Module):
+    """One scale of the discriminator: windows of ``n_fft`` samples, hop n_fft / 4, no padding."""
+
+    window: Tensor
+
+    def __init__(self, n_fft: int, filters: int) -> None:
+        super().__init__()
+        self.n_fft = n_fft
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        layers = [nn.Conv2d(2, filters, (3, 9), padding=(1, 4))]
+        for dilation in DILATIONS:
+            layers.append(
+                nn.Conv2d(filters, filters, (3, 9), stride=(1, 2), dilation=(dilation, 1), padding=(dilation, 4))
+            )
+        layers.append(nn.Conv2d(filters, filters, (3, 3), padding=1))
+        self.layers = nn.ModuleList(weight_norm(layer) for layer in layers)
+        self.judge = weight_norm(nn.Conv2d(filters, 1, (3, 3), padding=1))
+
+    def forward(self, wav_BN: Tensor) -> ScaleOutput:
+        """Waveform (B, N) -> logits (B, 1, t, F / 8) and the feature maps (B, C, t, f) of the layers before."""
+        x_BFt = torch.stft(
+            wav_BN, self.n_fft, self.n_fft // 4, window=self.window, center=False, return_complex=True
+        ) / (self.window.square().sum().sqrt())
+        h_BCtF = torch.view_as_real(x_BFt).permute(0, 3, 2, 1)
+        features = []
+        for layer in self.layers:
+            h_BCtF = nn.functional.leaky_relu(layer(h_BCtF), SLOPE)
+            features.append(h_BCtF)
+        return self.judge(h_BCtF), features
+
+
+class MultiScaleDiscriminator(nn.Module):
+    """One ``STFTDiscriminator`` per window length."""
+
+    def __init__(self, n_ffts: Sequence[int], filters: int) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(STFTDiscriminator(n_fft, filters) for n_fft in n_ffts)
+
+    def forward(self, wav_BN: Tensor) -> list[ScaleOutput]:
+        """Waveform (B, N) -> the output of every scale."""
+        return [scale(wav_BN) for scale in self.scales]
+
+
+def discriminator_loss(real: Sequence[ScaleOutput], fake: Sequence[ScaleOutput]) -> Tensor:
+    """Hinge loss of the discriminator on real and generated waveforms, a scalar."""
+    hinges = [(1 - r).relu().mean() + (1 + f).relu().mean() for (r, _), (f, _) in zip(real, fake)]
+    return torch.stack(hinges).mean()
+
+
+def adversarial_loss(fake: Sequence[ScaleOutput]) -> Tensor:
+    """Hinge loss of the model on what it generated, a scalar."""
+    return torch.stack([(1 - logits).relu().mean() for logits, _ in fake]).mean()
+
+
+def feature_loss(real: Sequence[ScaleOutput], fake: Sequence[ScaleOutput]) -> Tensor:
+    """Relative L1 distance of feature maps, a scalar; those of the real waveform have no gradient."""
+    pairs = [(r.detach(), f) for (_, reals), (_, fakes) in zip(real, fake) for r, f in zip(reals, fakes)]
+    return torch.stack([(r - f).abs().mean() / r.abs().mean().clamp_min(1e-8) for r, f in pairs]).mean()
+
+
+class Balancer:
+    """Combines the gradients of several losses; see the module's docstring.
+
+    Args:
+        weights: lambda of every loss; a loss of weight 0 is left out.
+        total: R, the norm of the whole.
+        decay: of the moving averages.
+    """
+
+    def __init__(self, weights: Mapping[str, float], total: float = 1.0, decay: float = 0.999) -> None:
+        self.weights = {name: weight for name, weight in weights.items() if weight > 0}
+        self.total, self.decay = total, decay
+        self.sums: dict[str, float] = {}
+        self.count = 0.0
+
+    def gradient(self, losses: Mapping[str, Tensor], output: Tensor) -> Tensor:
+        """The balanced gradient with respect to ``output`` (B, ...), from scalar losses that depend on it."""
+        gradients = gradients_at(output, {name: losses[name] for name in self.weights})
+        self.count = self.decay * self.count + 1
+        balanced = torch.zeros_like(output)
+        for name, gradient in gradients.items():
+            norm = gradient.flatten(1).norm(dim=1).mean().item()
+            self.sums[name] = self.decay * self.sums.get(name, 0.0) + norm
+            share = self.weights[name] / sum(self.weights.values())
+            balanced += self.total * share / (self.sums[name] / self.count + TINY) * gradient
+        return balanced
+
+    def state(self) -> dict[str, object]:
+        """The moving averages, ready for JSON."""
+        return {"sums": dict(self.sums), "count": self.count}
+
+    def restore(self, state: Mapping[str, object]) -> None:
+        """Set the moving averages to those that ``state()`` returned."""
+        self.sums, self.count = dict(state["sums"]), float(state["count"])  # type: ignore[arg-type, call-overload]
+
+
+def gradients_at(output: Tensor, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Each loss's gradient with respect to ``output``; the graph is kept for what follows."""
+    return {name: torch.autograd.grad(loss, output, retain_graph=True)[0] for name, loss in losses.items()}

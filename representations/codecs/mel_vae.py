@@ -1,24 +1,25 @@
-"""The mel-VAE of AudioLDM, the latents of papers/003 (AudioMNTP) and papers/004 (IMPACT), through diffusers.
+"""AudioLDM's mel-VAE through diffusers: the latents of Yang et al. 2025 (AudioMNTP) and Huang et al. 2025 (IMPACT).
 
-A log-mel spectrogram (``mel.py``, 100 frames a second x 64 bands) goes through ``AutoencoderKL``, which shortens both
-axes by 4: 8 channels x T / 4 x 16. Patches of 4 x 4 of these are the tokens: 128 numbers each, 4 from the lowest to the
-highest quarter of the bands for every 160 ms, 25 tokens a second. The sequence runs through the bands first, then
-through time ("row-major", papers/003 F.1): token i stands for moment i // 4 and band i % 4. A patch is flattened by
-channel, then time, then band. 10.24 s make the papers' 256 tokens; their 10 s would be 62.5 moments, and are padded
-there to 10.24 s, here rounded to whole moments (``LatentSpec.group`` = 4): 248 tokens, 9.92 s.
+A log-mel spectrogram (``mel.py``, 100 frames per second x 64 bands) goes through ``AutoencoderKL``, which shortens both
+axes by 4: 8 channels x T / 4 x 16. Patches of 4 x 4 of these are the tokens: 128 numbers each, 4 tokens for every 160
+ms, from the lowest to the highest quarter of the bands, so 25 tokens per second. The sequence runs through the bands
+first, then through time ("row-major", Yang et al. 2025, appendix F.1): token i covers the 160 ms i // 4 and the quarter
+i % 4 of the bands. A patch is flattened by channel, then time, then band. 10.24 s make the papers' 256 tokens. Their
+clips of 10 s would be 62.5 times 160 ms; they are padded there to 10.24 s, and rounded here to 62 times 160 ms
+(``LatentSpec.group`` = 4): 248 tokens, 9.92 s.
 
-What follows from four tokens per moment:
+Four tokens per 160 ms (a moment) have these consequences:
 
-- crops of training and spans to fill begin and end with a moment, so a span is all bands of some multiple of 160 ms;
+- training crops and inpainted spans begin and end with a moment, so a span is all bands of a multiple of 160 ms;
 - a control's value for token i is that of the time (i + 0.5) / 25 s, which lies inside the token's moment: the four
-  tokens of a moment carry what the control says in its four quarters;
+  tokens of a moment carry the control's values in its four quarters;
 - a causal paradigm sees the low bands of a moment before it predicts the high ones.
 
-The latent is the posterior's mean, so that encoding is deterministic; AudioLDM's scaling factor is left out, since
-latents are normalised over the corpus (``latent_stats.py``).
+The latent is the posterior's mean, so that encoding is deterministic. AudioLDM's scaling factor is left out, since
+latents are normalised over the corpus (``representations.latents.normalisation``).
 
     load_representation("mel_vae:cvssp/audioldm")          hub id or folder of a pipeline: vae/ and vocoder/
-    load_representation("mel_vae:/models/audioldm@griffin-lim")   the phase guessed in the vocoder's stead
+    load_representation("mel_vae:/models/audioldm@griffin-lim")   Griffin-Lim instead of the vocoder
 """
 
 from __future__ import annotations
@@ -32,17 +33,16 @@ from torch import Tensor
 from ...common.config import to_dict
 from ...common.errors import UserError
 from ...common.lines import count
-from ..base import LatentSpec, Representation, fingerprint, fit_length
-from .log_mel import Frames, MelConfig
-from .pretrained import load_pretrained
-from .vocoder import GriffinLim, Vocoder, load_vocoder
+from ..base import Representation, fingerprint, fit_length, load_pretrained
+from ..spec import LatentSpec
+from .mel import Frames, GriffinLim, MelConfig, Vocoder, load_vocoder
 
 PATCH = 4  # latents on either side of a token
 NO_VOCODER = "@griffin-lim"
 
 
 class MelVae(Representation):
-    """A frozen ``AutoencoderKL`` over log-mels, with what turns these into sound.
+    """A frozen ``AutoencoderKL`` over log-mels, and a vocoder.
 
     Args:
         vae: the diffusers model.
@@ -50,7 +50,7 @@ class MelVae(Representation):
         name: for records.
 
     Raises:
-        UserError: a VAE of pictures, or one whose latents make no whole patches of the mel's bands.
+        UserError: a VAE for images, or one whose latents do not divide into patches of the mel's bands.
     """
 
     def __init__(self, vae: Any, vocoder: Vocoder, mel: MelConfig, name: str) -> None:
@@ -76,17 +76,18 @@ class MelVae(Representation):
         mel_BTM = self.frames.log_mel(fit_length(wav_BN, tokens // self.bands * self.hop))
         map_BCtf = self.vae.encode(mel_BTM[:, None]).latent_dist.mode()
         patches_BCtpfq = map_BCtf.unflatten(3, (self.bands, PATCH)).unflatten(2, (-1, PATCH))
-        return patches_BCtpfq.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+        tokens_BTD: Tensor = patches_BCtpfq.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+        return tokens_BTD
 
     def decode(self, z_BTD: Tensor) -> Tensor:
         """Tokens (B, T, D) of whole moments -> waveform (B, T / 4 * 2560).
 
         Raises:
-            UserError: T is no multiple of the tokens of a moment.
+            UserError: T is not a multiple of the tokens of a moment.
         """
         if z_BTD.shape[1] % self.bands:
             raise UserError(f"{self.spec.name}: {count(z_BTD.shape[1], 'token')}; {self.bands} at a time make a moment")
-        patches_BtfCpq = z_BTD.unflatten(1, (-1, self.bands)).unflatten(3, (-1, PATCH, PATCH))
+        patches_BtfCpq = z_BTD.reshape(len(z_BTD), -1, self.bands, z_BTD.shape[2] // PATCH**2, PATCH, PATCH)
         map_BCtf = patches_BtfCpq.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
         mel_BTM = self.vae.decode(map_BCtf).sample[:, 0]
         wav_BN: Tensor = self.vocoder(mel_BTM)
@@ -94,9 +95,11 @@ class MelVae(Representation):
 
 
 def load_mel_vae(argument: str) -> MelVae:
-    """``"<folder or hub id>"``, or the same with ``"@griffin-lim"``.
+    """Load ``mel_vae``.
 
-    A folder is a pipeline's (``vae/`` and, if there is one, ``vocoder/``) or the VAE's own.
+    Args:
+        argument: ``"<folder or hub id>"``, or the same with ``"@griffin-lim"``. A folder is a pipeline's (``vae/`` and,
+            if there is one, ``vocoder/``) or the VAE's own.
 
     Raises:
         UserError: diffusers is not installed, weights cannot be found, or VAE or vocoder do not fit the mel.

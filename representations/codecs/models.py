@@ -1,7 +1,7 @@
-"""The waveform models of papers/002, table E.3, built from configs of transformers and diffusers.
+"""New EnCodec and VAE models with the sizes of Tal et al. 2025, table E.3, through transformers and diffusers.
 
-EnCodec's strides are listed as audiocraft and transformers do, from the decoder's side; the VAE's from the encoder's.
-Channels double with each stride from ``width``, and 64 latent channels need a VAE of width 128 (mean and spread).
+EnCodec's strides are listed from the decoder's side, as audiocraft and transformers do; the VAE's from the encoder's.
+Channels start at ``width`` and double with each stride. A VAE of 64 latent channels has width 128 (mean and spread).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...common.errors import UserError
+from .oobleck import oobleck_class
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,9 @@ class WaveModel:
     """Sizes of an EnCodec or of a VAE (which has 0 codebooks of cardinality 0).
 
     Args:
-        strides: their product is the hop, in samples.
-        width: channels next to the waveform.
-        dim: channels of the latent; of a VAE half its width, as its encoder's last layer is as wide.
+        strides: of the convolutions; their product is the hop, in samples.
+        width: channels of the layer next to the waveform.
+        dim: channels of the latent; a VAE has half its width, since its encoder puts out means and spreads.
     """
 
     family: Literal["encodec", "vae"]
@@ -42,7 +43,7 @@ class WaveModel:
 
     @property
     def hop(self) -> int:
-        """Samples of a latent frame."""
+        """Samples per latent frame."""
         return math.prod(self.strides)
 
     @property
@@ -52,8 +53,8 @@ class WaveModel:
 
 
 def encodec_model(model: WaveModel) -> Any:
-    """A new EnCodec as MusicGen's is: not causal, two LSTM layers, no convolution on residual shortcuts."""
-    from transformers import EncodecConfig, EncodecModel
+    """A new EnCodec like MusicGen's: not causal, two LSTM layers, no convolution on residual shortcuts."""
+    from transformers import EncodecConfig, EncodecModel  # transformers is slow to import
 
     # transformers takes the number of codebooks from the bandwidth, rounding down.
     bits = math.ceil(math.log2(model.cardinality))
@@ -80,8 +81,6 @@ def oobleck_model(model: WaveModel) -> Any:
     Raises:
         UserError: diffusers is not installed.
     """
-    from .oobleck import oobleck_class
-
     return oobleck_class()(
         encoder_hidden_size=model.width,
         downsampling_ratios=list(model.strides),
@@ -94,6 +93,6 @@ def oobleck_model(model: WaveModel) -> Any:
 
 
 def config_text(model: Any) -> str:
-    """What stands in the ``config.json`` of a model, as ``save_pretrained`` writes it."""
+    """The content of ``config.json`` as the model's ``save_pretrained`` writes it."""
     text: str = model.config.to_json_string() if hasattr(model.config, "to_json_string") else model.to_json_string()
     return text

@@ -1,7 +1,7 @@
 """Oobleck, the VAE of Stable Audio (Evans et al. 2024), through diffusers' ``AutoencoderOobleck``.
 
 Continuous only: no codebooks, hence no discrete view. The latent of a clip is the posterior's mean, so that encoding is
-deterministic. Audio here is mono: a stereo model gets the waveform on both channels and its output is averaged.
+deterministic. Audio is mono: a stereo model gets the waveform on both channels, and its output is averaged.
 
     load_representation("oobleck:/models/stable-audio-open-1.0/vae")    44.1 kHz, 21.5 Hz, D 64
 """
@@ -13,8 +13,8 @@ from typing import Any
 from torch import Tensor
 
 from ...common.errors import UserError
-from ..base import LatentSpec, Representation, fingerprint, fit_length
-from .pretrained import load_pretrained
+from ..base import Representation, fingerprint, fit_length, load_pretrained
+from ..spec import LatentSpec
 
 
 class Oobleck(Representation):
@@ -42,7 +42,7 @@ class Oobleck(Representation):
 
 
 def oobleck_class() -> Any:
-    """Diffusers' class.
+    """``diffusers.AutoencoderOobleck``.
 
     Raises:
         UserError: diffusers is not installed.
@@ -55,7 +55,7 @@ def oobleck_class() -> Any:
 
 
 def load_oobleck(argument: str) -> Oobleck:
-    """Load from a folder or hub id.
+    """Load the VAE of a folder or hub id.
 
     Raises:
         UserError: diffusers is not installed, or the weights cannot be found.

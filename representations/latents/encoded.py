@@ -1,12 +1,12 @@
-"""Corpora encoded once: latents, codes and controls of every clip, on disk, and the one scalar normalisation of them.
+"""Corpora encoded once: latents, codes and controls of every clip, from disk, and their scalar normalisation.
 
 Every paradigm trains on the same latents of the same clips, so they are computed once per (corpus, representation) and
-kept under ``cache_dir("latents")``. There is one store, whoever fills it: a training run that finds something missing
-makes it; ``bench data prepare`` makes it beforehand, in many processes or array tasks.
+kept under ``cache_dir("latents")``. A training run makes what is missing in the store; ``bench data prepare`` makes it
+beforehand, in many processes or array tasks.
 
-    store.py            folders, shards, their sizes      encoding.py, control_cache.py   a shard's tensors
-    shards.py           one file, whole or not; reading   preparing.py                    all shards, in parallel
-    store_manifest.py   the summary                       latent_stats.py                 mean and std
+    store.py    folders, shards, manifest       encode.py          shards from clips, in parallel
+    shards.py   one file and its check          normalisation.py   mean and std
+    controls.py chords, melody, drums           encoded.py         a store, opened for training
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from ...common.errors import UserError
 from ...common.lines import count, say
 from ...corpora import Clip, Corpus
-from ..base import LatentSpec, Representation
-from .control_cache import control_label
-from .controls import control_specs
-from .layout import Layout
-from .manifest import layout_of, update_manifest
-from .manifest import normalisation as measured
+from ..base import Representation
+from ..spec import LatentSpec
+from .controls import control_label, control_specs
+from .encode import fill_shard
 from .normalisation import LatentStats, Normalisation
-from .prepare import make, units
-from .shards import Rows
+from .shards import ClipTensors
+from .store import StoreLayout, layout_of, stats_of_store, update_manifest
 
 SECONDS_BETWEEN_LINES = 30.0
 
 
 @dataclass(frozen=True)
 class EncodedSplit:
-    """One split, clip by clip; tensors are views of mapped files, read where they are touched.
+    """One split, clip by clip; tensors are views of memory-mapped files.
 
     Attributes:
-        clips: the clips, in the corpus's order.
+        clips: in the order of the corpus.
         frames: latent frames T of each clip.
         z: raw (un-normalised) latents per clip, (T, D), in the store's number format.
         codes: codes per clip, (K, T) int16, or None when the representation has no codebooks.
-        controls: temporal controls that were asked for, name -> tokens per clip, (T,) int16; -1 where a clip has none.
+        controls: name -> tokens per clip, (T,) int16, of the controls that were asked for; -1 if a clip has none.
     """
 
     clips: list[Clip]
@@ -62,7 +62,7 @@ class LatentStore:
 
     Attributes:
         spec: the representation's spec with the train split's mean and std filled in.
-        stats: both definitions of the spread.
+        stats: of the train split, with both definitions of the standard deviation.
     """
 
     def __init__(self, spec: LatentSpec, stats: LatentStats, splits: Mapping[str, EncodedSplit]) -> None:
@@ -88,13 +88,14 @@ def encode_corpus(
     controls: Sequence[str] = (),
     dtype: str = "float32",
 ) -> LatentStore:
-    """Open the store of ``splits`` (and train, which the normalisation needs), after making what it lacks.
+    """Encode what the store of ``splits`` lacks, and open it; the train split is always included, for the statistics.
 
     Args:
-        progress: show a bar with the time left, on stderr.
-        controls: names of temporal controls to have beside the latents (controls.py); they are kept in files of their
-            own, so asking for one more encodes no latent again.
-        dtype: of the stored latents.
+        progress: show a progress bar with the time left, on stderr.
+        normalisation: the definition of mean and std in the spec.
+        controls: names of temporal controls (controls.py); they are in files of their own, so one more control does not
+            encode the latents again.
+        dtype: number format of the stored latents.
 
     Raises:
         UserError: a split has no clips, a control is unknown, a clip cannot be read, or the store cannot be written.
@@ -108,47 +109,50 @@ def encode_corpus(
         what = ", ".join(("latents", *controls))
         say(f"encoding {count(missing, 'clip')} with {representation.spec.name} ({what}); kept in the cache")
     with progress_bars(totals, progress) as advance:
-        made = [make(layout, unit, representation, controls, advance=advance) for unit in units(layout, wanted)]
-    if any(effort.audio for effort in made):
+        ids = layout.shard_ids(wanted)
+        work = [fill_shard(layout, shard_id, representation, controls, advance=advance) for shard_id in ids]
+    if any(done.audio for done in work):
         update_manifest(layout)
-    stats = measured(layout, [shard.facts() for shard in layout.shards("train")])
+    stats = stats_of_store(layout, [shard.info() for shard in layout.shards("train")])
     spec = representation.spec.replace(
         mean=stats.shift(normalisation), std=stats.std(normalisation), normalisation=normalisation
     )
     return LatentStore(spec, stats, {split: open_split(layout, split, controls) for split in wanted})
 
 
-def _missing(layout: Layout, splits: Sequence[str], controls: Sequence[str]) -> int:
-    """How many clips lie in shards that are not there, or lack a control."""
-    shards = [layout.shard(*unit) for unit in units(layout, splits)]
-    files = [[shard, *(shard.beside(control_label(name)) for name in controls)] for shard in shards]
-    return sum(len(shard.clips) for shard, parts in zip(shards, files) if not all(part.has() for part in parts))
+def _missing(layout: StoreLayout, splits: Sequence[str], controls: Sequence[str]) -> int:
+    """Number of clips whose shard is missing, or lacks a control."""
+    shards = [layout.shard(*shard_id) for shard_id in layout.shard_ids(splits)]
+    files = [[shard, *(shard.labelled(control_label(name)) for name in controls)] for shard in shards]
+    return sum(len(shard.clips) for shard, parts in zip(shards, files) if not all(part.is_good() for part in parts))
 
 
-def open_split(layout: Layout, split: str, controls: Sequence[str] = ()) -> EncodedSplit:
-    """A split whose shards are all there."""
+def open_split(layout: StoreLayout, split: str, controls: Sequence[str] = ()) -> EncodedSplit:
+    """Open a split whose shards all exist."""
     shards = layout.shards(split)
-    frames = [shard.facts().frames for shard in shards]
-    codes = Rows(shards, frames, "codes_KM", dim=1) if layout.spec.codebooks else None
+    frames = [shard.info().frames for shard in shards]
+    codes = ClipTensors(shards, frames, "codes_KM", dim=1) if layout.spec.codebooks else None
     tokens = {
-        name: Rows([shard.beside(control_label(name)) for shard in shards], frames, "tokens_M") for name in controls
+        name: ClipTensors([shard.labelled(control_label(name)) for shard in shards], frames, "tokens_M")
+        for name in controls
     }
     counts = [count for counts in frames for count in counts]
-    return EncodedSplit(layout.clips(split), counts, Rows(shards, frames, "z_MD"), codes, tokens)
+    return EncodedSplit(layout.clips(split), counts, ClipTensors(shards, frames, "z_MD"), codes, tokens)
 
 
 @contextlib.contextmanager
 def progress_bars(totals: Mapping[str, int], shown: bool) -> Iterator[Callable[[str, int], None]]:
-    """A bar for each thing that is made, on stderr; yields ``advance(what, clips)``.
+    """A progress bar for each kind of data, on stderr; yields ``advance(what, clips)``.
 
-    Where stderr is no terminal there is a line every half minute instead.
+    If stderr is not a terminal, a line every half minute instead.
+
+    Args:
+        totals: number of clips of each kind.
+        shown: False: nothing is printed.
     """
     if shown and not sys.stderr.isatty():
         yield _lines(totals)
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not shown) as drawn:
         tasks = {what: drawn.add_task(f"encoding: {what}", total=total) for what, total in totals.items()}

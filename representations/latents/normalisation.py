@@ -1,15 +1,16 @@
-"""The one scalar normalisation of a corpus' latents, and how it is measured when they do not fit in memory.
+"""The scalar normalisation of a corpus' latents, and how to measure it when they do not fit in memory.
 
-Normalisation (papers/002, E.2), for M of shape (N clips, T, D), over the train split:
+Normalisation (Tal et al. 2025, appendix E.2), for M of shape (N clips, T, D), over the train split:
 
     mean = M.mean();  std = M.std(dim=1).mean();  z_norm = (z - mean) / std
 
-That std is over time within a clip and channel only, so normalised latents have a standard deviation above 1 when clips
-or channels differ among themselves. It is the default ("paper"); "global" takes M.std() instead. Both are recorded.
-"none" leaves latents as they are, which flow matching is said to suffer from (papers/002, E.1).
+That std is over time within a clip and channel only, so normalised latents have a standard deviation above 1 if clips
+or channels differ from each other. It is the default ("paper"); "global" takes M.std() instead. Both are recorded.
+"none" leaves latents as they are, which is said to harm flow matching (Tal et al. 2025, appendix E.1).
 
-Up to ``ONE_PASS`` values are measured in one go. Larger corpora add up the moments that each shard was published with
-(Chan et al. 1982, the pairwise update of mean and squared deviations): the same but for rounding, and nothing is read.
+Up to ``ONE_PASS`` values are measured in one pass. For larger corpora, the moments that each shard was written with are
+combined (Chan et al. 1982, the pairwise update of mean and squared deviations). The result is the same except for
+rounding, and no latent is read.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ ONE_PASS = 2**26  # latent values; half a gigabyte in double precision
 
 @dataclass(frozen=True)
 class LatentStats:
-    """Statistics of the train split's raw latents: the mean, and the spread by both definitions."""
+    """Statistics of the train split's raw latents: the mean, and the standard deviation by both definitions."""
 
     mean: float
     std_paper: float
@@ -35,23 +36,23 @@ class LatentStats:
     clips: int
 
     def std(self, normalisation: Normalisation) -> float:
-        """The spread that ``normalisation`` names; 1 for ``none``."""
+        """The standard deviation that ``normalisation`` names; 1 for ``none``."""
         return {"paper": self.std_paper, "global": self.std_global, "none": 1.0}[normalisation]
 
     def shift(self, normalisation: Normalisation) -> float:
-        """What is subtracted first: the mean, or nothing."""
+        """What is subtracted before the division: the mean; 0 for ``none``."""
         return 0.0 if normalisation == "none" else self.mean
 
 
 @dataclass(frozen=True)
 class Moments:
-    """What a shard adds to the statistics.
+    """What a shard contributes to the statistics.
 
     Attributes:
-        clips, values: how many.
-        mean, squares: of the values: their mean, and the sum of squared deviations from it.
-        spreads, spread: number and sum of the standard deviations over time, one per channel of each clip of two frames
-            or more.
+        clips, values: number of clips and of latent values.
+        mean, squares: mean of the values, and the sum of squared deviations from it.
+        spreads, spread: number and sum of the standard deviations over time, one per channel of each clip with two or
+            more frames.
     """
 
     clips: int
@@ -63,7 +64,7 @@ class Moments:
 
 
 def latent_stats(z: Iterable[Tensor]) -> LatentStats:
-    """Scalar statistics of latents [(T, D), ...]; T may differ; a clip of one frame does not count in std_paper."""
+    """Scalar statistics of latents [(T, D), ...]; T may differ; clips of one frame are left out of std_paper."""
     clips = list(z)
     frames_MD = torch.cat(clips).double()
     return LatentStats(
@@ -80,8 +81,8 @@ def moments(z: Sequence[Tensor]) -> Moments:
     return Moments(len(z), frames_MD.numel(), mean.item(), squares, spread.numel(), spread.sum().item())
 
 
-def added(parts: Iterable[Moments]) -> LatentStats:
-    """The statistics of all shards together, from their moments alone."""
+def combine_moments(parts: Iterable[Moments]) -> LatentStats:
+    """The statistics of all shards together, from their moments."""
     clips, values, mean, squares, spreads, spread = 0, 0, 0.0, 0.0, 0, 0.0
     for part in parts:
         apart, before = part.mean - mean, values
@@ -93,6 +94,6 @@ def added(parts: Iterable[Moments]) -> LatentStats:
 
 
 def _spreads(z: Sequence[Tensor]) -> Tensor:
-    """Standard deviations over time, double, one per channel of each clip that has any."""
+    """Standard deviations over time, float64, one per channel of each clip with two or more frames."""
     rows = [z_TD.double().std(dim=0) for z_TD in z if len(z_TD) > 1]
     return torch.stack(rows) if rows else torch.zeros(0, dtype=torch.float64)

@@ -1,12 +1,13 @@
-"""One file of a store: some consecutive clips' tensors, and beside it a JSON file of facts that tells if it is whole.
+"""One file of a store: the tensors of some consecutive clips, and a JSON file beside it that tells whether it is whole.
 
-A shard is published by a rename, its facts after it, so what is there is whole or is found out: facts name the clips (a
-hash of their ids), their frames, the file's size, SHA-256 and time of change. ``Shard.facts`` believes a file whose
-size and time are still those (a corpus of terabytes is not read again at every start) and computes the checksum of any
-other; ``thorough`` computes it always. Any number of processes may publish one shard: the last whole one stays.
+A shard is written to a temporary file and renamed, and its JSON file follows. It holds a hash of the clips' ids, their
+frames, and the size, SHA-256 and modification time of the shard, so an incomplete or changed shard is detected.
+``Shard.info`` trusts a file whose size and time are unchanged, so that a corpus of terabytes is not read at every
+start, and computes the checksum otherwise; ``thorough`` always computes it. Several processes may write the same
+shard: the last complete one remains.
 
-Reading maps the files into memory. ``Rows`` gives clip i as a view, so that a training batch touches the pages of its
-crops and no others, whatever the size of the corpus.
+Files are memory-mapped. ``ClipTensors`` gives clip i as a view, so that a training batch reads the pages of its crops
+and no others, whatever the size of the corpus.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, overload
 
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ...common.config import config_hash
@@ -31,18 +33,18 @@ from .normalisation import Moments
 
 
 class BadShardError(Exception):
-    """Why a shard cannot be used, in a few words."""
+    """A shard cannot be used; the message states why, as the end of a sentence about the file."""
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is known of a shard's file.
+class ShardInfo:
+    """The content of the JSON file beside a shard.
 
     Attributes:
-        ids: hash of its clips' ids.
-        frames: of each clip.
-        bytes, sha256, changed_ns: of the file; the last is its time of change.
-        moments: of the latents, for the normalisation.
+        ids: hash of the clips' ids.
+        frames: latent frames of each clip.
+        bytes, sha256, changed_ns: size, checksum and modification time of the shard.
+        moments: of the latents, for the normalisation; None for controls.
         silent: ids of clips whose samples are all zero.
     """
 
@@ -57,14 +59,14 @@ class Facts:
 
 @dataclass(frozen=True)
 class Shard:
-    """The file at ``path`` (its name ends in .safetensors) and the clips that it is to hold."""
+    """The file at ``path`` (its name ends in .safetensors) and the clips that belong in it."""
 
     path: Path
     clips: Sequence[Clip]
 
     @property
     def name(self) -> str:
-        """The file's name without its ending."""
+        """The file's name without its suffix."""
         return self.path.name.removesuffix(".safetensors")
 
     @property
@@ -72,50 +74,51 @@ class Shard:
         """Hash of the clips' ids."""
         return config_hash([clip.id for clip in self.clips])
 
-    def beside(self, label: str) -> Shard:
-        """The shard of the same clips that holds something else about them."""
+    def labelled(self, label: str) -> Shard:
+        """The shard with other data of the same clips, e.g. a control."""
         return Shard(self.path.with_name(f"{self.name}.{label}.safetensors"), self.clips)
 
-    def facts(self, thorough: bool = False) -> Facts:
-        """The facts of a shard that is there, whole, and of these clips.
+    def info(self, thorough: bool = False) -> ShardInfo:
+        """Check the shard and return what its JSON file states.
 
         Args:
-            thorough: compute the checksum even where size and time of change are as they were.
+            thorough: compute the checksum even if size and modification time are unchanged.
 
         Raises:
-            BadShardError: it is not.
+            BadShardError: the shard is missing, incomplete, changed, or holds other clips.
         """
         try:
             state = self.path.stat()
         except OSError as error:
             raise BadShardError("is missing") from error
-        facts = self._recorded()
-        if facts.ids != self.ids:
+        info = self._read_info()
+        if info.ids != self.ids:
             raise BadShardError("holds other clips")
-        if facts.bytes != state.st_size:
-            raise BadShardError(f"has {count(state.st_size, 'byte')}, not {facts.bytes}: it was cut short or changed")
-        if thorough or facts.changed_ns != state.st_mtime_ns:
-            if file_sha256(self.path) != facts.sha256:
+        if info.bytes != state.st_size:
+            raise BadShardError(f"has {count(state.st_size, 'byte')}, not {info.bytes}: it was cut short or changed")
+        if thorough or info.changed_ns != state.st_mtime_ns:
+            if file_sha256(self.path) != info.sha256:
                 raise BadShardError("differs from its checksum: it was changed or damaged")
-            if facts.changed_ns != state.st_mtime_ns:  # copied without its times; a read-only store stays as it is
+            if info.changed_ns != state.st_mtime_ns:  # copied without its time; a read-only store stays as it is
                 with contextlib.suppress(UserError):
-                    self._record(dataclasses.replace(facts, changed_ns=state.st_mtime_ns))
-        return facts
+                    self._write_info(dataclasses.replace(info, changed_ns=state.st_mtime_ns))
+        return info
 
-    def has(self, thorough: bool = False) -> bool:
-        """Whether it can be used as it is."""
+    def is_good(self, thorough: bool = False) -> bool:
+        """Whether the shard can be used; ``thorough``: see ``info``."""
         try:
-            self.facts(thorough)
+            self.info(thorough)
         except BadShardError:
             return False
         return True
 
-    def publish(self, tensors: Mapping[str, Tensor], frames: Sequence[int], **more: Any) -> Facts:
-        """Write the file, then its facts.
+    def publish(self, tensors: Mapping[str, Tensor], frames: Sequence[int], **more: Any) -> ShardInfo:
+        """Write the shard, then the JSON file beside it.
 
         Args:
-            frames: of each clip.
-            more: ``moments`` and ``silent`` of the facts.
+            tensors: by name, with clips end to end.
+            frames: latent frames of each clip.
+            more: ``moments`` and ``silent`` of the info.
 
         Raises:
             UserError: the folder cannot be written or the disk is full.
@@ -123,18 +126,16 @@ class Shard:
         write_tensors(self.path, tensors)
         state = self.path.stat()
         digest = file_sha256(self.path)
-        facts = Facts(self.ids, tuple(frames), state.st_size, digest, state.st_mtime_ns, **more)
-        self._record(facts)
-        return facts
+        info = ShardInfo(self.ids, tuple(frames), state.st_size, digest, state.st_mtime_ns, **more)
+        self._write_info(info)
+        return info
 
     def tensor(self, name: str) -> Tensor:
-        """A tensor of the file, mapped into memory and not read.
+        """A tensor of the file, memory-mapped.
 
         Raises:
             UserError: the file cannot be read.
         """
-        from safetensors import SafetensorError, safe_open
-
         try:
             with safe_open(self.path, framework="pt") as file:
                 tensor: Tensor = file.get_tensor(name)
@@ -143,28 +144,29 @@ class Shard:
         return tensor
 
     @property
-    def _beside(self) -> Path:
+    def _info_path(self) -> Path:
         return self.path.with_suffix(".json")
 
-    def _record(self, facts: Facts) -> None:
-        write_json(self._beside, dataclasses.asdict(facts))
+    def _write_info(self, info: ShardInfo) -> None:
+        write_json(self._info_path, dataclasses.asdict(info))
 
-    def _recorded(self) -> Facts:
+    def _read_info(self) -> ShardInfo:
         try:
-            told = read_json(self._beside)
-            about, frames = told.pop("moments"), tuple(told.pop("frames"))
-            return Facts(**told, frames=frames, moments=Moments(**about) if about else None)
+            data = read_json(self._info_path)
+            moments, frames = data.pop("moments"), tuple(data.pop("frames"))
+            return ShardInfo(**data, frames=frames, moments=Moments(**moments) if moments else None)
         except (UserError, AttributeError, KeyError, TypeError) as error:
-            raise BadShardError(f"has no readable {self._beside.name} beside it") from error
+            raise BadShardError(f"has no readable {self._info_path.name} beside it") from error
 
 
-class Rows(Sequence[Tensor]):
-    """One tensor per clip over many shards, each a view of a mapped file.
+class ClipTensors(Sequence[Tensor]):
+    """One tensor per clip over many shards, each a view of a memory-mapped file.
 
     Args:
-        shards: in the clips' order.
-        frames: of each clip, shard by shard.
-        name: of the tensor in the files, which has clips end to end along ``dim``.
+        shards: in the order of the clips.
+        frames: latent frames of each clip, shard by shard.
+        name: of the tensor in the files.
+        dim: the dimension along which the tensor has clips end to end.
     """
 
     def __init__(self, shards: Sequence[Shard], frames: Sequence[Sequence[int]], name: str, dim: int = 0) -> None:
@@ -174,7 +176,7 @@ class Rows(Sequence[Tensor]):
         self._open: dict[int, Tensor] = {}
 
     def __len__(self) -> int:
-        """Clips."""
+        """Number of clips."""
         return self._first[-1]
 
     @overload
@@ -182,7 +184,7 @@ class Rows(Sequence[Tensor]):
     @overload
     def __getitem__(self, index: slice) -> list[Tensor]: ...
     def __getitem__(self, index: int | slice) -> Tensor | list[Tensor]:
-        """Clip ``index``, (T, ...) or, along another ``dim``, (..., T)."""
+        """The tensor of clip ``index``: (T, ...), or (..., T) with ``dim`` 1."""
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not 0 <= index < len(self):
@@ -193,7 +195,7 @@ class Rows(Sequence[Tensor]):
         return self._mapped(shard).narrow(self._dim, start, end - start)
 
     def __iter__(self) -> Iterator[Tensor]:
-        """Clip by clip."""
+        """The tensors of all clips in order."""
         return (self[i] for i in range(len(self)))
 
     def _mapped(self, shard: int) -> Tensor:

@@ -1,12 +1,12 @@
-"""Captions as a model sees them: word ids whose embedding is learnt with the model, or a frozen encoder's embeddings.
+"""Captions as tensors: word ids whose embedding is learnt with the model, or embeddings of a frozen encoder.
 
     load_text_encoder("builtin", captions)                        words of the training captions; needs no weights
     load_text_encoder("t5:google/flan-t5-base", captions)         T5 or FLAN-T5, one embedding per token
     load_text_encoder("clap:laion/clap-htsat-unfused", captions)  CLAP's pooled embedding, a single token
-    load_text_encoder("clap:...+t5[77]:...", captions)            both, one after the other; 78 tokens at most
+    load_text_encoder("clap:...+t5[77]:...", captions)            both, one after the other; at most 78 tokens
 
-``encode`` pads to the longest caption of the batch and returns a mask that is False at padding. Masked positions hold
-<pad> or zeros, and no other position depends on them: a caption is encoded the same alone or in a batch.
+``encode`` pads to the longest caption of the batch and returns a mask that is False at padding. Padding is <pad> or
+zeros and does not change other positions: a caption is encoded the same alone or in a batch.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ TEXT_ENCODERS = Registry(
     },
 )
 PAD, UNKNOWN = "<pad>", "<unk>"
-SHORTEST_LIMIT = 64  # captions may be this long even when those of training are all shorter
-# A word keeps its sharp ("C#m7") and its apostrophe ("don't"); every other mark is a token of its own.
+SHORTEST_LIMIT = 64  # tokens; captions may be this long even if all training captions are shorter
+# A word includes its sharp ("C#m7") and its apostrophe ("don't"); every other punctuation mark is a token.
 _WORD = re.compile(r"\w+(?:#\w*)?(?:'\w+)?|[^\w\s]")
 
 
 @dataclass(frozen=True)
 class TextSpec:
-    """What a model must know about its text.
+    """Kind, width and length of text: all that a model must know about it.
 
     Args:
         kind: "tokens" (int64 ids, embedded by the model) or "embeddings" (floats from a frozen encoder).
         dim: width of the embeddings; 0 for tokens.
         vocabulary: words in id order, <pad> and <unk> first; empty for embeddings.
-        max_length: most tokens that a text becomes; what is longer is cut, with a warning.
+        max_length: maximum number of tokens of a text; longer captions are cut, with a warning.
         name: the encoder's spec, for records.
     """
 
@@ -64,15 +64,15 @@ class TextEncoder:
 
     @property
     def limit(self) -> int:
-        """Most tokens of a caption that are read."""
+        """Maximum number of tokens of a caption that are read."""
         return self.spec.max_length
 
     def encode(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """B captions -> (text, mask_BL): (B, L) int64 ids or (B, L, D) float32 embeddings; mask True where text is."""
+        """B captions -> (text, mask_BL): (B, L) int64 ids or (B, L, D) float32 embeddings; the mask is True at text."""
         raise NotImplementedError
 
     def _warn_cut(self, caption: str, length: int) -> None:
-        """Say once per encoder that a caption was too long."""
+        """Warn, once per encoder, that a caption was too long."""
         if not self._warned:
             self._warned = True
             message = (
@@ -82,7 +82,7 @@ class TextEncoder:
 
 
 def words(caption: str) -> list[str]:
-    """Split a caption: ``"C#m7, 4/4 at 120 BPM."`` -> ``C#m7 , 4 / 4 at 120 BPM .``; case is kept (A major, a tune)."""
+    """Split a caption: ``"C#m7, 4/4 at 120 BPM."`` -> ``C#m7 , 4 / 4 at 120 BPM .``; case is kept."""
     return _WORD.findall(caption)
 
 
@@ -109,10 +109,10 @@ class WordTokeniser(TextEncoder):
 
 
 class ConcatenatedText(TextEncoder):
-    """Several encoders one after the other along the length (papers/004 section 4.2: CLAP and FLAN-T5).
+    """Several encoders one after the other along the length, as CLAP and FLAN-T5 in Huang et al. 2025, section 4.2.
 
-    Each has channels of its own, in which the others are zero, so that the one projection with which a model reads
-    embeddings is a separate one for each, but for the bias.
+    Each encoder has its own channels, where the others are zero. So the single projection with which a model reads
+    embeddings has separate weights for each encoder; only the bias is shared.
     """
 
     def __init__(self, parts: Sequence[TextEncoder]) -> None:
@@ -134,7 +134,7 @@ class ConcatenatedText(TextEncoder):
 
 
 class NoText(TextEncoder):
-    """The null text whatever the caption: one masked position, for models whose text is as ``spec`` says."""
+    """The null text for any caption: one masked position, in the form of ``spec``."""
 
     def __init__(self, spec: TextSpec) -> None:
         self.spec = spec
@@ -148,7 +148,7 @@ class NoText(TextEncoder):
 
 
 def builtin_text(captions: Iterable[str]) -> WordTokeniser:
-    """A word tokeniser with the vocabulary of ``captions`` (those of the train split), sorted."""
+    """A word tokeniser whose vocabulary is the sorted words of ``captions`` (those of the train split)."""
     split = [words(caption) for caption in captions]
     vocabulary = sorted({word for row in split for word in row})
     longest = max(map(len, split), default=0)
@@ -160,8 +160,8 @@ def load_text_encoder(spec: str, captions: Iterable[str] = ()) -> TextEncoder:
 
     Args:
         spec: ``"builtin"``, ``"t5:<folder or hub id>"``, ``"clap:<folder or hub id>"``, or several joined by ``+``;
-            ``t5[77]:`` reads 77 tokens of a caption, else as many as its tokenizer states.
-        captions: the training captions; only "builtin" reads them.
+            ``t5[77]:`` reads at most 77 tokens of a caption, instead of the tokenizer's own limit.
+        captions: the training captions, for the vocabulary of "builtin".
 
     Raises:
         UserError: an unknown kind, or weights that cannot be found.
@@ -180,6 +180,6 @@ def load_text_encoder(spec: str, captions: Iterable[str] = ()) -> TextEncoder:
 
 
 def _limited(named: str) -> tuple[str, list[int]]:
-    """``t5[77]`` as ``t5`` and [77]; without a limit the list is empty."""
+    """``"t5[77]"`` -> ``"t5"``, [77]; without a limit the list is empty."""
     found = re.fullmatch(r"(.+)\[([1-9]\d*)\]", named)
     return (found[1], [int(found[2])]) if found else (named, [])

@@ -8,21 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..codecs.pretrained import load_pretrained
+from ..base import load_pretrained
 from .encoders import TextEncoder, TextSpec
 
-LONGEST = 512  # tokens; where a tokenizer states no limit, T5's
+LONGEST = 512  # tokens, the limit of T5, for tokenizers that state none
 
 
 class _Tokenised(TextEncoder):
-    """What T5 and CLAP share: a transformers tokenizer and its limit."""
+    """A text encoder with a tokenizer of transformers and a limit of tokens."""
 
     tokenizer: Any
     _limit: int
 
     @property
     def limit(self) -> int:
-        """Most tokens of a caption that are read."""
+        """Maximum number of tokens of a caption that are read."""
         return self._limit
 
     def _tokenise(self, captions: Sequence[str]) -> dict[str, Tensor]:
@@ -40,14 +40,15 @@ class T5Text(_Tokenised):
     """The encoder of T5 or FLAN-T5: one embedding per token.
 
     Args:
-        limit: most tokens of a caption; None: the tokenizer's own limit. Positions are relative, so any is possible.
+        limit: maximum number of tokens of a caption; None: the tokenizer's limit. Any is possible, as positions are
+            relative.
 
     Raises:
         UserError: model or tokenizer cannot be loaded from ``source``.
     """
 
     def __init__(self, source: str, limit: int | None = None) -> None:
-        from transformers import AutoTokenizer, T5EncoderModel
+        from transformers import AutoTokenizer, T5EncoderModel  # transformers is slow to import
 
         self.tokenizer = load_pretrained(AutoTokenizer, source, "T5 tokenizer")
         self.model = load_pretrained(T5EncoderModel, source, "T5 model").eval().requires_grad_(False)
@@ -67,7 +68,7 @@ class ClapText(_Tokenised):
     """CLAP's text tower: the pooled, projected and normalised embedding, as a text of one token.
 
     Args:
-        limit: most tokens of a caption that are read; None: as many as the model has positions for.
+        limit: maximum number of tokens of a caption; None: as many as the model has positions for.
 
     Raises:
         UserError: model or tokenizer cannot be loaded from ``source``.
@@ -79,7 +80,7 @@ class ClapText(_Tokenised):
         self.tokenizer = load_pretrained(AutoTokenizer, source, "CLAP tokenizer")
         self.model = load_pretrained(ClapTextModelWithProjection, source, "CLAP model").eval().requires_grad_(False)
         config = self.model.config
-        # RoBERTa counts positions from the padding index on, so that many of its positions are never used.
+        # RoBERTa counts positions from the padding index on, so the first ones are never used.
         positions = config.max_position_embeddings - config.pad_token_id - 1
         self._limit = min(limit or positions, self.tokenizer.model_max_length, positions)
         self.spec = TextSpec("embeddings", config.projection_dim, (), 1, f"clap:{source}")

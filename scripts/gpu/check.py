@@ -102,18 +102,18 @@ def comparisons(device: str, dry: bool) -> Iterator[tuple[str, Comparison]]:
 
 def samples(device: str, size: Any, names: list[str]) -> Iterator[tuple[str, Comparison]]:
     """Comparisons of sampled clips: plain prompts, then controls, then inpainting."""
-    from gpu.sampling import Setting
+    from gpu.sampling import SamplingSetting
     from gpu.sampling import comparisons as of
     from paradigm_bench import paradigms
 
     for text, dtype, name in itertools.product(("cross", "prefix"), ("fp32", "bf16"), names):
-        yield from in_group("sampling", of(Setting(name, text, dtype), device, size))
+        yield from in_group("sampling", of(SamplingSetting(name, text, dtype), device, size))
     for name in names:
         for dtype, branches in (("fp32", 2), ("fp32", 3), ("bf16", 3)):
-            yield from in_group("controls", of(Setting(name, "cross", dtype, True, branches), device, size))
+            yield from in_group("controls", of(SamplingSetting(name, "cross", dtype, True, branches), device, size))
     for name, dtype in itertools.product(names, ("fp32", "bf16")):
         if paradigms.find(name).inpaints:
-            yield from in_group("inpainting", of(Setting(name, "cross", dtype, filling=True), device, size))
+            yield from in_group("inpainting", of(SamplingSetting(name, "cross", dtype, inpainting=True), device, size))
 
 
 def in_group(group: str, found: Iterator[Comparison]) -> Iterator[tuple[str, Comparison]]:

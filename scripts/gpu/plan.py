@@ -45,13 +45,15 @@ class Planner:
         import torch
 
         from paradigm_bench.backbones.cost import bound_seconds
+        from paradigm_bench.benchmarks.axes.latency.cells import LatencyConfig
         from paradigm_bench.benchmarks.axes.latency.model import DTYPES, build
 
+        config = cell.read(LatencyConfig)
         with torch.device("meta"):
-            model = build(cell.config)
-        setting, sampler = cell.config["setting"], model.sampler(cell.config["sampler"])
-        size = DTYPES[setting["dtype"]].itemsize
-        phases = model.cost(setting["batch"], setting["frames"], sampler, setting["text_tokens"], size)
+            model = build(config)
+        setting, sampler = config.setting, model.sampler(config.sampler)
+        size = DTYPES[setting.dtype].itemsize
+        phases = model.cost(setting.batch, setting.frames, sampler, setting.text_tokens, size)
         rates = next((rates for name, rates in RATES.items() if name in self.device), RATES["H100"])
         return bound_seconds(phases, *rates)
 
@@ -78,7 +80,7 @@ def runs(rule: dict[str, Any], run_s: float) -> int:
     """Number of runs of a cell: the first call, a run that captures, a run that captures nothing, and the samples.
 
     Args:
-        rule: the stop rule (``benchmarks.axes.latency.tracker.stopping.StopRule``).
+        rule: the stop rule (``benchmarks.axes.latency.tracker.statistics.StopRule``).
     """
     wanted = max(rule["samples"], math.ceil(rule["seconds"] / run_s))
     samples = max(1, min(wanted, rule["cap_samples"], math.ceil(rule["cap_seconds"] / run_s)))

@@ -29,7 +29,7 @@ PACKED_EVERY_S = 15.0
 
 
 @dataclass(frozen=True)
-class Place:
+class RunFolders:
     """Folders of a run.
 
     Attributes:
@@ -41,7 +41,7 @@ class Place:
     work: Path
 
 
-def run_parts(limits: Mapping[str, float], place: Place, dry: bool) -> int:
+def run_parts(limits: Mapping[str, float], folders: RunFolders, dry: bool) -> int:
     """Run parts one after the other; returns the exit status.
 
     Args:
@@ -53,15 +53,15 @@ def run_parts(limits: Mapping[str, float], place: Place, dry: bool) -> int:
     Raises:
         UserError: a folder cannot be written, or an earlier JSON file cannot be read.
     """
-    check_folder("--work", place.work)
-    check_folder("--results", place.results)
+    check_folder("--work", folders.work)
+    check_folder("--results", folders.results)
     for part in limits:
-        read(place.results / f"{part}.json")
+        read(folders.results / f"{part}.json")
     if dry:
-        shutil.rmtree(place.work, ignore_errors=True)  # or cells of an earlier dry run would not run again
+        shutil.rmtree(folders.work, ignore_errors=True)  # or cells of an earlier dry run would not run again
     worst = 0
     for part, limit in limits.items():
-        status = run_part(part, place, limit, dry)
+        status = run_part(part, folders, limit, dry)
         if status in (NO_GPU, INTERRUPTED):
             return status
         worst = max(worst, status)
@@ -86,12 +86,12 @@ def check_folder(argument: str, folder: Path) -> None:
         raise UserError(f"{argument}: {reason}; choose another folder") from error
 
 
-def run_part(part: str, place: Place, limit: float, dry: bool) -> int:
+def run_part(part: str, folders: RunFolders, limit: float, dry: bool) -> int:
     """Run one part for at most ``limit`` seconds and print its summary; returns the exit status, see ``run_parts``."""
     until, status, ended = time.time() + limit, AGAIN, True
     while status == AGAIN and ended:
-        status, ended = _wait(_start(part, place, until, dry), place, until)
-    found = read(place.results / f"{part}.json", until)
+        status, ended = _wait(_start(part, folders, until, dry), folders, until)
+    found = read(folders.results / f"{part}.json", until)
     if status == NO_GPU and not found:
         return NO_GPU
     ending = "" if ended else f"stopped at its limit of {limit:g} s"
@@ -100,29 +100,29 @@ def run_part(part: str, place: Place, limit: float, dry: bool) -> int:
     if not ending and not found.get("finished"):
         ending = f"ended early with exit status {status}"
     if found:
-        _conclude(part, place, found, ending)
+        _conclude(part, folders, found, ending)
     else:
         print(f"{part}: {ending}, before it wrote any results")
     return INTERRUPTED if ending == "interrupted" else int(bool(status or ending))
 
 
-def _conclude(part: str, place: Place, found: Mapping[str, Any], ending: str) -> None:
+def _conclude(part: str, folders: RunFolders, found: Mapping[str, Any], ending: str) -> None:
     """Pack the archive, and print the summary of a part and how it ended."""
-    left_out, lines = pack(place.results, place.work), found["lines"]
+    left_out, lines = pack(folders.results, folders.work), found["lines"]
     if lines:
         print(f"\n{importlib.import_module(f'gpu.{part}').summary(found)}")
     if left_out:
         print(f"left out of the archive, which is full: {', '.join(left_out)}")
     if ending:
         print(f"{part}: {ending}; {len(lines)} lines are kept")
-    megabytes = (place.results / ARCHIVE).stat().st_size / 1e6
-    files = f"{part}.json and {ARCHIVE} ({megabytes:.1f} MB) in {place.results}"
+    megabytes = (folders.results / ARCHIVE).stat().st_size / 1e6
+    files = f"{part}.json and {ARCHIVE} ({megabytes:.1f} MB) in {folders.results}"
     print(f"{part}: {found['seconds']} s; {files}", flush=True)
 
 
-def _start(part: str, place: Place, until: float, dry: bool) -> subprocess.Popen[bytes]:
+def _start(part: str, folders: RunFolders, until: float, dry: bool) -> subprocess.Popen[bytes]:
     """Start a part. Ctrl-C is blocked, here and in the part, until each can deal with it."""
-    inside = ["--inside", str(until), "--results", str(place.results), "--work", str(place.work)]
+    inside = ["--inside", str(until), "--results", str(folders.results), "--work", str(folders.work)]
     # A dry run uses the CPU even if there is a GPU, and one thread, because its models are too small for more.
     variables = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"} if dry else {}
     command = [sys.executable, str(SCRIPT), part, *inside, *["--dry"] * dry]
@@ -130,7 +130,7 @@ def _start(part: str, place: Place, until: float, dry: bool) -> subprocess.Popen
     return subprocess.Popen(command, env={**os.environ, **variables})
 
 
-def _wait(process: subprocess.Popen[bytes], place: Place, until: float) -> tuple[int, bool]:
+def _wait(process: subprocess.Popen[bytes], folders: RunFolders, until: float) -> tuple[int, bool]:
     """Wait for a part; returns its exit status, and False if it was stopped because time was up."""
     packed = time.time()
     try:
@@ -141,7 +141,7 @@ def _wait(process: subprocess.Popen[bytes], place: Place, until: float) -> tuple
                 return _stop(process), False
             if time.time() - packed > PACKED_EVERY_S:
                 with contextlib.suppress(OSError):  # a file changed while it was read
-                    pack(place.results, place.work)
+                    pack(folders.results, folders.work)
                 packed = time.time()
     except KeyboardInterrupt:
         _stop(process)

@@ -46,13 +46,13 @@ LIMITS = {
 
 
 @dataclass(frozen=True)
-class Setting:
+class SamplingSetting:
     """What is sampled.
 
     Attributes:
         controls: whether clips follow temporal controls.
         branches: branches of guidance: 2, or 3 with the text alone as a branch.
-        filling: whether a span is inpainted. Otherwise whole clips are drawn.
+        inpainting: whether a span is inpainted. Otherwise whole clips are drawn.
     """
 
     paradigm: str
@@ -60,21 +60,20 @@ class Setting:
     dtype: str = "fp32"
     controls: bool = False
     branches: int = 2
-    filling: bool = False
+    inpainting: bool = False
 
     @property
     def name(self) -> str:
         """Name in the lines of the check."""
-        extra = [
-            "controls" * self.controls, f"{self.branches} branches" * (self.branches > 2), "inpainting" * self.filling
-        ]  # fmt: skip
+        branches = f"{self.branches} branches" if self.branches > 2 else ""
+        extra = ["controls" * self.controls, branches, "inpainting" * self.inpainting]
         return " ".join([self.paradigm, self.text, self.dtype, *filter(None, extra)])
 
 
-class Case:
+class SamplingCase:
     """One setting on one device. Clips are drawn when they are first needed."""
 
-    def __init__(self, setting: Setting, device: str, size: Size) -> None:
+    def __init__(self, setting: SamplingSetting, device: str, size: Size) -> None:
         self.setting, self.device, self.size = setting, device, size
 
     @cached_property
@@ -90,7 +89,7 @@ class Case:
     def _build(self) -> Paradigm:
         setting = self.setting
         controls = CONTROLS if setting.controls else ()
-        return build(setting.paradigm, self.size, setting.text, controls, setting.filling)
+        return build(setting.paradigm, self.size, setting.text, controls, setting.inpainting)
 
     @cached_property
     def plain(self) -> Tensor:
@@ -137,7 +136,7 @@ class Case:
 
     def code_error(self, model: Paradigm) -> float:
         """Error of the codes of captured steps by the distributions of ``model``."""
-        known_BT = hidden_span(len(LENGTHS), self.size.frames) if self.setting.filling else None
+        known_BT = hidden_span(len(LENGTHS), self.size.frames) if self.setting.inpainting else None
         given = self.conditions(model, 0), self.rng(model, 0), self.sampler(model)
         return code_error(model, self.captured, *given, known_BT)
 
@@ -149,7 +148,7 @@ class Case:
         """Draw two clips. Each ``batch`` has its own noise, prompts, controls and known frames."""
         conditions, rng = self.conditions(model, batch), self.rng(model, batch)
         sampler = self.sampler(model)
-        if not self.setting.filling:
+        if not self.setting.inpainting:
             return model.generate(conditions, self.size.frames, sampler, rng).cpu()
         target = clips_of(model, len(LENGTHS), self.size.frames, batch)
         known_BT = hidden_span(len(LENGTHS), self.size.frames)
@@ -224,9 +223,9 @@ def error(ours: Tensor, theirs: Tensor) -> float:
     return float((ours.double() - theirs.double()).norm() / theirs.double().norm())
 
 
-def comparisons(setting: Setting, device: str, size: Size) -> Iterator[tuple[str, Any, Any]]:
+def comparisons(setting: SamplingSetting, device: str, size: Size) -> Iterator[tuple[str, Any, Any]]:
     """Comparisons of one setting: name, function that computes the error, function that returns its limit."""
-    case = Case(setting, device, size)
+    case = SamplingCase(setting, device, size)
     yield f"{setting.name}: captured / plain", case.against_plain, case.limit
     yield f"{setting.name}: {device} {setting.dtype} / cpu fp32", case.against_cpu, case.limit
     yield f"{setting.name}: steps not captured", case.failures, lambda: 0.0

@@ -113,7 +113,7 @@ def run(results: Path, work: Path, dry: bool, until: float) -> int:
 
 def cells(dry: bool) -> dict[Key, tuple[Study, Cell, tuple[str, ...]]]:
     """The cells in order, each with its study and the options of the ``bench run`` command that measures it alone."""
-    from paradigm_bench.benchmarks.study.study import load_study
+    from paradigm_bench.benchmarks.study.load import load_study
     from paradigm_bench.benchmarks.study.sweep import expand
 
     order, found = DRY_ORDER if dry else ORDER, {}
@@ -186,15 +186,13 @@ def print_plan(plan: Sequence[Mapping[str, Any]], left_s: float) -> None:
 def crossover(work: Path) -> list[str]:
     """From which batch size on AR is faster than FM, by all records so far, and what the paper states; in words."""
     from paradigm_bench.benchmarks.analysis.records import load_records
-    from paradigm_bench.benchmarks.axes.latency.report.crossover import sentences
-    from paradigm_bench.benchmarks.axes.latency.report.points import make_groups
-    from paradigm_bench.benchmarks.axes.latency.report.published import stated
+    from paradigm_bench.benchmarks.axes.latency.report.crossover import published_speeds, sentences
+    from paradigm_bench.benchmarks.axes.latency.report.sweeps import make_sweeps
     from paradigm_bench.benchmarks.report.chapter import StudyRecords
 
-    published = stated(ROOT / "results")
-    folder = work / "results" / STUDY
-    groups = make_groups([StudyRecords(STUDY, folder, load_records(folder)[0])])
-    return [sentence for group in groups for sheet in group.sheets for sentence in sentences(sheet, published)]
+    folder, speeds = work / "results" / STUDY, published_speeds()
+    sweeps = make_sweeps(StudyRecords(STUDY, folder, load_records(folder)[0]))
+    return [sentence for sweep in sweeps for sentence in sentences(sweep, speeds)]
 
 
 def summary(found: Mapping[str, Any]) -> str:

@@ -13,8 +13,8 @@ from torch import Tensor
 from paradigm_bench import paradigms
 from paradigm_bench.backbones import BackboneConfig
 from paradigm_bench.paradigms.base import Conditions, Paradigm
-from paradigm_bench.representations.base import LatentSpec
 from paradigm_bench.representations.latents.controls import ControlSpec
+from paradigm_bench.representations.spec import LatentSpec
 from paradigm_bench.representations.text.encoders import TextSpec
 
 TEXT = TextSpec("embeddings", dim=48, vocabulary=(), max_length=64)
@@ -65,16 +65,16 @@ SAMPLERS: dict[str, Mapping[str, Any]] = {
 
 
 def build(
-    name: str, size: Size, text: str = "cross", controls: Sequence[ControlSpec] = (), filling: bool = False,
+    name: str, size: Size, text: str = "cross", controls: Sequence[ControlSpec] = (), inpainting: bool = False,
     spec: TextSpec = TEXT, std: float = STD,
 ) -> Paradigm:  # fmt: skip
     """A model on the CPU with noise on all weights: a layer that starts at zero would hide what is behind it.
 
-    A paradigm that is not listed in ``OPTIONS`` has the options of its trial.
+    A paradigm that is not listed in ``OPTIONS`` has those of its conformance settings.
     """
     torch.manual_seed(0)
-    trial = paradigms.find(name).trial
-    options = {**OPTIONS.get(name, trial.options), **(trial.filling if filling else {})}
+    conformance = paradigms.find(name).conformance
+    options = {**OPTIONS.get(name, conformance.options), **(conformance.inpainting if inpainting else {})}
     model = paradigms.build(name, options, size.backbone(text), size.latent, spec, tuple(controls)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -83,8 +83,8 @@ def build(
 
 
 def sampler_of(model: Paradigm, **settings: Any) -> Any:
-    """Sampler settings; a paradigm that is not listed in ``SAMPLERS`` has those of its trial."""
-    return model.sampler({**SAMPLERS.get(model.name, model.trial.sampler), **settings})
+    """Sampler settings; a paradigm that is not listed in ``SAMPLERS`` has those of its conformance settings."""
+    return model.sampler({**SAMPLERS.get(model.name, model.conformance.sampler), **settings})
 
 
 def conditions_of(

@@ -17,7 +17,8 @@ from paradigm_bench.common.console import table
 if TYPE_CHECKING:
     from paradigm_bench.benchmarks.analysis.records import Record
     from paradigm_bench.benchmarks.study.cells import Cell
-    from paradigm_bench.benchmarks.study.study import CorpusChoice, Study
+    from paradigm_bench.benchmarks.study.study import Study
+    from paradigm_bench.corpora.spec import CorpusChoice
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STUDY = "gpu_small"
@@ -45,7 +46,7 @@ def run(results: Path, work: Path, dry: bool, until: float) -> int:
     Args:
         until: Unix time at which the part is stopped.
     """
-    from paradigm_bench.benchmarks.study.study import load_study
+    from paradigm_bench.benchmarks.study.load import load_study
     from paradigm_bench.benchmarks.study.sweep import expand
     from paradigm_bench.common.environment import device_name
 
@@ -76,10 +77,10 @@ def encode(corpus: CorpusChoice, representation: str, jobs: int, work: Path) -> 
     Returns:
         Number of clips, and how many seconds this took.
     """
-    from paradigm_bench.representations.latents.prepare import Request, opened
+    from paradigm_bench.representations.latents.encode import EncodingRequest, open_request
 
     start = time.perf_counter()
-    layout, _ = opened(Request(corpus.spec, corpus.clips, corpus.seconds, corpus.seed, representation))
+    layout, _ = open_request(EncodingRequest(corpus.spec, corpus.clips, corpus.seconds, corpus.seed, representation))
     clips = len(layout.clips("train"))
     if layout.manifest.exists():
         return clips, time.perf_counter() - start

@@ -1,6 +1,7 @@
 """Downloads the packages that ``scripts/gpu.py`` imports and that a machine with only torch and its companions lacks.
 
-``tests/integration/test_gpu_script.py`` runs all parts with these packages and without any other, so the list is complete.
+``tests/integration/test_gpu_script.py`` runs all parts with these packages and without any other, so the list is
+complete.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from paradigm_bench.benchmarks.evaluators.environments import get_environment
-from paradigm_bench.benchmarks.evaluators.environments.running import run
+from paradigm_bench.benchmarks.evaluators.environments.environment import run
 from paradigm_bench.common.files import write_json
 from tests.golden import inputs
 

@@ -22,7 +22,7 @@ import torch
 from paradigm_bench import paradigms
 from paradigm_bench.backbones.cache import TextMemory
 from paradigm_bench.benchmarks.analysis.records import load_records
-from paradigm_bench.benchmarks.study.study import load_study
+from paradigm_bench.benchmarks.study.load import load_study
 from paradigm_bench.paradigms.ar import ARSampler, draw
 from paradigm_bench.paradigms.session import Session, simulated_captures
 
@@ -265,7 +265,7 @@ def run_instead(
     script = tmp_path / "part.py"
     script.write_text(PART.format(root=str(ROOT), scripts=str(SCRIPT.parent), body=textwrap.dedent(body)))
     monkeypatch.setattr(process, "SCRIPT", script)
-    status = process.run_part("check", process.Place(tmp_path / "results", tmp_path / "work"), limit, dry=True)
+    status = process.run_part("check", process.RunFolders(tmp_path / "results", tmp_path / "work"), limit, dry=True)
     return status, capsys.readouterr().out, read(tmp_path / "results" / "check.json")
 
 
@@ -305,7 +305,7 @@ def test_a_part_that_dies_at_once_keeps_earlier_results(
     earlier = read(tmp_path / "results" / "check.json")
     (tmp_path / "part.py").write_text("raise SystemExit(9)")
     monkeypatch.setattr(process, "SCRIPT", tmp_path / "part.py")
-    status = process.run_part("check", process.Place(tmp_path / "results", tmp_path / "work"), 60, dry=True)
+    status = process.run_part("check", process.RunFolders(tmp_path / "results", tmp_path / "work"), 60, dry=True)
     assert status == 1
     assert capsys.readouterr().out == "check: ended early with exit status 9, before it wrote any results\n"
     assert read(tmp_path / "results" / "check.json") == earlier
@@ -361,7 +361,7 @@ def test_an_exception_in_a_cell_is_a_line(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("captures")
 @pytest.mark.parametrize("name", paradigms.names())
 def test_check_notices_steps_that_read_an_old_prompt(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    case = sampling.Case(sampling.Setting(name), "cpu", toys.DRY)
+    case = sampling.SamplingCase(sampling.SamplingSetting(name), "cpu", toys.DRY)
     real = Session.condition
     monkeypatch.setattr(Session, "condition", lambda self, *given: None if self._conditioned else real(self, *given))
     assert case.against_plain() > 10 * case.limit()
@@ -371,7 +371,7 @@ def test_check_notices_steps_that_read_an_old_prompt(name: str, monkeypatch: pyt
 @pytest.mark.usefixtures("captures")
 def test_check_notices_codes_that_ignore_their_random_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("paradigm_bench.paradigms.ar.draw", lambda logits, uniforms, sampler: logits.argmax(dim=-1))
-    case = sampling.Case(sampling.Setting("ar"), "cpu", toys.DRY)
+    case = sampling.SamplingCase(sampling.SamplingSetting("ar"), "cpu", toys.DRY)
     assert case.against_plain() > 10 * case.limit()
 
 
@@ -383,7 +383,7 @@ def test_check_notices_steps_that_cannot_be_captured(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Session, "capture", capture)
     monkeypatch.setattr("paradigm_bench.paradigms.session._Captures.failures", [])
     with pytest.raises(AssertionError, match="not permitted when stream is capturing"):
-        sampling.Case(sampling.Setting("fm"), "cpu", toys.DRY).failures()
+        sampling.SamplingCase(sampling.SamplingSetting("fm"), "cpu", toys.DRY).failures()
 
 
 @pytest.mark.usefixtures("captures")

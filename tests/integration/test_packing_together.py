@@ -10,14 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
-from test_packing import files_in, study
-from test_records import a_record
+from record_toys import a_record, files_in, study
 
 from paradigm_bench.benchmarks.analysis.packing import pack
 from paradigm_bench.benchmarks.analysis.packs import PACK
 from paradigm_bench.benchmarks.analysis.records import load_records, read_items, save_record
 from paradigm_bench.benchmarks.cli.main import status
-from paradigm_bench.common.files import held_alone
+from paradigm_bench.common.locks import held_alone
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,7 +76,7 @@ def test_of_many_that_want_a_folder_one_at_a_time_has_it(tmp_path: Path) -> None
     """Each adds 1 to a number that it reads, waits and writes: none is lost if no two overlap."""
     code = (
         "import sys, time; from pathlib import Path; from paradigm_bench.common.errors import UserError\n"
-        "from paradigm_bench.common.files import held_alone\n"
+        "from paradigm_bench.common.locks import held_alone\n"
         "folder, done = Path(sys.argv[1]), 0\n"
         "while done < 5:\n"
         "    try:\n"
@@ -114,7 +113,7 @@ def test_a_file_system_without_locks_or_that_is_read_only_stops_nobody(
 def test_writers_beside_a_packer_lose_nothing(tmp_path: Path, scores: bool) -> None:
     """Elements of a SLURM array write without a lock, also while records are packed."""
     code = (
-        "import sys; from pathlib import Path; from test_records import a_record\n"
+        "import sys; from pathlib import Path; from record_toys import a_record\n"
         "from paradigm_bench.benchmarks.analysis.records import save_record\n"
         "for i in range(40):\n"
         f"    items = [{{'item': i}}] * {scores}\n"

@@ -1,1 +1,1 @@
-"""TODO"""
+"""The axis control: adherence to chords, melody and drums given over time."""

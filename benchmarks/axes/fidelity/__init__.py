@@ -1,1 +1,1 @@
-"""TODO"""
+"""The axis fidelity: sound quality and caption adherence of trained arms."""

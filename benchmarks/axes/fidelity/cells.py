@@ -1,35 +1,33 @@
-"""A fidelity study as cells: every default resolved, everything named by content."""
+"""A fidelity study as cells, and the parts of cells that all axes with trained arms share.
+
+A cell's config has every default resolved and names data, evaluator and reward by their content. It is built as plain
+data, because its hash is the cell's identity: ``shared`` are the keys that all cells of a study have, and ``how`` is
+what a worker needs beside the config, such as where things are found on this machine.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .... import paradigms
-from ....backbones import BackboneConfig
-from ....backbones.config import preset
 from ....common.config import from_dict, to_dict
 from ....common.errors import UserError, did_you_mean
 from ....common.lines import count
-from ....corpora.extractors import load_extractor
-from ....paradigms.pipeline import Sources, identity, load_data, open_corpus
-from ....representations.latents.control_tokens import VERSION as VERSION_OF_TOKENS
-from ....representations.latents.controls import control_specs
+from ....corpora import Corpus
+from ....corpora.spec import CorpusChoice
 from ....training import TrainSpec
+from ....training.sources import Data, Sources, identity, load_data
 from ....training.trained import resolved, training_folder
 from ....training.tuning import TuneSpec
 from ...evaluators.rewards import load_reward
-from ...study.cells import Cell
+from ...study.arms import model_config
+from ...study.cells import Cell, CellConfig
 from ...study.references import REFERENCES
 from ...study.study import ArmChoice, Study
 from ..eval_set import eligible, load_evaluator
-
-if TYPE_CHECKING:
-    from ....corpora import Corpus
-    from ....paradigms.pipeline import Data
-    from ....representations.base import LatentSpec
 
 VERSION = 1  # to be raised when the protocol or the meaning of a metric changes, which makes all cells new
 
@@ -50,8 +48,28 @@ def expand(study: Study) -> list[Cell]:
     return cells
 
 
+def data_of(cell: Cell) -> Data:
+    """The data that a cell's worker needs, with encoded clips for a cell whose arm is trained."""
+    sources, model = cell.how["sources"], cell.read(CellConfig).model
+    first = sources.get("pretraining")
+    found = Sources(
+        corpus=from_dict(CorpusChoice, sources["corpus"], "corpus"),
+        representation=sources["representation"],
+        text=sources["text"],
+        latents=sources["latents"],
+        normalisation=model.normalisation if model else "paper",
+        pretraining=from_dict(CorpusChoice, first, "pretraining_corpus") if first else None,
+    )
+    controls = [spec["name"] for spec in model.controls] if model else []
+    return load_data(found, latents=cell.kind == "paradigm", controls=controls)
+
+
 def evaluation_of(study: Study, data: Data, coded: bool = True) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings that decide the scores, and what else a worker needs; ``coded``: see ``load_evaluator``."""
+    """The part of the config that decides scores, and what else a worker needs (``how``).
+
+    Args:
+        coded: whether an evaluator that is trained on the corpus also learns the representation's output.
+    """
     chosen, seconds = study.evaluation, study.train.seconds
     prompts = prompts_of(study, data.corpus)
     sources = {
@@ -81,10 +99,10 @@ def evaluation_of(study: Study, data: Data, coded: bool = True) -> tuple[dict[st
 
 
 def prompts_of(study: Study, corpus: Corpus) -> int:
-    """How many prompts the corpus has for a study; the reference set needs as many other clips.
+    """Number of prompts of a study: those it asks for, or fewer, since the reference set needs as many other clips.
 
     Raises:
-        UserError: not even two.
+        UserError: the corpus has fewer than four clips that are long enough.
     """
     chosen, seconds = study.evaluation, study.train.seconds
     fit = len(eligible(corpus, chosen.split, seconds))
@@ -106,7 +124,7 @@ def reference_cell(axis: str, name: str, known: Collection[str], shared: dict[st
     """The cell of a floor or ceiling.
 
     Raises:
-        UserError: it is not among those ``known``.
+        UserError: ``name`` is not one of ``known``.
     """
     if name not in known:
         hint = did_you_mean(name, list(known))
@@ -115,12 +133,12 @@ def reference_cell(axis: str, name: str, known: Collection[str], shared: dict[st
 
 
 def trained_config(arm: ArmChoice, seed: int, study: Study, data: Data, shared: dict[str, Any]) -> dict[str, Any]:
-    """The settings that decide an arm's weights and clips; the same on every axis, which so share a training run.
+    """The config of an arm's cells except what varies between them; the same on every axis, so that axes share weights.
 
     Raises:
         UserError: a budget that buys no update of this arm, or fewer than the warm-up takes.
     """
-    model = {**model_config(arm, study, data.representation.spec), **_heard_before(study)}
+    model = {**model_config(arm, study, data.representation.spec), **_pretraining_corpus(study)}
     return {
         **shared,
         "model": model,
@@ -141,14 +159,17 @@ def trained_cells(
     how: dict[str, Any],
     variants: dict[str, dict[str, Any]],
 ) -> list[Cell]:
-    """Every arm for every seed, trained to the end, once per variant (label -> further settings of its cells).
+    """Cells of every arm for every seed, trained to the end, one per variant.
+
+    Args:
+        variants: label of the cell -> further keys of its config.
 
     Raises:
         UserError: see ``trained_config``.
     """
     cells = []
     for seed in study.seeds:
-        kept = how if seed == study.seeds[0] else {**how, "keep_audio": 0}  # one run of each arm to listen to is enough
+        kept = how if seed == study.seeds[0] else {**how, "keep_audio": 0}  # audio of one run of each arm is enough
         for arm in study.arms:
             config = trained_config(arm, seed, study, data, shared)
             at, folder = last_update(config), training_folder(config)
@@ -158,38 +179,16 @@ def trained_cells(
     return cells
 
 
-def _heard_before(study: Study) -> dict[str, Any]:
-    """The corpus of pre-training by content; nothing where there is none of its own."""
+def _pretraining_corpus(study: Study) -> dict[str, Any]:
+    """The corpus of unconditional pre-training by content; empty where it is the corpus of the study."""
     if study.pretraining_corpus is None or not study.train.pretraining:
         return {}
-    corpus = open_corpus(study.pretraining_corpus, captions=False)
+    corpus = study.pretraining_corpus.load(captions=False)
     return {"pretraining_corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint}}
 
 
-def model_config(arm: ArmChoice, study: Study, latent: LatentSpec) -> dict[str, Any]:
-    """An arm's architecture, every default resolved."""
-    paradigm = paradigms.find(arm.paradigm)
-    backbone = {**to_dict(preset(study.backbone.preset)), **study.backbone.overrides, **paradigm.backbone_needs}
-    return {
-        "paradigm": arm.paradigm,
-        "options": to_dict(from_dict(paradigm.options_class, arm.options, f"{arm.name} options")),
-        "backbone": to_dict(from_dict(BackboneConfig, backbone, "backbone")),
-        **_controls(study, latent),
-        **({} if arm.normalisation == "paper" else {"normalisation": arm.normalisation}),
-    }
-
-
-def _controls(study: Study, latent: LatentSpec) -> dict[str, Any]:
-    """The model's controls, and what their tokens rest on; nothing where there are none."""
-    if not study.controls.names:
-        return {}
-    specs = control_specs(study.controls.names, latent)
-    heard_by = {kind: load_extractor(kind).name for kind in ("chords", "melody")}
-    return {"controls": [to_dict(spec) for spec in specs], "control_tokens": {"version": VERSION_OF_TOKENS, **heard_by}}
-
-
 def last_update(config: dict[str, Any]) -> int | None:
-    """The update after which training ends; None where wall time decides."""
+    """The update after which training ends; None where a budget in wall time ends it."""
     train = from_dict(TrainSpec, config["train"], "train")
     return None if train.budget.by_clock else train.updates
 
@@ -212,10 +211,11 @@ def _tuned(arm: ArmChoice, seed: int, study: Study, config: dict[str, Any], how:
 def _arm(
     arm: ArmChoice, seed: int, study: Study, data: Data, shared: dict[str, Any], how: dict[str, Any]
 ) -> list[Cell]:
+    """The cells of one training run: at every snapshot and at the end, or after tuning."""
     config = trained_config(arm, seed, study, data, shared)
     end = last_update(config)
     if seed != study.seeds[0]:
-        how = {**how, "keep_audio": 0}  # one training run of each arm to listen to is enough
+        how = {**how, "keep_audio": 0}  # audio of one run of each arm is enough
     if arm.tune:
         return [_tuned(arm, seed, study, config, how)]
     snapshots = sorted(study.train.snapshots) if study.evaluation.snapshots else []

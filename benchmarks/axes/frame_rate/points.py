@@ -1,8 +1,8 @@
 """The points of a frame-rate study: at which rate, how long in seconds, how many frames.
 
 A frame rate changes two things at once: the time that one latent covers and the length of the sequence. They are
-separated as in papers/002, figure 4: at a fixed duration the sequence grows with the rate, at a fixed length the clip
-gets shorter. A point that belongs to both, such as 25 Hz at 4 s and 100 frames, is measured once.
+separated as in Tal et al. 2025, figure 4: at a fixed duration the sequence grows with the rate, at a fixed length the
+clip gets shorter. A point that belongs to both, such as 25 Hz at 4 s and 100 frames, is measured once.
 """
 
 from __future__ import annotations
@@ -13,14 +13,22 @@ from typing import Any
 
 from ....common.errors import UserError
 from ...study.study import Study
+from ..latency.settings import LatencySettings
+from .settings import FrameRateSettings
 
 RATE = "{rate}"
-SHORTEST = 0.1  # seconds that evaluators need to hear at least
+SHORTEST = 0.1  # seconds; evaluators refuse shorter clips
 
 
 @dataclass(frozen=True)
-class Point:
-    """One codec at one duration; ``study`` is the whole study there: its representation and seconds are the point's."""
+class FrameRatePoint:
+    """One codec at one duration.
+
+    Attributes:
+        rate: latent frames per second.
+        frames: of a clip.
+        study: the study at this point, with its representation and its length of clips.
+    """
 
     rate: float
     frames: int
@@ -28,47 +36,47 @@ class Point:
 
     @property
     def seconds(self) -> float:
-        """How long clips are, in training and in sampling."""
+        """Length of clips in training and in sampling."""
         return self.study.train.seconds
 
     @property
     def label(self) -> str:
-        """``25 Hz, 4 s``."""
+        """For tables: ``25 Hz, 4 s``."""
         return f"{self.rate:g} Hz, {self.seconds:g} s"
 
     @property
     def setting(self) -> dict[str, Any]:
-        """The same as a record has it."""
+        """The point as a cell's config has it (``cells.FrameRateSetting``)."""
         return {"hz": self.rate, "frames": self.frames, "seconds": self.seconds}
 
 
-def points_of(study: Study) -> list[Point]:
-    """All points, those of each duration first; by rates.
+def points_of(study: Study) -> list[FrameRatePoint]:
+    """All points: first those of each duration, then those of each length, by rate.
 
     Raises:
         UserError: a representation without ``{rate}``, or a duration that is no whole number of frames.
     """
-    chosen = study.frame_rate
+    chosen = study.section(FrameRateSettings)
     if RATE not in study.representation and len(chosen.rates) > 1:
         raise UserError(
             f"{study.name}: representation {study.representation!r} has one frame rate; "
             f"write {RATE} in place of the rate, or give one rate in frame_rate.rates"
         )
-    found: dict[tuple[float, int], Point] = {}
+    found: dict[tuple[float, int], FrameRatePoint] = {}
     lengths = [(rate, _frames(study, rate, seconds)) for seconds in chosen.seconds for rate in chosen.rates]
     for rate, frames in [*lengths, *((rate, frames) for frames in chosen.frames for rate in chosen.rates)]:
-        found.setdefault((rate, frames), Point(rate, frames, _at(study, rate, frames)))
+        found.setdefault((rate, frames), FrameRatePoint(rate, frames, _at(study, rate, frames)))
     return list(found.values())
 
 
-def window_of(study: Study, found: list[Point]) -> float:
-    """Seconds of every clip that are judged at all points alike.
+def window_of(study: Study, found: list[FrameRatePoint]) -> float:
+    """Seconds of each clip that are scored at all points alike.
 
     Raises:
-        UserError: a window that is longer than the shortest clip, or too short to be heard.
+        UserError: a window that is longer than the shortest clip, or too short for evaluators.
     """
     shortest = min(found, key=lambda point: point.seconds)
-    window = study.frame_rate.window or shortest.seconds
+    window = study.section(FrameRateSettings).window or shortest.seconds
     if not SHORTEST <= window <= shortest.seconds:
         raise UserError(
             f"{study.name}: frame_rate.window is {window:g} s but must lie between {SHORTEST:g} and "
@@ -88,9 +96,9 @@ def _frames(study: Study, rate: float, seconds: float) -> int:
 
 
 def _at(study: Study, rate: float, frames: int) -> Study:
+    latency = dataclasses.replace(study.section(LatencySettings), frame_rate=rate)
     return dataclasses.replace(
-        study,
+        study.with_section(latency),
         representation=study.representation.replace(RATE, f"{rate:g}"),
         train=dataclasses.replace(study.train, seconds=frames / rate),
-        latency=dataclasses.replace(study.latency, frame_rate=rate),
     )

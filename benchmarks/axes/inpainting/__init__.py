@@ -1,1 +1,1 @@
-"""TODO"""
+"""The axis inpainting: filling a span of a real clip."""

@@ -1,14 +1,14 @@
-"""Filling a span of a clip: where it lies, and how a waveform goes through codec and model and comes back.
+"""Filling a span of a clip: choice of the span, and waveform -> latents -> model -> waveform.
 
 A span is a run of latent frames. Outside it the model returns the latents that it was given, so the audio there is the
-codec's resynthesis of the original.
+codec's resynthesis of the original. ``EDITS`` fill the span without a model; they are floors of the axis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,14 +16,12 @@ from torch import Tensor
 
 from ....common.errors import UserError
 from ....common.seeds import Noise, item_rng, seed_for
-from ....paradigms.base import Conditions
+from ....paradigms.base import Conditions, Paradigm
 from ....paradigms.pipeline import Generated, in_batches
+from ....representations import LatentSpec, Representation
 from ....representations.base import fit_length
-
-if TYPE_CHECKING:
-    from ....paradigms.base import Paradigm
-    from ....representations import LatentSpec, Representation
-    from ....representations.text.encoders import TextEncoder
+from ....representations.text.encoders import TextEncoder
+from ...study.references import another
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Span:
 
     @property
     def known(self) -> Tensor:
-        """False inside the span, (T,)."""
+        """Boolean mask (T,) of the frames outside the span."""
         frame = torch.arange(self.frames)
         return (frame < self.start) | (frame >= self.end)
 
@@ -47,7 +45,7 @@ class Span:
         return self.start / self.frame_rate_hz, self.end / self.frame_rate_hz
 
     def samples(self, sample_rate: int) -> slice:
-        """The span in samples."""
+        """The samples of the span at ``sample_rate`` Hz."""
         start, end = (round(time * sample_rate) for time in self.boundaries)
         return slice(start, end)
 
@@ -78,9 +76,16 @@ def span_between(start: float, end: float, seconds: float, latent: LatentSpec, w
 def drawn_spans(
     names: Sequence[str], seconds: float, hidden: float, margin: float, latent: LatentSpec, where: str
 ) -> list[Span]:
-    """One span of ``hidden`` seconds per clip, its start uniform with ``margin`` seconds known on both sides.
+    """One span of ``hidden`` seconds per clip, with a uniform start and at least ``margin`` known seconds on both
+    sides.
 
-    It is always inside the clip; the published algorithms' start, U(0.1 T, 0.9 T) of a span of T / 2, is not (X16).
+    The span is always inside the clip. That of the published algorithms, T / 2 long from U(0.1 T, 0.9 T), is not
+    (inconsistency X16 of the published claims).
+
+    Args:
+        names: of the clips; the start depends on nothing else.
+        seconds: length of the clips.
+        where: beginning of the error's message.
 
     Raises:
         UserError: span and margins do not fit the clip.
@@ -99,10 +104,10 @@ def inpaint(
     model: Paradigm, representation: Representation, text: TextEncoder, captions: Sequence[str], seeds: Sequence[int],
     sampler: Any, audio_BN: np.ndarray, spans: Sequence[Span], batch: int = 16, noise: Noise = "philox",
 ) -> Generated:  # fmt: skip
-    """Clips with their spans filled; ``batch`` at a time, on which no clip depends.
+    """Clips with their spans filled, ``batch`` at a time; the result of a clip does not depend on it.
 
     Args:
-        audio_BN: the clips, at the representation's rate.
+        audio_BN: the clips (n, N), at the representation's rate.
         spans: one per clip, of equal lengths.
         noise: how random numbers are drawn (``common.seeds``).
 
@@ -121,7 +126,7 @@ def inpaint(
 
 @torch.no_grad()
 def encode(audio_BN: np.ndarray, model: Paradigm, representation: Representation, frames: int) -> Tensor:
-    """Waveforms as the model sees them: codes (B, K, T) or normalised latents (B, T, D)."""
+    """Waveforms (B, N) as the model's input: codes (B, K, T) or normalised latents (B, T, D)."""
     spec = representation.spec
     samples = round(frames * spec.sample_rate / spec.frame_rate_hz)
     wav_BN = torch.from_numpy(np.ascontiguousarray(audio_BN)).to(representation.device)
@@ -133,8 +138,29 @@ def fill(
     model: Paradigm, text: TextEncoder, captions: Sequence[str], seeds: Sequence[int], sampler: Any, target: Tensor,
     spans: Sequence[Span], noise: Noise = "philox",
 ) -> Tensor:  # fmt: skip
-    """``target`` with the spans filled by the model, what is known untouched; on the model's device."""
+    """``target``, codes (B, K, T) or latents (B, T, D), with the spans filled by the model; on the model's device."""
     device = next(model.parameters()).device
     known_BT = torch.stack([span.known for span in spans]).to(device)
     conditions = Conditions(*text.encode(list(captions))).to(device)
     return model.inpaint(target.to(device), known_BT, conditions, sampler, item_rng(seeds, device, noise))
+
+
+def splice(audio_BN: np.ndarray, spans: Sequence[Span], sample_rate: int, seed: int) -> np.ndarray:
+    """Clips with another prompt's audio in the span, without a fade: the floor for seams and similarity."""
+    edited_BN = audio_BN.copy()
+    for row, (other, span) in enumerate(zip(another(len(audio_BN), seed), spans)):
+        edited_BN[row, span.samples(sample_rate)] = audio_BN[other, span.samples(sample_rate)]
+    return edited_BN
+
+
+def silence(audio_BN: np.ndarray, spans: Sequence[Span], sample_rate: int, seed: int) -> np.ndarray:
+    """Clips with silence in the span."""
+    edited_BN = audio_BN.copy()
+    for row, span in enumerate(spans):
+        edited_BN[row, span.samples(sample_rate)] = 0.0
+    return edited_BN
+
+
+EDITS: dict[str, Callable[[np.ndarray, Sequence[Span], int, int], np.ndarray]] = {
+    f.__name__: f for f in (splice, silence)
+}

@@ -2,9 +2,9 @@
 
 The model has the real shape and random weights; nothing is trained and no data is read. A cell is one model, sampler
 and setting (batch, duration, text, number format, decoder in the clock or not) on one device, in a process of its own.
-Only a peer, another library doing the same work, shares the process, so that the two are timed in turns. See
-benchmarks/speed for how samples are taken, ``latency_model`` for what is timed, and ``latency_metrics`` for the
-contents of a record.
+Only a baseline, another library that does the same work, shares the process, so that the two are timed in turns.
+``cells`` makes the cells, ``model`` is what is timed, ``group`` measures one model and its baselines by means of
+``tracker``, and ``metrics`` says what a record holds.
 """
 
 from __future__ import annotations
@@ -13,37 +13,40 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...study.axis import Context, Estimate
+from ...study.axis import Axis, Context, Estimate
 from ...study.cells import Cell
 from ...study.study import Study
+from .cells import expand
+from .settings import LatencySettings
 
 if TYPE_CHECKING:
     from .group import LatencyGroup
 
 
-class Latency:
-    """The axis; see the module's docstring."""
+class Latency(Axis):
+    """The axis latency; see the module's docstring."""
 
     default_study = "latency"
     exclusive = True
+    chooses_device = True
+    settings = LatencySettings
+    chapter = "paradigm_bench.benchmarks.axes.latency.report.chapter:CHAPTER"
 
     def expand(self, study: Study) -> list[Cell]:
-        """Every arm and seed, each followed by its peer where peers are wanted."""
-        from .cells import expand
-
+        """One cell per arm and seed, followed by those of its baselines if the study asks for them."""
         return expand(study)
 
     def estimate(self, cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate], str]:
-        """From the bound at this device's rates, and how near earlier records came to theirs."""
-        from .estimate import estimate
+        """Times from the bound at this device's rates, and from how close earlier records came to theirs."""
+        from .estimate import estimate  # loads torch
 
         return estimate(cells, results)
 
     def prepare(self, cells: Sequence[Cell], context: Context) -> None:
-        """Nothing is shared."""
+        """Groups share nothing."""
 
     def open(self, cells: Sequence[Cell], context: Context) -> LatencyGroup:
-        """Make ready to time one model, and its peer."""
-        from .group import LatencyGroup
+        """The group that times one model and its baselines."""
+        from .group import LatencyGroup  # loads torch
 
         return LatencyGroup(cells, context)

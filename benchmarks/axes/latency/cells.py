@@ -1,10 +1,9 @@
-"""A latency study as cells: model, latent, sampler, setting and device, every default resolved."""
+"""The cells of a latency study: model, latents, sampler, setting and device, with every default filled in."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .... import paradigms
@@ -14,101 +13,131 @@ from ....common.config import config_hash, from_dict, to_dict
 from ....common.environment import cpu_model, device_name
 from ....common.errors import UserError
 from ....common.gpus import device_type, require_gpu
-from ....representations.base import LatentSpec
-from ...study.cells import Cell
-from ...study.study import ArmChoice, LatencyChoice, Study
-from .baselines import peers_of
+from ....representations.shapes import BUILTIN_LATENT, encodec_latent
+from ....representations.spec import LatentSpec
+from ...study.cells import Cell, CellConfig
+from ...study.study import ArmChoice, Study
+from .baselines import baselines_of
+from .settings import LatencySettings
+from .tracker.statistics import StopRule
 
-VERSION = 1  # to be raised when the protocol or the meaning of a metric changes, which makes all cells new
-TEXT_WIDTH = 768  # T5-base
-BUILTIN_LATENT = LatentSpec("codec_builtin", 16000, 25.0, 32, codebooks=4, cardinality=512)
-# papers/002 appendix E.3: the decoder's strides at each frame rate of its 32 kHz EnCodec; 50 Hz is MusicGen's.
-ENCODEC_STRIDES = {25: (8, 8, 5, 4), 50: (8, 5, 4, 4), 100: (8, 5, 4, 2)}
+VERSION = 1  # raise it when the protocol or the meaning of a metric changes; all cells are then measured again
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a study runs: device, its name, number format, threads."""
+class LatencySetting:
+    """The work that is timed, and the device that does it.
 
-    device: str
-    hardware: str
-    dtype: str
-    threads: int
+    Attributes:
+        batch: clips that are generated at once.
+        seconds, frames: length of a clip, as audio and in latent frames.
+        text_tokens: length of the text.
+        device: ``cpu`` or ``cuda``; ``hardware`` is its name.
+        dtype: number format, a key of ``model.DTYPES``.
+        threads: of the CPU.
+        decoder: the decoder that is timed too: ``none``, ``builtin`` or ``encodec``.
+        compile: whether the backbone is compiled by torch.compile.
+        first_audio_seconds: length of the first chunk of a paradigm that streams.
+    """
+
+    batch: int = 1
+    seconds: float = 0.0
+    frames: int = 1
+    text_tokens: int = 0
+    device: str = ""
+    hardware: str = "unknown"
+    dtype: str = ""
+    threads: int = 0
+    decoder: str = "none"
+    compile: bool = False
+    first_audio_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class LatencyConfig(CellConfig):
+    """The config of a latency cell.
+
+    Attributes:
+        latent: the latents that the model generates.
+        protocol: when sampling ends.
+        peer: name of the baseline (``baselines``) that does the work; None: our own engine.
+    """
+
+    latent: LatentSpec = BUILTIN_LATENT
+    setting: LatencySetting = LatencySetting()
+    protocol: StopRule = field(default_factory=StopRule)
+    peer: str | None = None
 
 
 def expand(study: Study) -> list[Cell]:
-    """Every arm and seed, and after each arm its peer where peers are wanted.
+    """One cell per arm and seed, followed by those of its baselines if the study asks for them.
 
     Raises:
         UserError: an unknown paradigm, option, sampler setting, preset or frame rate; a GPU that is not there.
     """
-    choice = study.latency
-    place = resolve(choice)
+    settings = study.section(LatencySettings)
     backbone = {**to_dict(preset(study.backbone.preset)), **study.backbone.overrides}
     shape = from_dict(BackboneConfig, backbone, "backbone")
-    latent = latent_of(study.backbone.preset, choice.frame_rate)
+    latent = latent_of(study.backbone.preset, settings.frame_rate)
     shared = {
         "axis": "latency",
         "version": VERSION,
         "latent": to_dict(latent),
-        "setting": _setting(choice, place, latent),
-        "protocol": to_dict(choice.stop),
+        "setting": to_dict(_setting(settings, latent)),
+        "protocol": to_dict(settings.stop),
     }
-    return [cell for seed in study.seeds for arm in study.arms for cell in _arm(arm, seed, shape, shared, choice.peers)]
+    arms = [(seed, arm) for seed in study.seeds for arm in study.arms]
+    return [cell for seed, arm in arms for cell in _arm(arm, seed, shape, shared, settings.peers)]
 
 
-def resolve(choice: LatencyChoice) -> Place:
-    """The device that ``choice`` means on this machine.
+def latent_of(scale: str, frame_rate: float | None) -> LatentSpec:
+    """The latents of the built-in codec for scale ``tiny``, else those of EnCodec; no weights are needed.
+
+    Raises:
+        UserError: the latents do not come at this frame rate.
+    """
+    if scale != "tiny":
+        return encodec_latent(frame_rate)
+    if frame_rate not in (None, BUILTIN_LATENT.frame_rate_hz):
+        raise UserError(f"latency.frame_rate is {frame_rate:g} but must be 25 at scale tiny; choose another scale")
+    return BUILTIN_LATENT
+
+
+def _setting(settings: LatencySettings, latent: LatentSpec) -> LatencySetting:
+    """The setting on this machine.
 
     Raises:
         UserError: a GPU is asked for and torch finds none.
     """
-    if choice.device == "cuda":
+    if settings.device == "cuda":
         require_gpu("latency.device cuda")
-    device = device_type() if choice.device == "auto" else choice.device
-    dtype = ("bf16" if device == "cuda" else "fp32") if choice.dtype == "auto" else choice.dtype
-    hardware = device_name(device) if device == "cuda" else cpu_model()
-    return Place(device, hardware, dtype, choice.threads or os.cpu_count() or 1)
-
-
-def latent_of(scale: str, frame_rate: float | None) -> LatentSpec:
-    """The built-in codec's latent at scale ``tiny``, else that of papers/002's EnCodec; weights are not needed.
-
-    Raises:
-        UserError: a frame rate that the latent has not.
-    """
-    if scale == "tiny":
-        if frame_rate not in (None, BUILTIN_LATENT.frame_rate_hz):
-            raise UserError(f"latency.frame_rate is {frame_rate:g} but must be 25 at scale tiny; choose another scale")
-        return BUILTIN_LATENT
-    rate = 50.0 if frame_rate is None else frame_rate
-    if rate not in ENCODEC_STRIDES:
-        raise UserError(f"latency.frame_rate is {rate:g} but must be one of {', '.join(map(str, ENCODEC_STRIDES))}")
-    return LatentSpec(f"encodec_{rate:g}hz", 32000, rate, 128, codebooks=4, cardinality=2048)
-
-
-def _setting(choice: LatencyChoice, place: Place, latent: LatentSpec) -> dict[str, Any]:
+    device = device_type() if settings.device == "auto" else settings.device
+    automatic = "bf16" if device == "cuda" else "fp32"
     decoder = "builtin" if latent == BUILTIN_LATENT else "encodec"
-    return {
-        "batch": choice.batch,
-        "seconds": choice.seconds,
-        "frames": max(1, latent.frames(choice.seconds)),
-        "text_tokens": choice.text_tokens,
-        **dataclasses.asdict(place),
-        "decoder": decoder if choice.decoder else "none",
-        "compile": choice.compile,
-        "first_audio_seconds": choice.first_audio_seconds,
-    }
+    return LatencySetting(
+        batch=settings.batch,
+        seconds=settings.seconds,
+        frames=max(1, latent.frames(settings.seconds)),
+        text_tokens=settings.text_tokens,
+        device=device,
+        hardware=device_name(device) if device == "cuda" else cpu_model(),
+        dtype=automatic if settings.dtype == "auto" else settings.dtype,
+        threads=settings.threads or os.cpu_count() or 1,
+        decoder=decoder if settings.decoder else "none",
+        compile=settings.compile,
+        first_audio_seconds=settings.first_audio_seconds,
+    )
 
 
-def _arm(arm: ArmChoice, seed: int, shape: BackboneConfig, shared: dict[str, Any], peers: bool) -> list[Cell]:
+def _arm(arm: ArmChoice, seed: int, shape: BackboneConfig, shared: dict[str, Any], baselines: bool) -> list[Cell]:
+    """The cell of one arm and seed, and those of its baselines."""
     paradigm = paradigms.find(arm.paradigm)
     config = {
         **shared,
         "model": {
             "paradigm": arm.paradigm,
             "options": to_dict(from_dict(paradigm.options_class, arm.options, f"{arm.name} options")),
-            "backbone": to_dict(dataclasses.replace(shape, **paradigm.backbone_needs)),
+            "backbone": to_dict(replace(shape, **paradigm.backbone_needs)),
         },
         "sampler": to_dict(paradigm.sampler(arm.sampler)),
         "peer": None,
@@ -116,7 +145,7 @@ def _arm(arm: ArmChoice, seed: int, shape: BackboneConfig, shared: dict[str, Any
     }
     group = config_hash(config)
     cells = [Cell("latency", arm.name, "paradigm", seed, None, group, config)]
-    for peer in peers_of(arm.paradigm) if peers else ():
-        name = f"{arm.name} ({peer})"
-        cells.append(Cell("latency", name, "reference", seed, None, group, {**config, "peer": peer}))
+    for baseline in baselines_of(arm.paradigm) if baselines else ():
+        name = f"{arm.name} ({baseline})"
+        cells.append(Cell("latency", name, "reference", seed, None, group, {**config, "peer": baseline}))
     return cells

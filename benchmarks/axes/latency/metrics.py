@@ -1,18 +1,18 @@
-"""What a latency record holds: the times' medians, and what follows from them, from the bound and from the counters.
+"""What a latency record holds.
 
 latency_s               median wall seconds of one batch, with the 95% order-statistic interval
 throughput_clips_per_s  batch over latency
-real_time_factor        latency over the seconds of audio of one clip (papers/003, figure 4: processing time over audio)
-time_to_first_audio_s   until the first ``first_audio_seconds`` of every clip of the batch stand; streaming paradigms
-p90_latency_s, p99_...  only where the number of samples supports them
-device_s                between the device's events (GPU)
-bound_s, bound_ratio    least time for the operations and bytes of the sampler at the rates measured in the same run,
-                        and the share of it that is reached: bound over latency, the decoder's own time taken off
-flops, bytes_moved      of one batch, from the config; evaluations: sequential steps of all kinds
+real_time_factor        latency over the seconds of audio of one clip (Yang et al. 2025, figure 4)
+time_to_first_audio_s   until the first ``first_audio_seconds`` of every clip are generated; streaming paradigms
+p90_latency_s, p99_...  only if the number of samples supports them
+device_s                between the events on the device (GPU)
+bound_s                 least time for the operations and bytes of the sampler at the rates measured in the same run
+bound_ratio             the share of the bound that is reached: bound over latency, without the time of the decoder
+flops, bytes_moved      of one batch, from the config
+evaluations             sequential steps of all kinds
 tracker_overhead        share of the latency that the tracker itself adds
 step_s                  latency over the number of passes through the backbone
-peak_*_bytes            of loading this system, its first call and warm-up; what another system of the group holds is
-                        taken off
+peak_*_bytes            of loading this system, its first call and warm-up, without what other systems of the group hold
 """
 
 from __future__ import annotations
@@ -21,25 +21,28 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ....backbones.cost import bound_seconds
+from ....common.device_rates import Rates
 from ....common.lines import count
+from ....common.memory import Peak
 from ...metrics.metric import Metric, metric
 from ...study.axis import ItemRow, Measurement
-from ...study.cells import Cell
 from .model import Subject, backbone_steps
-from .tracker.compilation import Compilations
-from .tracker.memory import Peak
-from .tracker.rates import Rates
-from .tracker.rounds import Series
-from .tracker.summary import Median, median, percentile
+from .tracker.sampling import Compilations, Series
+from .tracker.statistics import Median, median, percentile
 
 
 @dataclass
 class Timed:
-    """One system after its warm-up, and after the rounds.
+    """What was measured of one system.
 
     Attributes:
-        peak: memory at the peak, without that of another system of the group.
-        first_audio, decoder: what was timed beside the whole.
+        series: samples of the whole work.
+        peak: peak of memory, without that of other systems of the group.
+        overhead_s: seconds that the tracker adds to a sample.
+        load_s: seconds of loading the system.
+        compiles: counts compilations, if the system is compiled; ``recompiled``: whether there were any while sampling.
+        first_audio, decoder: samples of the parts that were timed apart.
     """
 
     series: Series
@@ -52,13 +55,13 @@ class Timed:
     decoder: Series | None = None
 
 
-def measurement(cell: Cell, timed: Timed, subject: Subject, rates: Rates, states: dict[str, Any]) -> Measurement:
-    """The record's middle."""
+def measurement(timed: Timed, subject: Subject, rates: Rates, states: dict[str, Any]) -> Measurement:
+    """The measurement of one cell."""
     series = timed.series
     unmet = [*series.unmet, *(["compiled code: compiled again while sampling"] if timed.recompiled else [])]
     environment = {
-        "device": cell.config["setting"]["hardware"] if subject.device == "cuda" else "cpu",
-        "threads": cell.config["setting"]["threads"],
+        "device": subject.setting.hardware if subject.device == "cuda" else "cpu",
+        "threads": subject.setting.threads,
         "speed": {"rates": asdict(rates), "unmet": unmet, **states},
     }
     timing = {
@@ -87,7 +90,7 @@ def _metrics(timed: Timed, subject: Subject, rates: Rates) -> dict[str, Metric]:
             batch / whole.value, low=high and batch / high, high=low and batch / low, n=whole.n, unit="clips/s",
             better="higher",
         ),
-        "real_time_factor": _scaled(whole, 1 / subject.setting["seconds"], ""),
+        "real_time_factor": _scaled(whole, 1 / subject.setting.seconds, ""),
         **{name: metric(value, n=whole.n, unit="s", better="lower") for name, value in _tails(timed.series.wall)},
         **_device(timed.series),
         **_parts(timed),
@@ -104,9 +107,7 @@ def _metrics(timed: Timed, subject: Subject, rates: Rates) -> dict[str, Metric]:
 
 
 def _bound(timed: Timed, subject: Subject, rates: Rates, whole: Median) -> dict[str, Metric]:
-    """Cost, bound, and how much of it is reached."""
-    from ....backbones.cost import bound_seconds
-
+    """Cost, bound, and the share of the bound that is reached."""
     phases = subject.cost()
     least = bound_seconds(phases, rates.flops_per_s, rates.copy_bytes_per_s)
     decoder_s = _parts(timed).get("decoder_s")
@@ -127,13 +128,13 @@ def _parts(timed: Timed) -> dict[str, Metric]:
 
 
 def _device(series: Series) -> dict[str, Metric]:
-    """Times of the device's events, and its energy, where it has them."""
+    """Time between the events on the device, and its energy, if it measures them."""
     found = {}
     events = [sample.device_s for sample in series.samples if sample.device_s is not None]
     if events:
         found["device_s"] = _seconds(median(events))
     joules = [sample.energy_j for sample in series.samples if sample.energy_j is not None]
-    if joules:  # the counter is coarse: its mean over all samples is sound, single samples are not
+    if joules:  # the counter is coarse: the mean over all samples is accurate, single samples are not
         found["energy_j"] = metric(sum(joules) / len(joules), n=len(joules), unit="J", better="lower")
     return found
 
@@ -163,7 +164,7 @@ def _scaled(value: Median, factor: float, unit: str) -> Metric:
 
 
 def _items(series: Series) -> list[ItemRow]:
-    """The raw samples."""
+    """The samples, one row each."""
     rows: list[ItemRow] = []
     for i, sample in enumerate(series.samples):
         row: dict[str, Any] = {"item": f"sample {i}", "wall_s": sample.wall_s, "round": sample.round}

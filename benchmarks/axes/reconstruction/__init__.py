@@ -1,1 +1,1 @@
-"""TODO"""
+"""The axis reconstruction: what a representation loses of a clip before any model is trained on it."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""The axis samplesize: how the number of clips changes each metric."""

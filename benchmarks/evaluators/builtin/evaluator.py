@@ -1,7 +1,8 @@
-"""The built-in listener as a judge: one clip at a time, on one thread, so that a result is the same to the last digit.
+"""The built-in evaluator: the trained network, applied to one clip at a time, and its checkpoints.
 
-A checkpoint is a folder with ``weights.safetensors`` and ``evaluator.json``: sizes, classes, vocabulary and the record
-of how it was made. The identity hashes what decides a score, and not the record.
+It runs on one thread, so a result is the same to the last digit on every machine of one kind. A checkpoint is a folder
+with ``weights.safetensors`` and ``evaluator.json``: sizes, classes, vocabulary, and the record of how it was trained.
+The identity is a hash of everything that decides a score; the record of its training is not part of it.
 """
 
 from __future__ import annotations
@@ -13,30 +14,32 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ....common.config import config_hash, from_dict, to_dict
 from ....common.errors import UserError
 from ....common.files import read_json, write_json, write_tensors
+from ...metrics.adherence import cosine_similarity
 from .. import audio as policy
-from ..base import Audio, Evaluator, Float, EvaluatorOutput
-from ..threads import one_thread
-from . import words
+from ..audio import one_thread
+from ..base import Audio, Evaluator, EvaluatorOutput, Float
 from .frontend import SAMPLE_RATE, Frontend
-from .network import Tagger, NetworkConfig
+from .network import NetworkConfig, Tagger, encode_captions
 
-FORMAT = 1  # raise it when the front-end, the network or the audio policy changes what a checkpoint hears
+FORMAT = 1  # to be raised when front-end, network or audio preparation change the output of a checkpoint
 SHIPPED = Path(__file__).parents[1] / "weights" / "builtin"
-OPENING_ATTRIBUTES = ("root",)  # facts of a clip's beginning: read from its first window alone
+OPENING_ATTRIBUTES = ("root",)  # of the beginning of a clip: predicted from its first window alone
 
 
 class BuiltinEvaluator(Evaluator):
     """See ``benchmarks.evaluators.base.Evaluator``.
 
     Args:
-        network: the trained listener; it is set to evaluation mode.
-        vocabulary: the words of captions that it knows, in order.
-        record: how it was made; JSON-ready.
+        network: the trained network; it is set to evaluation mode.
+        vocabulary: the known words of captions, in order.
+        record: how it was trained; JSON-ready.
     """
 
     name = "builtin"
@@ -54,8 +57,8 @@ class BuiltinEvaluator(Evaluator):
         self.frontend = Frontend()
         self.identity = self._identity()
 
-    def hear(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> EvaluatorOutput:
-        """Embeddings, posteriors and, with captions, similarities; see ``Evaluator.hear``."""
+    def evaluate(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> EvaluatorOutput:
+        """Embeddings, posteriors and, with captions, similarities; see ``Evaluator.evaluate``."""
         policy.check(audio, sample_rate, "audio")
         policy.check_captions(audio, captions)
         embeddings, similarity = [], []
@@ -64,14 +67,15 @@ class BuiltinEvaluator(Evaluator):
             for i, wav in enumerate(audio):
                 prepared = policy.prepare(wav, sample_rate, SAMPLE_RATE)
                 window_WN = torch.from_numpy(policy.windows(prepared, self.config.window))
-                heard = self.network(*self.frontend(window_WN))
-                embeddings.append(heard.embedding_BE.double().mean(0))
-                for name, logits in heard.logits.items():
+                output = self.network(*self.frontend(window_WN))
+                embeddings.append(output.embedding_BE.double().mean(0))
+                for name, logits in output.logits.items():
                     mine = logits[:1] if name in OPENING_ATTRIBUTES else logits
                     posteriors[name].append(mine.double().softmax(-1).mean(0))
                 if captions is not None:
-                    text_1E = self.network.read(words.encode([captions[i]], self.vocabulary))
-                    similarity.append(_cosine(heard.shared_BE.double().mean(0), text_1E[0].double()))
+                    text_1E = self.network.embed_text(encode_captions([captions[i]], self.vocabulary))
+                    audio_1E = output.shared_BE.double().mean(0)[None]
+                    similarity.append(cosine_similarity(audio_1E.numpy(), text_1E.double().numpy())[0])
         return EvaluatorOutput(
             embeddings=_stack(embeddings),
             posteriors={name: _stack(rows) for name, rows in posteriors.items()},
@@ -80,7 +84,7 @@ class BuiltinEvaluator(Evaluator):
         )
 
     def save(self, folder: Path) -> None:
-        """Write the checkpoint; the JSON comes last, so that a folder with it is whole."""
+        """Write the checkpoint; the JSON is written last, so that a folder that has it is complete."""
         write_tensors(folder / "weights.safetensors", self.network.state_dict())
         data = {"format": FORMAT, "identity": self.identity, "network": to_dict(self.config), "classes": self.classes}
         write_json(folder / "evaluator.json", {**data, "record": self.record, "vocabulary": list(self.vocabulary)})
@@ -90,11 +94,8 @@ class BuiltinEvaluator(Evaluator):
         """Read a checkpoint.
 
         Raises:
-            UserError: not an evaluator's folder, another format, or weights that are not the ones the JSON speaks of.
+            UserError: not an evaluator's folder, another format, or weights that do not belong to the JSON.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         data = read_json(folder / "evaluator.json")
         if data.get("format") != FORMAT:
             raise UserError(
@@ -123,9 +124,3 @@ class BuiltinEvaluator(Evaluator):
 
 def _stack(rows: list[Tensor]) -> Float:
     return torch.stack(rows).numpy()
-
-
-def _cosine(audio_E: Tensor, text_E: Tensor) -> float:
-    from ...metrics.similarity import cosine_similarity
-
-    return float(cosine_similarity(audio_E[None].numpy(), text_E[None].numpy())[0])

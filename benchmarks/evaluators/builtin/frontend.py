@@ -1,14 +1,14 @@
-"""Two views of a window of audio: where in pitch its energy lies, and how its spectrum moves.
+"""Two views of a window of audio: a pitch-class spectrogram and a log-mel spectrogram.
 
 All audio is at 16 kHz.
 
 - The pitch view is a log-frequency spectrogram of three bins per semitone, folded so that the twelve pitch classes are
-  one axis and octave and sub-bin are channels. Transposition is then a rotation along that axis, which a circular
-  convolution shares weights over; a mel axis blurs semitones below 1 kHz.
+  one axis, and octave and sub-bin are channels. Transposition is then a rotation along that axis, over which a circular
+  convolution shares its weights. A mel axis does not resolve semitones below 1 kHz.
 - The mel view has short windows, for timbre, onsets and drums.
 
-Fixed filters, computed in float64 with numpy, so that no library's version can change them. Mel scale: Slaney's, as in
-Auditory Toolbox (1998). Both views are log10(1e-5 + power) moved into about [-1, 1].
+The filters are fixed and computed in float64 with numpy, so that they do not depend on the version of a library. Mel
+scale: Slaney's, as in Auditory Toolbox (1998). Both views are log10(1e-5 + power), scaled to about [-1, 1].
 """
 
 from __future__ import annotations

@@ -1,14 +1,17 @@
-"""The listener: a pitch branch, a timbre branch and a rhythm branch meet in one small embedding.
+"""The network of the built-in evaluator: pitch, timbre and rhythm branches into one embedding, and a caption encoder.
 
-Attributes (key, instruments, drums, tempo ...) are linear in the embedding, so sets that differ in any of them lie
-apart in it, which is what a Frechet or kernel distance measures. A caption is mapped into a space shared with the
-audio and trained contrastively (Radford et al., 2021, arXiv:2103.00020, Figure 3; for audio Wu et al., 2023,
-arXiv:2211.06687). Normalisation is by layer and there are no running statistics, so a clip's result never depends on
-its batch.
+Attributes (key, instruments, drums, tempo ...) are linear functions of the embedding, so sets of clips that differ in
+one of them are apart in it, which is what a Frechet or kernel distance measures. Captions are mapped into a space
+shared with audio and trained contrastively (Radford et al., 2021, arXiv:2103.00020, Figure 3; for audio Wu et al.,
+2023, arXiv:2211.06687). Normalisation is by layer, without running statistics, so a clip's result never depends on its
+batch.
 """
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,17 +19,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .frontend import BINS_PER_SEMITONE, MEL_HOP, MELS, OCTAVES, PITCH_HOP, SAMPLE_RATE
-from .words import PADDING
+
+PADDING, UNKNOWN = 0, 1  # token numbers that are no words
+MAX_WORDS, MAX_VOCABULARY = 96, 4000
+_WORD = re.compile(r"[\w#'/-]+|[^\w\s]")
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Sizes of the listener.
+    """Sizes of the network.
 
     Args:
-        window_seconds: length of one window; longer clips are heard window by window.
+        window_seconds: length of one window; longer clips are split into windows.
         width: channels of the branches.
-        embedding: dimensions of the embedding; small, since a Frechet distance needs more clips than dimensions.
+        embedding: dimensions of the embedding; few, because a Frechet distance needs more clips than dimensions.
         dropout: before the embedding, in training only.
     """
 
@@ -49,9 +55,9 @@ class ChannelNorm(nn.GroupNorm):
 
 
 class PitchBranch(nn.Module):
-    """Circular convolutions over the twelve pitch classes: what is learnt in C is known in all keys.
+    """Convolutions that are circular over the twelve pitch classes, so that all keys share the same weights.
 
-    Features: activity of each pitch class over the window and over its opening, where the first chord stands.
+    Features: mean activity of each pitch class over the window, and over its beginning, which has the first chord.
     """
 
     OPENING = round(0.6 * SAMPLE_RATE / PITCH_HOP)
@@ -93,7 +99,7 @@ class TimbreBranch(nn.Module):
 
 
 class RhythmBranch(nn.Module):
-    """Autocorrelation of onset strength in eight bands, up to two seconds: tempo and pattern whatever the phase."""
+    """Autocorrelation of onset strength in eight bands, up to two seconds: tempo and pattern, whatever the phase."""
 
     BANDS, LAGS = 8, round(2.0 * SAMPLE_RATE / MEL_HOP)
 
@@ -104,7 +110,7 @@ class RhythmBranch(nn.Module):
 
     def forward(self, mel_BMT: Tensor) -> Tensor:
         """Mel view (B, M, T) to features (B, F)."""
-        onsets = F.relu(mel_BMT.diff(dim=-1)).unflatten(1, (self.BANDS, -1)).mean(2)
+        onsets = torch.unflatten(F.relu(mel_BMT.diff(dim=-1)), 1, (self.BANDS, -1)).mean(2)
         onsets = onsets - onsets.mean(-1, keepdim=True)
         length = onsets.shape[-1]
         spectrum = torch.fft.rfft(onsets, n=2 * length)
@@ -114,28 +120,29 @@ class RhythmBranch(nn.Module):
 
 
 class TextTower(nn.Module):
-    """Words to one vector: two convolutions see phrases ("C minor"), then mean and maximum over the caption."""
+    """Caption tokens to one vector: two convolutions over phrases ("C minor"), then mean and maximum over tokens."""
 
-    def __init__(self, words: int, width: int, out: int) -> None:
+    def __init__(self, n_words: int, width: int, out: int) -> None:
         super().__init__()
-        self.embed = nn.Embedding(words + 2, 2 * width, padding_idx=PADDING)
+        self.embed = nn.Embedding(n_words + 2, 2 * width, padding_idx=PADDING)
         self.layers = nn.ModuleList([nn.Conv1d(2 * width, 2 * width, 3, padding=1) for _ in range(2)])
         self.project = nn.Linear(4 * width, out)
 
     def forward(self, text_BL: Tensor) -> Tensor:
-        """Word numbers (B, L) to vectors (B, E)."""
+        """Token numbers (B, L) to vectors (B, E)."""
         mask_B1L = (text_BL != PADDING)[:, None].float()
         x = self.embed(text_BL).transpose(1, 2)
         for convolve in self.layers:
             x = (x + F.gelu(convolve(x))) * mask_B1L
         mean = x.sum(-1) / mask_B1L.sum(-1).clamp(min=1)
         highest = x.masked_fill(mask_B1L == 0, -1e4).amax(-1)
-        return self.project(torch.cat([mean, highest], 1))
+        projected: Tensor = self.project(torch.cat([mean, highest], 1))
+        return projected
 
 
 @dataclass
-class Heard:
-    """What is made of windows: embedding (B, E), direction in the shared space (B, E), logits per attribute."""
+class TaggerOutput:
+    """Output for B windows: embedding (B, E), unit vector in the space shared with text (B, E), logits by attribute."""
 
     embedding_BE: Tensor
     shared_BE: Tensor
@@ -143,7 +150,9 @@ class Heard:
 
 
 class Tagger(nn.Module):
-    """The whole network over the two views of ``Frontend``.
+    """The whole network; its input are the two views of ``Frontend``.
+
+    The names of its parts are the keys of published weights.
 
     Args:
         classes: attribute -> its values.
@@ -159,20 +168,45 @@ class Tagger(nn.Module):
         self.norms = nn.ModuleList([nn.LayerNorm(branch.features) for branch in branches])
         self.drop = nn.Dropout(config.dropout)
         self.embed = nn.Linear(sum(branch.features for branch in branches), config.embedding)
-        self.settle = nn.LayerNorm(config.embedding, elementwise_affine=False)  # one scale for every checkpoint
+        self.scale = nn.LayerNorm(config.embedding, elementwise_affine=False)  # the same scale for every checkpoint
         self.heads = nn.ModuleDict({name: nn.Linear(config.embedding, len(v)) for name, v in classes.items()})
         self.share = nn.Linear(config.embedding, config.embedding)
         self.text = TextTower(n_words, config.width, config.embedding)
         self.log_scale = nn.Parameter(torch.tensor(2.3))
 
-    def forward(self, pitch_BCPT: Tensor, mel_BMT: Tensor) -> Heard:
-        """Both views of windows to what is heard in them."""
+    def forward(self, pitch_BCPT: Tensor, mel_BMT: Tensor) -> TaggerOutput:
+        """Output for the pitch view (B, C, 12, T) and the mel view (B, M, T) of B windows."""
         parts = (self.pitch(pitch_BCPT), self.timbre(mel_BMT), self.rhythm(mel_BMT))
         features = torch.cat([normalise(part) for normalise, part in zip(self.norms, parts)], 1)
-        embedding_BE = self.settle(self.embed(self.drop(features)))
+        embedding_BE = self.scale(self.embed(self.drop(features)))
         logits = {name: head(embedding_BE) for name, head in self.heads.items()}
-        return Heard(embedding_BE, F.normalize(self.share(embedding_BE), dim=-1), logits)
+        return TaggerOutput(embedding_BE, F.normalize(self.share(embedding_BE), dim=-1), logits)
 
-    def read(self, text_BL: Tensor) -> Tensor:
-        """Captions (B, L) as directions in the space shared with audio, (B, E)."""
+    def embed_text(self, text_BL: Tensor) -> Tensor:
+        """Token numbers (B, L) of captions as unit vectors in the space shared with audio, (B, E)."""
         return F.normalize(self.text(text_BL), dim=-1)
+
+
+def split_words(caption: str) -> list[str]:
+    """Words and punctuation with their case: ``"C# minor, 90 BPM"`` -> ``["C#", "minor", ",", "90", "BPM"]``.
+
+    The case is kept because "A" the key is not "a" the article.
+    """
+    return _WORD.findall(caption)
+
+
+def build_vocabulary(captions: Iterable[str]) -> tuple[str, ...]:
+    """The words that occur at least twice, the 4000 most frequent ones, by frequency and then by spelling."""
+    counts = Counter(word for caption in captions for word in split_words(caption))
+    ranked = sorted((word for word, n in counts.items() if n > 1), key=lambda word: (-counts[word], word))
+    return tuple(ranked[:MAX_VOCABULARY])
+
+
+def encode_captions(captions: Sequence[str], vocabulary: Sequence[str]) -> Tensor:
+    """Token numbers (B, L), 0 for padding and 1 for unknown words; words after the 96th are left out."""
+    number = {word: i for i, word in enumerate(vocabulary, start=2)}
+    rows = [[number.get(word, UNKNOWN) for word in split_words(caption)[:MAX_WORDS]] for caption in captions]
+    out_BL = torch.full((len(rows), max(1, *map(len, rows)) if rows else 1), PADDING, dtype=torch.long)
+    for i, row in enumerate(rows):
+        out_BL[i, : len(row)] = torch.tensor(row, dtype=torch.long)
+    return out_BL

@@ -1,7 +1,7 @@
-"""MusicGen checkpoints as audiocraft publishes them, through its environment, as ``ar`` models.
+"""Import of MusicGen checkpoints of audiocraft as ``ar`` models, through the audiocraft environment.
 
-audiocraft's files hold a pickled configuration beside the weights, so they are opened there (without unpickling code)
-and only arrays come here, under the names that transformers has for the same network.
+The checkpoints hold a pickled configuration beside the weights, so they are read there (without unpickling code), and
+only arrays are returned, under the names that transformers has for the same network.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from ....common.errors import UserError
 from ....common.lines import count
 from ....paradigms.ar import AR, AROptions
 from ....paradigms.musicgen import from_their_names
-from ....representations.base import LatentSpec
+from ....representations.spec import LatentSpec
 from ....representations.text.encoders import TextSpec
-from . import get_environment
-from .running import run
+from .environment import get_environment, run
 
 
 def import_musicgen(checkpoint: str, latent: LatentSpec, text: TextSpec, random: bool = False) -> AR:
@@ -26,7 +25,7 @@ def import_musicgen(checkpoint: str, latent: LatentSpec, text: TextSpec, random:
         checkpoint: its ``state_dict.bin``.
         latent: of the codec that it was trained with (32 kHz EnCodec, 4 codebooks of 2048).
         text: of its text encoder (T5 base, width 768).
-        random: audiocraft's own small random model instead, for a check.
+        random: import a small random model of audiocraft instead, for a check.
 
     Raises:
         UserError: the environment is not installed, another kind of checkpoint, or a latent or text that does not fit.
@@ -49,5 +48,7 @@ def import_musicgen(checkpoint: str, latent: LatentSpec, text: TextSpec, random:
     backbone = BackboneConfig(dim, layers, shape["num_heads"], shape["hidden_scale"] * dim)
     model = AR(AROptions(), backbone, latent, text)
     state = from_their_names(theirs, layers, shape["n_q"])
-    model.load_state_dict({**state, **{f"text_stem.projection.{name}": tensor for name, tensor in projection.items()}})
+    model.load_state_dict(
+        {**state, **{f"text_conditioner.projection.{name}": tensor for name, tensor in projection.items()}}
+    )
     return model.eval()

@@ -1,4 +1,4 @@
-"""The judge for any two folders of audio: ``files`` finds and reads, ``hearing`` listens, ``score`` pairs and scores.
+"""Scores of any two folders of audio: ``files`` finds and reads, ``outputs`` evaluates, ``score`` pairs and scores.
 
-Nothing is ever written into the folders; results are cached by content and evaluator.
+Nothing is written into the folders. Outputs are cached by content and evaluator.
 """

@@ -1,32 +1,32 @@
-"""Audio files of a folder, subfolders included, and what is wrong with them.
+"""Audio files of a folder, subfolders included, their faults, and the captions of generated files.
 
-A file's name is its path below the folder without its ending, so ``a/01.wav`` here and ``a/01.flac`` there belong
-together. Channels are averaged; rate and level stay as they are, since every evaluator makes its own of them
-(``benchmarks.evaluators.audio``).
+The name of a file is its path below the folder without its ending, so ``a/01.wav`` in one folder and ``a/01.flac`` in
+another are partners. Channels are averaged; rate and level are left to the evaluator (``evaluators/audio.py``).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ....common.errors import UserError
 from ....common.files import no_folder
+from ....corpora.manifest import read_manifest
 from ..audio import MIN_SECONDS
 
 ENDINGS = (".wav", ".flac", ".ogg", ".mp3")
 
 
 class BadAudioError(Exception):
-    """A file that cannot be scored; the message says why, without naming it."""
+    """A file that cannot be scored; the message gives the reason without the file's name."""
 
 
 @dataclass(frozen=True)
-class Read:
-    """One file's sound: mono samples (N,) and their rate in Hz."""
+class Waveform:
+    """Content of a file: mono samples (N,) and their rate in Hz."""
 
     samples: NDArray[np.float32]
     rate: int
@@ -52,14 +52,14 @@ def find_audio(folder: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def read(path: Path) -> Read:
-    """The file's sound.
+def read_audio(path: Path) -> Waveform:
+    """Samples and rate of a file.
 
     Raises:
         BadAudioError: it cannot be decoded, is too short, or holds NaN or infinity.
     """
     try:
-        import soundfile
+        import soundfile  # an optional package
     except ImportError as error:
         raise UserError("reading audio needs the package soundfile; pip install soundfile") from error
     try:
@@ -71,4 +71,22 @@ def read(path: Path) -> Read:
         raise BadAudioError(f"lasts {len(samples_NC) / rate:.3f} s, at least {MIN_SECONDS} s are needed")
     if not np.isfinite(samples_NC).all():
         raise BadAudioError("holds NaN or infinity")
-    return Read(samples_NC.mean(axis=1), rate)
+    return Waveform(samples_NC.mean(axis=1), rate)
+
+
+def read_captions(path: Path) -> dict[str, str]:
+    """Captions of generated files by their names, from a manifest (CSV or JSON lines with ``path`` and ``caption``).
+
+    Raises:
+        UserError: no such file, no rows, a column missing, an empty caption, or two captions of one name.
+    """
+    if path.suffix not in (".csv", ".jsonl"):
+        raise UserError(f"{path}: not a .csv or .jsonl file; give one with the columns path and caption")
+    found: dict[str, str] = {}
+    for row in read_manifest(path):
+        name = PurePosixPath(row.required("path"))
+        key = (name.with_suffix("") if name.suffix.lower() in ENDINGS else name).as_posix()
+        if key in found:
+            raise UserError(f"{row.where}: {key} has a caption already; keep one")
+        found[key] = row.required("caption")
+    return found

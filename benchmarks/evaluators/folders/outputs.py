@@ -1,7 +1,7 @@
 """Run an evaluator on audio files, a few in memory at a time, in several processes if there are many.
 
-The result for a clip does not depend on its neighbours, on their order or on the process, so splitting the work changes
-no digit. Results for clips seen before come from the cache (``benchmarks.evaluators.cache``).
+The output for a clip does not depend on the other clips, on their order or on the process, so splitting the work does
+not change the results. Outputs for known clips come from the cache (``evaluators/cache.py``).
 """
 
 from __future__ import annotations
@@ -12,33 +12,33 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ....common.errors import UserError
-from .files import BadAudioError, Read, read
-
-if TYPE_CHECKING:
-    from ..base import Evaluator, EvaluatorOutput
-    from ..cache import Row
+from ..audio import is_silent
+from ..base import Evaluator, EvaluatorOutput, get_evaluator
+from ..cache import CachedEvaluator, ClipRow, output_of, row_of
+from .files import BadAudioError, Waveform, read_audio
 
 AT_ONCE = 64  # files in memory per process
-WORTH_A_PROCESS = 100  # files; starting one costs a few seconds
+WORTH_A_PROCESS = 100  # files; starting a process takes a few seconds
 
 
 @dataclass(frozen=True)
-class Task:
-    """A file to evaluate, with its caption where it has one."""
+class FileTask:
+    """A file to evaluate, with its caption if it has one."""
 
     path: Path
     caption: str | None = None
 
 
 @dataclass(frozen=True)
-class Heard:
-    """One file's result.
+class FileOutput:
+    """The evaluator's output for one file.
 
     Attributes:
         digest: of the samples and their rate.
+        rate, seconds: sample rate in Hz, and length.
+        silent: whether the clip is silent.
         row: named arrays; ``None`` for a file that cannot be scored, ``problem`` says why.
     """
 
@@ -46,99 +46,93 @@ class Heard:
     rate: int = 0
     seconds: float = 0.0
     silent: bool = False
-    row: Row | None = None
+    row: ClipRow | None = None
     problem: str = ""
 
 
-def open_evaluator(name: str) -> Evaluator:
+def open_evaluator(name: str) -> CachedEvaluator:
     """The evaluator called ``name``, or in the folder ``name``, with a cache.
 
     Raises:
         UserError: no such evaluator or checkpoint.
     """
-    from .. import get_evaluator
-    from ..cache import Cached
-
     found = get_evaluator(f"builtin:{name}" if Path(name).is_dir() else name)
-    return found if isinstance(found, Cached) else Cached(found)
+    return found if isinstance(found, CachedEvaluator) else CachedEvaluator(found)
 
 
-def hear_files(
-    tasks: Sequence[Task],
+def evaluate_files(
+    tasks: Sequence[FileTask],
     evaluator: str,
     jobs: int,
     report: Callable[[int], None],
     at_once: int = AT_ONCE,
     strict: bool = False,
-) -> list[Heard]:
-    """Evaluate all files; results are in the order given.
+) -> list[FileOutput]:
+    """Evaluate all files; outputs are in the order given.
 
     Args:
-        jobs: processes at most; ``report`` is called with the number of files done.
+        evaluator: its name or folder.
+        jobs: largest number of processes.
+        report: called with the number of files done.
 
     Raises:
         UserError: no such evaluator; or, with ``strict``, the first file that cannot be scored.
     """
     parts = [list(tasks[start : start + at_once]) for start in range(0, len(tasks), at_once)]
-    found: list[Heard] = []
-    for heard in _all_parts(parts, evaluator, min(jobs, len(tasks) // WORTH_A_PROCESS)):
-        for task, one in zip(tasks[len(found) :], heard):
+    found: list[FileOutput] = []
+    for outputs in _all_parts(parts, evaluator, min(jobs, len(tasks) // WORTH_A_PROCESS)):
+        for task, one in zip(tasks[len(found) :], outputs):
             if strict and one.problem:
                 raise UserError(f"{task.path}: {one.problem}; repair or remove it, or leave out --strict")
-        found += heard
+        found += outputs
         report(len(found))
     return found
 
 
-def hearing(heard: Sequence[Heard]) -> EvaluatorOutput:
-    """The results of the files that can be scored."""
-    from ..cache import output_of
-
-    return output_of([one.row for one in heard if one.row is not None], sum(one.silent for one in heard))
+def joint_output(files: Sequence[FileOutput]) -> EvaluatorOutput:
+    """One output for all files that can be scored."""
+    return output_of([one.row for one in files if one.row is not None], sum(one.silent for one in files))
 
 
-def _all_parts(parts: list[list[Task]], evaluator: str, jobs: int) -> Iterator[list[Heard]]:
+def _all_parts(parts: list[list[FileTask]], evaluator: str, jobs: int) -> Iterator[list[FileOutput]]:
     if jobs < 2:
-        listener = open_evaluator(evaluator)
-        yield from (_hear_part(part, listener) for part in parts)
+        here = open_evaluator(evaluator)
+        yield from (_evaluate_part(part, here) for part in parts)
         return
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=fresh, initializer=_start, initargs=(evaluator,)) as pool:
-        yield from pool.map(_hear_here, parts)
+        yield from pool.map(_evaluate_in_worker, parts)
 
 
-_LISTENERS: list[Evaluator] = []  # of a worker process: one, loaded when it starts
+_EVALUATORS: list[Evaluator] = []  # of a worker process: one, loaded when it starts
 
 
 def _start(evaluator: str) -> None:
-    _LISTENERS.append(open_evaluator(evaluator))
+    _EVALUATORS.append(open_evaluator(evaluator))
 
 
-def _hear_here(part: list[Task]) -> list[Heard]:
-    return _hear_part(part, _LISTENERS[0])
+def _evaluate_in_worker(part: list[FileTask]) -> list[FileOutput]:
+    return _evaluate_part(part, _EVALUATORS[0])
 
 
-def _hear_part(part: Sequence[Task], listener: Evaluator) -> list[Heard]:
-    from ..audio import is_silent
-    from ..cache import row_of
-
-    sounds = [_read(task.path) for task in part]
-    found = [sound if isinstance(sound, Heard) else None for sound in sounds]
-    good = {i: sound for i, sound in enumerate(sounds) if isinstance(sound, Read)}
-    kinds = {i: (sound.rate, part[i].caption is not None) for i, sound in good.items()}
+def _evaluate_part(part: Sequence[FileTask], evaluator: Evaluator) -> list[FileOutput]:
+    contents = [_read(task.path) for task in part]
+    found = [content if isinstance(content, FileOutput) else None for content in contents]
+    good = {i: content for i, content in enumerate(contents) if isinstance(content, Waveform)}
+    kinds = {i: (content.rate, part[i].caption is not None) for i, content in good.items()}
     for rate, captioned in sorted(set(kinds.values())):
         chosen = [i for i, kind in kinds.items() if kind == (rate, captioned)]
         captions = [part[i].caption or "" for i in chosen] if captioned else None
-        heard = listener.hear([good[i].samples for i in chosen], rate, captions)
+        output = evaluator.evaluate([good[i].samples for i in chosen], rate, captions)
         for k, i in enumerate(chosen):
             samples = good[i].samples
             digest = hashlib.sha256(f"{rate} ".encode() + samples.tobytes()).hexdigest()
-            found[i] = Heard(digest, rate, len(samples) / rate, is_silent(samples), row_of(heard, k))
+            found[i] = FileOutput(digest, rate, len(samples) / rate, is_silent(samples), row_of(output, k))
     return [one for one in found if one is not None]
 
 
-def _read(path: Path) -> Read | Heard:
+def _read(path: Path) -> Waveform | FileOutput:
     try:
-        return read(path)
+        return read_audio(path)
     except BadAudioError as error:
-        return Heard(problem=str(error))
+        return FileOutput(problem=str(error))

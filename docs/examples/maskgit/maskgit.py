@@ -2,9 +2,8 @@
 et al. 2024, without its span masks and restricted context).
 
 Training hides a share cos(pi u / 2), u uniform, of one codebook's frames and all of the finer codebooks, and learns the
-hidden codes by cross-entropy. Sampling takes the codebooks from coarse to fine. Each begins all hidden; an iteration
-draws every hidden code and keeps those it is most sure of, so that floor(T cos(pi i / 2N)) stay hidden after the i-th
-of N.
+hidden codes by cross-entropy. Sampling takes the codebooks from coarse to fine. All codes of a codebook begin hidden;
+each iteration draws them and keeps the surest, so that floor(T cos(pi i / 2N)) stay hidden after iteration i of N.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from paradigm_bench.common.errors import UserError
 from paradigm_bench.common.seeds import ItemRNG
 from paradigm_bench.paradigms.ar import ARSampler, draw
 from paradigm_bench.paradigms.base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
+from paradigm_bench.paradigms.conformance import ConformanceSettings, MemorisationSettings
 from paradigm_bench.paradigms.guidance import guide
 from paradigm_bench.paradigms.masks import cosine_counts
-from paradigm_bench.paradigms.trial import ByHeart, Trial
-from paradigm_bench.representations.base import LatentSpec
 from paradigm_bench.representations.latents.controls import ControlSpec
+from paradigm_bench.representations.spec import LatentSpec
 from paradigm_bench.representations.text.encoders import TextSpec
 
 
@@ -61,9 +60,9 @@ class MaskGIT(Paradigm):
     sampler_class = MaskGITSampler
     backbone_needs = {"causal": False, "time": "none"}  # noqa: RUF012
     inpaints = True
-    trial = Trial(
+    conformance = ConformanceSettings(
         sampler={"iterations": 4, "refinements": 2, "guidance": 2.0, "top_k": 0},
-        by_heart=ByHeart(copies=4, sampler={"temperature": 0.0, "noise": 0.0}),
+        memorisation=MemorisationSettings(copies=4, sampler={"temperature": 0.0, "noise": 0.0}),
     )
 
     def __init__(
@@ -140,11 +139,9 @@ class MaskGIT(Paradigm):
 
     def cost(self, batch: int, frames: int, sampler: Any, text_tokens: int, element_size: int = 4) -> list[Phase]:
         """Reading the text, then per iteration one pass over all frames and one codebook's head."""
-        rows, read = batch * sampler.branches, batch * max(1, sampler.branches - 1)
-        prefix = text_tokens if self.backbone_config.text == "prefix" else 0
-        queries, (_, codes, width) = frames + prefix, self.heads.shape
-        flops, moved = self.backbone_cost(element_size).run(rows, queries, queries, read, text_tokens)
+        (rows, text_rows), (_, codes, width) = self.guided_rows(batch, sampler), self.heads.shape
+        queries = frames + self.prefix_length(text_tokens)
+        flops, moved = self.backbone_cost(element_size).run(rows, queries, queries, text_rows, text_tokens)
         flops, moved = flops + linear(rows * frames, width, codes), moved + element_size * codes * width
-        steps = sum(map(len, self.counts(frames, sampler)))
-        text = self.text_cost(rows if prefix else read, text_tokens, element_size)
-        return [text, Phase("iteration", steps, flops, moved)]
+        text = self.text_cost(text_rows, text_tokens, element_size)
+        return [text, Phase("iteration", sum(map(len, self.counts(frames, sampler))), flops, moved)]

@@ -3,14 +3,14 @@
 import pytest
 from maskgit import MaskGIT
 
-from paradigm_bench.benchmarks.conformance import CHECKS, Case, Skipped
+from paradigm_bench.benchmarks.conformance import CHECKS, CheckSkipped, ConformanceCase
 
-CASE = Case(MaskGIT)
+CASE = ConformanceCase(MaskGIT)
 
 
 @pytest.mark.parametrize("check", list(CHECKS))
 def test_conformance(check: str) -> None:
     try:
         CHECKS[check](CASE)
-    except Skipped as skipped:
+    except CheckSkipped as skipped:
         pytest.skip(str(skipped))

@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from paradigm_bench.backbones import PRESETS, BackboneConfig, preset
-from paradigm_bench.backbones.cache import KVCache
-from paradigm_bench.backbones.transformer import Backbone
 from paradigm_bench.backbones.attention import View
+from paradigm_bench.backbones.cache import KVCache
 from paradigm_bench.backbones.positions import sinusoid
+from paradigm_bench.backbones.transformer import Backbone
 from paradigm_bench.common.errors import UserError
 from tests.helpers import perturb
 
@@ -164,7 +164,7 @@ def assert_per_item_time(model: Backbone, x: Tensor, words: Tensor, time: Tensor
 
 
 def test_skips_join_what_the_paper_says() -> None:
-    """papers/002 E.3.1, 1-based, 2N blocks: block i >= N + 1 reads Linear(Concat(x, output of block 2N - i))."""
+    """Tal et al. 2025, E.3.1, 1-based, 2N blocks: block i >= N + 1 reads Linear(Concat(x, output of block 2N - i))."""
     model, (x, _) = backbone(skips=True, text="none"), inputs()
     output = {0: model.embed(x)}
     for i in range(1, 5):

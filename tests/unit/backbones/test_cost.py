@@ -12,8 +12,8 @@ from paradigm_bench.backbones import BackboneConfig, preset
 from paradigm_bench.backbones.cache import KVCache
 from paradigm_bench.backbones.cost import BackboneCost, Phase, bound_seconds
 from paradigm_bench.benchmarks.conformance.accounting import BATCH, FRAMES, measured_flops
-from paradigm_bench.benchmarks.conformance.toys import EMBEDDED as TEXT
-from paradigm_bench.benchmarks.conformance.toys import some_embeddings
+from paradigm_bench.benchmarks.conformance.case import EMBEDDED as TEXT
+from paradigm_bench.benchmarks.conformance.case import some_embeddings
 from paradigm_bench.paradigms.base import Conditions, Paradigm
 from tests.helpers import HEAD, SAMPLERS, make
 
@@ -73,7 +73,7 @@ def test_bytes_are_the_sizes_of_the_tensors(name: str, dtype: torch.dtype) -> No
     memory = model.read_text(Conditions(some_embeddings(BATCH).text.to(dtype), some_embeddings(BATCH).text_mask_BL))
     text = sum(tensor.nbytes for tensor in memory.cross)
     by_name = {phase.name: phase for phase in phases}  # of each name the last, in which the cache is full
-    assert by_name["text"].bytes == size(model, "cross_attention.kv", "text_stem.") + text
+    assert by_name["text"].bytes == size(model, "cross_attention.kv", "text_conditioner.") + text
     if name == "ar":
         positions = FRAMES + model.codebooks - 1
         cache = KVCache(CROSS, 2 * BATCH, positions, dtype=dtype)

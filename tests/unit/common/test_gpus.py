@@ -234,5 +234,8 @@ def test_an_axis_that_trains_nothing_keeps_the_error_itself(tmp_path: Path, monk
 
 
 def test_neither_runner_nor_options_load_torch_before_they_need_it() -> None:
-    code = "import sys, benchmarks.run.runner, benchmarks.cli.run, common.gpus; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys; from paradigm_bench.benchmarks.run import runner; from paradigm_bench.benchmarks.cli import run; "
+        "from paradigm_bench.common import gpus; sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

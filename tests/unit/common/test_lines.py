@@ -24,14 +24,16 @@ AFTER_A_NUMBER = re.compile(rf"^ (?:(?:{'|'.join(ADJECTIVES)}) )?(?:{'|'.join(NO
 NEVER_ONE = {  # compared before, or a size that is always large
     "benchmarks/axes/frame_rate/points.py": "frames", "benchmarks/cli/compare.py": "gap.n_draws",
     "benchmarks/cli/inpaint.py": "native.channels", "benchmarks/conformance/accounting.py": "moved",
-    "benchmarks/evaluators/environments/checking.py": "len(clip)",
-    "benchmarks/evaluators/environments/scripts/fadtk_env.py": "len(frames)", "benchmarks/run/estimate/listing.py": "jobs",
+    "benchmarks/evaluators/environments/evaluator.py": "len(clip)",
+    "benchmarks/evaluators/environments/scripts/fadtk_env.py": "len(frames)",
+    "benchmarks/run/estimate/dry_run.py": "jobs",
     "benchmarks/run/progress.py": "self.total", "benchmarks/analysis/records.py": "len(found)",
-    "benchmarks/evaluators/rewards.py": "len(scores)", "benchmarks/axes/fidelity/report/tables.py": "len(row.good)",
+    "training/rewards.py": "len(scores)", "benchmarks/axes/fidelity/report/tables.py": "len(row.good)",
     "benchmarks/axes/frame_rate/report/chapter.py": "len(row.good)",
-    "benchmarks/axes/frame_rate/report/figure.py": "[0].frames", "benchmarks/axes/latency/report/text.py": "len(table.body)",
+    "benchmarks/axes/frame_rate/report/figure.py": "[0].frames",
+    "benchmarks/axes/latency/report/chapter.py": "len(table.body)",
     "benchmarks/axes/samplesize/report/chapter.py": "n", "representations/codecs/adversarial.py": "longest",
-    "representations/codecs/mel.py": "2 * config.hop", "benchmarks/axes/fidelity/report/text.py": "amount",
+    "representations/codecs/mel.py": "2 * config.hop", "benchmarks/report/method.py": "amount",
 }  # fmt: skip
 NO_NUMBERS = ("split", "', '.join(ENDINGS)", "frame_rate_hz", "rate", "TASKS")  # ends of expressions before a noun
 

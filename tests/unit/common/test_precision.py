@@ -12,18 +12,18 @@ from torch.overrides import TorchFunctionMode
 
 from paradigm_bench import paradigms
 from paradigm_bench.backbones import BackboneConfig
-from paradigm_bench.benchmarks.conformance.case import Case
-from paradigm_bench.benchmarks.conformance.filling import KNOWN_BT
-from paradigm_bench.benchmarks.conformance.hardware import losses
-from paradigm_bench.benchmarks.conformance.toys import (
+from paradigm_bench.benchmarks.conformance.case import (
     BACKBONES,
     CONTROLS,
     EMBEDDED,
     TEXT,
+    ConformanceCase,
     some_batch,
     some_conditions,
     some_embeddings,
 )
+from paradigm_bench.benchmarks.conformance.hardware import losses
+from paradigm_bench.benchmarks.conformance.inpainting import KNOWN_BT
 from paradigm_bench.common.seeds import ItemRNG
 from paradigm_bench.paradigms.base import Batch, Conditions, Paradigm
 from tests.helpers import SAMPLERS
@@ -114,14 +114,14 @@ def check_sampling(model: Paradigm, batch: Batch, conditions: Conditions, **sett
 @pytest.mark.parametrize("controls", [(), CONTROLS], ids=["plain", "controls"])
 @pytest.mark.parametrize(("name", "options"), CASES, ids=[f"{n}-{i}" for i, (n, _) in enumerate(CASES)])
 def test_options_in_half_precision(name: str, options: dict, controls: tuple) -> None:
-    case = Case(paradigms.find(name))
+    case = ConformanceCase(paradigms.find(name))
     conditions = some_conditions([4, 2], controls=controls, frames=FRAMES)
     batch = some_batch(conditions, FRAMES)
     check_training(case.model(options, controls=controls, std=0.05), batch)
     check_sampling(case.model(options, controls=controls, std=0.05), batch, conditions)
     if paradigms.find(name).inpaints:
         hidden = Batch(batch.latents_BTD, batch.codes_BKT, batch.conditions, KNOWN_BT)
-        check_training(case.model({**options, **case.trial.filling}, controls=controls, std=0.05), hidden)
+        check_training(case.model({**options, **case.settings.inpainting}, controls=controls, std=0.05), hidden)
 
 
 @pytest.mark.parametrize("kind", [*MORE_BACKBONES, "embeddings"])
@@ -129,7 +129,7 @@ def test_options_in_half_precision(name: str, options: dict, controls: tuple) ->
 def test_backbones_in_half_precision(name: str, kind: str) -> None:
     options = {"mae": False} if kind == "skips" and name == "mar" else {}
     backbone = MORE_BACKBONES.get(kind, MORE_BACKBONES["cross"])
-    case, embedded = Case(paradigms.find(name), backbone=backbone), kind == "embeddings"
+    case, embedded = ConformanceCase(paradigms.find(name), backbone=backbone), kind == "embeddings"
     conditions = some_embeddings(2) if embedded else some_conditions([4, 2])
     model = case.model(options, text=EMBEDDED if embedded else TEXT, std=0.05)
     check_training(model, some_batch(conditions, FRAMES))
@@ -147,7 +147,7 @@ def test_the_rules_of_cuda_are_other_rules() -> None:
 
 @pytest.mark.parametrize("name", paradigms.names())
 def test_three_branches_in_half_precision(name: str) -> None:
-    case = Case(paradigms.find(name))
+    case = ConformanceCase(paradigms.find(name))
     conditions = some_conditions([4, 2], controls=CONTROLS, frames=FRAMES)
-    model = case.model({**case.trial.filling}, controls=CONTROLS, std=0.05)
+    model = case.model({**case.settings.inpainting}, controls=CONTROLS, std=0.05)
     check_sampling(model, some_batch(conditions, FRAMES), conditions, guidance=3.0, guidance_text=1.5)

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 
 from paradigm_bench.common.errors import UserError
-from paradigm_bench.corpora import Clip, Corpus, describe, load_corpus
+from paradigm_bench.corpora import Clip, Corpus, load_corpus
 from paradigm_bench.corpora.clip import TEMPO_BUCKETS, tempo_bucket
 from paradigm_bench.corpora.pitch import KEYS, PITCH_CLASSES, normalise_key, pitch_class
-from paradigm_bench.corpora.procedural.captions import COMP_WORDS, DRUM_WORDS
 from paradigm_bench.corpora.procedural.composition import COMPS, DRUMS, LEADS, TEMPI, Composition
-from paradigm_bench.corpora.procedural.corpus import ProceduralReader
+from paradigm_bench.corpora.procedural.corpus import COMP_WORDS, DRUM_WORDS, ProceduralReader
 from paradigm_bench.corpora.procedural.harmony import Chord, roman_chord
 from paradigm_bench.corpora.procedural.render import render
 
@@ -75,7 +74,8 @@ def test_clip_is_independent_of_corpus_size_and_process(corpus: Corpus) -> None:
         assert mine == other
         assert pcm_hash(mine) == pcm_hash(other)
     program = (
-        "import hashlib; from paradigm_bench.corpora import load_corpus; c = load_corpus('builtin', clips=20).clips('train')[13];"
+        "import hashlib; from paradigm_bench.corpora import load_corpus;"
+        "c = load_corpus('builtin', clips=20).clips('train')[13];"
         "print(c.caption); print(hashlib.sha256((c.audio(16000) * 32768).astype('<i2').tobytes()).hexdigest()[:16])"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -136,7 +136,7 @@ def test_captions_vary(corpus: Corpus) -> None:
 
 
 def test_describe_counts(corpus: Corpus) -> None:
-    facts = describe(corpus)
+    facts = corpus.describe()
     assert facts["splits"]["train"] == {"clips": 240, "seconds": 960.0}
     assert sum(facts["attributes"]["key"].values()) == 240 + 256 + 512
     assert corpus.attribute_values()["comp"] == sorted(COMPS)

@@ -14,7 +14,7 @@ from paradigm_bench.common.errors import UserError
 from paradigm_bench.corpora import load_corpus
 from paradigm_bench.corpora.procedural.composition import Composition, Note
 from paradigm_bench.corpora.procedural.corpus import ProceduralReader
-from paradigm_bench.corpora.procedural.midi import midi_file
+from paradigm_bench.corpora.procedural.soundfont import midi_file
 
 SOUNDFONTS = (os.environ.get("FLUIDSYNTH_SF2", ""), *map(str, Path("/usr/share/sounds/sf2").glob("*.sf2")))
 

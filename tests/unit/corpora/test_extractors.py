@@ -8,7 +8,7 @@ import pytest
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.corpora import Clip, load_corpus
 from paradigm_bench.corpora.extractors import load_extractor
-from paradigm_bench.corpora.extractors.spectrum import best_path
+from paradigm_bench.corpora.extractors.builtin import best_path
 from paradigm_bench.corpora.pitch import frequency
 
 RATE = 16_000
@@ -62,7 +62,7 @@ def test_beats_are_heard_where_there_are_drums(clips: list[Clip]) -> None:
 
 def test_downbeats_are_where_harmony_changes() -> None:
     """Chords of four beats after a pickup of one, so that the first beat is none."""
-    from paradigm_bench.corpora.extractors.beats import _downbeats
+    from paradigm_bench.corpora.extractors.builtin import _downbeats
 
     times = np.arange(round(6.5 * RATE)) / RATE
     bar = np.clip(np.floor((times - 0.5) / 2) + 1, 0, 3).astype(int)
@@ -91,7 +91,7 @@ def test_silence_and_scraps_hold_nothing(samples: int) -> None:
 
 
 def test_chordinos_late_beginning_and_late_end_are_mended() -> None:
-    from paradigm_bench.corpora.extractors.chordino import from_changes
+    from paradigm_bench.corpora.extractors.third_party import from_changes
 
     late = [(0.3715, "N"), (0.4644, "C:maj"), (1.5, "A:min"), (4.365, "N")]
     assert from_changes(late, 4.0) == ((0.0, 1.5, "C:maj"), (1.5, 4.0, "A:min"))

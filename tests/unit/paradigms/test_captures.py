@@ -15,10 +15,9 @@ from torch import Tensor
 
 from paradigm_bench import paradigms
 from paradigm_bench.backbones import BackboneConfig
-from paradigm_bench.benchmarks.axes.latency.tracker.rounds import warm_up
-from paradigm_bench.benchmarks.axes.latency.tracker.sampling import Sample
-from paradigm_bench.benchmarks.axes.latency.tracker.stopping import StopRule
-from paradigm_bench.benchmarks.conformance.toys import LATENT, TEXT
+from paradigm_bench.benchmarks.axes.latency.tracker.sampling import Sample, warm_up
+from paradigm_bench.benchmarks.axes.latency.tracker.statistics import StopRule
+from paradigm_bench.benchmarks.conformance.case import LATENT, TEXT
 from paradigm_bench.common.seeds import ItemRNG
 from paradigm_bench.paradigms import pipeline
 from paradigm_bench.paradigms.base import Conditions, Paradigm
@@ -280,9 +279,9 @@ def test_warm_up_goes_on_until_nothing_is_captured(monkeypatch: pytest.MonkeyPat
         return Sample(100.0)
 
     taken: list[int] = []
-    monkeypatch.setattr("paradigm_bench.benchmarks.axes.latency.tracker.rounds.take_sample", take)
+    monkeypatch.setattr("paradigm_bench.benchmarks.axes.latency.tracker.sampling.take_sample", take)
     monkeypatch.setattr(
-        "paradigm_bench.benchmarks.axes.latency.tracker.rounds._warmed_up",
+        "paradigm_bench.benchmarks.axes.latency.tracker.sampling._warmed_up",
         lambda device: captured[0] * (device == "cuda"),
     )
     series = warm_up(lambda: None, StopRule(), "cuda")

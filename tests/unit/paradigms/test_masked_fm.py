@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from tests.test_engines import Twice
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -22,6 +21,7 @@ from paradigm_bench.paradigms.masked_fm import MaskedFM, MaskedFMSampler, masked
 from paradigm_bench.paradigms.masks import span_order
 from paradigm_bench.paradigms.ode import ODESettings, grid, integrate
 from tests.helpers import BACKBONE, HEAD, SAMPLERS, make, perturb, sample, some_batch, some_conditions
+from tests.unit.paradigms.test_engines import Twice
 
 MLP = {"head": {"kind": "mlp", "depth": 2}}
 TRANSFORMER = {"head": {"kind": "transformer", "depth": 2}}

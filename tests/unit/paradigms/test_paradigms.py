@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from paradigm_bench import paradigms
 from paradigm_bench.backbones import BackboneConfig
-from paradigm_bench.benchmarks.conformance import Case
+from paradigm_bench.benchmarks.conformance import ConformanceCase
 from paradigm_bench.benchmarks.conformance.form import check_shapes
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.paradigms.guidance import Guided, guide, scale_at
-from paradigm_bench.paradigms.mar import Unmasking
-from paradigm_bench.paradigms.mntp import Drawing
+from paradigm_bench.paradigms.mar import MARUnmasking
+from paradigm_bench.paradigms.mntp import MNTPDecoding
 from tests.helpers import BACKBONE, LATENT, OPTIONS, TEXT, make, some_conditions
 
 every_paradigm = pytest.mark.parametrize("name", paradigms.names())
@@ -30,7 +30,7 @@ every_paradigm = pytest.mark.parametrize("name", paradigms.names())
     words=st.integers(1, 6),
 )
 def test_shapes(name: str, batch: int, frames: int, dim: int, codebooks: int, words: int) -> None:
-    check_shapes(Case(paradigms.find(name)), batch, frames, dim, codebooks, words)
+    check_shapes(ConformanceCase(paradigms.find(name)), batch, frames, dim, codebooks, words)
 
 
 @every_paradigm
@@ -94,7 +94,7 @@ def test_guidance_schedules(schedule: str, start: float, middle: float, end: flo
 
 
 def test_the_papers_schedules_by_hand() -> None:
-    """papers/003 eq. 5 at 5 positions from 7; papers/004 eq. 5 over 4 iterations from 5, which mar reaches exactly."""
+    """Yang et al. 2025, eq. 5: 5 positions from 7; Huang et al. 2025, eq. 5: 4 iterations from 5, exact in mar."""
     mntp = make("mntp")
     text = mntp.read_text(some_conditions([2]), 2)
     for schedule, guidance, expected in (
@@ -102,13 +102,13 @@ def test_the_papers_schedules_by_hand() -> None:
         ("annealed_to_2", 8, [8, 6.5, 5, 3.5, 2]),
     ):
         sampler = mntp.sampler({"guidance": float(guidance), "guidance_schedule": schedule})
-        assert Drawing(mntp, text, (1, 5, 6), 0, sampler).scales.tolist() == pytest.approx(expected)
+        assert MNTPDecoding(mntp, text, (1, 5, 6), 0, sampler).scales.tolist() == pytest.approx(expected)
     written = [1 + 4 * 0.9238795, 1 + 4 * 0.7071068, 1 + 4 * 0.3826834, 1]  # cos of 22.5, 45, 67.5 and 90 degrees
 
     def scales(schedule: str, frames: int) -> list[float]:
         model = make("mar")
         sampler = model.sampler({"guidance": 5.0, "guidance_schedule": schedule, "iterations": 4})
-        return Unmasking(model, 1, frames, frames, sampler).scales.tolist()
+        return MARUnmasking(model, (1, frames, 6), frames, sampler).scales.tolist()
 
     assert scales("cosine_iterations", 13) == pytest.approx(written)
     assert scales("annealed", 4000) == pytest.approx(written, abs=2e-3)

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.test_paradigms_controls import CONTROLS
 from torch import Tensor
 from torch.testing import assert_close
 
 from paradigm_bench import paradigms
-from paradigm_bench.benchmarks.axes.inpainting.axis import InpaintingGroup
-from paradigm_bench.benchmarks.conformance import Case
-from paradigm_bench.benchmarks.conformance.filling import known_frames, span_context
+from paradigm_bench.benchmarks.axes.inpainting.measure import InpaintingGroup
+from paradigm_bench.benchmarks.conformance import ConformanceCase
+from paradigm_bench.benchmarks.conformance.inpainting import known_frames, span_context
 from paradigm_bench.benchmarks.study.axis import Context, UnsupportedError
 from paradigm_bench.benchmarks.study.cells import Cell
 from paradigm_bench.common.errors import UserError
@@ -24,6 +23,7 @@ from paradigm_bench.paradigms.base import Batch, Conditions, Paradigm
 from paradigm_bench.paradigms.delay import delay
 from paradigm_bench.paradigms.fm import FM
 from paradigm_bench.paradigms.masked_fm import MaskedFM
+from paradigm_bench.paradigms.masks import context_first
 from tests.helpers import (
     BACKBONE,
     LATENT,
@@ -36,6 +36,7 @@ from tests.helpers import (
     some_batch,
     some_conditions,
 )
+from tests.unit.paradigms.test_paradigms_controls import CONTROLS
 
 FRAMES, STARTS, HIDDEN = 8, (2, 4), 3
 KNOWN_BT = torch.tensor([[not start <= t < start + HIDDEN for t in range(FRAMES)] for start in STARTS])
@@ -61,9 +62,9 @@ def fill(model: Paradigm, target: Tensor, conditions: Conditions, settings: dict
 
 def test_other_ways_to_fill_keep_what_is_known() -> None:
     """Beside the defaults, which test_conformance has; the inversion of zero_shot passes through the whole clip."""
-    known_frames(Case(FM, sampler={"inpainting": "zero_shot"}))
+    known_frames(ConformanceCase(FM, sampler={"inpainting": "zero_shot"}))
     for check in (known_frames, span_context):
-        check(Case(MaskedFM, sampler={"repredict": True}))
+        check(ConformanceCase(MaskedFM, sampler={"repredict": True}))
 
 
 def test_fill_in_the_middle_by_hand() -> None:
@@ -74,7 +75,7 @@ def test_fill_in_the_middle_by_hand() -> None:
     put = infill.arrange(codes, order, 12)
     assert put[0, 0].tolist() == [12, 0, 1, 13, 5, 6, 7, 14, 2, 3, 4]
     assert put[1, 2].tolist() == [12, 0, 1, 2, 3, 13, 7, 14, 4, 5, 6]
-    assert infill.context_first(KNOWN_BT)[1].tolist() == [0, 1, 2, 3, 7, 4, 5, 6]
+    assert context_first(KNOWN_BT)[1].tolist() == [0, 1, 2, 3, 7, 4, 5, 6]
     with pytest.raises(ValueError, match="exactly one span"):
         infill.check_spans(torch.tensor([[True, False, True, False]]))
 
@@ -141,6 +142,6 @@ def test_who_cannot_fill_says_so() -> None:
 
 
 def test_an_arm_that_cannot_fill_is_unsupported_before_it_is_trained(tmp_path: Path) -> None:
-    cell = Cell("inpainting", "ntp", "paradigm", 0, 1, "group", {"model": {"paradigm": "ntp"}})
+    cell = Cell("inpainting", "ntp", "paradigm", 0, 1, "group", {"axis": "inpainting", "model": {"paradigm": "ntp"}})
     with pytest.raises(UnsupportedError, match="'ntp' cannot inpaint"):
         InpaintingGroup([cell], Context("study", tmp_path, tmp_path))

@@ -15,7 +15,7 @@ from paradigm_bench.paradigms.ar import AR
 from paradigm_bench.paradigms.base import Conditions
 from paradigm_bench.paradigms.delay import delay
 from paradigm_bench.paradigms.musicgen import from_musicgen, to_musicgen
-from paradigm_bench.representations.base import LatentSpec
+from paradigm_bench.representations.spec import LatentSpec
 from paradigm_bench.representations.text.encoders import TextSpec
 from tests.helpers import BACKBONE, make, perturb
 

@@ -156,7 +156,7 @@ def test_mntp_trains_on_the_next_kept_token(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("hidden", ["dropped", "zeroed", "noised"])
 def test_hidden_tokens_while_the_next_one_is_predicted(monkeypatch: pytest.MonkeyPatch, hidden: str) -> None:
-    """papers/003, table 3 E, C and D: dropping shortens the input, the others put zeros or noise there."""
+    """Yang et al. 2025, table 3 E, C and D: dropping shortens the input, the others put zeros or noise there."""
     model = make("ntp", {"drop": "mixture", "hidden": hidden})
     assert isinstance(model, MNTP)
     batch = some_batch(some_conditions([2, 3]))

@@ -12,17 +12,17 @@ import torch
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.corpora import load_corpus
 from paradigm_bench.representations import load_representation
-from paradigm_bench.representations.codecs.adversarial import AdversarialTrainer, AdversarialTraining, LossWeights
-from paradigm_bench.representations.codecs.balancer import Balancer
-from paradigm_bench.representations.codecs.discriminator import (
+from paradigm_bench.representations.codecs.adversarial import AdversarialRecipe, AdversarialTrainer, LossWeights
+from paradigm_bench.representations.codecs.losses import (
+    Balancer,
     MultiScaleDiscriminator,
     adversarial_loss,
     discriminator_loss,
     feature_loss,
 )
 from paradigm_bench.representations.codecs.models import WaveModel, encodec_model, oobleck_model
-from paradigm_bench.representations.codecs.recipes import RECIPES, recipe, trainer_for
-from paradigm_bench.representations.codecs.training import train_codec
+from paradigm_bench.representations.codecs.recipes import RECIPES, recipe
+from paradigm_bench.representations.codecs.trainer import train_codec
 
 TINY = {
     "encodec": WaveModel("encodec", (4, 2), width=4, dim=6, codebooks=2, cardinality=8, sample_rate=8000),
@@ -30,9 +30,9 @@ TINY = {
 }
 
 
-def tiny(family: str) -> AdversarialTraining:
+def tiny(family: str) -> AdversarialRecipe:
     config = recipe(f"{family}-25")
-    assert isinstance(config, AdversarialTraining)
+    assert isinstance(config, AdversarialRecipe)
     return dataclasses.replace(
         config, model=TINY[family], steps=4, batch=2, crop_seconds=0.064, learning_rate=3e-3, filters=4,
         windows=(128, 64), mel_windows=(64, 256), device="cpu",
@@ -40,7 +40,7 @@ def tiny(family: str) -> AdversarialTraining:
 
 
 def tiny_trainer(family: str) -> AdversarialTrainer:
-    trainer = trainer_for(tiny(family))
+    trainer = tiny(family).trainer()
     assert isinstance(trainer, AdversarialTrainer)
     return trainer
 
@@ -87,7 +87,7 @@ def test_discriminator_losses_by_hand() -> None:
 def test_training_lowers_the_mel_distance_and_moves_the_discriminator(family: str) -> None:
     # Mostly reconstruction: within a few steps a game against a discriminator need not come nearer to anything.
     losses = LossWeights(wave=0.1, mel=2.0, adversarial=0.1, features=0.1)
-    trainer = trainer_for(dataclasses.replace(tiny(family), losses=losses))
+    trainer = dataclasses.replace(tiny(family), losses=losses).trainer()
     assert isinstance(trainer, AdversarialTrainer)
     before = {name: p.detach().clone() for name, p in trainer.discriminator.named_parameters()}
     t_N = torch.arange(512) / 8000
@@ -118,7 +118,7 @@ def test_a_restored_run_goes_on_to_the_last_bit(family: str) -> None:
 def test_the_result_loads_as_what_it_is(
     family: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("paradigm_bench.representations.codecs.training.EVALUATION_CLIPS", 2)
+    monkeypatch.setattr("paradigm_bench.representations.codecs.trainer.EVALUATION_CLIPS", 2)
     corpus = load_corpus("builtin", clips=2, seconds=1.0)
     reference = train_codec([(corpus, 1.0)], tiny(family), tmp_path, "the command", lambda line: None)
     assert reference == f"{kind}:{tmp_path}"

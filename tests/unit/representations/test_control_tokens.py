@@ -12,21 +12,23 @@ import torch
 
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.corpora import Annotation, Clip, Corpus, load_corpus
-from paradigm_bench.corpora.drum_stem import drum_stem
 from paradigm_bench.corpora.procedural.composition import Composition
-from paradigm_bench.corpora.procedural.render import render
-from paradigm_bench.representations.base import LatentSpec
+from paradigm_bench.corpora.procedural.render import drum_stem, render
 from paradigm_bench.representations.codecs.builtin import BuiltinCodec, CodecConfig
-from paradigm_bench.representations.latents.control_tokens import blur, control_origin, control_tokens, span_tokens
 from paradigm_bench.representations.latents.controls import (
     ABSENT,
     NO_NOTE,
+    blur,
     chord_label,
     chord_token,
+    control_origin,
     control_specs,
+    control_tokens,
     melody_token,
+    span_tokens,
 )
 from paradigm_bench.representations.latents.encoded import encode_corpus
+from paradigm_bench.representations.spec import LatentSpec
 
 LATENT = LatentSpec("toy", 16_000, 25.0, 4, codebooks=2, cardinality=8)
 NAMES = ("chords_majmin", "melody", "drums")
@@ -140,7 +142,7 @@ def test_tokens_are_kept_beside_the_latents(
         direct = control_tokens(clip, control_specs(NAMES, codec.spec), codec.spec, codec, len(rows[0]))
         assert all(torch.equal(row.long(), direct[name]) for name, row in zip(NAMES, rows))
     monkeypatch.setattr(
-        "paradigm_bench.representations.latents.control_cache._make", None
+        "paradigm_bench.representations.latents.encode.timed_tokens", None
     )  # nothing may be made any more
     again = encode_corpus(corpus, codec, splits=("train",), progress=False, controls=NAMES).split("train")
     assert all(torch.equal(a, b) for name in NAMES for a, b in zip(first.controls[name], again.controls[name]))

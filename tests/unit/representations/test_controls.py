@@ -6,7 +6,6 @@ import pytest
 
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.corpora.chord_labels import read_label, to_harte
-from paradigm_bench.representations.base import LatentSpec
 from paradigm_bench.representations.latents.controls import (
     NO_NOTE,
     chord_label,
@@ -16,6 +15,7 @@ from paradigm_bench.representations.latents.controls import (
     melody_token,
     parse_chords,
 )
+from paradigm_bench.representations.spec import LatentSpec
 
 LATENT = LatentSpec("toy", 16_000, 25.0, 8, codebooks=4, cardinality=256)
 

@@ -17,11 +17,10 @@ from paradigm_bench.common.errors import UserError
 from paradigm_bench.corpora import Clip, Corpus, load_corpus
 from paradigm_bench.representations import load_representation
 from paradigm_bench.representations.base import Representation
+from paradigm_bench.representations.latents.encode import fill_shard
 from paradigm_bench.representations.latents.encoded import EncodedSplit, encode_corpus
-from paradigm_bench.representations.latents.layout import Layout
-from paradigm_bench.representations.latents.manifest import found, layout_of, update_manifest
-from paradigm_bench.representations.latents.normalisation import added, latent_stats, moments
-from paradigm_bench.representations.latents.prepare import make, units
+from paradigm_bench.representations.latents.normalisation import combine_moments, latent_stats, moments
+from paradigm_bench.representations.latents.store import StoreLayout, create_manifest, layout_of, update_manifest
 from paradigm_bench.training import BatchStream
 
 CLIPS, SHARD = 22, 10
@@ -60,9 +59,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def layout(corpus: Corpus, codec: Representation, cache: Path) -> Layout:
+def layout(corpus: Corpus, codec: Representation, cache: Path) -> StoreLayout:
     made = layout_of(corpus, codec, clips_per_shard=SHARD)
-    found(made)
+    create_manifest(made)
     return made
 
 
@@ -73,7 +72,7 @@ class Words(ToyText):
         return super().encode([str(len(caption) % 90) for caption in captions])
 
 
-def test_shards_give_what_one_piece_gave(corpus: Corpus, codec: Representation, layout: Layout) -> None:
+def test_shards_give_what_one_piece_gave(corpus: Corpus, codec: Representation, layout: StoreLayout) -> None:
     """To the last digit: latents, codes, normalisation, and with them a training run's data and identity."""
     clips = corpus.clips("train")
     with torch.no_grad():
@@ -102,7 +101,7 @@ def test_shards_give_what_one_piece_gave(corpus: Corpus, codec: Representation, 
     assert torch.equal(a.codes_BKT, b.codes_BKT)
 
 
-def test_a_batch_reads_its_crops_alone(corpus: Corpus, codec: Representation, layout: Layout) -> None:
+def test_a_batch_reads_its_crops_alone(corpus: Corpus, codec: Representation, layout: StoreLayout) -> None:
     split = encode_corpus(corpus, codec, ("train",), progress=False).split("train")
     crop = split.z[13][20:30]
     held = split.z[14].untyped_storage()
@@ -116,70 +115,72 @@ def test_a_batch_reads_its_crops_alone(corpus: Corpus, codec: Representation, la
 def test_moments_of_shards_add_up() -> None:
     generator = torch.Generator().manual_seed(0)
     z = [3 + 2 * torch.randn(n, 4, generator=generator) * (i + 1) for i, n in enumerate((5, 1, 40, 7, 2))]
-    parts, whole = added([moments(z[:2]), moments(z[2:3]), moments(z[3:])]), latent_stats(z)
+    parts, whole = combine_moments([moments(z[:2]), moments(z[2:3]), moments(z[3:])]), latent_stats(z)
     for part, expected in zip(dataclasses.astuple(parts), dataclasses.astuple(whole)):
         assert part == pytest.approx(expected, rel=1e-12)
 
 
 def test_large_corpora_are_measured_by_their_moments(
-    corpus: Corpus, codec: Representation, layout: Layout, monkeypatch: pytest.MonkeyPatch
+    corpus: Corpus, codec: Representation, layout: StoreLayout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("paradigm_bench.representations.latents.manifest.ONE_PASS", 0)
-        patch.setattr("paradigm_bench.representations.latents.manifest.latent_stats", None)
+        patch.setattr("paradigm_bench.representations.latents.store.ONE_PASS", 0)
+        patch.setattr("paradigm_bench.representations.latents.store.latent_stats", None)
         by_moments = encode_corpus(corpus, codec, ("train",), progress=False).stats
     layout.manifest.unlink()  # which remembers
-    found(layout)
+    create_manifest(layout)
     in_one_go = encode_corpus(corpus, codec, ("train",), progress=False).stats
     assert by_moments != in_one_go
     assert by_moments.std_paper == pytest.approx(in_one_go.std_paper, rel=1e-12)
     assert by_moments.mean == pytest.approx(in_one_go.mean, rel=1e-12)
 
 
-def test_tasks_share_the_shards_and_a_stopped_one_is_gone_on_with(layout: Layout, codec: Representation) -> None:
-    shares = [units(layout, ["train"], turn, 2) for turn in (0, 1)]
+def test_tasks_share_the_shards_and_a_stopped_one_is_gone_on_with(layout: StoreLayout, codec: Representation) -> None:
+    shares = [layout.shard_ids(["train"], turn, 2) for turn in (0, 1)]
     assert sorted(shares[0] + shares[1]) == [("train", 0), ("train", 1), ("train", 2)]
-    assert [units(layout, ["train"], turn, 3) for turn in range(3)] == [[("train", i)] for i in range(3)]
+    assert [layout.shard_ids(["train"], turn, 3) for turn in range(3)] == [[("train", i)] for i in range(3)]
 
     def stop(what: str, clips: int) -> None:
         raise KeyboardInterrupt
 
-    first = make(layout, ("train", 0), codec, ["melody"])
+    first = fill_shard(layout, ("train", 0), codec, ["melody"])
     assert first.audio == {"latents": 40.0, "melody": 40.0}
     assert first.cpu["latents"] > 0
     with pytest.raises(KeyboardInterrupt):
-        make(layout, ("train", 1), codec, ["melody"], advance=stop)
+        fill_shard(layout, ("train", 1), codec, ["melody"], advance=stop)
     files = {path.name for path in layout.folder.iterdir()}
     assert not {name for name in files if name.startswith((".", "train-00001"))}
-    again = make(layout, ("train", 0), codec, ["melody"], thorough=True)
+    again = fill_shard(layout, ("train", 0), codec, ["melody"], thorough=True)
     assert (again.audio, again.skipped) == ({}, 2)
-    assert make(layout, ("train", 0), codec, ["chords"]).audio == {"chords": 40.0}
+    assert fill_shard(layout, ("train", 0), codec, ["chords"]).audio == {"chords": 40.0}
 
 
-def test_two_writers_of_one_shard_do_no_harm(layout: Layout, codec: Representation) -> None:
+def test_two_writers_of_one_shard_do_no_harm(layout: StoreLayout, codec: Representation) -> None:
     shard = layout.shards("train")[2]
-    make(layout, ("train", 2), codec, [])
+    fill_shard(layout, ("train", 2), codec, [])
     reader = shard.tensor("z_MD")
     before = reader.clone()
     shard.path.with_suffix(".json").unlink()  # the other writer has come between a file and its facts
-    make(layout, ("train", 2), codec, [])
+    fill_shard(layout, ("train", 2), codec, [])
     assert torch.equal(reader, before)  # who was reading goes on
     assert torch.equal(shard.tensor("z_MD"), before)
-    assert shard.has(thorough=True)
+    assert shard.is_good(thorough=True)
 
 
-def test_a_copied_store_is_used_as_it_is(corpus: Corpus, codec: Representation, layout: Layout, cache: Path) -> None:
+def test_a_copied_store_is_used_as_it_is(
+    corpus: Corpus, codec: Representation, layout: StoreLayout, cache: Path
+) -> None:
     encode_corpus(corpus, codec, ("train",), progress=False)
     old = layout.folder.with_name("old")
     layout.folder.rename(old)
     shutil.copytree(old, layout.folder, copy_function=shutil.copyfile)  # without times of change
-    assert all(shard.has() for shard in layout.shards("train"))
+    assert all(shard.is_good() for shard in layout.shards("train"))
     content = layout.manifest.read_text()
     update_manifest(layout)
     assert layout.manifest.read_text() == content
 
 
-def test_half_precision_is_a_store_of_its_own(corpus: Corpus, codec: Representation, layout: Layout) -> None:
+def test_half_precision_is_a_store_of_its_own(corpus: Corpus, codec: Representation, layout: StoreLayout) -> None:
     exact = encode_corpus(corpus, codec, ("train",), progress=False).split("train")
     half = encode_corpus(corpus, codec, ("train",), progress=False, dtype="float16").split("train")
     assert half.z[3].dtype == torch.float16
@@ -189,8 +190,8 @@ def test_half_precision_is_a_store_of_its_own(corpus: Corpus, codec: Representat
         layout_of(corpus, codec, "fp16")
 
 
-def test_the_manifest_says_what_is_there(corpus: Corpus, codec: Representation, layout: Layout) -> None:
-    make(layout, ("train", 0), codec, [])
+def test_the_manifest_says_what_is_there(corpus: Corpus, codec: Representation, layout: StoreLayout) -> None:
+    fill_shard(layout, ("train", 0), codec, [])
     update_manifest(layout)
     assert json.loads(layout.manifest.read_text())["splits"] == {}  # not complete
     store = encode_corpus(corpus, codec, ("train",), progress=False, controls=["melody"])
@@ -220,14 +221,14 @@ def test_the_manifest_says_what_is_there(corpus: Corpus, codec: Representation, 
     ],
 )
 def test_a_manifest_of_something_else_is_refused(
-    corpus: Corpus, codec: Representation, layout: Layout, change: dict[str, object], complaint: str
+    corpus: Corpus, codec: Representation, layout: StoreLayout, change: dict[str, object], complaint: str
 ) -> None:
     layout.manifest.write_text(json.dumps({**json.loads(layout.manifest.read_text()), **change}))
     with pytest.raises(UserError, match=complaint):
         encode_corpus(corpus, codec, ("train",), progress=False)
 
 
-def test_another_size_of_shards_is_refused(corpus: Corpus, codec: Representation, layout: Layout) -> None:
+def test_another_size_of_shards_is_refused(corpus: Corpus, codec: Representation, layout: StoreLayout) -> None:
     assert layout_of(corpus, codec).clips_per_shard == SHARD
     with pytest.raises(UserError, match="its shards have 10 clips, not 5"):
         layout_of(corpus, codec, clips_per_shard=5)
@@ -247,10 +248,10 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_whole(
 ) -> None:
     monkeypatch.setenv("PARADIGM_BENCH_CACHE", str(small_disk))
     layout = layout_of(corpus, codec, clips_per_shard=3)  # 13 kB a clip, and the disk has 64
-    found(layout)
+    create_manifest(layout)
     with pytest.raises(UserError, match=r"cannot write .*No space left on device.*; free space or choose another"):
         encode_corpus(corpus, codec, ("train",), progress=False)
-    assert layout.shards("train")[0].has(thorough=True)
+    assert layout.shards("train")[0].is_good(thorough=True)
     assert {path.name for path in layout.folder.iterdir()} == {
         "manifest.json", "train-00000.safetensors", "train-00000.json",
     }  # fmt: skip

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.corpora import Corpus
-from paradigm_bench.representations.base import LatentSpec, Representation
+from paradigm_bench.representations.base import Representation
 from paradigm_bench.representations.codecs.builtin import BuiltinCodec, CodecConfig
 from paradigm_bench.representations.latents.encoded import encode_corpus
 from paradigm_bench.representations.latents.normalisation import latent_stats
+from paradigm_bench.representations.spec import LatentSpec
 
 SPLITS = ("train", "valid")
 

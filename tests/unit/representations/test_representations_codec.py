@@ -14,18 +14,16 @@ from paradigm_bench.benchmarks.cli.codec import app as codec_command
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.corpora import load_corpus
 from paradigm_bench.representations import load_representation
-from paradigm_bench.representations.base import LatentSpec
 from paradigm_bench.representations.codecs.builtin import BuiltinCodec, CodecConfig, load_codec, save_codec
-from paradigm_bench.representations.codecs.builtin_trainer import CodecTrainer, CodecTraining
+from paradigm_bench.representations.codecs.builtin_trainer import BuiltinCodecTrainer, BuiltinRecipe
 from paradigm_bench.representations.codecs.losses import log_mel_distance, perplexity, si_snr, snr
-from paradigm_bench.representations.codecs.networks import Spectrum
-from paradigm_bench.representations.codecs.quantiser import ResidualQuantiser
+from paradigm_bench.representations.codecs.networks import ResidualQuantiser, Spectrum
 from paradigm_bench.representations.codecs.recipes import recipe
-from paradigm_bench.representations.codecs.trainer import Crops
-from paradigm_bench.representations.codecs.training import evaluate_codec, parse_corpora, train_codec
+from paradigm_bench.representations.codecs.trainer import Crops, evaluate_codec, parse_corpora, train_codec
+from paradigm_bench.representations.spec import LatentSpec
 
 SMALL = CodecConfig(width=24, encoder_blocks=1, decoder_blocks=1, dim=6, codebooks=3, cardinality=16)
-WEIGHTS = Path(__file__).parents[1] / "representations" / "weights" / "codec_builtin"
+WEIGHTS = Path(__file__).parents[3] / "representations" / "weights" / "codec_builtin"
 
 
 def small_codec(seed: int = 0) -> BuiltinCodec:
@@ -165,15 +163,15 @@ def test_principal_components_beat_silence_before_any_training() -> None:
 
 def test_twenty_steps_lower_the_loss_and_a_run_resumes_exactly(tmp_path: Path) -> None:
     corpus = load_corpus("builtin", clips=4, seconds=2.0)
-    config = CodecTraining(SMALL, batch=4, crop_frames=16, quantiser_start=4, snapshot_seconds=1e9, cpu_seconds=1e6)
+    config = BuiltinRecipe(SMALL, batch=4, crop_frames=16, quantiser_start=4, snapshot_seconds=1e9, cpu_seconds=1e6)
     crops = Crops([(corpus, 1.0)], 16000, 16 * 640, seed=0)
-    trainer = CodecTrainer(config)
+    trainer = BuiltinCodecTrainer(config)
     trainer.initialise(crops.batch(-1, 8))
     losses = [trainer.train_step(crops.batch(0, 4))["loss"] for _ in range(20)]
     assert losses[-1] < losses[4] < losses[0]
     state, tensors = trainer.checkpoint()
     tensors = {name: tensor.clone() for name, tensor in tensors.items()}
-    resumed = CodecTrainer(config)
+    resumed = BuiltinCodecTrainer(config)
     resumed.restore(json.loads(json.dumps(state)), tensors)
     assert resumed.train_step(crops.batch(1, 4)) == trainer.train_step(crops.batch(1, 4))
 
@@ -181,15 +179,15 @@ def test_twenty_steps_lower_the_loss_and_a_run_resumes_exactly(tmp_path: Path) -
 def test_a_run_fills_its_folder_and_trains_only_the_decoder_at_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("paradigm_bench.representations.codecs.training.EVALUATION_CLIPS", 4)
+    monkeypatch.setattr("paradigm_bench.representations.codecs.trainer.EVALUATION_CLIPS", 4)
     corpus = load_corpus("builtin", clips=2, seconds=1.0)
-    config = CodecTraining(SMALL, batch=2, crop_frames=8, cpu_seconds=1.0, decoder_share=0.4, quantiser_start=2)
+    config = BuiltinRecipe(SMALL, batch=2, crop_frames=8, cpu_seconds=1.0, decoder_share=0.4, quantiser_start=2)
     train_codec([(corpus, 1.0)], config, tmp_path, "the command", report=lambda line: None)
     record = load_codec(tmp_path).record
     assert record["command"] == "the command"
     assert record["metrics"]["builtin"]["n"] == 4
     assert not (tmp_path / "checkpoint.json").exists()
-    trainer = CodecTrainer(config)
+    trainer = BuiltinCodecTrainer(config)
     trainer.cpu_seconds = 0.8
     trainer.set_phase()
     before = {name: tensor.clone() for name, tensor in trainer.codec.state_dict().items()}
@@ -243,9 +241,9 @@ def test_bad_recipes_are_one_line_errors(tmp_path: Path) -> None:
 
 
 def test_a_budget_of_steps_gives_the_same_weights_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("paradigm_bench.representations.codecs.training.EVALUATION_CLIPS", 2)
+    monkeypatch.setattr("paradigm_bench.representations.codecs.trainer.EVALUATION_CLIPS", 2)
     corpus = load_corpus("builtin", clips=2, seconds=1.0)
-    config = CodecTraining(SMALL, batch=2, crop_frames=8, steps=12, quantiser_start=2)
+    config = BuiltinRecipe(SMALL, batch=2, crop_frames=8, steps=12, quantiser_start=2)
     folders = [train_codec([(corpus, 1.0)], config, tmp_path / name, report=lambda line: None) for name in "ab"]
     runs = [load_codec(Path(folder)) for folder in folders]
     assert runs[0].record["steps"] == 12

@@ -17,10 +17,10 @@ from paradigm_bench.benchmarks.axes.inpainting.fill import drawn_spans, span_bet
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.corpora import load_corpus
 from paradigm_bench.representations import load_representation
-from paradigm_bench.representations.base import LatentSpec
-from paradigm_bench.representations.codecs.log_mel import Frames, MelConfig
 from paradigm_bench.representations.codecs.losses import log_mel_distance
+from paradigm_bench.representations.codecs.mel import Frames, MelConfig
 from paradigm_bench.representations.latents.encoded import encode_corpus
+from paradigm_bench.representations.spec import LatentSpec
 from paradigm_bench.training import BatchStream
 
 RATE = 16_000

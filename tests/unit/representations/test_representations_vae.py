@@ -13,10 +13,9 @@ from paradigm_bench.common.errors import UserError
 from paradigm_bench.corpora import load_corpus
 from paradigm_bench.representations import load_representation
 from paradigm_bench.representations.codecs.builtin import BuiltinVAE, CodecConfig
-from paradigm_bench.representations.codecs.builtin_trainer import CodecTraining, VAETrainer
+from paradigm_bench.representations.codecs.builtin_trainer import BuiltinRecipe, BuiltinVAETrainer
 from paradigm_bench.representations.codecs.losses import gaussian_kl
-from paradigm_bench.representations.codecs.trainer import Crops
-from paradigm_bench.representations.codecs.training import evaluate_codec, train_codec
+from paradigm_bench.representations.codecs.trainer import Crops, evaluate_codec, train_codec
 
 SMALL = CodecConfig(width=24, encoder_blocks=1, decoder_blocks=1, dim=6, codebooks=0, cardinality=0)
 
@@ -50,24 +49,24 @@ def test_half_a_quantiser_is_refused() -> None:
 
 def test_training_lowers_the_loss_and_resumes_exactly() -> None:
     corpus = load_corpus("builtin", clips=4, seconds=2.0)
-    config = CodecTraining(SMALL, batch=4, crop_frames=16, steps=100)
+    config = BuiltinRecipe(SMALL, batch=4, crop_frames=16, steps=100)
     crops = Crops([(corpus, 1.0)], 16000, 16 * 640, seed=0)
-    trainer = VAETrainer(config)
+    trainer = BuiltinVAETrainer(config)
     trainer.initialise(crops.batch(-1, 8))
     losses = [trainer.train_step(crops.batch(0, 4)) for _ in range(15)]
     assert losses[-1]["loss"] < losses[7]["loss"] < losses[0]["loss"]
     assert losses[0]["kl"] > 0
     state, tensors = trainer.checkpoint()
     tensors = {name: tensor.clone() for name, tensor in tensors.items()}
-    resumed = VAETrainer(config)
+    resumed = BuiltinVAETrainer(config)
     resumed.restore(json.loads(json.dumps(state)), tensors)
     assert resumed.train_step(crops.batch(1, 4)) == trainer.train_step(crops.batch(1, 4))
 
 
 def test_a_run_leaves_a_vae_that_loads_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("paradigm_bench.representations.codecs.training.EVALUATION_CLIPS", 2)
+    monkeypatch.setattr("paradigm_bench.representations.codecs.trainer.EVALUATION_CLIPS", 2)
     corpus = load_corpus("builtin", clips=2, seconds=1.0)
-    config = CodecTraining(SMALL, batch=2, crop_frames=8, steps=5)
+    config = BuiltinRecipe(SMALL, batch=2, crop_frames=8, steps=5)
     loaded = load_representation(train_codec([(corpus, 1.0)], config, tmp_path, report=lambda line: None))
     assert isinstance(loaded, BuiltinVAE)
     measured = evaluate_codec(loaded, corpus, 2)

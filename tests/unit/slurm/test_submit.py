@@ -193,6 +193,6 @@ def test_an_element_that_a_node_failed_to_launch_is_over(monkeypatch: pytest.Mon
     monkeypatch.setattr(scheduler, "_ask", answer)
     manifest = SimpleNamespace(cluster="slurm", job_id="33", elements=(("a",), ("b",), ("c",)))
     submission: Any = SimpleNamespace(manifest=manifest, name="s")
-    assert [fate.state for fate in scheduler.fates(submission)] == ["running", "over", "queued"]
+    assert [element.state for element in scheduler.element_states(submission)] == ["running", "over", "queued"]
     scheduler.drop_held(submission)
     assert asked[-1] == ["scancel", "33_1"]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from budget_toys import BATCH, CROSS, EMBEDDED, FRAMES, PREFIX, TOKENS, a_batch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 from training_toys import SPEC, Denoiser, run
@@ -22,7 +23,7 @@ from paradigm_bench.backbones import BackboneConfig
 from paradigm_bench.common.config import config_hash, to_dict
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.common.seeds import ItemRNG
-from paradigm_bench.paradigms.base import Batch, Conditions, Paradigm
+from paradigm_bench.paradigms.base import Paradigm
 from paradigm_bench.paradigms.masks import DROPS, MAR_RATIO, MNTP_HIGH, MNTP_LOW, TruncatedNormal, drop_ratio
 from paradigm_bench.representations.latents.controls import ControlSpec
 from paradigm_bench.representations.text.encoders import TextSpec
@@ -31,11 +32,7 @@ from paradigm_bench.training.budget import flops_per_update, resolve
 from paradigm_bench.training.spec import Budget, learning_rate
 from tests.helpers import LATENT, OPTIONS
 
-BATCH, FRAMES, TOKENS = 2, 12, 5
-EMBEDDED = TextSpec(kind="embeddings", dim=24, vocabulary=(), max_length=TOKENS)
 WORDS = TextSpec(kind="tokens", dim=0, vocabulary=tuple(map(str, range(9))), max_length=TOKENS)
-CROSS = BackboneConfig(d_model=64, n_layers=4, n_heads=4, d_ff=160)
-PREFIX = dataclasses.replace(CROSS, text="prefix", positions="learned")
 CONTROLS = (ControlSpec("chords", 5, 16), ControlSpec("melody", 3, 16))
 SURE = TruncatedNormal(0.75, 1e-6, 0.74, 0.76)  # 9 of 12 frames, whatever is drawn
 CASES = [
@@ -55,20 +52,6 @@ CASES = [
     ("masked_fm", {"ratio": [0.5, 0.5]}, CROSS, WORDS, (), 0),
     ("masked_fm", {"ratio": [0.5, 0.5], "head": {"kind": "mlp", "repeats": 3}}, PREFIX, WORDS, CONTROLS, 8),
 ]
-
-
-def a_batch(text: TextSpec, controls: tuple[ControlSpec, ...], hidden: int) -> Batch:
-    generator = torch.Generator().manual_seed(0)
-    embedded = torch.randn(BATCH, TOKENS, text.dim, generator=generator)
-    words = embedded if text.kind == "embeddings" else torch.ones(BATCH, TOKENS, dtype=torch.int64)
-    tokens = {spec.name: torch.zeros(BATCH, FRAMES, dtype=torch.int64) for spec in controls}
-    frame = torch.arange(FRAMES).expand(BATCH, -1)
-    return Batch(
-        torch.randn(BATCH, FRAMES, LATENT.dim, generator=generator),
-        torch.zeros(BATCH, LATENT.codebooks, FRAMES, dtype=torch.int64),
-        Conditions(words, torch.ones(BATCH, TOKENS, dtype=torch.bool), tokens),
-        (frame < 2) | (frame >= 2 + hidden) if hidden else None,
-    )
 
 
 @pytest.mark.parametrize(("name", "options", "backbone", "text", "controls", "hidden"), CASES)

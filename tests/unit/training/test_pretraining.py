@@ -111,7 +111,7 @@ def test_every_paradigm_pretrains_and_its_text_layers_wait(tmp_path: Path, name:
     )
     assert all(torch.equal(final[key], cut[key]) for key in final)
     for key, initial in start.named_parameters():
-        waits = any(part in key for part in ("text_stem", "cross_attention", "norm_cross"))
+        waits = any(part in key for part in ("text_conditioner", "cross_attention", "norm_cross"))
         assert torch.equal(then[key], initial) == waits, key
         assert not (waits and torch.equal(final[key], initial)), key
 

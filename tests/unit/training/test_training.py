@@ -203,7 +203,7 @@ def test_a_line_of_the_log_has_the_mean_of_its_updates(tmp_path: Path) -> None:
 def test_progress_shows_the_loss_of_the_log_and_no_other(
     updates: int, log_every: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("paradigm_bench.training.progress.SECONDS_BETWEEN_LINES", -1.0)  # a line for every update
+    monkeypatch.setattr("paradigm_bench.training.terminal.SECONDS_BETWEEN_LINES", -1.0)  # a line for every update
     spec = dataclasses.replace(SPEC, updates=updates, log_every=log_every)
     result = train(Denoiser(), toy_stream(spec), spec, tmp_path, device="cpu", save=save_toy)
     said = re.findall(r"update (\d+) \(\d+%\)(?:, loss (\S+))?, ", capsys.readouterr().err)

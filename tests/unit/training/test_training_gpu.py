@@ -27,7 +27,7 @@ from paradigm_bench.common.seeds import ItemRNG
 from paradigm_bench.paradigms.base import Batch
 from paradigm_bench.training import TrainSpec, loop
 from paradigm_bench.training.data import BatchStream
-from paradigm_bench.training.loader import AHEAD, Loader
+from paradigm_bench.training.loader import AHEAD, BatchLoader
 
 aten = torch.ops.aten
 
@@ -80,7 +80,7 @@ def test_batches_made_ahead_are_the_batches(monkeypatch: pytest.MonkeyPatch) -> 
     """On a stand-in device, in the order of the updates and their parts, with the seeds of their clips."""
     monkeypatch.setattr(Batch, "to", lambda batch, device: batch)
     stream, parts = toy_stream(), [slice(0, 2), slice(2, 6)]
-    loader = Loader(stream, parts, torch.device("meta"), first=3)
+    loader = BatchLoader(stream, parts, torch.device("meta"), first=3)
     try:
         for update in (3, 4, 5, 6, 7):
             for part in parts:
@@ -99,7 +99,7 @@ def test_few_batches_are_made_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     real = BatchStream.host_batch
     monkeypatch.setattr(BatchStream, "host_batch", lambda *given: made.append(given[1]) or real(*given))
-    loader = Loader(toy_stream(), [slice(None)], torch.device("meta"), first=1)
+    loader = BatchLoader(toy_stream(), [slice(None)], torch.device("meta"), first=1)
     for _ in range(3):
         loader.next()
     loader.close()
@@ -111,7 +111,7 @@ def test_what_goes_wrong_in_making_a_batch_is_raised_where_it_is_asked_for(monke
         raise UserError(f"shard of update {update} is gone")
 
     monkeypatch.setattr(BatchStream, "host_batch", broken)
-    loader = Loader(toy_stream(), [slice(None)], torch.device("meta"), first=5)
+    loader = BatchLoader(toy_stream(), [slice(None)], torch.device("meta"), first=5)
     for _ in range(2):  # again, too: nothing may wait for a thread that has ended
         with pytest.raises(UserError, match="shard of update 5 is gone"):
             loader.next()
@@ -119,18 +119,18 @@ def test_what_goes_wrong_in_making_a_batch_is_raised_where_it_is_asked_for(monke
 
 
 def test_a_closed_loader_says_so() -> None:
-    loader = Loader(toy_stream(), [slice(None)], torch.device("meta"), first=1)
+    loader = BatchLoader(toy_stream(), [slice(None)], torch.device("meta"), first=1)
     loader.next()
     loader.close()
     with pytest.raises(RuntimeError, match="closed"):
         loader.next()
-    Loader(toy_stream(), [slice(None)], torch.device("meta"), first=1).close()  # never asked: no thread to wait for
+    BatchLoader(toy_stream(), [slice(None)], torch.device("meta"), first=1).close()  # no thread was started
 
 
 def test_the_thread_ends_with_training_however_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[int] = []
-    real = Loader.close
-    monkeypatch.setattr(Loader, "close", lambda loader: closed.append(1) or real(loader))
+    real = BatchLoader.close
+    monkeypatch.setattr(BatchLoader, "close", lambda loader: closed.append(1) or real(loader))
 
     class Fails(Quiet):
         def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Any:

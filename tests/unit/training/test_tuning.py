@@ -16,9 +16,8 @@ from training_toys import SPEC, Denoiser, ToySplit, ToyText, curve, save_toy
 
 from paradigm_bench import paradigms
 from paradigm_bench.backbones import BackboneConfig
-from paradigm_bench.benchmarks.evaluators.rewards import Reward, load_reward
-from paradigm_bench.benchmarks.run.tuning import diversity, tune
-from paradigm_bench.benchmarks.study.study import load_study
+from paradigm_bench.benchmarks.evaluators.rewards import load_reward
+from paradigm_bench.benchmarks.study.load import load_study
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.common.files import write_json
 from paradigm_bench.common.seeds import ItemRNG
@@ -28,7 +27,9 @@ from paradigm_bench.paradigms.pipeline import load_model
 from paradigm_bench.representations.codecs.builtin import BuiltinCodec, CodecConfig, save_codec
 from paradigm_bench.representations.text.encoders import load_text_encoder
 from paradigm_bench.training import train
+from paradigm_bench.training.rewards import Reward
 from paradigm_bench.training.tuning import Regularised, RewardedStream, TuneSpec, divergence, relative, reward_weights
+from paradigm_bench.training.tuning_rounds import diversity, tune
 from tests.helpers import make, perturb, some_batch, some_conditions
 
 TUNE = TuneSpec(reward="by hand", tau=2.0, penalty=0.0, watched=2)
@@ -273,5 +274,5 @@ def test_impossible_settings(wrong: dict[str, Any], message: str) -> None:
 
 
 def test_tuning_is_for_the_axis_fidelity() -> None:
-    with pytest.raises(UserError, match="work on axis fidelity only, not on control"):
+    with pytest.raises(UserError, match="rewards and tuning do not work on axis control"):
         load_study("control", ["evaluation.reward=clap_builtin"])

@@ -1,168 +1,152 @@
-"""The axes control and inpainting: systems x metrics, what the controls change, published figures beside.
-
-Rows of one table share data, evaluation and training: those of the study's newest record. Seeds of a row are pooled as
-in fidelity. ``following`` tests whether arms follow their controls, ``lanes`` shows chords over chroma, ``entropy`` how
-uncertain the first code is, ``spans`` filled spans.
-"""
+"""The chapter on control: scores with and without temporal controls, and whether each arm follows each control."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from .....common.config import config_hash
-from ....analysis.records import Record, latest
-from ....metrics.catalogue import CATALOGUE, family
-from ....report.chapter import Chapter, StudyPage, StudyRecords
+from ....analysis.comparability import too_short
+from ....analysis.pooling import compare_rows, pooled
+from ....analysis.records import Record
+from ....analysis.result_table import ResultTable, make_table
+from ....metrics.statistics import Comparison, Judgement, judge
+from ....report.chapter import Answer, Chapter, StudyPage, StudyRecords
+from ....report.clips import clips, listening
+from ....report.figure_cache import drawn, fingerprint
+from ....report.markup import Table, image, records_link
+from ....report.method import facts, left_out, measured, ran, sentence
+from ....report.scores import figure, score_table, stated_scores
+from ....report.summary import trained
+from .chord_timeline import chord_timeline
+from .entropy import entropy, findings
 
-if TYPE_CHECKING:
-    from ....analysis.result_table import Board
-    from ....report.table import Table
-
-SHOWN = {
-    "control": ("chord_iou", "beat_f1", "downbeat_f1", "melody_chroma", "pitch_accuracy", "fad", "kad", "clap"),
-    "inpainting": ("fad", "kad", "clap", "seam", "context_similarity"),
-}
-STATED = {"control": ("tal2025", "Table 3"), "inpainting": ("tal2025", "Table 4")}
+FREE, ROWS = ("given",), ("scenario",)  # which controls a clip is given, by name and in the scenario's words
+SHOWN = ("chord_iou", "beat_f1", "downbeat_f1", "melody_chroma", "pitch_accuracy", "fad", "kad", "clap")
 CALLED_HERE = {"beat_f1": "downbeat_f1", "melody_similarity": "melody_chroma"}  # the paper's Beat F1 is of down-beats
-CAPTIONS = {
-    "lanes": "Chords of one prompt, below the chroma of the clip. Lanes: the request (the prompt's own chords), the "
+FOLLOWED = (("chords", "chord_iou"), ("melody", "melody_chroma"), ("drums", "downbeat_f1"), ("drums", "beat_f1"))
+FOLLOWS = "Do clips follow the {control} given in time? (gain in {metric} over another clip's, higher is better)"
+BASIS = (
+    "With all controls against another clip's, paired on prompts and seeds, with Holm's correction over the list. A "
+    "tempo in the caption gives the beats away, so the down-beats are the better test of drums."
+)
+CHORDS = (
+    "Chords of one prompt, below the chroma of the clip. Lanes: the request (the prompt's own chords), the "
     "chords given instead where controls are wrong, the chords heard in the prompt's own audio (reference) and in the "
-    "output.",
-    "entropy": "Entropy of the first codebook's code at each sampling step, after guidance and temperature; mean over "
-    "prompts, for all, none and wrong controls with 95% intervals.",
-    "spans": "Filled spans, between the marks. Outside them a system returns the original, arms through the codec.",
-}
+    "output."
+)
+ENTROPY = (
+    "Entropy of the first codebook's code at each sampling step, after guidance and temperature; mean over "
+    "prompts, for all, none and wrong controls with 95% intervals."
+)
+Followed = Mapping[tuple[str, str, str], tuple[Comparison, Judgement]]  # by arm, control and metric
 
 
-def _tell(axis: str, study: StudyRecords) -> StudyPage:
+def describe(study: StudyRecords) -> StudyPage:
     """Scores, verdicts, clips and figures of one study."""
-    from ....analysis.pooling import differences
-    from ....analysis.sufficiency import too_short
-    from ....report.markup import records_of
-    from ...fidelity.report.text import listening, measured, ran
-    from .answers import answers, row
-    from .following import followed, verdicts
-
-    board = make_board(study.name, study.folder, study.records)
-    short = too_short(board.runs)
-    found = followed(board) if axis == "control" and not short else {}
-    compared = differences(board) if axis == "inpainting" and not short else []
-    said = [f"{short[0].upper()}{short[1:]}."] if short else verdicts(board, found)
-    sheet = table(board, axis)
-    details = [*shown(board, axis, sheet), *listening(board, None, "")]
-    details += [published(axis, study.folder.parent), "## How it was run", ran(board)]
-    arms = {r.records[0].system for r in board.arms}
+    table = make_table(study.name, study.folder, study.records, FREE, ROWS, order=in_order)
+    short = too_short(table.runs)
+    said = [sentence(short)] if short else []
+    found = {} if short else followed(table)
+    scores = score_table(table, SHOWN)
+    details = [*figures(table, scores), *listening(table), published(), "## How it was run", ran(table)]
+    details += [*left_out(table.left_out), f"The {records_link(table.folder)} hold everything above."]
     return StudyPage(
-        measured(board), sheet, [] if short else answers(board, compared, found),
-        [*details, f"The {records_of(board.folder)} hold everything above."], row(board, compared, found, short),
-        (len(arms), len({run.seed for run in board.runs})), notes=said,
+        measured(table), scores, answers(table, found), details, row(table, found, short),
+        (len(table.labels), table.seeds), notes=said or verdicts(table, found),
     )  # fmt: skip
 
 
-CONTROL = Chapter(
+CHAPTER = Chapter(
     "Control",
     "Does a clip follow chords, melody and drums that are given in time? How it is measured: "
     "[control](docs/control.md).",
-    partial(_tell, "control"),
-)
-INPAINTING = Chapter(
-    "Inpainting",
-    "Does a filled span of a clip sound like the real one? How it is measured: [inpainting](docs/control.md).",
-    partial(_tell, "inpainting"),
+    describe,
 )
 
 
-def shown(board: Board, axis: str, sheet: Table) -> list[str]:
-    """Figures of what the records hold, with their captions, and what follows from the entropies."""
-    from ....report.figure_cache import drawn, fingerprint
-    from ....report.markup import image
-    from ...fidelity.report.figures import clips
-    from .chord_timeline import lanes
-    from .entropy import entropy, findings
-    from .spans import spans
-
-    files = [path for row in board.rows for path in clips(board.folder, row).values()]
-    records = [record for row in board.rows for record in row.good]
-    parts = []
-    for draw in (lanes, entropy) if axis == "control" else (spans,):
-        name = draw.__name__
-        read = [] if draw is entropy else files
-        mark = fingerprint(draw, board.folder, records, [board.study, sheet.markdown()], read)
-        path = drawn(board.folder / "figures" / f"{name}.png", mark, partial(draw, board))
-        parts += [image(path, board.folder, CAPTIONS[name])] if path else []
-        parts += [findings(board)] if path and draw is entropy else []
-    return parts
-
-
-def make_board(study: str, folder: Path, records: Sequence[Record]) -> Board:
-    """Ceilings and floors, then every arm, a row for each scenario; of the newest record's setting alone."""
-    from ....analysis.result_table import Board, Row
-
-    held = list(latest(records).values())
-    newest = max(held, key=lambda r: (r.kind == "paradigm", r.created))
-    kept = [r for r in held if _exam(r) == _exam(newest) and (r.kind != "paradigm" or _train(r) == _train(newest))]
-    rows: dict[str, list[Record]] = {}
-    for record in sorted(kept, key=_place):
-        scenario = record.cell.get("scenario")
-        rows.setdefault(f"{record.system}, {scenario}" if scenario else record.system, []).append(record)
-    made = [Row(name, found[0].kind, found, []) for name, found in rows.items()]
-    return Board(study, folder, made, {"another setting": len(held) - len(kept)})
-
-
-def table(board: Board, axis: str) -> Table:
-    """Rows x metrics, with intervals; a metric's name keeps its evaluator."""
-    from ....analysis.pooling import pooled
-    from ....report.table import Table
-    from ...fidelity.report.tables import ARROWS, figure
-
-    held = {name: m.better for row in board.rows for record in row.good for name, m in record.metrics.items()}
-    names = [name for wanted in SHOWN[axis] for name in sorted(held) if family(name) == wanted]
-    body = []
-    for row in board.rows:
-        cells = [figure(pooled(board, row, name)) for name in names]
-        failed = next((f"{r.status}: {r.reason}" for r in row.records if r.status != "ok"), "")
-        body.append([row.system, *(cells if row.good else [failed, *[""] * (len(names) - 1)])])
-    italic = frozenset(i for i, row in enumerate(board.rows) if row.kind == "reference")
-    return Table(["system", *(name + ARROWS[held[name]] for name in names)], body, italic=italic)
-
-
-def published(axis: str, results: Path) -> str:
-    """What a paper states of this axis: other music, codec and size, so for the order only."""
-    from ....analysis.published import NAMES
-    from ....analysis.published import results as stated_results
-    from ....report.markup import folded
-    from ....report.table import Table
-
-    found = [one for one in stated_results(results) if (one.paper, one.table) == STATED[axis] and one.value]
-    stated: dict[tuple[str, str], dict[str, str]] = {}
-    for one in found:
-        given = one.setting.get("control") or one.setting.get("conditioning", "")
-        row = stated.setdefault((one.system, f", {given}" if given else ""), {})
-        row[CALLED_HERE.get(one.metric, one.metric)] = one.value
-    names = [name for name in CATALOGUE if any(name in values for values in stated.values())]
-    body = [
-        [system + given, f"{NAMES[found[0].paper]}, {found[0].table.lower()}", *(values.get(n, "–") for n in names)]
-        for (system, given), values in stated.items()
-    ]
-    return folded("Published figures", Table(["system", "source", *names], body).markdown()) if body else ""
-
-
-def _place(record: Record) -> tuple[bool, str, int]:
-    """References first, as they came; then arm by arm: all controls, single ones, none, wrong ones."""
+def in_order(record: Record) -> tuple[bool, str, int]:
+    """Sort key of rows: references as they came; then arm by arm: all controls, single ones, none, wrong ones."""
     if record.kind != "paradigm":
         return False, "", 0
     return True, record.system, {"all": 0, "none": 2, "wrong": 3}.get(record.cell.get("scenario", ""), 1)
 
 
-def _exam(record: Record) -> str:
-    return config_hash([record.cell.get(key) for key in ("version", "data", "evaluation")])
+def followed(table: ResultTable) -> Followed:
+    """What the metric of each control gains over the same arm with another clip's controls, paired."""
+    found = {}
+    for arm in table.labels:
+        right, wrong = (table.row(f"{arm}, {scenario}") for scenario in ("all", "wrong"))
+        if right is None or wrong is None or not (right.good and wrong.good):
+            continue
+        for control, name in FOLLOWED:
+            tested = _has(right.records[0], control) and name in right.good[0].metrics
+            if tested and (compared := compare_rows(table, right, wrong, name)) is not None:
+                found[arm, control, name] = compared
+    judged = judge({"/".join(key): compared for key, compared in found.items()}) if found else {}
+    return {key: (compared, judged["/".join(key)]) for key, compared in found.items()}
 
 
-def _train(record: Record) -> str:
-    model, train = record.cell.get("model", {}), record.cell.get("train", {})
-    bought = ("updates",) if "budget" in train else ()  # a budget buys each arm its own number of updates
-    shared = {key: value for key, value in train.items() if key not in ("seed", *bought)}
-    return config_hash([shared, model.get("controls"), model.get("backbone", {}).get("d_model")])
+def verdicts(table: ResultTable, found: Followed) -> list[str]:
+    """A sentence for each arm and control: does the arm follow it?"""
+    lines = []
+    for (arm, control, name), (compared, judged) in found.items():
+        says = "follows its" if judged.verdict == "better" else "**is not shown to follow its**"
+        rows = (table.row(f"{arm}, {scenario}") for scenario in ("all", "wrong"))
+        scores = " with all controls, ".join(figure(pooled(table, row, name)) for row in rows if row is not None)
+        gain = compared.difference
+        told = f"{gain.estimate:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}], p {judged.p_adjusted:.2g}"
+        lines.append(f"{arm} {says} {control}: {name} {scores} with another clip's: {told}.")
+    return [BASIS, *lines] if lines else []
+
+
+def answers(table: ResultTable, found: Followed) -> list[Answer]:
+    """One for each control that was tested; not for beats, which follow from a tempo in the caption."""
+    asked = [(FOLLOWS.format(control=control, metric=name), name) for control, name in FOLLOWED if name != "beat_f1"]
+    return [Answer(question, told, trained(table)) for question, name in asked if (told := _gains(found, name))]
+
+
+def row(table: ResultTable, found: Followed, short: str) -> dict[str, str]:
+    """The study's line among all studies of its axis."""
+    head = facts(table)
+    if short:
+        return {**head, "result": "too short to compare"}
+    told = {}
+    for control, name in FOLLOWED:
+        judged = {arm: one for (arm, _, metric), (_, one) in found.items() if metric == name}
+        if judged:
+            following = [arm for arm, one in judged.items() if one.verdict == "better"]
+            told[f"follow {control} ({name})"] = f"{', '.join(following) or 'none'} of {len(judged)}"
+    return {**head, **told}
+
+
+def figures(table: ResultTable, scores: Table) -> list[str]:
+    """The figures of chords and of entropies with their captions, and what follows from the entropies."""
+    records = [record for row in table.rows for record in row.good]
+    files = [path for row in table.rows for path in clips(table.folder, row).values()]
+    parts = []
+    for name, draw, caption, read in (("lanes", chord_timeline, CHORDS, files), ("entropy", entropy, ENTROPY, [])):
+        mark = fingerprint(draw, table.folder, records, [table.study, scores.markdown()], read)
+        path = drawn(table.folder / "figures" / f"{name}.png", mark, partial(draw, table))
+        parts += [image(path, table.folder, caption)] if path else []
+        parts += [findings(table)] if path and draw is entropy else []
+    return parts
+
+
+def published() -> str:
+    """What Tal et al. 2025 state of control."""
+    return stated_scores("tal2025", "Table 3", ("control", "conditioning"), CALLED_HERE)
+
+
+def _has(record: Record, control: str) -> bool:
+    model = record.config.model
+    return model is not None and any(spec["name"].startswith(control) for spec in model.controls)
+
+
+def _gains(found: Followed, name: str) -> str:
+    """The gains of all arms, those that are decided first."""
+    gains = {arm: pair for (arm, _, metric), pair in found.items() if metric == name}
+    said: dict[str, list[str]] = {"yes": [], "not shown": []}
+    for arm, (compared, judged) in sorted(gains.items(), key=lambda pair: -pair[1][0].difference.estimate):
+        side = "yes" if judged.verdict == "better" else "not shown"
+        said[side].append(f"{arm} {compared.difference.estimate:+.2f}")
+    return "; ".join(f"{side}: {', '.join(arms)}" for side, arms in said.items() if arms)

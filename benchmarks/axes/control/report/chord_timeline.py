@@ -1,4 +1,4 @@
-"""Chroma with lanes of chords: what was asked for, what is heard in the prompt's own audio and in each arm's clips."""
+"""Chords over time, below the chroma of a clip: those requested, those of the real audio, those of the output."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .....common.audio import read_audio
-from .....corpora.extractors import chords, spectrum
+from .....corpora.audio import read_audio
+from .....corpora.extractors.builtin import chroma, magnitudes
 from .....corpora.pitch import PITCH_CLASSES, pitch_class
 from ....analysis.records import artefact
+from ....report.clips import clips
 from ....report.style import GREY
-from ...fidelity.report.figures import clips
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ....analysis.result_table import Board, Row
+    from ....analysis.result_table import ResultTable, TableRow
 
 Spans = list[tuple[float, float, str]]
 CEILINGS = ("real", "codec_quantised")
@@ -27,12 +27,15 @@ COLUMNS = ("all", "wrong")
 NARROWEST = 0.07  # of the width: a chord that is shorter has no room for its name
 
 
-def lanes(board: Board) -> Figure | None:
-    """One prompt: the real clip and its resynthesis on top, then each arm with its controls and with another clip's."""
-    arms = list(dict.fromkeys(row.records[0].system for row in board.arms))
-    grid = [[board.row(name) for name in CEILINGS]]
-    grid += [[board.row(f"{arm}, {scenario}") for scenario in COLUMNS] for arm in arms]
-    told = {row.system: _told(board, row) for rows in grid for row in rows if row is not None}
+def chord_timeline(table: ResultTable) -> Figure | None:
+    """One prompt: the real clip and its resynthesis on top, then each arm with right and with wrong controls.
+
+    None where no prompt has clips and chords of all systems.
+    """
+    arms = table.labels
+    grid = [[table.row(name) for name in CEILINGS]]
+    grid += [[table.row(f"{arm}, {scenario}") for scenario in COLUMNS] for arm in arms]
+    told = {row.system: _told(table, row) for rows in grid for row in rows if row is not None}
     real = told.get(CEILINGS[0], {})
     prompt = next((p for p in real if sum(p in one for one in told.values()) == len(told)), None)
     kept = [rows for rows in grid if any(row is not None and told[row.system] for row in rows)]
@@ -47,7 +50,7 @@ def lanes(board: Board) -> Figure | None:
         for j, row in enumerate(rows):
             if row is None or not told[row.system]:
                 continue
-            about, audio = told[row.system][prompt], clips(board.folder, row)[prompt]
+            about, audio = told[row.system][prompt], clips(table.folder, row)[prompt]
             shown = {"request": about["prompt"], "given": about["given"], "reference": real[prompt]["heard"]}
             if row.kind == "reference" or about["given"] == about["prompt"]:
                 del shown["given"]
@@ -57,12 +60,12 @@ def lanes(board: Board) -> Figure | None:
             top, bottom = figure.add_subplot(inner[0]), figure.add_subplot(inner[1])
             seconds = _chroma(top, audio)
             top.set_title(row.system, fontsize=9)
-            _lanes(bottom, {name: spans for name, spans in shown.items() if spans is not None}, seconds)
+            _chords(bottom, {name: spans for name, spans in shown.items() if spans is not None}, seconds)
     return figure
 
 
 def chord_name(label: str) -> str:
-    """A Harte label as musicians write it: ``C``, ``Am``, ``G7``, ``Bbm7``; a dash for none."""
+    """A chord label of Harte et al. 2005 as musicians write it: ``C``, ``Am``, ``G7``, ``Bbm7``; a dash for none."""
     root, _, kind = label.partition(":")
     return "–" if label in ("N", "X") else root + {"maj": "", "min": "m", "min7": "m7", "maj7": "△"}.get(kind, kind)
 
@@ -76,12 +79,12 @@ def chord_colour(label: str) -> Any:
     return colorsys.hsv_to_rgb(pitch_class(root) * 7 % 12 / 12, 0.55 if minor else 0.4, 0.8 if minor else 1.0)
 
 
-def _told(board: Board, row: Row) -> dict[str, Any]:
-    """Prompt -> chords, of the prompts of a row whose clips are there too."""
+def _told(table: ResultTable, row: TableRow) -> dict[str, Any]:
+    """Prompt -> its chords (``prompt``, ``given``, ``heard``), of the prompts of a row whose clips are still there."""
     for record in row.good:
-        text = artefact(board.folder, record, "chords")
+        text = artefact(table.folder, record, "chords")
         if text:
-            files = clips(board.folder, row)
+            files = clips(table.folder, row)
             return {prompt: about for prompt, about in json.loads(text).items() if prompt in files}
     return {}
 
@@ -90,7 +93,7 @@ def _chroma(axis: Any, path: Path) -> float:
     """Draw the chromagram of a file; returns its length in seconds."""
     audio_N, rate = read_audio(path)
     seconds = len(audio_N) / rate
-    chroma_TP = chords.chroma(spectrum.magnitudes(audio_N, rate))
+    chroma_TP = chroma(magnitudes(audio_N, rate))
     chroma_TP = chroma_TP / np.maximum(chroma_TP.max(axis=1, keepdims=True), 1e-9)
     axis.imshow(
         chroma_TP.T,
@@ -105,7 +108,7 @@ def _chroma(axis: Any, path: Path) -> float:
     return seconds
 
 
-def _lanes(axis: Any, shown: dict[str, Spans], seconds: float) -> None:
+def _chords(axis: Any, shown: dict[str, Spans], seconds: float) -> None:
     for y, spans in enumerate(shown.values()):
         for start, end, label in spans:
             axis.barh(

@@ -1,4 +1,4 @@
-"""How uncertain the first code is, step by step, with and without controls (papers/002 appendix I, figure 9)."""
+"""How uncertain the first code is, step by step, with and without controls (Tal et al. 2025, appendix I, figure 9)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ....analysis import published
 from ....analysis.pooling import compare_rows, pooled
 from ....analysis.records import artefact
 from ....metrics.entropy import DISTRIBUTIONS, EARLY_STEPS
+from ....report.scores import figure as figure_of
 from ....report.style import GREY, canvas
-from ...fidelity.report.tables import figure as figure_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ....analysis.records import Record
-    from ....analysis.result_table import Board
+    from ....analysis.result_table import ResultTable
 
-CLAIM = "T14"  # in results/published/claims.yaml
+CLAIM = "T14"  # of the published claims
 DRAWN = {"sampled": "what is drawn from (after top-k, top-p)", "whole": "all codes (before top-k, top-p)"}
 MAIN = {"all": "C0", "none": "black", "wrong": "C3"}  # scenarios drawn with their intervals
 OTHERS = ("C1", "C2", "C4", "C5")
 
 
-def entropy(board: Board) -> Figure | None:
+def entropy(table: ResultTable) -> Figure | None:
     """A row per arm that has codes, a column per distribution; a line per scenario with the interval over prompts."""
-    curves = {row.system: curve for row in board.arms if (curve := _curve(board.folder, row.good))}
+    curves = {row.system: curve for row in table.arms if (curve := _curve(table.folder, row.good))}
     arms = list(dict.fromkeys(system.partition(", ")[0] for system in curves))
     if not arms:
         return None
@@ -50,23 +50,23 @@ def entropy(board: Board) -> Figure | None:
     return figure
 
 
-def findings(board: Board) -> str:
+def findings(table: ResultTable) -> str:
     """All controls against none, paired on prompts, early and late, and what the paper says of it."""
     lines = []
-    for arm in dict.fromkeys(row.records[0].system for row in board.arms):
-        given, without = board.row(f"{arm}, all"), board.row(f"{arm}, none")
+    for arm in table.labels:
+        given, without = table.row(f"{arm}, all"), table.row(f"{arm}, none")
         for name, when in {"entropy_early": f"steps 1 to {EARLY_STEPS}", "entropy_late": "later steps"}.items():
-            if given is None or without is None or not pooled(board, given, name).n:
+            if given is None or without is None or not pooled(table, given, name).n:
                 continue
-            compared = compare_rows(board, given, without, name)
+            compared = compare_rows(table, given, without, name)
             if compared is None:
                 continue
             gap = compared.difference
             found = "lower" if gap.high < 0 else "higher" if gap.low > 0 else "undecided"
-            both = [figure_of(pooled(board, row, name)) for row in (given, without)]
+            both = [figure_of(pooled(table, row, name)) for row in (given, without)]
             change = f"{gap.estimate:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}], **{found}**"
             lines.append(f"- {arm}, {when}: {both[0]} nats with all controls, {both[1]} without; {change}.")
-    claim = next((one for one in published.claims(board.folder.parent) if one.id == CLAIM), None)
+    claim = next((one for one in published.claims() if one.id == CLAIM), None)
     if lines and claim is not None:
         lines.append(
             f"- {published.NAMES[claim.paper]}, {claim.source}: {claim.statement[0].lower()}{claim.statement[1:]}."

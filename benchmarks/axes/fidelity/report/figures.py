@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .....common.audio import read_audio
 from ....analysis.metric_validity import reach
 from ....analysis.pooling import metric_names, not_usable, pooled, references
 from ....analysis.records import Record
-from ....analysis.result_table import Board, Row
+from ....analysis.result_table import ResultTable
 from ....metrics.catalogue import family
 from ....metrics.metric import Metric
+from ....report.clips import clips, log_spectrogram
 from ....report.figure_cache import drawn, fingerprint
 from ....report.style import GREY, arm_colours, canvas
 from ....study.references import CEILINGS
@@ -27,47 +27,45 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def write_figures(board: Board) -> dict[str, Path]:
+def write_figures(table: ResultTable) -> dict[str, Path]:
     """Write what the records allow; returns name -> file."""
-    table, files = (
-        comparison(board).markdown(),
-        [path for row in board.rows for path in clips(board.folder, row).values()],
-    )
-    finals = [record for row in board.rows for record in row.good]
-    shown: dict[str, tuple[Callable[[Board], Figure | None], list[Record], list[Path]]] = {
+    scored = comparison(table).markdown()
+    files = [path for row in table.rows for path in clips(table.folder, row).values()]
+    finals = [record for row in table.rows for record in row.good]
+    shown: dict[str, tuple[Callable[[ResultTable], Figure | None], list[Record], list[Path]]] = {
         "scores": (scores, finals, []),
-        "learning": (learning, [record for row in board.arms for record in (*row.snapshots, *row.good)], []),
+        "learning": (learning, [record for row in table.arms for record in (*row.snapshots, *row.good)], []),
         "spectrograms": (spectrograms, finals, files),
     }
     made = {}
     for name, (draw, records, read) in shown.items():
-        mark = fingerprint(draw, board.folder, records, [board.study, table], read)
-        path = drawn(board.folder / "figures" / f"{name}.png", mark, partial(draw, board))
+        mark = fingerprint(draw, table.folder, records, [table.study, scored], read)
+        path = drawn(table.folder / "figures" / f"{name}.png", mark, partial(draw, table))
         if path is not None:
             made[name] = path
     return made
 
 
-def scores(board: Board) -> Figure | None:
+def scores(table: ResultTable) -> Figure | None:
     """Every main metric in a panel of its own, every arm on a line: its place between the nearest floor and real audio.
 
     A metric without floor and ceiling has its own unit.
     """
-    names = [name for name in metric_names(board) if not not_usable(board, name)]
-    rows = [row for row in board.arms if row.good]
+    names = [name for name in metric_names(table) if not not_usable(table, name)]
+    rows = [row for row in table.arms if row.good]
     if not names or not rows:
         return None
     figure, axes = canvas(1, len(names), 2.2 * len(names) + 1, 0.32 * len(rows) + 1)
-    colours = _colours(board)
+    colours = _colours(table)
     for axis, name in zip(axes[0], names):
-        ends = reach(references(board, name), name)
-        placed = {row.system: _placed(pooled(board, row, name), ends) for row in rows}
+        ends = reach(references(table, name), name)
+        placed = {row.system: _placed(pooled(table, row, name), ends) for row in rows}
         for y, (system, (low, value, high)) in enumerate(placed.items()):
             axis.plot([low, high], [y, y], color=colours[system], linewidth=2)
             axis.plot(value, y, "o", color=colours[system])
-        for ceiling in (board.row(system) for system in CEILINGS[1:]):
+        for ceiling in (table.row(system) for system in CEILINGS[1:]):
             if ends and ceiling is not None and ceiling.good:
-                axis.axvline(_placed(pooled(board, ceiling, name), ends)[1], color=GREY, linewidth=1, linestyle=":")
+                axis.axvline(_placed(pooled(table, ceiling, name), ends)[1], color=GREY, linewidth=1, linestyle=":")
         if ends:
             axis.set_xlim(min(-0.05, *(low for low, _, _ in placed.values())), 1.1)
             axis.set_xticks((0, 0.5, 1), ("floor", "½", "real"))
@@ -89,15 +87,15 @@ def _placed(m: Metric, ends: tuple[float, float] | None) -> tuple[float, float, 
     return min(found), found[1], max(found)
 
 
-def learning(board: Board) -> Figure | None:
+def learning(table: ResultTable) -> Figure | None:
     """Loss and, where snapshots were scored, adherence, against updates and against CPU seconds."""
-    arms = [row for row in board.arms if row.good and row.good[0].training]
+    arms = [row for row in table.arms if row.good and row.good[0].training]
     if not arms:
         return None
-    adherence = next((name for name in metric_names(board) if family(name) == "adherence"), "")
+    adherence = next((name for name in metric_names(table) if family(name) == "adherence"), "")
     with_snapshots = bool(adherence) and any(row.snapshots for row in arms)
     figure, axes = canvas(1 + with_snapshots, 2, 9, 3 * (1 + with_snapshots))
-    colours = _colours(board)
+    colours = _colours(table)
     for row in arms:
         for record in row.good:
             _draw_loss(axes[0], record, colours[row.system], row.system if record is row.good[0] else None)
@@ -140,10 +138,10 @@ def _draw_scores(axes: Any, records: list[Record], name: str, colour: Any) -> No
             axes[1].plot(seconds, value, ".", color=colour, alpha=0.4, markersize=4)
 
 
-def spectrograms(board: Board) -> Figure | None:
+def spectrograms(table: ResultTable) -> Figure | None:
     """One row per fixed prompt: the real clip, then every arm's, first seed."""
-    columns = [row for row in board.rows if row.good and (row.kind == "paradigm" or row.system == CEILINGS[0])]
-    shown = [(row.system, files) for row in columns if (files := clips(board.folder, row))]
+    columns = [row for row in table.rows if row.good and (row.kind == "paradigm" or row.system == CEILINGS[0])]
+    shown = [(row.system, files) for row in columns if (files := clips(table.folder, row))]
     prompts = list(dict.fromkeys(prompt for _, files in shown for prompt in files))
     if not prompts:
         return None
@@ -181,29 +179,5 @@ def mosaic(tiles: dict[tuple[int, int], np.ndarray], rows: int, columns: int, wi
     return picture.reshape(rows * (bands + 4), columns * (width + 8))
 
 
-def clips(folder: Path, row: Row) -> dict[str, Path]:
-    """Prompt id -> audio file, of the row's first record whose clips are still there."""
-    for record in row.good:
-        named = {name.removeprefix("audio/"): name for name in record.artefacts if name.startswith("audio/")}
-        kept = {prompt: folder / record.artefacts[name] for prompt, name in named.items()}
-        if held := {prompt: path for prompt, path in kept.items() if path.is_file()}:
-            return held
-    return {}
-
-
-def log_spectrogram(path: Path, bands: int = 80, low_hz: float = 60.0) -> np.ndarray:
-    """Levels in dB below the loudest, (bands, frames), at log-spaced frequencies: linear bins averaged per band."""
-    audio, rate = read_audio(path)
-    size, hop = 1024, 320
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(audio, size // 2), size)[::hop] * np.hanning(size)
-    power = np.abs(np.fft.rfft(frames, axis=1)) ** 2
-    edges = np.geomspace(low_hz, rate / 2, bands + 1) * size / rate
-    first = np.minimum(edges[:-1].astype(int), power.shape[1] - 1)
-    last = np.maximum(first + 1, np.ceil(edges[1:]).astype(int))
-    level = np.stack([power[:, a:b].mean(axis=1) for a, b in zip(first, last)])
-    decibel = 10 * np.log10(level + 1e-10)
-    return np.maximum(decibel, decibel.max() - 70)
-
-
-def _colours(board: Board) -> dict[str, Any]:
-    return arm_colours({row.system: row.records[0].cell.get("model", {}).get("paradigm", "") for row in board.arms})
+def _colours(table: ResultTable) -> dict[str, Any]:
+    return arm_colours({row.system: row.paradigm for row in table.arms})

@@ -1,80 +1,78 @@
-"""The tables of fidelity. A figure stands with its interval; what has none, or has failed, says so."""
+"""The tables of fidelity: scores, costs of training, tuning by reward, differences, and all settings of a sweep."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from ....analysis.pooling import Difference, Part, best, metric_names, not_usable, pooled
-from ....analysis.records import Record
-from ....analysis.result_table import Board, Row
-from ....metrics.metric import Metric
-from ....report.table import Table
+from ....analysis.comparability import BY_NATURE, PER_RUN, differences, newest_of, partition, settings, within
+from ....analysis.pooling import PairedDifference, Part, best, metric_names, not_usable, pooled
+from ....analysis.records import Record, latest
+from ....analysis.result_table import ResultTable, TableRow, make_table
+from ....report.markup import Table
+from ....report.scores import ARROWS, failure, figure, fixed, heading, reference_rows
 
-ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
+LOGGED = ("reward_watched", "diversity", "distance", "effective_clips")  # columns of a tuning's log
+NONE = "–"  # also of a setting that a record does not state: it is at its default, or younger than the record
+SHARED = (  # sections of a cell that are the same for all arms of a table
+    "train", "backbone", "controls", "control_tokens", "version", "data", "evaluation", "precision", "device"
+)  # fmt: skip
 
 
-def comparison(board: Board, part: Part = "main", leaders: bool = True) -> Table:
+def comparison(table: ResultTable, part: Part = "main", leaders: bool = True) -> Table:
     """Systems x metrics; ``details``: adherence to single attributes, with what the commonest answer would score.
 
     Args:
         leaders: mark the best estimate among the arms.
     """
-    names, details, main = metric_names(board, part), part == "details", part == "main"
-    doubts = {name: why for name in names if (why := not_usable(board, name))}
-    headings = [_heading(board, name, details) + " (not usable here)" * (name in doubts) for name in names]
+    names, details, main = metric_names(table, part), part == "details", part == "main"
+    doubts = {name: why for name in names if (why := not_usable(table, name))}
+    headings = [_heading(table, name, details) + " (not usable here)" * (name in doubts) for name in names]
     header = ["system", "n", *headings, *(["s / clip"] if main else [])]
     body, leading = [], set()
-    leading_of = [set() if name in doubts or not leaders else best(board, name) for name in names]
-    for i, row in enumerate(board.rows):
+    leading_of = [set() if name in doubts or not leaders else best(table, name) for name in names]
+    for i, row in enumerate(table.rows):
         if not row.good:
-            failed = row.records[0]
-            body.append([row.system, "", f"{failed.status}: {failed.reason}", *[""] * (len(header) - 3)])
+            body.append([row.system, "", failure(row), *[""] * (len(header) - 3)])
             continue
-        cells = [figure(pooled(board, row, name)) for name in names]
+        cells = [figure(pooled(table, row, name)) for name in names]
         body.append([row.system, _counts(row), *cells, *([_speed(row)] if main else [])])
         leading |= {(i, j + 2) for j, systems in enumerate(leading_of) if row.system in systems}
-    italic = {i for i, row in enumerate(board.rows) if row.kind == "reference"}
+    italic = set(reference_rows(table))
     if details and names:
-        body.append(["commonest answer", "", *(_chance(board, name) for name in names)])
+        body.append(["commonest answer", "", *(_chance(table, name) for name in names)])
         italic.add(len(body) - 1)
     notes = tuple(f"`{name}` is not usable on this corpus at this n: {why}." for name, why in doubts.items())
     return Table(header, body, frozenset(leading), frozenset(italic), notes)
 
 
-def spent(records: Sequence[Record]) -> str:
-    """Updates that records' arms were trained for: fewest to most."""
-    updates = sorted({record.training.updates for record in records if record.training})
-    return "–".join(f"{n:,}" for n in dict.fromkeys([*updates[:1], *updates[-1:]]))
-
-
-def costs(board: Board) -> Table:
+def costs(table: ResultTable) -> Table:
     """What each arm cost to train (mean over seeds), and its parameters by part."""
-    trained = {row.system: [r.training for r in row.good if r.training] for row in board.arms}
+    trained = {row.system: [r.training for r in row.good if r.training] for row in table.arms}
     parts = dict.fromkeys(part for runs in trained.values() for run in runs for part in run.parameters)
     counted = any(run.flops for runs in trained.values() for run in runs)
     header = ["arm", "updates", "latent frames", *(["TFLOPs"] * counted), "CPU-min", "wall min", "parameters", *parts]
     body = []
     for system, runs in trained.items():
         if runs:
-            count = runs[0].parameters
+            sizes = runs[0].parameters
             minutes = [
                 sum(getattr(run, kind) for run in runs) / len(runs) / 60 for kind in ("cpu_seconds", "wall_seconds")
             ]
-            sizes = [f"{count[part]:,}" if part in count else "–" for part in parts]
-            total = f"{sum(count.values()):,}"
             seen = [f"{runs[0].updates:,}", f"{runs[0].tokens:,}"]
-            flops = [f"{runs[0].flops / 1e12:,.3g}" if runs[0].flops else "–"] * counted
-            body.append([system, *seen, *flops, *(f"{m:.1f}" for m in minutes), total, *sizes])
+            flops = [f"{runs[0].flops / 1e12:,.3g}" if runs[0].flops else NONE] * counted
+            by_part = [f"{sizes[part]:,}" if part in sizes else NONE for part in parts]
+            body.append([system, *seen, *flops, *(f"{m:.1f}" for m in minutes), f"{sum(sizes.values()):,}", *by_part])
     return Table(header, body)
 
 
-def tuning(board: Board) -> Table:
+def tuning(table: ResultTable) -> Table:
     """What fine-tuning by reward did on the watched clips, before and after; means over seeds."""
     header = ["arm", "tau", "penalty", "rounds kept", "reward", "diversity", "distance", "effective clips"]
     body = []
-    for row in board.arms:
-        logs = [(r.cell["tune"], r.environment["tuning"]) for r in row.good if "tuning" in r.environment]
+    for row in table.arms:
+        logs = [(r.config.tune or {}, r.environment["tuning"]) for r in row.good if "tuning" in r.environment]
         if not logs:
             continue
         spec, cut = logs[0][0], sum(log["collapsed"] for _, log in logs)
@@ -88,15 +86,7 @@ def tuning(board: Board) -> Table:
     return Table(header, body)
 
 
-LOGGED = ("reward_watched", "diversity", "distance", "effective_clips")
-
-
-def _mean(logs: list[tuple[dict[str, Any], dict[str, Any]]], name: str, end: bool) -> float:
-    """A column of the rounds' logs over seeds, in the first round or with the weights that were kept."""
-    return sum(log[name][log["kept_round"] if end else 0] for _, log in logs) / len(logs)
-
-
-def verdicts(found: Sequence[Difference]) -> Table:
+def verdicts(found: Sequence[PairedDifference]) -> Table:
     """Every paired difference a - b: interval, effect size, Holm-adjusted p, verdict of a, and what it rests on."""
     header = [
         "metric", "a", "b", "estimate", "low", "high", "d_z", "p_holm", "verdict", "same_within", "prompts", "seeds",
@@ -111,34 +101,77 @@ def verdicts(found: Sequence[Difference]) -> Table:
     return Table(header, body)
 
 
-def figure(m: Metric) -> str:
-    """``0.61 [0.52, 0.70]``; a dash where a metric is not defined."""
-    if m.value is None:
-        return "–"
-    digits = 2 if abs(m.value) < 10 else 1
-    bounds = "" if m.low is None or m.high is None else f" [{_fixed(m.low, digits)}, {_fixed(m.high, digits)}]"
-    return _fixed(m.value, digits) + bounds
+def all_settings(study: str, folder: Path, records: Sequence[Record]) -> list[tuple[dict[str, Any], ResultTable]]:
+    """A table for each setting of a study's arms, as a sweep over batch sizes or durations leaves them.
+
+    Returns:
+        Each with the values of the keys that set it apart, in the order of these.
+    """
+    held = list(latest(records).values())
+    groups = partition(record for record in held if record.kind == "paradigm" and record.status == "ok")
+    stated = [_setting(newest_of(group)) for group in groups]
+    keys = dict.fromkeys(key for values in stated for key in values)
+    differing = [key for key in keys if len({repr(values.get(key)) for values in stated}) > 1]
+    found = []
+    for group, values in zip(groups, stated):
+        own = [record for record in held if not differences(record, group[0])]
+        found.append(({key: values.get(key) for key in differing}, make_table(study, folder, own)))
+    return sorted(found, key=lambda pair: [_numbers_first(value) for value in pair[0].values()])
 
 
-def _fixed(value: float, digits: int) -> str:
-    return f"{round(value, digits) + 0.0:.{digits}f}"  # + 0.0 turns -0.0 into 0.0
+def by_setting(found: Sequence[tuple[Mapping[str, Any], ResultTable]]) -> Table:
+    """One row per setting and arm: what was seen in training, and the main metrics at its end."""
+    names = list(dict.fromkeys(name for _, table in found for name in metric_names(table)))
+    keys = list(found[0][0]) if found else []
+    better = {name: m.better for _, table in found for r in table.records for name, m in r.metrics.items()}
+    headings = [name + ARROWS[better[name]] for name in names]
+    header = [*(key.removeprefix("train.") for key in keys), "arm", "n", "updates", "latent frames", *headings]
+    body = []
+    for values, table in found:
+        for row in (row for row in table.arms if row.good):
+            training = row.good[0].training
+            cost = [NONE, NONE] if training is None else [f"{training.updates:,}", f"{training.tokens:,}"]
+            scores = [figure(pooled(table, row, name)) for name in names]
+            told = [NONE if values[key] is None else f"{values[key]}" for key in keys]
+            body.append([*told, row.system, str(_most_clips(row)), *cost, *scores])
+    return Table(header, body)
 
 
-def _heading(board: Board, name: str, detail: bool) -> str:
-    better = next((r.metrics[name].better for row in board.rows for r in row.good if name in r.metrics), "neither")
-    return (name.split("_")[1] if detail else name) + ARROWS[better]
+def _setting(record: Record) -> dict[str, Any]:
+    """What may set records of a study apart."""
+    skipped = (*PER_RUN, *BY_NATURE, "evaluation.seconds")  # the last follows train.seconds
+    held = {key: value for key, value in settings(record).items() if not within(key, skipped)}
+    return {key: value for section in SHARED for key, value in held.items() if within(key, [section])}
 
 
-def _chance(board: Board, name: str) -> str:
-    found = [r.environment.get("scoring", {}).get("chance", {}).get(name) for row in board.rows for r in row.good]
-    return next((_fixed(level["majority"], 2) for level in found if level), "–")
+def _numbers_first(value: Any) -> tuple[int, float, str]:
+    return (0, float(value), "") if isinstance(value, (int, float)) else (1, 0.0, str(value))
 
 
-def _counts(row: Row) -> str:
-    n = max((m.n for m in row.good[0].metrics.values()), default=0)
+def _mean(logs: list[tuple[dict[str, Any], dict[str, Any]]], name: str, end: bool) -> float:
+    """A column of the rounds' logs over seeds, in the first round or with the weights that were kept."""
+    return sum(float(log[name][log["kept_round"] if end else 0]) for _, log in logs) / len(logs)
+
+
+def _heading(table: ResultTable, name: str, detail: bool) -> str:
+    whole = heading(table, name)
+    return whole.replace(name, name.split("_")[1]) if detail else whole
+
+
+def _chance(table: ResultTable, name: str) -> str:
+    found = [r.environment.get("scoring", {}).get("chance", {}).get(name) for row in table.rows for r in row.good]
+    return next((fixed(level["majority"], 2) for level in found if level), NONE)
+
+
+def _counts(row: TableRow) -> str:
+    n = _most_clips(row)
     return f"{n}" if len(row.good) == 1 else f"{n} × {len(row.good)} seeds"
 
 
-def _speed(row: Row) -> str:
+def _most_clips(row: TableRow) -> int:
+    return max((m.n for m in row.good[0].metrics.values()), default=0)
+
+
+def _speed(row: TableRow) -> str:
     seconds = [r.timing["seconds_per_clip"] for r in row.good if "seconds_per_clip" in r.timing]
-    return f"{sum(seconds) / len(seconds):.3f}" if seconds else "–"
+    return f"{sum(seconds) / len(seconds):.3f}" if seconds else NONE

@@ -1,22 +1,21 @@
-"""The axis frame rate: every arm and its ceilings at every rate, at one duration and at one length.
-
-``rates`` reads the records as points and compares them, ``figure`` draws them, this module puts them into words.
-"""
+"""The chapter on frame rate: every arm and its ceilings at every rate, at one duration and at one length."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .....common.lines import count
-from ....report.chapter import Chapter, StudyPage, StudyRecords
-
-if TYPE_CHECKING:
-    from ....report.chapter import Answer
-    from ....report.table import Table
-    from .rates import Change, Point
+from ....analysis import published as papers
+from ....analysis.comparability import too_short
+from ....report.chapter import Answer, Chapter, StudyPage, StudyRecords
+from ....report.figure_cache import drawn, fingerprint
+from ....report.markup import Table, bullets, folded, records_link
+from ....report.method import sentence
+from ....report.scores import ARROWS, failure, figure, spent
+from ....report.summary import trained
+from .figure import draw
+from .rates import HELD, RateChange, RatePoint, arms, changes, metric, not_following, points, series
 
 SHOWN = ("fad", "clap", "adherence")
 CLAIMS = ("T2", "T3", "T5", "T6")
@@ -26,34 +25,27 @@ CAPTION = (
 )
 
 
-def tell(study: StudyRecords) -> StudyPage:
+def describe(study: StudyRecords) -> StudyPage:
     """Scores by rate, verdicts between neighbours, and the figure of one study."""
-    from ....analysis.sufficiency import too_short
-    from ....report.figure_cache import drawn, fingerprint
-    from ....report.markup import bullets, folded, records_of
-    from ...fidelity.report.tables import spent
-    from .figure import draw
-    from .rates import arms, changes, metric, points
-
     found, left_out = points(study.name, study.folder, study.records)
-    runs = [record for point in found for record in point.board.runs]
+    runs = [record for point in found for record in point.table.runs]
     name, short, sheet = metric(found, "fad"), too_short(runs), table(found)
     moves = [] if short else changes(found, name)
-    records = [record for point in found for row in point.board.rows for record in row.good]
+    records = [record for point in found for row in point.table.rows for record in row.good]
     mark = fingerprint(draw, study.folder, records, [name, sheet.markdown()])
     path = drawn(study.folder / "figures" / "rates.png", mark, partial(draw, found, name))
     details = [folded(f"Every comparison by {name}", differences(moves).markdown())] if moves else []
-    details += [published(study.folder.parent), "## How it was run", bullets(basis(study, found, left_out))]
+    details += [published(), "## How it was run", bullets(basis(study, found, left_out))]
     rates = ", ".join(f"{hz:g}" for hz in sorted({point.hz for point in found}))
-    head = {"audio": found[0].board.records[0].cell["data"]["corpus"]["name"], "arms": str(len(arms(found)))}
+    head = {"audio": found[0].table.newest.config.data.corpus.name, "arms": str(len(arms(found)))}
     head |= {"updates": spent(runs), "seeds": str(len({run.seed for run in runs}))}
     told = [] if short else answers(found, name)
     head["FAD of windows"] = "too short to compare" if short else "; ".join(one.answer for one in told) or "–"
     about = f"{', '.join(arms(found)) or 'No arm'} at {rates} Hz, trained for {count(spent(runs) or 'no', 'update')}."
-    notes = [f"{short[0].upper()}{short[1:]}."] if short else [*words(moves), *floor(found)]
+    notes = [sentence(short)] if short else [*verdict_lines(moves), *captions_not_followed(found)]
     return StudyPage(
         about, sheet, told,
-        [*details, f"The {records_of(study.folder)} hold everything above."],
+        [*details, f"The {records_link(study.folder)} hold everything above."],
         head, (len(found), len(runs)), path, CAPTION, notes,
     )  # fmt: skip
 
@@ -61,44 +53,35 @@ def tell(study: StudyRecords) -> StudyPage:
 CHAPTER = Chapter(
     "Frame rate",
     "How many latent frames per second suit which paradigm? How it is measured: [frame rate](docs/frame-rate.md).",
-    tell,
+    describe,
 )
 
 
-def answers(found: Sequence[Point], name: str) -> list[Answer]:
+def answers(found: Sequence[RatePoint], name: str) -> list[Answer]:
     """Of each arm the scores at one duration, by rate."""
-    from ....report.chapter import Answer
-    from ....report.summary import trained
-    from .rates import arms, series
-
     lines = []
-    for points in series(found, "duration")[:1]:
-        scores = {arm: [point.score(arm, name).value for point in points] for arm in arms(points)}
+    for group in series(found, "duration")[:1]:
+        scores = {arm: [point.score(arm, name).value for point in group] for arm in arms(group)}
         told = [f"{arm} {', '.join('–' if v is None else f'{v:#.3g}' for v in row)}" for arm, row in scores.items()]
-        rates = ", ".join(f"{point.hz:g}" for point in points)
-        answer = f"at {rates} Hz, clips of {points[0].seconds:g} s: {'; '.join(told)}"
-        lines.append(Answer("Which frame rate sounds best? (FAD of windows, lower is better)", answer,
-                            trained(points[0].board)))  # fmt: skip
+        rates = ", ".join(f"{point.hz:g}" for point in group)
+        answer = f"at {rates} Hz, clips of {group[0].seconds:g} s: {'; '.join(told)}"
+        question = "Which frame rate sounds best? (FAD of windows, lower is better)"
+        lines.append(Answer(question, answer, trained(group[0].table)))
     return lines
 
 
-def table(found: Sequence[Point]) -> Table:
+def table(found: Sequence[RatePoint]) -> Table:
     """A row per point and system; a metric's name keeps its evaluator, and ``_window`` where it compares everywhere."""
-    from ....report.table import Table
-    from ...fidelity.report.tables import ARROWS, figure
-    from .rates import metric
-
     windows = [name for family in SHOWN if (name := metric(found, family))]
     whole = [name.removesuffix("_window") for name in windows[:1]]
-    better = {n: m.better for p in found for row in p.board.rows for r in row.good for n, m in r.metrics.items()}
+    better = {n: m.better for p in found for row in p.table.rows for r in row.good for n, m in r.metrics.items()}
     header = ["rate", "frames", "s", "system", "n", *(n + ARROWS[better.get(n, "neither")] for n in windows + whole)]
     body, italic = [], set()
     for point in found:
-        for row in point.board.rows:
+        for row in point.table.rows:
             place = [f"{point.hz:g} Hz", str(point.frames), f"{point.seconds:g}", row.system]
             if not row.good:
-                failed = f"{row.records[0].status}: {row.records[0].reason}"
-                body.append([*place, "", failed, *[""] * (len(windows + whole) - 1), ""])
+                body.append([*place, "", failure(row), *[""] * (len(windows + whole) - 1), ""])
                 continue
             scores = [figure(point.score(row.system, name)) for name in windows + whole]
             n = max((m.n for m in row.good[0].metrics.values()), default=0)
@@ -108,7 +91,7 @@ def table(found: Sequence[Point]) -> Table:
     return Table([*header, f"{windows[0] if windows else 'score'} above the codec's"], body, italic=frozenset(italic))
 
 
-def above(point: Point, system: str, name: str) -> str:
+def above(point: RatePoint, system: str, name: str) -> str:
     """How much worse an arm scores than its codec's own reconstruction of real audio at that rate."""
     row = point.arm(system)
     if row is None or row.kind == "reference":
@@ -117,25 +100,21 @@ def above(point: Point, system: str, name: str) -> str:
     return "–" if value is None or ceiling is None else f"{value - ceiling:.2f}"
 
 
-def words(moves: Sequence[Change]) -> list[str]:
-    """A line for each arm and each thing held: neighbours, and which of them is better."""
-    from .rates import HELD
-
+def verdict_lines(moves: Sequence[RateChange]) -> list[str]:
+    """A line for each arm and for what is the same (duration, length, rate): which of two neighbours is better."""
     lines = []
     for arm, mode in dict.fromkeys((move.arm, move.mode) for move in moves):
-        told = [said(move) for move in moves if (move.arm, move.mode) == (arm, mode)]
+        told = [_verdict(move) for move in moves if (move.arm, move.mode) == (arm, mode)]
         lines.append(f"{arm}, {HELD[mode]}: {'; '.join(told)}.")
     return lines
 
 
-def floor(found: Sequence[Point]) -> list[str]:
-    """Which arms have not learnt to follow captions, and where: there only the sound is compared."""
-    from .rates import metric, unheard
-
+def captions_not_followed(found: Sequence[RatePoint]) -> list[str]:
+    """A note on the arms that have not learnt to follow captions, and at which points."""
     name = metric(found, "clap")
     told = [
         f"{arm} at {'every point' if len(at) == len(found) else ', '.join(f'({point.label})' for point in at)}"
-        for arm, at in unheard(found, name).items()
+        for arm, at in not_following(found, name).items()
     ]
     if not told:
         return []
@@ -145,8 +124,8 @@ def floor(found: Sequence[Point]) -> list[str]:
     ]
 
 
-def said(move: Change) -> str:
-    """``25 Hz, 4 s better than 50 Hz, 4 s``."""
+def _verdict(move: RateChange) -> str:
+    """A verdict in words, as in ``(25 Hz, 4 s) **better** than (50 Hz, 4 s)``."""
     kind = move.judgement.verdict
     a, b = f"({move.a.label})", f"({move.b.label})"
     if kind == "same":
@@ -154,11 +133,8 @@ def said(move: Change) -> str:
     return f"{a} **{kind}** than {b}" if kind in ("better", "worse") else f"{a} against {b} undecided"
 
 
-def differences(moves: Sequence[Change]) -> Table:
-    """All neighbours with estimates and p-values."""
-    from ....report.table import Table
-    from .rates import HELD
-
+def differences(moves: Sequence[RateChange]) -> Table:
+    """All comparisons of neighbours with estimates and p-values."""
     body = []
     for move in moves:
         gap = move.comparison.difference
@@ -170,34 +146,29 @@ def differences(moves: Sequence[Change]) -> Table:
     return Table(["arm", "held", "difference", "estimate [95%]", "p (Holm)", "verdict of the first"], body)
 
 
-def basis(study: StudyRecords, found: Sequence[Point], left_out: int) -> list[str]:
-    """Codecs, training, windows, command."""
-    from .rates import arms
-
-    cell = found[0].board.rows[0].records[0].cell
-    codecs = {f"{p.hz:g} Hz": p.board.rows[0].records[0].cell["data"]["representation"] for p in found}
-    named = ", ".join(f"`{codec['name']}` ({codec['fingerprint'][:8]})" for codec in codecs.values())
-    trained = next((r.training for p in found for a in arms(found) if (row := p.arm(a)) for r in row.good), None)
+def basis(study: StudyRecords, found: Sequence[RatePoint], left_out: Mapping[str, int]) -> list[str]:
+    """How the study was run: codecs, windows, training, what is left out, command."""
+    newest = found[0].table.newest
+    codecs = {point.hz: point.table.newest.config.data.representation for point in found}
+    named = ", ".join(f"`{codec.name}` ({codec.fingerprint[:8]})" for codec in codecs.values())
+    training = next((r.training for p in found for a in arms(found) if (row := p.arm(a)) for r in row.good), None)
     lines = [
         f"Codecs: {named}.",
-        f"Windows: {cell['evaluation']['window']:g} s of every clip, the same seconds of real audio at every point, "
-        f"evaluator `{cell['evaluation']['evaluator']['name']}`. Scores of whole clips can be compared between points "
-        "of one duration.",
+        f"Windows: {newest.cell['evaluation']['window']:g} s of every clip, the same seconds of real audio at every "
+        f"point, evaluator `{newest.config.evaluation.evaluator.name}`. Scores of whole clips can be compared between "
+        "points of one duration.",
     ]
-    lines += [f"Every arm: {count(trained.updates, 'update')}."] if trained else []
-    lines += [f"Left out: {count(left_out, 'record')} of other settings."] if left_out else []
+    lines += [f"Every arm: {count(training.updates, 'update')}."] if training else []
+    if left_out:
+        told = ", ".join(f"{keys} ({n})" for keys, n in left_out.items())
+        lines.append(f"Left out: {count(sum(left_out.values()), 'record')} of other settings. They differ in {told}.")
     return [*lines, f"Command: `{study.records[-1].command}`."]
 
 
-def published(results: Path) -> str:
+def published() -> str:
     """The paper's figures and claims: other music, codecs and size, so for the order only."""
-    from ....analysis.published import NAMES, claims
-    from ....analysis.published import results as stated_results
-    from ....report.markup import folded
-    from ....report.table import Table
-
     values: dict[tuple[str, float, float], dict[str, str]] = {}
-    for one in stated_results(results):
+    for one in papers.results():
         if one.paper == "tal2025" and one.table in ("Table 2", "Table 7") and one.metric in ("fad", "clap"):
             place = one.system, float(one.setting["frame_rate_hz"]), float(one.setting["duration_s"])
             values.setdefault(place, {}).setdefault(one.metric, one.value)
@@ -208,6 +179,6 @@ def published(results: Path) -> str:
     if not body:
         return ""
     sheet = Table(["system", "rate", "frames", "s", "fad ↓", "clap ↑"], body).markdown()
-    stated = "\n".join(f"- {c.id}, {c.source}: {c.statement}." for c in claims(results) if c.id in CLAIMS)
-    title = f"Published: {NAMES['tal2025']}, tables 2 and 7, figure 4"
+    stated = "\n".join(f"- {c.id}, {c.source}: {c.statement}." for c in papers.claims() if c.id in CLAIMS)
+    title = f"Published: {papers.NAMES['tal2025']}, tables 2 and 7, figure 4"
     return folded(title, f"{sheet}\n\nWhat it concludes:\n\n{stated}")

@@ -1,4 +1,4 @@
-"""The figure of a frame-rate study: two panels, as in papers/002, figure 4, and what the codecs themselves score."""
+"""The figure of a frame-rate study: two panels as in Tal et al. 2025, figure 4, with the codecs' own scores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ....metrics.metric import Metric
 from ....report.style import GREY, arm_colours, canvas
-from .rates import Mode, Point, arms, series
+from .rates import Mode, RatePoint, arms, series
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -16,7 +16,7 @@ CEILINGS = {"real": ":", "codec_continuous": "-", "codec_quantised": "--"}
 MARKERS = ("o", "s", "^", "D", "v")  # of a panel's durations or lengths
 
 
-def draw(found: Sequence[Point], name: str) -> Figure | None:
+def draw(found: Sequence[RatePoint], name: str) -> Figure | None:
     """``name`` against frame rate: left at one duration, right at one length; None where neither has two rates."""
     modes: tuple[Mode, ...] = ("duration", "length")
     panels = {mode: groups for mode in modes if (groups := series(found, mode))}
@@ -39,7 +39,7 @@ def draw(found: Sequence[Point], name: str) -> Figure | None:
     return figure
 
 
-def _line(axis: Any, group: Sequence[Point], system: str, name: str, style: dict[str, Any]) -> None:
+def _line(axis: Any, group: Sequence[RatePoint], system: str, name: str, style: dict[str, Any]) -> None:
     """A system's scores over rates, with intervals for arms."""
     scored = [(point.hz, m) for point in group if (m := point.score(system, name)).value is not None]
     if not scored:
@@ -56,7 +56,7 @@ def _end(m: Metric, side: str) -> float:
     return float(m.value if end is None else end)  # type: ignore[arg-type]
 
 
-def _label(axis: Any, mode: Mode, groups: Sequence[Sequence[Point]], name: str) -> None:
+def _label(axis: Any, mode: Mode, groups: Sequence[Sequence[RatePoint]], name: str) -> None:
     rates = sorted({point.hz for group in groups for point in group})
     held = "duration: " if mode == "duration" else "length: "
     values = [f"{g[0].seconds:g} s" if mode == "duration" else f"{g[0].frames} frames" for g in groups]
@@ -83,6 +83,5 @@ def _same_heights(axes: Sequence[Any]) -> None:
         axis.set_ylim(least / 1.3 if wide else low, high * 1.1 if wide else high)
 
 
-def _paradigms(found: Sequence[Point]) -> dict[str, str]:
-    rows = [row for point in found for row in point.board.arms]
-    return {row.system: row.records[0].cell.get("model", {}).get("paradigm", "") for row in rows}
+def _paradigms(found: Sequence[RatePoint]) -> dict[str, str]:
+    return {row.system: row.paradigm for point in found for row in point.table.arms}

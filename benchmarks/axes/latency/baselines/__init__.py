@@ -1,14 +1,15 @@
-"""Peers: the same work on the same weights by other libraries, timed in turns with ours.
+"""Baselines: the same work on the same weights by other libraries, timed in turns with ours.
 
-A peer of a paradigm takes a model of ours and has its ``generate`` with the same arguments and (but for ``gemms``), for
-the same weights and noise, the same result (tests/unit/benchmarks/axes/test_peers.py). What is the peer's own differs:
+A baseline of a paradigm is made from a model of ours. Its ``generate`` takes the same arguments and returns, except for
+``gemms``, the same result for the same weights and noise (tests/unit/benchmarks/axes/test_baselines.py). Records and
+studies call baselines ``peers``. What they do themselves:
 
     transformers   ar               MusicGen's decoder with its own KV cache; sampling is ours
     torchdiffeq    fm               the integration; the field is our network
     diffusers      mar, ntp, mntp   the head's denoising loop (DDPMScheduler) over a plain copy of our head
-    gemms          fm               no peer but a floor: the matrix products of all evaluations and nothing else
+    gemms          fm               a floor: the matrix products of all evaluations and nothing else
 
-@peer-dev: a class with ``own_weights`` and ``generate``, made from a model; register it here.
+To add one, write a class with ``own_weights`` and ``generate`` that is made from a model, and register it here.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from .....common.seeds import ItemRNG
     from .....paradigms.base import Conditions
 
-PEERS = Registry(
+BASELINES = Registry(
     "peer",
     {
         "transformers": "paradigm_bench.benchmarks.axes.latency.baselines.musicgen:TransformersMusicgen",
@@ -32,7 +33,7 @@ PEERS = Registry(
         "gemms": "paradigm_bench.benchmarks.axes.latency.baselines.gemms:GemmsAlone",
     },
 )
-_PEERS_OF = {
+_BASELINES_OF = {
     "ar": ("transformers",),
     "fm": ("torchdiffeq", "gemms"),
     "mar": ("diffusers",),
@@ -41,8 +42,8 @@ _PEERS_OF = {
 }
 
 
-class Peer(Protocol):
-    """What a peer has to offer; made as ``Peer(model)``.
+class Baseline(Protocol):
+    """The interface of a baseline, which is made as ``Baseline(model)``.
 
     Attributes:
         own_weights: whether it holds a copy of the weights beside the model's.
@@ -51,14 +52,14 @@ class Peer(Protocol):
     own_weights: ClassVar[bool]
 
     def generate(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG) -> Tensor:
-        """What ``Paradigm.generate`` gives.
+        """The result of ``Paradigm.generate``.
 
         Raises:
-            UserError: settings that the peer has not.
+            UserError: settings that the library does not have.
         """
         ...
 
 
-def peers_of(paradigm: str) -> tuple[str, ...]:
-    """The names of the peers that a paradigm has."""
-    return _PEERS_OF.get(paradigm, ())
+def baselines_of(paradigm: str) -> tuple[str, ...]:
+    """The names of the baselines of a paradigm."""
+    return _BASELINES_OF.get(paradigm, ())

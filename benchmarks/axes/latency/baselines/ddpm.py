@@ -1,4 +1,4 @@
-"""diffusers' ``DDPMScheduler`` loop over our per-token head, in the place of our own loop.
+"""The loop of diffusers' ``DDPMScheduler`` over our per-token head, in place of our own loop.
 
 The head's output is v (paradigms/heads.py), hence ``prediction_type="v_prediction"``; the cosine schedule of 1000 steps
 is diffusers' ``squaredcos_cap_v2``, and ``timestep_spacing="linspace"`` keeps the steps that ``respaced`` keeps. The
@@ -28,7 +28,7 @@ from .....paradigms.session import Session
 
 
 def plain(head: DiffusionHead) -> DiffusionHead:
-    """A copy of the head whose linear layers are torch's own, without what our engine does for them on a CPU."""
+    """A copy of the head whose linear layers are torch's own, without our engine's CPU optimisations."""
     twin = copy.deepcopy(head)
     for module in twin.modules():
         if isinstance(module, Linear):
@@ -37,7 +37,7 @@ def plain(head: DiffusionHead) -> DiffusionHead:
 
 
 class DiffusersHead:
-    """A model with a diffusion head, whose tokens diffusers draws."""
+    """A model with a diffusion head, from which diffusers draws the tokens."""
 
     own_weights: ClassVar[bool] = False
 
@@ -46,7 +46,7 @@ class DiffusersHead:
 
         head = model.get_submodule("head")
         if not isinstance(head, DiffusionHead):
-            raise UserError("diffusers denoises; the head of this model is a flow, which has no peer")
+            raise UserError("diffusers denoises; the head of this model is a flow, for which there is no baseline")
         self.model, self.head, self.plain = model, head, plain(head)
         self.scheduler: Any = DDPMScheduler(
             num_train_timesteps=STEPS, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction",
@@ -62,7 +62,7 @@ class DiffusersHead:
             return self.model.generate(conditions, frames, sampler, rng)
 
     def sample(self, z_RC: Tensor, noise_SRD: Tensor, settings: HeadSampler, scale: Tensor) -> Tensor:
-        """Draw one token per row, (R, D); arguments as of ``DiffusionHead.sample``, of whose noise only the first."""
+        """Draw one token per row, (R, D); arguments as of ``DiffusionHead.sample``, with only the first noise used."""
         x_RD = noise_SRD[0]
         for t in self.scheduler.timesteps:
             rows = x_RD.repeat(settings.branches, 1).to(z_RC.dtype)
@@ -72,7 +72,7 @@ class DiffusersHead:
 
     @contextmanager
     def _in_place_of_ours(self) -> Iterator[None]:
-        """The head samples by diffusers, and steps are done at once instead of being captured."""
+        """Inside, the head samples by diffusers, and steps run at once instead of being captured."""
 
         def at_once(session: Session, kind: Any, step: Callable[[], None]) -> None:
             step()

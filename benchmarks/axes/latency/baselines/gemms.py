@@ -1,7 +1,7 @@
-"""The matrix products of flow matching alone: no peer, but the floor that its matrix products set on this machine.
+"""The matrix products of flow matching alone: a floor for its time on this machine.
 
 Attention, norms, activations, guidance and the solver are left out; what remains are the linear layers of every
-evaluation, in their order, on inputs of their shapes. What comes out is no clip.
+evaluation, in their order, on inputs of their shapes. The output is no clip.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class GemmsAlone:
         weight = self.model.inputs.weight
         rows = torch.randn(branches * len(conditions), frames, self.model.latent.dim).to(weight)
         text = self.model.read_text(conditions, branches)
-        called.clear()  # reading the text is no evaluation
-        with torch.enable_grad():  # every layer is then a call of its own, and is noted
+        called.clear()  # reading the text is not part of an evaluation
+        with torch.enable_grad():  # without gradients several layers may be one call, which the hooks would miss
             self.model.velocity(rows, torch.zeros(1, device=rows.device), text)
         for hook in hooks:
             hook.remove()

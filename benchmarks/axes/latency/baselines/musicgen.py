@@ -1,7 +1,7 @@
 """transformers' MusicGen decoder at our shape: its layers, its KV cache (DynamicCache), both branches in one batch.
 
-transformers' own ``generate`` is not used: its logits processors would cost more than this loop does, so the figure
-speaks for the peer. Codes are drawn from the same uniform numbers as ours, hence the same codes come out.
+The ``generate`` of transformers is not used: its logits processors would cost more than this loop does, so the time is
+in favour of the baseline. Codes are drawn from the same uniform numbers as ours, so the results are the same codes.
 """
 
 from __future__ import annotations

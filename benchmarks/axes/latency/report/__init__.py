@@ -1,1 +1,1 @@
-"""TODO"""
+"""Tables, figures and the page of a study of latency."""

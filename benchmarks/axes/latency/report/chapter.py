@@ -1,40 +1,83 @@
-"""The axis latency: how fast every arm is on which hardware, and how near to what that hardware allows.
+"""The axis latency in the reports: how fast every arm is on which hardware, and how close to what it allows.
 
-``points`` groups the records, ``tables`` and ``curves`` show a study's sweep, ``limits`` shows the bound, ``crossover``
-finds from which batch on AR makes more clips than FM, ``published`` reads what papers state, ``words`` says it all,
-``answers`` in short.
+``sweeps`` groups the records, ``tables`` and ``figures`` show them, ``crossover`` compares AR with FM and reads what
+papers state, ``units`` formats numbers. This module makes the page of a study.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ....report.chapter import Chapter, StudyPage, StudyRecords
+from .....common.lines import count
+from ....report.chapter import Answer, Chapter, StudyPage, StudyRecords
+from ....report.figure_cache import drawn, fingerprint
+from ....report.markup import Table, bullets, folded, image, records_link
+from ....report.method import left_out
+from ....report.style import arm_colours
+from . import units
+from .crossover import EQUAL, PublishedSpeed, matching, published_speeds, sentences
+from .figures import against, heat_map, horizontal, roof, roofline, shares
+from .sweeps import LatencyPoint, Sweep, make_sweeps, number
+from .tables import against_baselines, in_short, measurements
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .points import Group
-    from .published import Stated
+QUESTION = "Which system is fastest? (latency of one batch, lower is better)"
+SETTING = (*EQUAL, "batch")
+LONG = 16  # rows; a longer table is folded, with a short one above it
+SHORT = "Latency of one batch; in brackets the share of the bound that is reached"
+GUIDE = """\
+Models have random weights of the real shape and random text embeddings: speed does not depend on what was learned.
+
+- `latency`: median wall seconds of one batch, with its 95% interval in brackets.
+- `clips / s`: batch over latency.
+- `real-time factor`: seconds of computing per second of audio of the whole batch; below 1 is faster than playback.
+- `first audio`: time until the first chunk of a paradigm that streams.
+- `bound`: the least time in which this device can move the bytes and do the operations that the paradigm cannot avoid.
+  It follows from the model's configuration and from the copy bandwidth and matrix rate measured in the same run.
+- `share of bound`: bound over latency. 100% cannot be improved on; what is missing is due to the implementation, not to
+  the paradigm.
+- `evaluations`: passes through backbone and head, one after the other.
+
+Rows in italics are peers: another library at the same shape. A measurement that failed says why."""
+CLOCKED = {
+    "none": "the sampler alone",
+    "encodec": "sampler and EnCodec decoder",
+    "builtin": "sampler and built-in decoder",
+}
+COMMON = ("batch", "seconds", "frame_rate_hz", "layers", "text_tokens", "text", "guidance")
+TITLES = {
+    "seconds": "duration", "layers": "depth", "frame_rate_hz": "frame rate", "text_tokens": "length of the text",
+}  # fmt: skip
 
 
-def tell(study: StudyRecords) -> StudyPage:
-    """Tables, figures and words of one study, on every machine that measured it."""
-    from ....report.style import arm_colours
-    from .answers import answers, row, weight
-    from .points import make_groups
-    from .published import stated
-    from .text import Findings, about, details, main_table, notes
+@dataclass(frozen=True)
+class SweepFigures:
+    """A sweep with its figures (name -> file)."""
 
-    groups, published = make_groups([study]), stated(study.folder.parent)
-    colours = arm_colours({point.arm: point.paradigm for group in groups for point in group.points})
-    found = [Findings(group, _figures(group, study, colours, published)) for group in groups]
+    sweep: Sweep
+    figures: Mapping[str, Path]
+
+    @property
+    def title(self) -> str:
+        """The title of its platform."""
+        return self.sweep.platform.title
+
+
+def describe(study: StudyRecords) -> StudyPage:
+    """The page of one study, with its tables and figures for every platform that it was measured on."""
+    sweeps, speeds = make_sweeps(study), published_speeds()
+    colours = arm_colours({point.arm: point.paradigm for sweep in sweeps for point in sweep.points})
+    found = [SweepFigures(sweep, _figures(sweep, colours, speeds)) for sweep in sweeps]
+    about = "; ".join(f"{one.title}; {_common(one.sweep)}" for one in found) + "."
     return StudyPage(
-        about(found), main_table(found[0].sheet), answers(groups), details(found, published, study.folder), row(groups),
-        weight(groups), notes=notes(found, published),
+        about, _main_table(sweeps[0]), answers(sweeps), _details(found, speeds, study.folder), _row(sweeps),
+        max(_weight(sweep) for sweep in sweeps), notes=_notes(found, speeds),
     )  # fmt: skip
 
 
@@ -42,30 +85,180 @@ CHAPTER = Chapter(
     "Latency",
     "How many seconds does one batch of clips take, and how near is that to what the hardware allows? How it is "
     "measured: [latency](docs/latency.md).",
-    tell,
+    describe,
 )
 
 
-def _figures(
-    group: Group, study: StudyRecords, colours: Mapping[str, Any], published: Sequence[Stated]
-) -> dict[str, Path]:
-    """Write all figures of one study on one machine; returns name -> file."""
-    from ....report.figure_cache import drawn, fingerprint
-    from .curves import against, heat_map, knobs
-    from .limits import roofline, shares
-    from .tables import measurements
+def answers(sweeps: Sequence[Sweep]) -> list[Answer]:
+    """The systems at one setting, fastest first, on the platform with the most evidence; none without two paradigms."""
+    weights = [(_evidence(_shared_settings(sweep)), sweep) for sweep in sweeps]
+    evidence, sweep = max(weights, key=lambda one: one[0], default=((0, 0), None))
+    if sweep is None or evidence[0] < 2:
+        return []
+    settings = _shared_settings(sweep)
+    lines = dict.fromkeys(_order(sweep, points) for points in (settings[0], settings[-1]))
+    return [Answer(QUESTION, "; ".join(lines), sweep.platform.title)]
 
-    (sheet,) = group.sheets
-    shown: dict[str, Callable[[], Figure | None]] = {
-        **{knob: partial(against, sheet, knob, colours, published) for knob in knobs(sheet)},
-        "heat": partial(heat_map, sheet), "shares": partial(shares, group, colours),
-        "roofline": partial(roofline, group, colours),
+
+def _row(sweeps: Sequence[Sweep]) -> dict[str, str]:
+    """The study's row among all studies of latency."""
+    points, found = [point for sweep in sweeps for point in sweep.points], answers(sweeps)
+    return {
+        "machine": "; ".join(sweep.platform.title for sweep in sweeps),
+        "systems": str(len({point.system for point in points})), "measurements": str(len(points)),
+        "fastest first": found[0].answer if found else "–",
     }  # fmt: skip
-    records, told = [point.record for point in group.points], [measurements(sheet).markdown(), repr(published)]
-    made = {}
-    for name, draw in shown.items():
-        path = study.folder / "figures" / f"latency-{group.place.slug}-{name}.png"
-        kept = drawn(path, fingerprint(draw, study.folder, records, [*told, name]), draw)
-        if kept is not None:
-            made[name] = kept
-    return made
+
+
+def _weight(sweep: Sweep) -> tuple[float, ...]:
+    """Accelerators count most, then the number of paradigms at one setting, then that of settings."""
+    return sweep.platform.device != "cpu", *_evidence(_shared_settings(sweep))
+
+
+def _shared_settings(sweep: Sweep) -> list[tuple[LatencyPoint, ...]]:
+    """Our points at equal settings, for those settings that most systems share, by batch."""
+    by_setting: dict[tuple[str, ...], list[LatencyPoint]] = {}
+    for point in sweep.ours:
+        if point.good:
+            by_setting.setdefault(tuple(str(point.settings.get(name)) for name in SETTING), []).append(point)
+    most = max((len(points) for points in by_setting.values()), default=0)
+    shared = [tuple(points) for points in by_setting.values() if len(points) == most]
+    return sorted(shared, key=lambda points: number(points[0].settings["batch"]))
+
+
+def _evidence(settings: Sequence[Sequence[LatencyPoint]]) -> tuple[int, int]:
+    """The number of paradigms at a setting, and of settings."""
+    return len({point.paradigm for point in settings[0]}) if settings else 0, len(settings)
+
+
+def _order(sweep: Sweep, points: Sequence[LatencyPoint]) -> str:
+    """The systems at one setting with their latencies, fastest first."""
+    names = [name for name in SETTING if name in sweep.swept or name in ("batch", "seconds")]
+    where = ", ".join(units.named(name, points[0].settings[name]) for name in names)
+    ranked = sorted((point.value("latency_s") or 0.0, sweep.label(point, *SETTING)) for point in points)
+    systems = [(latency, *name.partition(", ")[::2]) for latency, name in ranked]
+    texts = [f"{system} {f'({own}) ' if own else ''}{units.seconds(latency)}" for latency, system, own in systems]
+    return f"{where}: {', '.join(texts)}"
+
+
+def _figures(sweep: Sweep, colours: Mapping[str, Any], speeds: Sequence[PublishedSpeed]) -> dict[str, Path]:
+    """Write all figures of a sweep; returns name -> file."""
+    functions: dict[str, Callable[[], Figure | None]] = {
+        **{name: partial(against, sweep, name, colours, speeds) for name in horizontal(sweep)},
+        "heat": partial(heat_map, sweep), "shares": partial(shares, sweep, colours),
+        "roofline": partial(roofline, sweep, colours),
+    }  # fmt: skip
+    records, texts = [point.record for point in sweep.points], [measurements(sweep).markdown(), repr(speeds)]
+    written = {}
+    for name, draw in functions.items():
+        path = sweep.folder / "figures" / f"latency-{sweep.platform.slug}-{name}.png"
+        figure = drawn(path, fingerprint(draw, sweep.folder, records, [*texts, name]), draw)
+        if figure is not None:
+            written[name] = figure
+    return written
+
+
+def _main_table(sweep: Sweep) -> Table:
+    """All measurements, or one row per setting if there are many."""
+    table = measurements(sweep)
+    return in_short(sweep, (f"{SHORT}.",)) if len(table.body) > LONG else table
+
+
+def _notes(found: Sequence[SweepFigures], speeds: Sequence[PublishedSpeed]) -> list[str]:
+    """A sentence on every crossover, with its platform if there are several."""
+    several = len(found) > 1
+    return [
+        f"{one.title}: {sentence}" if several else sentence
+        for one in found
+        for sentence in sentences(one.sweep, speeds)
+    ]
+
+
+def _details(found: Sequence[SweepFigures], speeds: Sequence[PublishedSpeed], home: Path) -> list[str]:
+    """The Markdown paragraphs below the main table and the answers."""
+    parts = []
+    for i, one in enumerate(found):
+        parts += [f"## {one.title}", _main_table(one.sweep).markdown()] if i else []
+        parts += _sweep_parts(one, speeds, home)
+    parts += ["## How it was run"]
+    for one in found:
+        lines = [f"{one.title}.", *_machine(one.sweep), *_settings(one.sweep), *left_out(one.sweep.left_out)]
+        parts += [bullets(lines)]
+    parts.append(f"The {records_link(home)} hold everything above.")
+    return [*parts, folded("How to read the tables", GUIDE)]
+
+
+def _machine(sweep: Sweep) -> list[str]:
+    """Sentences on the rates of the device, versions and code."""
+    lines, limits = [], roof(sweep)
+    if limits:
+        flops, bandwidth = limits
+        rates = f"{units.rate(flops)}FLOP/s in matrix products, {units.rate(bandwidth)}B/s copied (read and written)"
+        lines.append(f"The device, measured in the same runs (medians): {rates}.")
+    newest = max(sweep.points, key=lambda point: point.record.created).record
+    git, packages = newest.environment.get("git", {}), newest.environment.get("packages", {})
+    revision = (git.get("revision") or "unknown")[:10] + " with uncommitted changes" * bool(git.get("dirty"))
+    versions = f"Python {newest.environment.get('python')}, torch {packages.get('torch')}"
+    return [*lines, f"{versions}; code {revision}, {newest.created[:10]}."]
+
+
+def _settings(sweep: Sweep) -> list[str]:
+    """Sentences on the settings that all measurements share, every arm's sampler, and the command."""
+    samplers = {p.arm: _sampler(sweep, p) for p in sweep.ours}
+    commands = dict.fromkeys(p.record.command for p in sweep.points if p.record.command)
+    lines = [f"{_common(sweep)}."]
+    lines += ["Samplers: " + "; ".join(f"{arm} {text}" for arm, text in samplers.items() if text) + "."]
+    return lines + (["Command: " + ", ".join(f"`{command}`" for command in commands) + "."] if commands else [])
+
+
+def _common(sweep: Sweep) -> str:
+    """The settings that all measurements share, and what is timed."""
+    common = [text for name in COMMON if (text := _shared(sweep, name))]
+    decoders = dict.fromkeys(str(p.settings.get("decoder")) for p in sweep.points)
+    clock = "; ".join(CLOCKED.get(name, f"sampler and decoder {name}") for name in decoders)
+    return ", ".join([*common, f"inside the clock: {clock} (text embedded before)"])
+
+
+def _shared(sweep: Sweep, name: str) -> str:
+    """A setting as text, such as ``10 s (500 frames)``; empty if it was swept or differs between arms."""
+    values = {units.setting(p.settings[name]): p for p in sweep.points if p.settings.get(name) is not None}
+    if len(values) != 1:
+        return ""
+    frames = sorted({p.config.setting.frames for p in sweep.points}) if name == "seconds" else []
+    counted = f" ({count(' or '.join(map(str, frames)), 'frame')})" if frames else ""
+    return units.named(name, next(iter(values))) + counted
+
+
+def _sampler(sweep: Sweep, point: LatencyPoint) -> str:
+    """The settings of an arm's sampler that are neither swept nor the same for all arms."""
+    skipped = [*sweep.swept, *(["guidance"] if _shared(sweep, "guidance") else [])]
+    texts = [f"{key} {units.setting(value)}" for key, value in point.config.sampler.items() if key not in skipped]
+    compiled = point.config.setting.compile and "compile" not in sweep.swept
+    return ", ".join([*texts, *(["compiled"] if compiled else [])])
+
+
+def _sweep_parts(one: SweepFigures, speeds: Sequence[PublishedSpeed], home: Path) -> list[str]:
+    """The long table, the table of baselines, and the figures of one sweep."""
+    table, baselines, parts = measurements(one.sweep), against_baselines(one.sweep), []
+    if len(table.body) > LONG:
+        parts += [folded(f"All {len(table.body)} measurements", table.markdown())]
+    if baselines is not None:
+        explained = "above 1: ours is faster; the interval uses the far ends of both"
+        parts += [f"Ours against peers at the same settings (`peer / ours` {explained}):", baselines.markdown()]
+    return parts + [image(path, home, _caption(one.sweep, name, speeds)) for name, path in one.figures.items()]
+
+
+def _caption(sweep: Sweep, name: str, speeds: Sequence[PublishedSpeed]) -> str:
+    """The caption of a figure: what it shows, where it was measured, and the settings of all measurements."""
+    dots = "larger dots are larger batches"
+    key = "Full lines: measured, dots: the bound" + (
+        ", dashes: peers." if any(p.baseline for p in sweep.points) else "."
+    )
+    grey = " Grey: what a paper states, of its own hardware." if matching(sweep, speeds) else ""
+    what = {
+        "batch": f"Throughput and latency against batch. {key}{grey}",
+        "heat": "Latency over decoding iterations and diffusion steps.",
+        "shares": f"Share of the bound: bars to the median of a system's measurements, {dots}.",
+        "roofline": f"Roofline: operations per second against operations per byte that must move, {dots}.",
+    }.get(name, f"Latency against {TITLES.get(name, name)}. {key}")
+    return f"{what} {sweep.platform.title}; {_common(sweep)}."

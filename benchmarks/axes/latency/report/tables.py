@@ -1,7 +1,7 @@
-"""The tables of latency: a short one, one line per measurement, one per peer.
+"""The tables of latency: one row per setting, one row per measurement, and one per baseline beside our engine.
 
-A measurement without a result shows its status; marks such as ``(a)`` point to the reason, or to the stopping criterion
-that was not reached.
+A measurement without a result shows its status. Marks such as ``(a)`` refer to notes with the reason, or with the
+criteria that were not met.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ....metrics.metric import Metric
-from ....report.table import Table
+from ....report.markup import Table
 from . import units
-from .points import Point, Sheet, sort_key
+from .sweeps import LatencyPoint, Sweep, sort_key
 
-COLUMNS: dict[
-    str, tuple[str, Callable[[float], str]]
-] = {  # heading -> metric and how to show it; empty ones are left out
+# heading -> metric, and how it is shown; a column without values is left out
+COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "latency ↓": ("latency_s", units.seconds),
     "clips / s ↑": ("throughput_clips_per_s", units.short),
     "real-time factor ↓": ("real_time_factor", units.short),
@@ -28,7 +27,7 @@ COLUMNS: dict[
 }
 
 
-class Notes:
+class FootNotes:
     """Footnotes: the same text gets the same mark."""
 
     def __init__(self) -> None:
@@ -40,50 +39,50 @@ class Notes:
         return " " + self._marks.setdefault(text, f"({chr(ord('a') + n) if n < 26 else n + 1})")
 
     def lines(self) -> tuple[str, ...]:
-        """What every mark means."""
+        """Every mark with its text."""
         return tuple(f"{mark} {text}" for text, mark in self._marks.items())
 
 
-def in_short(sheet: Sheet, notes: tuple[str, ...] = ()) -> Table:
-    """A line per setting, a column per system: latency of one batch, and the share of the bound that is reached."""
-    systems = list(dict.fromkeys(point.system for point in sheet.points))
+def in_short(sweep: Sweep, notes: tuple[str, ...] = ()) -> Table:
+    """One row per setting and one column per system: latency of one batch, and the share of the bound it reaches."""
+    systems = list(dict.fromkeys(point.system for point in sweep.points))
     lines: dict[tuple[str, ...], dict[str, str]] = {}
-    for point in sorted(sheet.points, key=lambda p: [sort_key(p.knobs.get(knob)) for knob in sheet.swept]):
+    for point in sorted(sweep.points, key=lambda p: [sort_key(p.settings.get(name)) for name in sweep.swept]):
         share = point.value("bound_ratio")
         text = units.shown(_bare(point, "latency_s"), units.seconds) if point.good else point.record.status
-        setting = tuple(units.knob(point.knobs.get(knob)) for knob in sheet.swept)
+        setting = tuple(units.setting(point.settings.get(name)) for name in sweep.swept)
         reached = f" ({units.share(share)})" if point.good and share is not None else ""
         lines.setdefault(setting, {})[point.system] = text + reached
     body = [[*setting, *(cells.get(system, "") for system in systems)] for setting, cells in lines.items()]
-    return Table([*map(units.heading, sheet.swept), *systems], body, notes=notes)
+    return Table([*map(units.heading, sweep.swept), *systems], body, notes=notes)
 
 
-def measurements(sheet: Sheet) -> Table:
-    """One line per measurement: system, what was swept, and the figures that any of them has."""
-    held = {
+def measurements(sweep: Sweep) -> Table:
+    """One row per measurement: system, swept settings, and those metrics that any of the measurements has."""
+    columns = {
         heading: column
         for heading, column in COLUMNS.items()
-        if any(p.value(column[0]) is not None for p in sheet.points)
+        if any(p.value(column[0]) is not None for p in sweep.points)
     } or {"latency ↓": COLUMNS["latency ↓"]}
-    notes, body = Notes(), []
-    for point in sheet.points:
-        shown = [units.shown(_bare(point, name), unit) for name, unit in held.values()]
+    notes, body = FootNotes(), []
+    for point in sweep.points:
+        shown = [units.shown(_bare(point, name), unit) for name, unit in columns.values()]
         shown[0] = _leading_cell(point, notes)
         if not point.good:
             shown[1:] = [""] * (len(shown) - 1)
         n = [str(point.metric("latency_s").n or "")]
-        body.append([point.system, *(units.knob(point.knobs.get(knob)) for knob in sheet.swept), *shown, *n])
-    italic = frozenset(i for i, point in enumerate(sheet.points) if point.peer)
-    header = ["system", *map(units.heading, sheet.swept), *held, "n"]
+        body.append([point.system, *(units.setting(point.settings.get(name)) for name in sweep.swept), *shown, *n])
+    italic = frozenset(i for i, point in enumerate(sweep.points) if point.baseline)
+    header = ["system", *map(units.heading, sweep.swept), *columns, "n"]
     return Table(header, body, italic=italic, notes=notes.lines())
 
 
-def _bare(point: Point, name: str) -> Metric:
-    """Without interval: that of the latency says it for all that follow from it."""
+def _bare(point: LatencyPoint, name: str) -> Metric:
+    """A metric without its interval, which follows from that of the latency."""
     return Metric(point.value(name))
 
 
-def _leading_cell(point: Point, notes: Notes) -> str:
+def _leading_cell(point: LatencyPoint, notes: FootNotes) -> str:
     record = point.record
     if not point.good:
         return record.status + (notes.mark(record.reason) if record.reason else "")
@@ -92,31 +91,31 @@ def _leading_cell(point: Point, notes: Notes) -> str:
     return units.shown(point.metric("latency_s"), units.seconds) + mark
 
 
-def peers(sheet: Sheet) -> Table | None:
-    """Ours against each peer at the same setting, with both shares of the bound; None without peers.
+def against_baselines(sweep: Sweep) -> Table | None:
+    """Our engine against each baseline at the same settings, with both shares of the bound; None without baselines.
 
-    The ratio is the peer's latency over ours (above 1: ours is faster); its bounds take the ends of both intervals that
-    are furthest apart, so they are wide rather than narrow.
+    The ratio is the baseline's latency over ours; above 1, ours is faster. Its interval is from the lower end of the
+    one over the upper end of the other to the reverse, so it is rather too wide.
     """
-    ours = {(point.arm, str(point.knobs)): point for point in sheet.ours}
-    notes, body = Notes(), []
-    for peer in sheet.points:
-        own = ours.get((peer.arm, str(peer.knobs)))
-        if not peer.peer or own is None:
+    ours = {(point.arm, str(point.settings)): point for point in sweep.ours}
+    notes, body = FootNotes(), []
+    for other in sweep.points:
+        own = ours.get((other.arm, str(other.settings)))
+        if not other.baseline or own is None:
             continue
-        times = [_leading_cell(point, notes) for point in (own, peer)]
-        shares = [units.shown(_bare(point, "bound_ratio"), units.share) if point.good else "" for point in (own, peer)]
-        knobs = [units.knob(peer.knobs.get(knob)) for knob in sheet.swept]
-        body.append([peer.arm, peer.peer, *knobs, *times, _ratio(own, peer), *shares])
+        times = [_leading_cell(point, notes) for point in (own, other)]
+        shares = [units.shown(_bare(point, "bound_ratio"), units.share) if point.good else "" for point in (own, other)]
+        settings = [units.setting(other.settings.get(name)) for name in sweep.swept]
+        body.append([other.arm, other.baseline, *settings, *times, _ratio(own, other), *shares])
     if not body:
         return None
-    header = ["arm", "peer", *map(units.heading, sheet.swept), "latency, ours", "latency, peer"]
+    header = ["arm", "peer", *map(units.heading, sweep.swept), "latency, ours", "latency, peer"]
     return Table([*header, "peer / ours", "share of bound, ours", "share of bound, peer"], body, notes=notes.lines())
 
 
-def _ratio(own: Point, peer: Point) -> str:
-    a, b = own.metric("latency_s"), peer.metric("latency_s")
-    if not own.good or not peer.good or not a.value or b.value is None:
+def _ratio(own: LatencyPoint, other: LatencyPoint) -> str:
+    a, b = own.metric("latency_s"), other.metric("latency_s")
+    if not own.good or not other.good or not a.value or b.value is None:
         return ""
     if not a.low or not a.high or b.low is None or b.high is None:
         return f"{units.short(b.value / a.value)} ×"

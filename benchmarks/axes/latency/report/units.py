@@ -1,4 +1,4 @@
-"""Figures with units as text, three digits each: ``412 ms``, ``1.84 s``, ``45%``, ``3.2 GiB``."""
+"""Numbers and settings with their units as text, with three digits: ``412 ms``, ``1.84 s``, ``45%``, ``3.2 GiB``."""
 
 from __future__ import annotations
 
@@ -48,15 +48,15 @@ def size(value: float) -> str:
 
 
 def shown(m: Metric, unit: Callable[[float], str]) -> str:
-    """A metric with its interval where it has one; a dash where it is not defined."""
+    """A metric with its interval, if it has one; a dash if it has no value."""
     if m.value is None:
         return NONE
     bounds = "" if m.low is None or m.high is None else f" [{unit(m.low)}, {unit(m.high)}]"
     return unit(m.value) + bounds
 
 
-def knob(value: Any) -> str:
-    """A setting."""
+def setting(value: Any) -> str:
+    """The value of a setting."""
     if value is None:
         return NONE
     if isinstance(value, bool):
@@ -65,19 +65,19 @@ def knob(value: Any) -> str:
 
 
 def named(name: str, value: Any) -> str:
-    """A knob with its value in words: ``24 layers``, ``25 Hz``."""
-    text = knob(value)
-    words = NAMED.get(name, heading(name) + " {}")
-    return TEXTS.get(text, text) if name == "text" else words.format(text)
+    """A setting with its name: ``24 layers``, ``25 Hz``."""
+    text = setting(value)
+    pattern = NAMED.get(name, heading(name) + " {}")
+    return TEXTS.get(text, text) if name == "text" else pattern.format(text)
 
 
 def heading(name: str) -> str:
-    """A knob's name, for columns and axes."""
+    """The name of a setting, for columns of tables and axes of figures."""
     return HEADINGS.get(name, name.replace("_", " "))
 
 
 def rate(value: float) -> str:
-    """A large number with its prefix and a space, to put a unit behind: ``790 T``."""
+    """A large number with a prefix for the unit that follows it: ``790 T``."""
     for scale, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
         if value >= scale:
             return f"{value / scale:.3g} {letter}"

@@ -1,7 +1,7 @@
-"""``python -m paradigm_bench.benchmarks.axes.latency.tracker``: what the tracker costs on this machine, measured by itself.
+"""The cost of the tracker on this machine: ``python -m paradigm_bench.benchmarks.axes.latency.tracker``.
 
-``inside the clock`` is what it adds to every sample: the time of an empty function. ``around the clock`` is the time
-from one sample of an empty function to the next, which lengthens a run and no figure.
+``inside the clock`` is what the tracker adds to every sample: the time of an empty function. ``around the clock`` is
+the time from one sample of an empty function to the next, which makes a run longer but no measured time.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import time
 
 from .....common.console import table
-from .overhead import overhead_s
-from .rounds import measure, warm_up
-from .stopping import StopRule
+from .sampling import measure, overhead_s, warm_up
+from .statistics import StopRule
 
 SAMPLE_S = 0.1
 

@@ -1,29 +1,39 @@
-"""What temporal controls add to a training step: ``python -m paradigm_bench.benchmarks.axes.latency.tracker.controls [--paradigm fm]``.
+"""What temporal controls add to a training step.
+
+    python -m paradigm_bench.benchmarks.axes.latency.tracker.controls [--paradigm fm]
 
 One randomly initialised model of the real shape takes gradient steps on random data, in turns with its controls
-(chords, melody, drums) and without them, so that whatever the machine does hits both alike; in between the controls'
-own layers are run alone, forward and backward. A step is loss and backward pass; the optimiser, which costs both the
-same, is left out, so shares are rather too large. Beside the clock stands the processor time of this process, which
-others on the machine disturb less. The difference of two steps is as noisy as a step; the layers alone are not.
+(chords, melody, drums) and without them, so that the state of the machine affects both alike; in between, the layers of
+the controls are run alone, forward and backward. A step is loss and backward pass. The optimiser, which costs the same
+with and without controls, is left out, so the shares are rather too large. Beside the wall clock stands the processor
+time of this process, which other processes disturb less. The difference of two steps is as noisy as a step; the time of
+the layers alone is not.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import torch
 import typer
 
+from ..... import paradigms
+from .....backbones.config import preset
+from .....backbones.cost import linear
+from .....common.console import table
 from .....common.lines import count
-
-if TYPE_CHECKING:
-    from .....paradigms.base import Batch, Paradigm
-    from .summary import Median
+from .....common.seeds import ItemRNG
+from .....paradigms.base import Batch, Conditions, Paradigm
+from .....representations.latents.controls import control_specs
+from .....representations.shapes import TEXT_WIDTH, encodec_latent
+from .....representations.text.encoders import TextSpec
+from .statistics import Median, median
 
 CONTROLS = ("chords", "melody", "drums")
 KINDS = ("with controls", "without", "controls alone")
-TEXT_TOKENS, TEXT_WIDTH = 64, 768
+TEXT_TOKENS = 64
 
 
 def main(
@@ -31,15 +41,10 @@ def main(
     scale: Annotated[str, typer.Option(help="Backbone preset: 400m, tiny ...")] = "400m",
     batch: Annotated[int, typer.Option(help="Clips per step.")] = 1,
     frames: Annotated[int, typer.Option(help="Latent frames per clip, at 50 Hz.")] = 50,
-    pairs: Annotated[int, typer.Option(help="Steps with and without controls, so many of each.")] = 11,
+    pairs: Annotated[int, typer.Option(help="Number of steps with controls, and as many without.")] = 11,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
 ) -> None:
     """Measure and print."""
-    import torch
-
-    from .....common.console import table
-    from .summary import median
-
     torch.set_num_threads(threads)
     model, given = subject(paradigm, scale, batch, frames)
     added, whole = operations(model, batch, frames)
@@ -57,31 +62,20 @@ def main(
 
 
 def subject(paradigm: str, scale: str, batch: int, frames: int) -> tuple[Paradigm, Batch]:
-    """A model with controls at the latents of papers/002 (32 kHz EnCodec at 50 Hz), and random training data for it."""
-    import torch
-
-    from ..... import paradigms
-    from .....backbones.config import preset
-    from .....paradigms.base import Batch, Conditions
-    from .....representations.base import LatentSpec
-    from .....representations.latents.controls import control_specs
-    from .....representations.text.encoders import TextSpec
-
+    """A model with controls for the latents of 32 kHz EnCodec at 50 Hz, and a batch of random training data for it."""
     torch.manual_seed(0)
-    latent = LatentSpec("encodec", 32_000, 50.0, 128, codebooks=4, cardinality=2048)
+    latent = encodec_latent()
     specs = control_specs(CONTROLS, latent)
     text = TextSpec("embeddings", TEXT_WIDTH, (), TEXT_TOKENS, "random")
     model = paradigms.build(paradigm, {}, preset(scale), latent, text, specs)
     controls = {spec.name: torch.randint(spec.cardinality, (batch, frames)) for spec in specs}
-    words = torch.randn(batch, TEXT_TOKENS, TEXT_WIDTH), torch.ones(batch, TEXT_TOKENS, dtype=torch.bool)
+    texts_BLD, mask_BL = torch.randn(batch, TEXT_TOKENS, TEXT_WIDTH), torch.ones(batch, TEXT_TOKENS, dtype=torch.bool)
     codes = torch.randint(latent.cardinality, (batch, latent.codebooks, frames))
-    return model, Batch(torch.randn(batch, frames, latent.dim), codes, Conditions(*words, controls))
+    return model, Batch(torch.randn(batch, frames, latent.dim), codes, Conditions(texts_BLD, mask_BL, controls))
 
 
 def operations(model: Paradigm, batch: int, frames: int) -> tuple[int, int]:
-    """Operations of one forward pass: what controls add (their projection), and the backbone's (``backbones.cost``)."""
-    from .....backbones.cost import linear
-
+    """Operations of one forward pass: of the controls' projection, and of the backbone (``backbones.cost``)."""
     assert model.control_conditioner is not None
     projection = model.control_conditioner.projection
     flops, _ = model.backbone_cost(4).run(batch, frames, frames, batch, TEXT_TOKENS)
@@ -89,20 +83,16 @@ def operations(model: Paradigm, batch: int, frames: int) -> tuple[int, int]:
 
 
 def stepper(model: Paradigm, given: Batch) -> Callable[[str], None]:
-    """A function that does one step of a kind (``KINDS``)."""
-    import torch
-
-    from .....common.seeds import ItemRNG
-
-    stem, (clips, frames) = model.control_conditioner, given.latents_BTD.shape[:2]
-    assert stem is not None
+    """A function that does one step of a kind (one of ``KINDS``)."""
+    conditioner, (clips, frames) = model.control_conditioner, given.latents_BTD.shape[:2]
+    assert conditioner is not None
 
     def step(kind: str) -> None:
-        model.control_conditioner = stem if kind == "with controls" else None
+        model.control_conditioner = conditioner if kind == "with controls" else None
         model.zero_grad(set_to_none=True)
-        stem.zero_grad(set_to_none=True)
+        conditioner.zero_grad(set_to_none=True)
         if kind == "controls alone":
-            added_BTC = stem(given.conditions.controls, clips, frames)
+            added_BTC = conditioner(given.conditions.controls, clips, frames)
             added_BTC.backward(torch.ones_like(added_BTC))
         else:
             model.loss(given, ItemRNG(list(range(clips))), ItemRNG([0])).mean.backward()
@@ -111,7 +101,7 @@ def stepper(model: Paradigm, given: Batch) -> Callable[[str], None]:
 
 
 def measure(step: Callable[[str], None], pairs: int) -> dict[str, list[tuple[float, float]]]:
-    """(seconds, processor seconds) of each step by kind; one of each warms up, and who goes first changes."""
+    """(seconds, processor seconds) of each step, by kind; the first of each warms up, and the order alternates."""
     taken: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
     for pair in range(-1, pairs):
         for kind in KINDS if pair % 2 else KINDS[::-1]:

@@ -1,28 +1,43 @@
-"""The axis reconstruction: what is left of a clip after each representation, and a paper's figures below.
-
-``sheets`` holds the tables and the sentences under them; this module puts a study together.
-"""
+"""The axis reconstruction in the reports: what is left of a clip after each representation, and a paper's numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from .....common.lines import count
+from ....analysis import published
+from ....analysis.pooling import compare_rows, pooled
+from ....analysis.records import Record
+from ....analysis.result_table import ResultTable, TableRow, make_table
+from ....metrics.catalogue import about, family
 from ....report.chapter import Chapter, StudyPage, StudyRecords
+from ....report.markup import Table, bullets, folded, records_link
+from ....report.method import left_out
+from ....report.scores import ARROWS, failure, figure
+from ....study.cells import read_config
+from ..config import VIEWS, ReconstructionConfig, RepresentationView
+
+SIGNAL = {"si_snr": "SI-SNR, dB", "visqol": "ViSQOL", "log_msd": "log-MSD", "log_mel_distance": "log-mel distance"}
+CONTENT = ("fad", "chord_iou", "beat_f1", "downbeat_f1", "melody_chroma", "pitch_accuracy")
+CEILING, FLOORS = "real", ("noise", "silence")
+COMPARED = ("si_snr", "visqol", "log_msd", "chord_iou", "beat_f1", "pitch_accuracy")
+PAIRED = "Differences, paired by clip, with 95% intervals; **bold** where the interval leaves out zero:"
+PAPER, SOURCE = "tal2025", "Appendix B table"
+NAMES_HERE = {"si_snr_db": "si_snr"}  # the paper's name of a metric -> ours
 
 
-def tell(study: StudyRecords) -> StudyPage:
-    """A study's two tables, what differs for sure, and the published table."""
-    from ....report.markup import bullets, records_of
-    from . import tables as sheets
-
-    board = sheets.make_board(study.name, study.folder, study.records)
-    said = sheets.findings(board)
-    details = ["## What is left of the music", sheets.content(board).markdown()]
-    details += ["## What differs", sheets.PAIRED, bullets(said)] if said else []
-    details += [sheets.published(study.folder.parent), "## How it was run", sheets.basis(board)]
-    corpus = board.records[-1].cell["data"]["corpus"]["name"]
-    views = [row.system for row in board.rows if "representation" in row.records[0].cell]
+def describe(study: StudyRecords) -> StudyPage:
+    """The page of one study: two tables, the significant differences, and the published table."""
+    table = make_table(study.name, study.folder, study.records, free=("representation",), order=_order)
+    found = differences(table)
+    details = ["## What is left of the music", content(table).markdown()]
+    details += ["## What differs", PAIRED, bullets(found)] if found else []
+    details += [published_table(), "## How it was run", basis(table), *left_out(table.left_out)]
+    corpus = _config(table.newest).data.corpus.name
+    views = [row.system for row in table.rows if _view(row) is not None]
     return StudyPage(
-        f"{len(views)} representations of the corpus `{corpus}`.", sheets.signal(board),
-        details=[*details, f"The {records_of(study.folder)} hold everything above."],
+        f"{len(views)} representations of the corpus `{corpus}`.", signal(table),
+        details=[*details, f"The {records_link(study.folder)} hold everything above."],
         row={"audio": corpus, "representations": str(len(views))}, weight=(len(views),),
     )  # fmt: skip
 
@@ -31,5 +46,143 @@ CHAPTER = Chapter(
     "Reconstruction",
     "How much of a clip is left after encoding and decoding? How it is measured: "
     "[reconstruction](docs/reconstruction.md).",
-    tell,
+    describe,
 )
+
+
+def signal(table: ResultTable) -> Table:
+    """What a representation costs, and how close a decoded clip is to the original."""
+    header = ["system", "frames/s", "per frame", "bits/s"]
+    header += [label + ARROWS[about(name).better] for name, label in SIGNAL.items()] + ["real-time factor ↓"]
+    body = []
+    for row in table.rows:
+        speed = row.records[0].timing.get("real_time_factor")
+        cells = [*_facts(_view(row)), *_scores(table, row, list(SIGNAL))]
+        body.append([row.system, *cells, "–" if speed is None else f"{speed:.3f}"])
+    return Table(header, body, italic=_references(table), notes=_missing_visqol(table))
+
+
+def content(table: ResultTable) -> Table:
+    """Distances between sets of clips, and what is left of the music, also as a share of that in the originals."""
+    measured = {name for row in table.rows for record in row.good for name in record.metrics}
+    names = [name for wanted in CONTENT for name in sorted(measured) if family(name) == wanted]
+    ceiling = table.row(CEILING)
+    body = []
+    for row in table.rows:
+        cells = _scores(table, row, names)
+        for i, name in enumerate(names):
+            full, own = (pooled(table, r, name).value if r is not None else None for r in (ceiling, row))
+            if about(name).better == "higher" and full and own is not None and row is not ceiling:
+                cells[i] += f", {own / full:.0%}"
+        body.append([row.system, *cells])
+    note = "Per cent: of what the extractors find in the clips themselves (the row `real`)."
+    header = ["system", *(name + ARROWS[about(name).better] for name in names)]
+    return Table(header, body, italic=_references(table), notes=(note,))
+
+
+def differences(table: ResultTable) -> list[str]:
+    """A line per view: codes against the latents of the same codec, other representations against the first."""
+    views = {row.system: view for row in table.rows if row.good and (view := _view(row)) is not None}
+    lines = []
+    for row in (row for row in table.rows if row.system in views):
+        other = table.row(_compared_with(views, views[row.system]))
+        if other is None or other is row:
+            continue
+        texts = [text for name in COMPARED if (text := _difference(table, row, other, name))]
+        if texts:
+            lines.append(f"{row.system} against {other.system}: {'; '.join(texts)}.")
+    return lines
+
+
+def basis(table: ResultTable) -> str:
+    """Corpus, clips, evaluator, extractors and command, in two sentences."""
+    record, config = table.records[-1], _config(table.records[-1])
+    scored = config.evaluation
+    extractors = ", ".join(f"{kind} by {name}" for kind, name in scored.heard_by.items())
+    return (
+        f"Corpus `{config.data.corpus.name}`, {count(scored.prompts, scored.split + ' clip')} of "
+        f"{scored.seconds:g} s, judged at {scored.sample_rate} Hz; evaluator `{scored.evaluator.name}` "
+        f"({scored.evaluator.identity[:8]}), {extractors}. Command: `{record.command}`."
+    )
+
+
+def published_table() -> str:
+    """The paper's table, folded: its music, models and sample rate differ from ours, and one definition is unknown."""
+    values: dict[tuple[str, str], dict[str, str]] = {}
+    for one in published.results():
+        if (one.paper, one.table) == (PAPER, SOURCE) and one.value:
+            row = values.setdefault((one.system, one.setting["frame_rate_hz"]), {})
+            row[NAMES_HERE.get(one.metric, one.metric)] = one.value
+    names = [name for name in SIGNAL if any(name in row for row in values.values())]
+    header = ["system", "source", "frames/s", *(SIGNAL[name] + ARROWS[about(name).better] for name in names)]
+    source = f"{published.NAMES[PAPER]}, appendix B"
+    body = [[system, source, rate, *(row.get(n, "–") for n in names)] for (system, rate), row in values.items()]
+    italic = [[f"*{cell}*" for cell in row] for row in body]
+    why = (
+        "In italics, since none of it compares with the figures above but for the order: other music, other models, "
+        "another sample rate. The paper does not define its log-MSD (ours: `benchmarks/metrics/reconstruction.py`) and "
+        "measures EnCodec without its quantiser."
+    )
+    return folded("Published figures", f"{why}\n\n{Table(header, italic).markdown()}") if body else ""
+
+
+def _order(record: Record) -> tuple[bool, bool, str]:
+    """Sort key of rows: the ceiling, the views of representations by name, the floors."""
+    return record.system in FLOORS, record.system != CEILING, record.system
+
+
+def _config(record: Record) -> ReconstructionConfig:
+    return read_config(record.cell, ReconstructionConfig)
+
+
+def _view(row: TableRow) -> RepresentationView | None:
+    """The view that a row measures; None for a reference."""
+    return _config(row.records[0]).representation
+
+
+def _compared_with(views: dict[str, RepresentationView], view: RepresentationView) -> str:
+    """The continuous view of the same weights for a quantised one, else the study's first; empty if there is none."""
+    continuous = {system: other for system, other in views.items() if other.view == VIEWS[0]}
+    if view.view == VIEWS[0]:
+        return next(iter(continuous), "")
+    return next((system for system, other in continuous.items() if other.fingerprint == view.fingerprint), "")
+
+
+def _difference(table: ResultTable, row: TableRow, other: TableRow, name: str) -> str:
+    """The difference of two rows in a metric as text; empty if it cannot be computed."""
+    if not all(name in one.good[0].metrics for one in (row, other)):
+        return ""
+    compared = compare_rows(table, row, other, name)
+    if compared is None:
+        return ""
+    gap = compared.difference
+    text = f"{SIGNAL.get(name, name)} {gap.estimate:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}]"
+    return f"**{text}**" if gap.low > 0 or gap.high < 0 else text
+
+
+def _facts(view: RepresentationView | None) -> list[str]:
+    """Frames per second, content of a frame, and bits per second."""
+    if view is None:
+        return ["–", "–", "–"]
+    if view.view == VIEWS[0]:
+        return [f"{view.frame_rate_hz:g}", f"{count(view.channels, 'channel')}", "–"]
+    codes = f"{count(view.codebooks, 'code')} of {view.cardinality}"
+    return [f"{view.frame_rate_hz:g}", codes, f"{view.bits_per_second:g}"]
+
+
+def _scores(table: ResultTable, row: TableRow, names: Sequence[str]) -> list[str]:
+    if not row.good:
+        return [failure(row), *[""] * (len(names) - 1)]
+    return [figure(pooled(table, row, name)) for name in names]
+
+
+def _references(table: ResultTable) -> frozenset[int]:
+    """The indices of the rows that are no view of a representation."""
+    return frozenset(i for i, row in enumerate(table.rows) if _view(row) is None)
+
+
+def _missing_visqol(table: ResultTable) -> tuple[str, ...]:
+    """A note on why the column of ViSQOL is empty."""
+    states = {r.environment.get("scoring", {}).get("visqol", "") for row in table.rows for r in row.good}
+    missing = sorted(text for text in states if "pip install" in text)
+    return (f"ViSQOL: {missing[0]}, then run the study again.",) if missing else ()

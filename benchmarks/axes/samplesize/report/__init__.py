@@ -1,1 +1,1 @@
-"""TODO"""
+"""The chapter of the axis sample size."""

@@ -1,44 +1,40 @@
-"""The axis sample size: how the number of clips moves each metric, and how many clips a score needs.
-
-``curves`` reads the records as one curve per metric and finds the n that is enough, ``figure`` draws
-them, this module puts them into words.
-"""
+"""The chapter on sample size: how the number of clips moves each metric, and how many clips a score needs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from .....common.lines import count
-from ....report.chapter import Chapter, StudyPage, StudyRecords
-
-if TYPE_CHECKING:
-    from ....report.table import Table
-    from .curves import Curve
+from ....analysis.comparability import newest_of
+from ....analysis.records import Record
+from ....report.chapter import Answer, Chapter, StudyPage, StudyRecords
+from ....report.figure_cache import drawn, fingerprint
+from ....report.markup import Table, records_link
+from ....report.method import left_out
+from ....report.scores import ARROWS, figure
+from .curves import SizeCurve, draw, make_curves, of_one_setting, recommended
 
 CAPTION = "Mean and range of 95% of single measurements, real (blue) and noise (grey), against n."
 
 
-def tell(study: StudyRecords) -> StudyPage:
+def describe(study: StudyRecords) -> StudyPage:
     """Curves, table and recommended n of one study."""
-    from ....report.chapter import Answer
-    from ....report.figure_cache import drawn, fingerprint
-    from ....report.markup import records_of
-    from .curves import make_curves, recommended
-    from .figure import draw
-
+    selection = of_one_setting(study.records)
     curves = make_curves(study.records)
-    sheet, (n, late) = table(curves), recommended(curves)
-    mark = fingerprint(draw, study.folder, study.records, [sheet.markdown()])
+    if not curves:
+        return StudyPage("No cell of this study has scores.", Table(["metric"], []))
+    scores, (n, late) = table(curves), recommended(curves)
+    mark = fingerprint(draw, study.folder, study.records, [scores.markdown()])
     path = drawn(study.folder / "figures" / "curves.png", mark, partial(draw, curves))
-    cell = study.records[-1].cell
+    newest = newest_of(selection.kept)
+    cell = newest.cell
     basis = f"{count(cell['evaluation']['repeats'], 'draw')} per n"
     answer = Answer("How many clips does a score need?", advise((n, late)), basis)
-    details = ["## How it was run", _basis(study)]
+    details = ["## How it was run", _basis(newest), *left_out(selection.left_out)]
     return StudyPage(
         f"Real audio and noise of the corpus `{cell['corpus']['name']}`, scored with different numbers of clips.",
-        sheet, [answer], [*details, f"The {records_of(study.folder)} hold everything above."],
+        scores, [answer], [*details, f"The {records_link(study.folder)} hold everything above."],
         {"audio": cell["corpus"]["name"], "recommended": f"{n} clips" if n else "more than measured"},
         (len(study.records),), path, CAPTION,
     )  # fmt: skip
@@ -47,12 +43,12 @@ def tell(study: StudyRecords) -> StudyPage:
 CHAPTER = Chapter(
     "Sample size",
     "How many clips does a score need? How it is measured: [metrics](docs/metrics.md).",
-    tell,
+    describe,
 )
 
 
 def advise(found: tuple[int | None, list[str]]) -> str:
-    """The recommendation in a sentence."""
+    """The recommendation in a sentence, from what ``recommended`` returns."""
     n, late = found
     if n is None:
         return f"no n of this study is enough for all main metrics: not yet {', '.join(late)}"
@@ -60,11 +56,8 @@ def advise(found: tuple[int | None, list[str]]) -> str:
     return f"**{n} clips** of each set, the first n that is enough for every main metric{told}"
 
 
-def table(curves: Sequence[Curve]) -> Table:
-    """Metrics x n: the value of real audio with the range of single measurements; noise at the largest n; enough n."""
-    from ....report.table import Table
-    from ...fidelity.report.tables import ARROWS, figure
-
+def table(curves: Sequence[SizeCurve]) -> Table:
+    """Metrics x n: real audio with the range of single measurements; noise at the largest n; the n that is enough."""
     sizes = sorted({n for curve in curves for n in curve.real})
     header = ["metric", *(f"real, n = {n}" for n in sizes), f"noise, n = {sizes[-1]}", "enough n"]
     body = []
@@ -80,8 +73,7 @@ def table(curves: Sequence[Curve]) -> Table:
     return Table(header, body, notes=(note,))
 
 
-def _basis(study: StudyRecords) -> str:
-    record = study.records[-1]
+def _basis(record: Record) -> str:
     cell = record.cell["evaluation"]
     return (
         f"Corpus `{record.cell['corpus']['name']}`, {count(cell['repeats'], 'draw')} per n, "

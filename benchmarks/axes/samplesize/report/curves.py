@@ -1,26 +1,34 @@
-"""Records of the sample-size axis as one curve per metric, and the number of clips that is enough.
+"""Records of the sample-size axis as one curve per metric, the number of clips that is enough, and their figure.
 
-Enough for a metric is an n from which on two errors are small against what the metric has to tell apart, the distance
-between real audio and noise: its bias (the mean at n against that at the largest n), and its luck (half the range in
-which 95% of single measurements fall). Small is ``TOLERANCE``.
+An n is enough for a metric if, there and at every larger n, two errors are within ``TOLERANCE`` of the distance between
+real audio and noise: the bias (the mean at n against that at the largest n), and the spread (half the range in which
+95% of single measurements fall).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ....analysis.records import Record, latest
+from ....analysis.comparability import Selection, select
+from ....analysis.records import Record
 from ....metrics.catalogue import family
 from ....metrics.metric import Metric
+from ....report.style import GREY, canvas
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ROWS = ("evaluation.n",)
 TOLERANCE = 0.05
 MAIN = ("adherence", "fad", "kad", "clap")  # the recommended n is enough for these
 ORDER = ("adherence", "clap", "fad", "fad_inf", "kad", "mad", "precision", "recall", "density", "coverage", "is", "kl")
+SHOWN = ("adherence", "fad", "fad_inf", "kad", "mad", "coverage", "is", "clap")  # panels of the figure
 
 
 @dataclass(frozen=True)
-class Curve:
+class SizeCurve:
     """One metric over n.
 
     Attributes:
@@ -34,25 +42,26 @@ class Curve:
     enough: int | None
 
 
-def make_curves(records: Sequence[Record]) -> list[Curve]:
+def of_one_setting(records: Sequence[Record]) -> Selection:
+    """The good records of the newest setting."""
+    return select([record for record in records if record.status == "ok"], rows=ROWS)
+
+
+def make_curves(records: Sequence[Record]) -> list[SizeCurve]:
     """One curve per metric (not per attribute), of the newest setting."""
-    held = [r for r in latest(records).values() if r.status == "ok"]
-    newest = max(held, key=lambda r: r.created)
-    same = [r for r in held if _setting(r) == _setting(newest)]
     points: dict[str, dict[str, dict[int, Metric]]] = {}
-    for record in same:
+    for record in of_one_setting(records).kept:
         for name, metric in record.metrics.items():
             if not (family(name) == "adherence" and name.count("_") > 1):
-                kinds = points.setdefault(name, {"real": {}, "noise": {}})
-                kinds[record.system][record.cell["evaluation"]["n"]] = metric
+                curves = points.setdefault(name, {"real": {}, "noise": {}})
+                curves[record.system][record.cell["evaluation"]["n"]] = metric
     names = sorted(points, key=lambda name: (ORDER.index(family(name)) if family(name) in ORDER else len(ORDER), name))
-    return [
-        Curve(n, points[n]["real"], points[n]["noise"], _enough(points[n]["real"], points[n]["noise"])) for n in names
-    ]
+    pairs = [(name, points[name]["real"], points[name]["noise"]) for name in names]
+    return [SizeCurve(name, real, noise, _enough(real, noise)) for name, real, noise in pairs]
 
 
-def recommended(curves: Sequence[Curve]) -> tuple[int | None, list[str]]:
-    """The n that is enough for all main metrics (``None``: there is none), and the names for which it is not."""
+def recommended(curves: Sequence[SizeCurve]) -> tuple[int | None, list[str]]:
+    """The n that is enough for all main metrics (``None``: there is none), and the metrics for which it is not."""
     main = [curve for curve in curves if family(curve.name) in MAIN]
     enough = [curve.enough for curve in main if curve.enough is not None]
     n = max(enough) if enough and len(enough) == len(main) else None
@@ -60,9 +69,24 @@ def recommended(curves: Sequence[Curve]) -> tuple[int | None, list[str]]:
     return n, [curve.name for curve in judged if curve.enough is None or (n is not None and curve.enough > n)]
 
 
-def _setting(record: Record) -> tuple[str, str, str]:
-    evaluation = {key: value for key, value in record.cell["evaluation"].items() if key != "n"}
-    return str(record.cell["version"]), str(record.cell["corpus"]), str(evaluation)
+def draw(curves: Sequence[SizeCurve]) -> Figure:
+    """One panel per metric over n."""
+    shown = [curve for name in SHOWN for curve in curves if family(curve.name) == name]
+    rows = -(-len(shown) // 4)
+    figure, axes = canvas(max(rows, 1), 4, 12, 2.6 * max(rows, 1))
+    for axis, curve in zip(axes.flat, shown):
+        for points, colour in ((curve.real, "C0"), (curve.noise, GREY)):
+            drawn = {n: m for n, m in sorted(points.items()) if m.value is not None}
+            axis.plot(list(drawn), [m.value for m in drawn.values()], "o-", color=colour, markersize=3)
+            ends = [[end for m in drawn.values() if (end := getattr(m, side)) is not None] for side in ("low", "high")]
+            if drawn and len(ends[0]) == len(ends[1]) == len(drawn):
+                axis.fill_between(list(drawn), *ends, color=colour, alpha=0.2)
+        axis.set_xscale("log", base=2)
+        axis.set_title(curve.name, fontsize=9)
+        axis.grid(alpha=0.3)
+    for axis in axes.flat[len(shown) :]:
+        axis.set_axis_off()
+    return figure
 
 
 def _enough(real: dict[int, Metric], noise: dict[int, Metric]) -> int | None:

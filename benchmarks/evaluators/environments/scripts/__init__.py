@@ -1,1 +1,1 @@
-"""TODO"""
+"""Scripts that run in environments of their own; each also runs by hand, with the packages it declares."""

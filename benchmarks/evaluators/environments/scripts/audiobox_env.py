@@ -1,7 +1,8 @@
 """Audiobox Aesthetics: content enjoyment (CE), usefulness (CU), production complexity (PC) and quality (PQ), 1 to 10.
 
-Source: Tjandra et al. (2025), arXiv:2502.05139; audiobox-aesthetics 0.0.4. The package windows a clip itself (10 s,
-the last one weighted by its length). The embedding is what its PQ head reads: WavLM's layers, averaged over time.
+Source: Tjandra et al. (2025), arXiv:2502.05139; audiobox-aesthetics 0.0.4. The package splits a clip into
+windows itself (10 s, the last one weighted by its length). The embedding is the input of its PQ head: WavLM's layers,
+averaged over time.
 """
 
 # /// script
@@ -16,7 +17,7 @@ the last one weighted by its length). The embedding is what its PQ head reads: W
 # licence = "code and weights CC BY 4.0"
 # sample-rate = 16000
 # no-deps = ["torchaudio", "audiobox-aesthetics"]
-# check = "hear"
+# check = "evaluate"
 # weights = "https://dl.fbaipublicfiles.com/audiobox-aesthetics/checkpoint.pt"
 # ///
 
@@ -33,22 +34,22 @@ WEIGHTS = "https://dl.fbaipublicfiles.com/audiobox-aesthetics/checkpoint.pt"
 AXES = ("CE", "CU", "PC", "PQ")
 
 
-def hear(request: Request) -> Reply:
+def evaluate(request: Request) -> Reply:
     """Scores (n,) on four axes and embeddings (n, 768) of clips at 16 kHz."""
     import torch
 
     predictor = _predictor(request)
     scores: dict[str, list[float]] = {axis: [] for axis in AXES}
-    heard: list[torch.Tensor] = []  # per clip one (windows, 768)
+    windows: list[torch.Tensor] = []  # one (windows, 768) for each forward pass of a clip
     quality = predictor.model.proj_layer["PQ"]
-    quality.register_forward_pre_hook(lambda module, inputs: heard.append(inputs[0].detach()))
+    quality.register_forward_pre_hook(lambda module, inputs: windows.append(inputs[0].detach()))
     embedding = []
     for clip in request.clips:
-        heard.clear()
+        windows.clear()
         row = predictor.forward([{"path": torch.from_numpy(clip)[None], "sample_rate": request.sample_rate}])[0]
         for axis in AXES:
             scores[axis].append(float(row[axis]))
-        embedding.append(torch.cat(heard).double().mean(0).numpy())
+        embedding.append(torch.cat(windows).double().mean(0).numpy())
     arrays = {f"score/{axis.lower()}": np.array(values) for axis, values in scores.items()}
     return Reply({"embedding": np.stack(embedding), **arrays}, digest(predictor.model))
 
@@ -74,7 +75,7 @@ def _predictor(request: Request) -> Any:
 
 
 def _random_checkpoint(folder: Path) -> Path:
-    """The published format with the published shape and random weights."""
+    """A checkpoint of the published format and shape with random weights."""
     import torch
     from audiobox_aesthetics.model.aes import AesMultiOutput
 
@@ -90,4 +91,4 @@ def _random_checkpoint(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    serve({"hear": hear}, ["torch", "torchaudio", "audiobox-aesthetics"])
+    serve({"evaluate": evaluate}, ["torch", "torchaudio", "audiobox-aesthetics"])

@@ -1,4 +1,4 @@
-"""Meta's audiocraft: its chroma similarity as a cross-check of ours, and the way out of its MusicGen checkpoints.
+"""Meta's audiocraft: its chroma similarity as a cross-check of ours, and a reader of its MusicGen checkpoints.
 
 Source: Copet et al. (2023), arXiv:2306.05284; audiocraft 1.3.0. Tasks:
 
@@ -6,7 +6,7 @@ Source: Copet et al. (2023), arXiv:2306.05284; audiocraft 1.3.0. Tasks:
   radix2_exp, argmax (12, 14, true are MusicGen's);
 - musicgen: the decoder of a checkpoint (state_dict.bin) under the names of transformers' MusicgenForCausalLM, the
   projection of the text as "enc_to_dec_proj.*", and its shape as facts;
-- logits: what audiocraft's LMModel answers to "codes" (B, K, S) and text embeddings "words" (B, L, C) with "mask".
+- logits: of audiocraft's LMModel for "codes" (B, K, S) and text embeddings "words" (B, L, C) with "mask".
 
 spaCy, which only an unused text conditioner needs, is replaced by an empty module.
 """
@@ -46,7 +46,7 @@ RANDOM_TEXT = 12
 
 
 def chroma(request: Request) -> Reply:
-    """ "similarity" (n,) of n pairs of clips."""
+    """Chroma similarity of n pairs of clips, as "similarity" (n,)."""
     import torch
 
     _import_audiocraft()
@@ -62,7 +62,7 @@ def chroma(request: Request) -> Reply:
 
 
 def musicgen(request: Request) -> Reply:
-    """The decoder under transformers' names."""
+    """The tensors of the decoder under transformers' names."""
     state, shape = _musicgen(request)
     tensors = {}
     for k in range(shape["n_q"]):
@@ -87,7 +87,7 @@ def musicgen(request: Request) -> Reply:
 
 
 def logits(request: Request) -> Reply:
-    """ "logits" (B, K, S, card) of audiocraft's own model."""
+    """Logits of audiocraft's own model, as "logits" (B, K, S, card)."""
     import torch
 
     state, shape = _musicgen(request)
@@ -103,7 +103,7 @@ def logits(request: Request) -> Reply:
 
 
 def _musicgen(request: Request) -> tuple[dict[str, Any], dict[str, int]]:
-    """Weights and shape, from a checkpoint or random."""
+    """Weights and shape of a checkpoint, or of a small random model."""
     import torch
 
     _import_audiocraft()

@@ -1,8 +1,8 @@
-"""Meta's own encodec package: reconstructions that a port of the same weights must equal.
+"""Meta's own encodec package: reconstructions, as a cross-check of ports of the same weights.
 
 Source: Défossez et al. (2022), arXiv:2210.13438; encodec 0.1.1. Task ``reconstruct``: clips at the network's rate
 through ``encodec_model_24khz`` (mono) or ``encodec_model_48khz`` (stereo, in normalised chunks of one second). With
-random weights every array of the network comes back too, as "state/<name>", to be loaded into the port.
+random weights the reply also has every array of the network, as "state/<name>", to be loaded into the port.
 """
 
 # /// script
@@ -63,7 +63,7 @@ def reconstruct(request: Request) -> Reply:
 
 
 def _spread(model: Any) -> None:
-    """Random weights whose latents move with the sound, and codebooks of their size: as built these are all zero."""
+    """Scale random weights so that latents depend on the sound, and fill the codebooks, which are zero when built."""
     import torch
 
     with torch.no_grad():

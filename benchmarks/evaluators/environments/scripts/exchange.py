@@ -1,13 +1,13 @@
-"""Files in, files out: the protocol between the suite and a script that runs in an environment of its own.
+"""The protocol between the suite and a script that runs in an environment of its own: files in, files out.
 
-A script is started with one folder as its argument, which holds
+A script is started with one argument, a folder that holds
 
     request.json          format, task, weights, model, captions, sample_rate, options, random, folder
     request.safetensors   arrays; the clips are "audio/000000", "audio/000001", ..., float32 (N,)
 
-and leaves there ``reply.json`` (versions, digest of the weights, facts; or one line under "error") and
-``reply.safetensors``. It imports nothing of the suite, only this file beside it, numpy and safetensors, so it can be
-run by hand with any Python that has its dependencies.
+and writes to it ``reply.json`` (versions, digest of the weights, facts; or one line under "error") and
+``reply.safetensors``. It imports nothing of the suite but this file, numpy and safetensors, so it can be run by hand
+with any Python that has its dependencies.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ CORES = ("core", "_core")  # numpy's inner module, before and since version 2
 
 
 class ScriptError(Exception):
-    """What the user can mend: one line."""
+    """An error that the user can correct; its message is one line."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked.
+    """The request to a script.
 
     Attributes:
         task: one of the script's tasks.
@@ -44,10 +44,10 @@ class Request:
         sample_rate: of the clips, Hz.
         captions: texts to embed; may be empty.
         weights: a local file or folder, or ``None`` for the package's own.
-        model: which of several networks, where a package has several.
-        random: use random weights instead (a check of the machinery, never a score).
-        folder: where downloads are kept and local files looked for.
-        options: what else the task takes.
+        model: one of the networks of a package that has several.
+        random: use random weights instead, for a check of the installation.
+        folder: of downloads and of local files.
+        options: further settings of the task.
     """
 
     task: str
@@ -87,7 +87,7 @@ class Request:
 
 @dataclass
 class Reply:
-    """What comes back: arrays, the digest of the weights in use (``None``: there were none), JSON-ready facts."""
+    """The reply of a script: arrays, the digest of the weights (``None``: it has none), and JSON-ready facts."""
 
     arrays: dict[str, np.ndarray]
     weights: str | None = None
@@ -95,7 +95,7 @@ class Reply:
 
 
 def serve(tasks: Mapping[str, Callable[[Request], Reply]], packages: Sequence[str]) -> None:
-    """Read the request, do it, write the reply; ``packages`` are those whose versions decide the result."""
+    """Read the request, run its task, and write the reply; ``packages`` are those that decide the result."""
     folder = Path(sys.argv[1])
     data = json.loads((folder / "request.json").read_text())
     try:
@@ -127,7 +127,7 @@ def checkpoint(path: Path) -> Any:
     import torch
     from numpy._core import multiarray
 
-    rebuild = [multiarray._reconstruct, multiarray.scalar]  # type: ignore[attr-defined]
+    rebuild = [multiarray._reconstruct, multiarray.scalar]
     plain: list[Any] = [np.ndarray, np.dtype, *{type(np.dtype(kind)) for kind in "?bhilqBHILQefd"}]
     plain += [(function, f"numpy.{core}.multiarray.{function.__name__}") for function in rebuild for core in CORES]
     try:
@@ -138,7 +138,11 @@ def checkpoint(path: Path) -> Any:
 
 
 def fill(module: Any, state: Mapping[str, Any], name: str) -> None:
-    """Load weights, with one line when they are another network's."""
+    """Load weights into ``module``.
+
+    Raises:
+        ScriptError: they belong to another network.
+    """
     try:
         module.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
@@ -146,10 +150,10 @@ def fill(module: Any, state: Mapping[str, Any], name: str) -> None:
 
 
 def import_torchaudio() -> None:
-    """Import torchaudio; beside a CPU build of torch, whose wheels lack it, with its compiled part left out.
+    """Import torchaudio, without its compiled part where that cannot be loaded (with a CPU build of torch).
 
-    Resampling, mels and filters are written in Python and work without. Loading and saving files do not; scripts get
-    arrays.
+    Resampling, mels and filters are written in Python and work without it. Loading and saving files do not, but scripts
+    are given arrays.
     """
     try:
         import torchaudio

@@ -1,8 +1,8 @@
-"""fadtk: VGGish and others of its networks, its Frechet distance, and the FMA-Pop reference that its wheel carries.
+"""fadtk: embeddings of VGGish and its other networks, its Frechet distance, and its FMA-Pop reference statistics.
 
 Source: Gui et al. (2024), arXiv:2311.01616; fadtk 1.1.0. Tasks:
 
-- hear: one embedding per clip, the mean over the frames of fadtk's network (in float32; fadtk stores float16);
+- evaluate: one embedding per clip, the mean over the frames of fadtk's network (in float32; fadtk stores float16);
 - frechet: fadtk's distance between the arrays "reference" (n, d) and "generated" (m, d), a golden value for ours;
 - fma_pop: fadtk's distance, over the frames of all clips, between the clips and FMA-Pop.
 
@@ -43,7 +43,7 @@ import numpy as np
 from exchange import Reply, Request, ScriptError, digest, import_torchaudio, serve
 
 
-def hear(request: Request) -> Reply:
+def evaluate(request: Request) -> Reply:
     """Embeddings (n, d), each the mean over a clip's frames."""
     loader = _loader(request)
     return Reply({"embedding": np.stack([frames.mean(0) for frames in _frames(loader, request)])}, digest(loader.model))
@@ -73,7 +73,7 @@ def fma_pop(request: Request) -> Reply:
 
 
 def _loader(request: Request) -> Any:
-    """fadtk's loader of ``request.model``, with the network loaded, random where that is asked and possible."""
+    """fadtk's loader of ``request.model``, with the network loaded, random where that is requested and possible."""
     import torch
 
     import_torchaudio()
@@ -103,7 +103,7 @@ def _loader(request: Request) -> Any:
 
 
 def _load(loader: Any, request: Request) -> None:
-    """Weights from a local folder, or as fadtk fetches them."""
+    """Weights from a local folder, or downloaded by fadtk."""
     import torch
 
     folder = request.weights or request.folder
@@ -121,7 +121,7 @@ def _load(loader: Any, request: Request) -> None:
 
 
 def _frames(loader: Any, request: Request) -> list[np.ndarray]:
-    """Per clip the network's frames (t, d)."""
+    """Outputs (t, d) of the network for the t frames of each clip."""
     import torch
 
     frames = []
@@ -136,4 +136,7 @@ def _frames(loader: Any, request: Request) -> list[np.ndarray]:
 
 
 if __name__ == "__main__":
-    serve({"hear": hear, "frechet": frechet, "fma_pop": fma_pop}, ["torch", "numpy", "scipy", "transformers", "fadtk"])
+    serve(
+        {"evaluate": evaluate, "frechet": frechet, "fma_pop": fma_pop},
+        ["torch", "numpy", "scipy", "transformers", "fadtk"],
+    )

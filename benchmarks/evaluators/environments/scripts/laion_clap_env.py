@@ -1,9 +1,9 @@
-"""LAION's own CLAP package, for its checkpoints that transformers has no port of.
+"""LAION's own CLAP package, for its checkpoints without a port to transformers.
 
-Source: Wu et al. (2023), arXiv:2211.06687; laion-clap 1.1.7. The package crops long clips at random; here it gets
-windows of at most 10 s, of which none is cropped. Shorter ones it repeats, as in its training. When imported it looks
-up three tokenizers on the Hugging Face hub, and then RoBERTa, so it needs a network or a filled hub cache (HF_HOME).
-Its own loader unpickles; checkpoints are read here without that. torchvision, which only images need, is replaced by
+Source: Wu et al. (2023), arXiv:2211.06687; laion-clap 1.1.7. The package crops long clips at random; here it is
+given windows of at most 10 s, which it does not crop. It repeats shorter ones, as in its training. Its import loads
+three tokenizers and RoBERTa from the Hugging Face hub, so it needs a network or a filled hub cache (HF_HOME). Its own
+loader unpickles code; checkpoints are read here without that. torchvision, which only images need, is replaced by
 empty modules where it cannot be imported.
 """
 
@@ -22,7 +22,7 @@ empty modules where it cannot be imported.
 # window-seconds = 10.0
 # sample-rate = 48000
 # no-deps = ["torchlibrosa", "torchaudio", "laion-clap"]
-# check = "hear"
+# check = "evaluate"
 # weights = "https://huggingface.co/lukewys/laion_clap/resolve/main/music_audioset_epoch_15_esc_90.14.pt"
 # ///
 
@@ -40,7 +40,7 @@ from exchange import Reply, Request, ScriptError, checkpoint, digest, fill, impo
 WEIGHTS = "https://huggingface.co/lukewys/laion_clap/resolve/main/music_audioset_epoch_15_esc_90.14.pt"
 
 
-def hear(request: Request) -> Reply:
+def evaluate(request: Request) -> Reply:
     """Embeddings (n, 512) of windows of at most 10 s at 48 kHz and, under "text", of the captions."""
     import torch
 
@@ -56,24 +56,24 @@ def hear(request: Request) -> Reply:
         audio = [clap.get_audio_embedding_from_data(x=_in_16_bits(clip)[None])[0] for clip in request.clips]
         arrays = {"embedding": np.stack(audio).astype(np.float64)}
         if request.captions:
-            texts = [clap.get_text_embedding([caption, ""])[0] for caption in request.captions]  # it wants two or more
+            texts = [clap.get_text_embedding([caption, ""])[0] for caption in request.captions]  # it needs two or more
             arrays["text"] = np.stack(texts).astype(np.float64)
     return Reply(arrays, digest(clap.model))
 
 
 def _in_16_bits(clip: np.ndarray) -> np.ndarray:
-    """In the steps of a 16-bit file, as the package's own reader takes them."""
-    return (np.clip(clip, -1, 1) * 32767).astype(np.int16).astype(np.float32) / 32767
+    """A clip rounded to 16 bits, as by the package's own reader."""
+    return np.asarray((np.clip(clip, -1, 1) * 32767).astype(np.int16).astype(np.float32) / 32767)
 
 
 def _network() -> Any:
-    """The package's network, its audio half random."""
+    """The package's network, whose audio part has random weights."""
     import_torchaudio()
     import torch
     import transformers
 
     for name in ("BertModel", "RobertaModel", "BartModel", "RobertaTokenizer"):
-        getattr(transformers, name)  # or transformers would look for torchvision after the stand-in is there
+        getattr(transformers, name)  # before the stand-in for torchvision exists, which transformers would find
     _import_torchvision()
     sys.argv = sys.argv[:1]  # the package reads the command line
     torch.manual_seed(0)
@@ -102,4 +102,4 @@ def _import_torchvision() -> None:
 
 
 if __name__ == "__main__":
-    serve({"hear": hear}, ["torch", "numpy", "transformers", "laion-clap"])
+    serve({"evaluate": evaluate}, ["torch", "numpy", "transformers", "laion-clap"])

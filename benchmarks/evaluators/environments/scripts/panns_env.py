@@ -1,8 +1,8 @@
-"""PANNs' Cnn14: embeddings (2048) for a Frechet distance and 527 AudioSet probabilities, as AudioLDM's papers use.
+"""PANNs' Cnn14: embeddings (2048) and 527 AudioSet probabilities, as in the papers on AudioLDM.
 
 Source: Kong et al. (2020), arXiv:1912.10211; panns-inference 0.1.1. The probabilities are the network's sigmoids,
-scaled to sum to 1 for KL and Inception Score. The package fetches a list of class names when imported; it gets an
-empty home folder with a list of numbers instead, since no name is used.
+scaled to sum to 1 for KL and Inception Score. The import of the package downloads a list of class names; it is given a
+home folder with a list of numbers instead, because no name is used.
 """
 
 # /// script
@@ -17,7 +17,7 @@ empty home folder with a list of numbers instead, since no name is used.
 # licence = "MIT; weights CC BY 4.0"
 # sample-rate = 32000
 # no-deps = ["torchlibrosa", "panns-inference"]
-# check = "hear"
+# check = "evaluate"
 # weights = "https://zenodo.org/record/3987831/files/Cnn14_mAP%3D0.431.pth"
 # ///
 
@@ -34,7 +34,7 @@ WEIGHTS = "https://zenodo.org/record/3987831/files/Cnn14_mAP%3D0.431.pth"
 CLASSES = 527
 
 
-def hear(request: Request) -> Reply:
+def evaluate(request: Request) -> Reply:
     """Embeddings (n, 2048) and class probabilities (n, 527) of whole clips at 32 kHz."""
     import torch
 
@@ -65,4 +65,4 @@ def hear(request: Request) -> Reply:
 
 
 if __name__ == "__main__":
-    serve({"hear": hear}, ["torch", "torchlibrosa", "panns-inference"])
+    serve({"evaluate": evaluate}, ["torch", "torchlibrosa", "panns-inference"])

@@ -1,7 +1,7 @@
 """PaSST: AudioSet class probabilities for KL and Inception Score, and embeddings (768).
 
 Source: Koutini et al. (2022), arXiv:2110.05069; hear21passt 0.0.26, its default network (mAP .476, SWA). Clips are
-heard in windows of 10 s, which is what it was trained on. The probabilities are a softmax over its logits, as in
+split into windows of 10 s, the length of its training clips. The probabilities are a softmax over its logits, as in
 AudioCraft's and Stable Audio's KL.
 """
 
@@ -17,7 +17,7 @@ AudioCraft's and Stable Audio's KL.
 # sample-rate = 32000
 # window-seconds = 10.0
 # no-deps = ["torchaudio", "hear21passt"]
-# check = "hear"
+# check = "evaluate"
 # weights = "https://github.com/kkoutini/PaSST/releases/download/v0.0.1-audioset/passt-s-f128-p16-s10-ap.476-swa.pt"
 # ///
 
@@ -36,7 +36,7 @@ WEIGHTS = RELEASE + "passt-s-f128-p16-s10-ap.476-swa.pt"
 CLASSES = 527
 
 
-def hear(request: Request) -> Reply:
+def evaluate(request: Request) -> Reply:
     """Embeddings (n, 768) and class probabilities (n, 527) of windows of at most 10 s at 32 kHz."""
     import torch
 
@@ -67,11 +67,11 @@ def hear(request: Request) -> Reply:
 
 
 def _no_timm() -> dict[str, types.ModuleType]:
-    """timm, of which the package wants a download function only; its import would need torchvision."""
+    """Stand-ins for timm, of which the package uses only a download function, and whose import needs torchvision."""
     modules = {name: types.ModuleType(name) for name in ("timm", "timm.models", "timm.models._hub")}
     modules["timm.models._hub"].download_cached_file = None  # type: ignore[attr-defined]
     return modules
 
 
 if __name__ == "__main__":
-    serve({"hear": hear}, ["torch", "torchaudio", "hear21passt"])
+    serve({"evaluate": evaluate}, ["torch", "torchaudio", "hear21passt"])

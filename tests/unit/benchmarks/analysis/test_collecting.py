@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas
 import pytest
-from test_records import a_record
+from record_toys import a_record
 
 from paradigm_bench.benchmarks.analysis import collect as collecting
 from paradigm_bench.benchmarks.analysis.collect import collect

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from paradigm_bench.benchmarks.analysis import locations
-from paradigm_bench.benchmarks.analysis.locations import OWN, PUBLISHED, check_out, is_published, to_read, to_write
+from paradigm_bench.benchmarks.analysis.locations import OWN, PUBLISHED, check_writable, is_published, to_read, to_write
 from paradigm_bench.common.errors import UserError
 
 ROOT = Path(__file__).parents[4]
@@ -107,7 +107,7 @@ def test_a_path_that_cannot_be_written_is_found_at_once(place: Path, path: str, 
     Path("dangling").symlink_to("gone")
     before = sorted(Path().rglob("*"))
     with pytest.raises(UserError, match=message):
-        check_out(Path(path), kind)
+        check_writable(Path(path), kind)
     assert sorted(Path().rglob("*")) == before
 
 
@@ -115,14 +115,14 @@ def test_a_path_that_cannot_be_written_is_found_at_once(place: Path, path: str, 
 def test_a_folder_without_permission_is_found_at_once(place: Path) -> None:
     Path("closed").mkdir(mode=0o500)
     with pytest.raises(UserError, match=r"--out closed/x: cannot write in closed \(Permission denied\)"):
-        check_out(Path("closed/x"), "file")
+        check_writable(Path("closed/x"), "file")
     with pytest.raises(UserError, match="--results closed: cannot write in closed"):
         to_write(Path("closed"))
 
 
 @pytest.mark.parametrize(("path", "kind"), [("x", "file"), ("new/deep/x", "file"), ("new", "folder"), (".", "folder")])
 def test_what_can_be_written_is_not_touched(place: Path, path: str, kind: str) -> None:
-    assert check_out(Path(path), kind) == Path(path)
+    assert check_writable(Path(path), kind) == Path(path)
     assert not list(Path().iterdir())
 
 
@@ -130,3 +130,12 @@ def test_results_are_checked_before_the_work(place: Path) -> None:
     Path("file").touch()
     with pytest.raises(UserError, match="--results file: this is a file"):
         to_write(Path("file"))
+
+
+def test_an_installed_package_has_no_published_results(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locations, "PUBLISHED", place / "site-packages" / "paradigm_bench" / "results")
+    assert to_read() == OWN
+    with pytest.raises(UserError, match="--publish writes into a checkout of the repository, and this is none"):
+        to_write(publish=True)
+    Path("results").mkdir()
+    assert to_read() == Path("results")

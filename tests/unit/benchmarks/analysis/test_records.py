@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from record_toys import a_record
 
 from paradigm_bench.benchmarks.analysis.records import (
     Record,
@@ -22,20 +23,11 @@ from paradigm_bench.benchmarks.analysis.records import (
     save_record,
 )
 from paradigm_bench.benchmarks.metrics.metric import Metric, metric
-from paradigm_bench.common.config import config_hash
+from paradigm_bench.benchmarks.study.cells import Preparation
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.training.cost import TrainingCost
 
 ROOT = Path(__file__).parents[4]
-
-
-def a_record(seed: int = 0, **changes: object) -> Record:
-    cell = {"axis": "fake", "seed": seed}
-    fields = {
-        "id": config_hash(cell), "study": "s", "axis": "fake", "system": "ar", "kind": "paradigm", "seed": seed,
-        "status": "ok", "cell": cell, "created": f"2026-01-0{seed + 1}T00:00:00+00:00",
-    }  # fmt: skip
-    return Record(**{**fields, **changes})  # type: ignore[arg-type]
 
 
 def test_round_trip_with_items(tmp_path: Path) -> None:
@@ -66,7 +58,7 @@ def test_attempts_are_added_never_overwritten_even_by_racing_writers(tmp_path: P
 WRITER = """
 import sys
 from pathlib import Path
-from test_records import a_record
+from record_toys import a_record
 from paradigm_bench.benchmarks.analysis.records import save_record
 folder, name = Path(sys.argv[1]), sys.argv[2]
 print("ready", flush=True)
@@ -83,7 +75,7 @@ def test_processes_on_a_shared_folder_lose_and_overwrite_nothing(tmp_path: Path,
     writers = [
         subprocess.Popen(
             [sys.executable, "-c", code, str(tmp_path), name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])},
+            env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
         )
         for name in "abcd"
     ]  # fmt: skip
@@ -183,7 +175,7 @@ def test_unwritable_folder_leaves_nothing_and_says_so(tmp_path: Path) -> None:
 def test_every_field_is_documented() -> None:
     page = (ROOT / "docs" / "records.md").read_text()
     documented = set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE))
-    fields = {f.name for cls in (Record, Metric, TrainingCost) for f in dataclasses.fields(cls)}
+    fields = {f.name for cls in (Record, Metric, TrainingCost, Preparation) for f in dataclasses.fields(cls)}
     assert documented == fields
 
 

@@ -7,18 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.test_runner_fidelity import _own_cache, home, settings
+from fidelity_toys import _own_cache, home, settings
 
-from paradigm_bench.benchmarks.axes.control.axis import Control, ControlGroup
-from paradigm_bench.benchmarks.axes.fidelity.axis import Fidelity, data_of
-from paradigm_bench.benchmarks.axes.inpainting.axis import EDITS, Inpainting, InpaintingGroup
-from paradigm_bench.benchmarks.axes.inpainting.fill import Span, drawn_spans, encode, fill, span_between
+from paradigm_bench.benchmarks.axes.control.axis import Control
+from paradigm_bench.benchmarks.axes.control.measure import ControlGroup
+from paradigm_bench.benchmarks.axes.fidelity.axis import Fidelity
+from paradigm_bench.benchmarks.axes.fidelity.cells import data_of
+from paradigm_bench.benchmarks.axes.inpainting.axis import Inpainting
+from paradigm_bench.benchmarks.axes.inpainting.fill import EDITS, Span, drawn_spans, encode, fill, span_between
+from paradigm_bench.benchmarks.axes.inpainting.measure import InpaintingGroup
 from paradigm_bench.benchmarks.study.axis import Context
-from paradigm_bench.benchmarks.study.study import Study, load_study
+from paradigm_bench.benchmarks.study.load import load_study
+from paradigm_bench.benchmarks.study.study import Study
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.common.files import read_json
 from paradigm_bench.paradigms.pipeline import check_controls, load_model
-from paradigm_bench.representations.base import LatentSpec
+from paradigm_bench.representations.spec import LatentSpec
 
 __all__ = ["_own_cache", "home"]  # fixtures
 LATENT = LatentSpec("toy", 16_000, 25.0, 4)
@@ -83,7 +87,7 @@ def test_what_the_pictures_need_is_kept(measured: dict[str, dict]) -> None:
     assert asked[-1][1] == pytest.approx(1.0)
     assert told["all"]["given"] == told["chords_majmin only"]["given"] == asked
     assert told["none"]["given"] is told["melody only"]["given"] is None
-    others = [list(map(list, request.chords)) for request in arm["group"].listener.requests[1:]]
+    others = [list(map(list, request.chords)) for request in arm["group"].scorer.targets[1:]]
     assert told["wrong"]["given"] in others
     assert told["wrong"]["prompt"] == asked
     spans = next(iter(of(measured, "inpainting", "paradigm")["measured"].values())).artefacts["spans"]
@@ -108,7 +112,7 @@ def test_ar_tells_how_uncertain_it_is(home: Path, tmp_path: Path) -> None:
 def test_wrong_controls_are_another_prompts(measured: dict[str, dict]) -> None:
     part = of(measured, "control", "paradigm")
     group: ControlGroup = part["group"]
-    given = {cell.label: group.controls(cell) for cell in part["cells"]}
+    given = {cell.label: group.given_controls(cell) for cell in part["cells"]}
     assert given["none"] == {}
     assert list(given["melody only"]) == ["melody"]
     right, wrong = given["all"]["melody"], given["wrong"]["melody"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.test_runner_fidelity import _own_cache, home, settings
+from fidelity_toys import _own_cache, home, settings
 
 from paradigm_bench.benchmarks.axes.control.axis import Control
 from paradigm_bench.benchmarks.axes.inpainting.axis import Inpainting
 from paradigm_bench.benchmarks.study.axis import Context
-from paradigm_bench.benchmarks.study.study import load_study
+from paradigm_bench.benchmarks.study.load import load_study
 
 __all__ = ["_own_cache", "home"]  # fixtures
 QUICK = {

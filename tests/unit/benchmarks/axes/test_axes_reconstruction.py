@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from tests.test_samplesize import Statistician
+from toy_evaluator import Statistician
 
 from paradigm_bench.benchmarks.analysis.records import Record, save_record
-from paradigm_bench.benchmarks.axes.reconstruction import axis as reconstruction
-from paradigm_bench.benchmarks.axes.reconstruction.axis import Reconstruction, facts, resampled
+from paradigm_bench.benchmarks.axes.reconstruction import cells as reconstruction
+from paradigm_bench.benchmarks.axes.reconstruction.axis import Reconstruction
+from paradigm_bench.benchmarks.axes.reconstruction.cells import facts
+from paradigm_bench.benchmarks.axes.reconstruction.measure import resampled
 from paradigm_bench.benchmarks.metrics.reconstruction import NO_VISQOL
 from paradigm_bench.benchmarks.report import write_report
 from paradigm_bench.benchmarks.study.axis import Context, Measurement
 from paradigm_bench.benchmarks.study.cells import Cell
-from paradigm_bench.benchmarks.study.study import load_study
+from paradigm_bench.benchmarks.study.load import load_study
 from paradigm_bench.benchmarks.study.sweep import expand
+from paradigm_bench.common.config import config_hash
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.corpora import Annotation, Clip, Corpus
-from paradigm_bench.representations.base import LatentSpec
+from paradigm_bench.representations.spec import LatentSpec
 
 RATE, TOY, FULL = 16_000, "toy_representation:load:24", "toy_representation:load:160"  # 8 kHz; of 160: nothing is lost
 TRIADS = {"C:maj": (261.6, 329.6, 392.0), "A:min": (220.0, 261.6, 329.6), "G:maj": (196.0, 246.9, 293.7)}
@@ -48,9 +51,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Cell, 
     patch.setattr("paradigm_bench.benchmarks.metrics.reconstruction.visqol_missing", lambda: NO_VISQOL)
     names = list(TRIADS)
     clips = [Clip(f"c{i}", "test", "a chord", 1.0, {"key": "C"}, Triad(names[i % 3], i)) for i in range(12)]
-    patch.setattr(
-        reconstruction, "_open", lambda corpus, evaluator: (Corpus("toy", "f", {"test": clips}), Statistician())
-    )
+    patch.setattr(reconstruction, "open_sources", lambda how: (Corpus("toy", "f", {"test": clips}), Statistician()))
     settings = ["train.seconds=1.0", "evaluation.prompts=6", "evaluation.keep_audio=1"]
     study = load_study("reconstruction", [*settings, f"sweep={{representation: ['{TOY}', '{FULL}']}}"])
     cells, axis, found = expand(study), Reconstruction(), {}
@@ -124,7 +125,6 @@ def test_the_chapter_shows_views_shares_and_the_paper_apart(
     measured: dict[str, tuple[Cell, Measurement]], tmp_path: Path
 ) -> None:
     results = tmp_path / "results"
-    shutil.copytree(Path(__file__).parents[1] / "results" / "published", results / "published")
     for cell, made in measured.values():
         record = Record(
             cell.id, "s", cell.axis, cell.system, cell.kind, 0, "ok", cell.config, "2026-01-01T00:00:00",
@@ -144,6 +144,37 @@ def test_the_chapter_shows_views_shares_and_the_paper_apart(
     assert ", 100%" in text  # of the chords of the clips themselves
     assert "| *EnCodec* | *Tal et al. 2025, appendix B* | *50* | *8.213* | *4.005* | *0.351* |" in text
     assert "cosines 160, continuous" in told
+
+
+@pytest.mark.parametrize(
+    ("key", "section", "other"),
+    [
+        ("evaluation.prompts", "evaluation", {"prompts": 4}),
+        ("evaluation.sample_rate", "evaluation", {"sample_rate": 8000}),
+        ("evaluation.evaluator.identity", "evaluation", {"evaluator": {"name": "stat", "identity": "2"}}),
+        ("evaluation.heard_by.chords", "evaluation", {"heard_by": {"chords": "another"}}),
+        ("data.corpus.fingerprint", "data", {"corpus": {"name": "toy", "fingerprint": "g"}}),
+    ],
+)
+def test_records_of_other_settings_are_left_out_and_counted(
+    key: str, section: str, other: dict[str, Any], measured: dict[str, tuple[Cell, Measurement]], tmp_path: Path
+) -> None:
+    for number, system in enumerate(["cosines 24, continuous", "real"]):  # the newest decides
+        cell, made = measured[system]
+        changes = {section: {**cell.config[section], **(other if number == 0 else {})}}
+        if section == "evaluation":
+            extractors = changes["evaluation"]["heard_by"]
+            changes["evaluation"]["heard_by"] = {**cell.config["evaluation"]["heard_by"], **extractors}
+        record = Record(
+            config_hash({**cell.config, **changes}), "s", cell.axis, cell.system, cell.kind, 0, "ok",
+            {**cell.config, **changes}, f"2026-01-01T00:00:0{number}", metrics=made.metrics, timing=made.timing,
+            environment=made.environment,
+        )  # fmt: skip
+        save_record(tmp_path / "s", record, made.items)
+    write_report(tmp_path, [], tmp_path / "REPORT.md")
+    text = (tmp_path / "s" / "README.md").read_text()
+    assert "| cosines 24, continuous |" not in text
+    assert f"1 that differ in {key}" in text
 
 
 def test_a_study_without_a_row_of_this_axis_is_refused() -> None:

@@ -8,20 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.test_runner_fidelity import _own_cache, home, settings
+from fidelity_toys import _own_cache, home, settings
 
 from paradigm_bench.benchmarks.axes.frame_rate.axis import FrameRate
+from paradigm_bench.benchmarks.axes.frame_rate.cells import FrameRateConfig
+from paradigm_bench.benchmarks.axes.frame_rate.measure import WindowEvalSet
 from paradigm_bench.benchmarks.axes.frame_rate.points import points_of
-from paradigm_bench.benchmarks.axes.windows import WindowEvalSet
 from paradigm_bench.benchmarks.run.estimate.devices import Device
 from paradigm_bench.benchmarks.run.estimate.plan import make_plan
 from paradigm_bench.benchmarks.study.axis import Context, Measurement
 from paradigm_bench.benchmarks.study.cells import Cell
-from paradigm_bench.benchmarks.study.study import Study, load_study
+from paradigm_bench.benchmarks.study.load import load_study
+from paradigm_bench.benchmarks.study.study import Study
 from paradigm_bench.benchmarks.study.sweep import expand
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.representations import load_representation
-from paradigm_bench.representations.codecs import by_recipe as codec_trained
+from paradigm_bench.representations.codecs import recipes as codec_trained
 from paradigm_bench.representations.codecs.builtin import BuiltinCodec, CodecConfig, save_codec
 
 __all__ = ["_own_cache", "home"]  # fixtures
@@ -96,13 +98,13 @@ def test_windows_of_real_audio_are_the_same_at_every_point(measured: list[tuple[
 
 def test_windows_lie_where_they_lie_in_the_whole_clip(codecs: Path) -> None:
     from paradigm_bench.benchmarks.axes.eval_set import beginnings
-    from paradigm_bench.benchmarks.axes.fidelity.axis import data_of
+    from paradigm_bench.benchmarks.axes.fidelity.cells import data_of
 
     cells = {cell.label: cell for cell in FrameRate().expand(study(codecs)) if cell.kind == "reference"}
     made = {}
     for label, cell in cells.items():
         data = data_of(cell)
-        eval_set = WindowEvalSet(cell.config["evaluation"], cell.how["evaluator"], data)
+        eval_set = WindowEvalSet(cell.read(FrameRateConfig).evaluation, cell.how["evaluator"], data)
         rate = eval_set.crops.sample_rate
         whole_BN = beginnings(eval_set.crops.prompts, rate, round(0.8 * rate))
         for whole_N, crop_N in zip(whole_BN, eval_set.crops.prompt_audio_BN):

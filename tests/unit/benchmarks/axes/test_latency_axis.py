@@ -11,21 +11,21 @@ import pytest
 import torch
 
 from paradigm_bench.benchmarks.axes.latency.axis import Latency
-from paradigm_bench.benchmarks.axes.latency.cells import ENCODEC_STRIDES, latent_of
+from paradigm_bench.benchmarks.axes.latency.cells import LatencyConfig, latent_of
 from paradigm_bench.benchmarks.axes.latency.estimate import hopeless, needed_bytes
 from paradigm_bench.benchmarks.axes.latency.group import LatencyGroup
 from paradigm_bench.benchmarks.axes.latency.metrics import Timed, measurement
 from paradigm_bench.benchmarks.axes.latency.model import Subject, decoder_of
-from paradigm_bench.benchmarks.axes.latency.tracker.memory import Peak
-from paradigm_bench.benchmarks.axes.latency.tracker.rates import Rates
-from paradigm_bench.benchmarks.axes.latency.tracker.rounds import Series
-from paradigm_bench.benchmarks.axes.latency.tracker.sampling import Sample
+from paradigm_bench.benchmarks.axes.latency.tracker.sampling import Sample, Series
 from paradigm_bench.benchmarks.cli.main import status
 from paradigm_bench.benchmarks.study.axis import Context, Measurement, UnsupportedError
 from paradigm_bench.benchmarks.study.cells import Cell
-from paradigm_bench.benchmarks.study.study import load_study, study_names
+from paradigm_bench.benchmarks.study.load import load_study, study_names
 from paradigm_bench.benchmarks.study.sweep import expand
+from paradigm_bench.common.device_rates import Rates
 from paradigm_bench.common.errors import UserError
+from paradigm_bench.common.memory import Peak
+from paradigm_bench.representations.shapes import ENCODEC_STRIDES
 
 QUICK = [
     "backbone.overrides={d_model: 32, n_layers: 2, n_heads: 2, d_ff: 64}",
@@ -95,7 +95,7 @@ def test_impacts_clip_is_256_tokens() -> None:
 @pytest.mark.parametrize("rate", sorted(ENCODEC_STRIDES))
 def test_the_random_encodec_decodes_at_the_latents_rate(rate: int) -> None:
     latent = latent_of("400m", rate)
-    decoder = decoder_of({"setting": {"decoder": "encodec"}}, latent)
+    decoder = decoder_of("encodec", latent)
     assert decoder is not None
     codes = torch.randint(2048, (1, 4, 3))
     with torch.no_grad():
@@ -147,7 +147,7 @@ def test_the_decoders_time_is_not_the_samplers(tmp_path: Path) -> None:
 
 def test_samples_repeat_the_same_clips() -> None:
     (cell,) = cells_of(paradigm="ar")
-    subject = Subject(cell.config)
+    subject = Subject(cell.read(LatencyConfig))
     work = subject.work(subject.model.generate)
     assert torch.equal(work(), work())
 
@@ -169,7 +169,7 @@ def test_a_peer_that_fails_leaves_our_record_whole(
     error: Exception, kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Broken, "error", error)
-    monkeypatch.setattr("paradigm_bench.benchmarks.axes.latency.group.PEERS.load", lambda name: Broken)
+    monkeypatch.setattr("paradigm_bench.benchmarks.axes.latency.group.BASELINES.load", lambda name: Broken)
     ours, peer, *_ = cells_of("latency.peers=true", paradigm="fm")
     both = group([ours, peer], tmp_path)
     assert both.measure(ours).status == "ok"
@@ -180,8 +180,8 @@ def test_a_peer_that_fails_leaves_our_record_whole(
 def test_what_breaks_for_all_is_every_cells_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[str] = []
 
-    def load(config: dict[str, Any]) -> None:
-        loads.append(config["model"]["paradigm"])
+    def load(config: LatencyConfig) -> None:
+        loads.append(config.model.paradigm if config.model else "")
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr("paradigm_bench.benchmarks.axes.latency.group.Subject", load)
@@ -215,7 +215,9 @@ def test_more_throttled_than_kept_is_throttled() -> None:
 
     def made(kept: int, thrown: int) -> Measurement:
         series = Series(lambda: None, 0.1, samples=[Sample(0.1)] * kept, throttled=thrown)
-        return measurement(cell, Timed(series, Peak(None), 0.0, 0.0), Subject(cell.config), Rates(1e9, 1e9, 1), {})
+        return measurement(
+            Timed(series, Peak(None), 0.0, 0.0), Subject(cell.read(LatencyConfig)), Rates(1e9, 1e9, 1), {}
+        )
 
     assert [made(3, 2).status, made(2, 3).status, made(0, 9).status] == ["ok", "throttled", "throttled"]
     assert made(0, 9).metrics == {}

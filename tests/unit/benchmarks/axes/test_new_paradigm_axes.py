@@ -6,11 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.test_new_paradigm import EXAMPLE, ROOT
-from tests.test_runner_fidelity import home, settings  # noqa: F401  (a fixture)
+from fidelity_toys import home, settings  # noqa: F401  (a fixture)
 
 from paradigm_bench.benchmarks.analysis.records import load_records
 from paradigm_bench.benchmarks.cli.main import status
+
+ROOT = Path(__file__).parents[4]
+EXAMPLE = ROOT / "docs" / "examples" / "maskgit"
 
 
 def test_an_arm_from_outside_is_trained_and_judged(

@@ -10,22 +10,25 @@ import numpy as np
 import pytest
 
 from paradigm_bench.benchmarks.analysis.records import Record
-from paradigm_bench.benchmarks.axes.control.report.chapter import CONTROL, INPAINTING
+from paradigm_bench.benchmarks.axes.control.report.chapter import CHAPTER as CONTROL
+from paradigm_bench.benchmarks.axes.control.report.chapter import published as control_published
 from paradigm_bench.benchmarks.axes.control.report.chord_timeline import chord_colour, chord_name
+from paradigm_bench.benchmarks.axes.inpainting.report.chapter import CHAPTER as INPAINTING
+from paradigm_bench.benchmarks.axes.inpainting.report.chapter import published as inpainting_published
 from paradigm_bench.benchmarks.metrics.entropy import curve_csv, per_clip
 from paradigm_bench.benchmarks.metrics.metric import metric
 from paradigm_bench.benchmarks.report.chapter import Chapter, StudyRecords
 from paradigm_bench.benchmarks.report.study_page import StudyReport
-from paradigm_bench.common.audio import write_audio
 from paradigm_bench.common.config import config_hash
 from paradigm_bench.common.files import write_json, write_text
+from paradigm_bench.corpora.audio import write_audio
 
 N = 16
 
 
 def text_of(chapter: Chapter, folder: Path, records: list[Record]) -> str:
     """The page of a study."""
-    page = chapter.tell(StudyRecords("s", folder, records))
+    page = chapter.describe(StudyRecords("s", folder, records))
     return StudyReport("s", folder, "", {"control": page}).text()
 
 
@@ -34,7 +37,7 @@ def record(system: str, scenario: str | None, value: float, lr: float = 1e-3, cr
     model: dict[str, Any] = {"paradigm": system, "controls": [{"name": "chords_majmin"}, {"name": "drums"}]}
     data = {"corpus": {"name": "c"}, "representation": {"name": "r"}, "text": "t"}
     eval_set = {"prompts": N, "split": "test", "seconds": 4.0, "sample_rate": 16000, "evaluator": {"name": "b"}}
-    cell = {"data": data, "evaluation": eval_set, "scenario": scenario, "model": model}
+    cell = {"axis": "control", "data": data, "evaluation": eval_set, "scenario": scenario, "model": model}
     if scenario:
         model["backbone"] = {"d_model": 8, "n_layers": 2}
         cell["train"] = {"lr": lr, "updates": 400, "batch": 4, "seconds": 4.0, "ema_decay": 0.9, "precision": "fp32"}
@@ -61,8 +64,8 @@ def test_arms_that_follow_and_those_that_are_not_shown_to_are_told_apart(tmp_pat
         records += [record(arm, "wrong", 0.18), record(arm, "none", 0.3), record(arm, "all", given)]
     records.append(record("ar", "all", 0.99, lr=5e-3, created=0))  # of another training: not in this table
     records = [with_items(one, tmp_path) for one in records]
-    told = CONTROL.tell(StudyRecords("s", tmp_path / "s", records))
-    text = text_of(CONTROL, tmp_path / "s", records)
+    told = CONTROL.describe(StudyRecords("s", tmp_path / "s", records))
+    text = text_of(CONTROL, tmp_path / "s", records).partition("Published figures")[0]
     right, wrong = "0.70 [0.65, 0.75] with all controls", "0.18 [0.13, 0.23] with another clip's"
     assert f"- ar follows its chords: chord_iou {right}, {wrong}: +0.52 [+0.52, +0.52], p " in text
     assert "- fm **is not shown to follow its** chords" in text
@@ -73,7 +76,6 @@ def test_arms_that_follow_and_those_that_are_not_shown_to_are_told_apart(tmp_pat
     assert rows == [f"| {arm}, {given}" for arm in ("ar", "fm") for given in ("all", "none", "wrong")]
     assert "0.99" not in text
     assert len(told.table.body) == 8
-    assert "Published" not in text  # no such file here
     short = {answer.question: (answer.answer, answer.basis) for answer in told.answers}
     asked = "Do clips follow the chords given in time? (gain in chord_iou over another clip's, higher is better)"
     assert short == {asked: ("yes: ar +0.52; not shown: fm +0.00", "1 seed, 16 prompts")}
@@ -85,10 +87,8 @@ def test_arms_that_follow_and_those_that_are_not_shown_to_are_told_apart(tmp_pat
     ("axis", "line"), [("control", "| AR, all | Tal et al. 2025, table 3 |"), ("inpainting", "| FM (ZS) |")]
 )
 def test_published_figures_stand_beside(axis: str, line: str) -> None:
-    results = Path(__file__).parents[4] / "results"
-    from paradigm_bench.benchmarks.axes.control.report.chapter import published
-
-    assert line in published(axis, results)
+    published = {"control": control_published, "inpainting": inpainting_published}[axis]
+    assert line in published()
 
 
 def kept(one: Record, folder: Path, **beside: object) -> Record:
@@ -136,20 +136,20 @@ def test_entropies_are_drawn_and_compared_on_the_same_prompts(tmp_path: Path) ->
         ]
         write_text(folder / artefacts["items"], "\n".join(rows) + "\n")
         records.append(dataclasses.replace(one, artefacts=artefacts, metrics={**one.metrics, **found}))
-    claim = "- {id: T14, paper: tal2025, source: Fig. 9, statement: Conditioning lowers it}\n"
-    write_text(tmp_path / "results" / "published" / "claims.yaml", claim)
     text = text_of(CONTROL, folder, records)
     assert "(figures/entropy.png)" in text
     assert "- ar, steps 1 to 50:" in text
     assert "-0.10 [-0.1" in text
     assert "**lower**." in text
     assert "**undecided**." in text
-    assert "- Tal et al. 2025, Fig. 9: conditioning lowers it." in text
+    assert "- Tal et al. 2025, App. I, Fig. 9, 100 prompts: conditioning lowers AR entropy" in text
 
 
 def test_spans_are_marked(tmp_path: Path) -> None:
     records = [kept(record(name, None, 0.9), tmp_path / "s", spans=(0.25, 0.75)) for name in ("real", "splice")]
-    records.append(kept(record("ar", "x", 0.9), tmp_path / "s", spans=(0.25, 0.75)))
+    arm = record("ar", "x", 0.9)
+    del arm.cell["scenario"]  # this axis has none
+    records.append(kept(arm, tmp_path / "s", spans=(0.25, 0.75)))
     text = text_of(INPAINTING, tmp_path / "s", records)
     assert "(figures/spans.png)" in text
     assert "[real](audio/" in text

@@ -13,18 +13,18 @@ import pytest
 
 from paradigm_bench.benchmarks.analysis.pooling import best, differences, pooled
 from paradigm_bench.benchmarks.analysis.records import Record, load_records, read_items, save_record
-from paradigm_bench.benchmarks.analysis.result_table import Board, make_board
-from paradigm_bench.benchmarks.axes.fidelity.report.answers import answers
-from paradigm_bench.benchmarks.axes.fidelity.report.figures import _placed, log_spectrogram
-from paradigm_bench.benchmarks.axes.fidelity.report.settings import boards, by_setting
-from paradigm_bench.benchmarks.axes.fidelity.report.tables import comparison, figure, verdicts
-from paradigm_bench.benchmarks.axes.fidelity.report.text import Findings, conclusion
+from paradigm_bench.benchmarks.analysis.result_table import ResultTable, make_table
+from paradigm_bench.benchmarks.axes.fidelity.report.chapter import FidelityFindings, answers, conclusion
+from paradigm_bench.benchmarks.axes.fidelity.report.figures import _placed
+from paradigm_bench.benchmarks.axes.fidelity.report.tables import all_settings, by_setting, comparison, verdicts
 from paradigm_bench.benchmarks.metrics.metric import Metric, metric
 from paradigm_bench.benchmarks.report import write_report
+from paradigm_bench.benchmarks.report.clips import log_spectrogram
+from paradigm_bench.benchmarks.report.scores import figure
 from paradigm_bench.benchmarks.report.summary import standing, trained, unbeaten
-from paradigm_bench.common.audio import read_audio, write_audio
 from paradigm_bench.common.config import config_hash
 from paradigm_bench.common.errors import UserError
+from paradigm_bench.corpora.audio import read_audio, write_audio
 from paradigm_bench.training.cost import TrainingCost
 
 N = 40
@@ -59,6 +59,7 @@ def a_cell(system: str, seed: int, at: int | None, updates: int) -> dict[str, An
         "lr": 1e-3,
         "ema_decay": 0.9,
         "precision": "fp32",
+        "warmup": 0,
         "seed": seed,
     }
     model = {"paradigm": system, "options": {}, "backbone": backbone}
@@ -96,8 +97,8 @@ def results(tmp_path: Path) -> Path:
     return tmp_path / "results"
 
 
-def board_of(results: Path) -> Board:
-    return make_board("s", results / "s", load_records(results / "s")[0])
+def board_of(results: Path) -> ResultTable:
+    return make_table("s", results / "s", load_records(results / "s")[0])
 
 
 def test_ceilings_then_floors_then_arms(results: Path) -> None:
@@ -140,7 +141,7 @@ def test_at_a_glance_the_beaten_stand_behind_with_what_beats_them(results: Path)
     assert unbeaten(board, differences(board), "adherence_b") == "fm"
     assert standing(board, differences(board), "fad_b") == "not compared: ar 10.5, fm 10.5"  # no items are kept
     assert trained(board) == "100 updates, 2 seeds, 40 prompts"
-    line = answers(Findings(board, differences(board), {}))[1]
+    line = answers(FidelityFindings(board, differences(board), {}))[1]
     assert (line.question, line.answer) == (
         "Do clips have what the caption asks for? (adherence, higher is better)",
         said,
@@ -189,7 +190,7 @@ def test_a_failed_arm_is_a_row_that_says_why(results: Path) -> None:
     kept = [r for r in records if r.system != "ar" or r.at_updates != 100]
     failed = [r for r in records if r.system == "ar" and r.at_updates == 100]
     out = [Record(**{**vars(r), "status": "oom", "reason": "out of memory", "metrics": {}}) for r in failed]
-    board = make_board("s", results / "s", [*kept, *out])
+    board = make_table("s", results / "s", [*kept, *out])
     row = next(line for line in comparison(board).body if line[0] == "ar")
     assert row[2] == "oom: out of memory"
 
@@ -331,7 +332,7 @@ def test_settings_of_a_sweep_stand_side_by_side(results: Path) -> None:
     cell = a_cell("fm", 0, 100, 100)
     cell["train"]["batch"] = 32
     save(folder, "fm", 0, at=100, cell=cell, id=config_hash(cell), created="2026-01-02T00:00:00")
-    found = boards("s", folder, load_records(folder)[0])
+    found = all_settings("s", folder, load_records(folder)[0])
     assert [values for values, _ in found] == [{"train.batch": 4}, {"train.batch": 32}]
     table = by_setting(found)
     assert [row[:2] for row in table.body] == [["4", "ar"], ["4", "fm"], ["32", "fm"]]

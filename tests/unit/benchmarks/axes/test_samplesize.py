@@ -6,15 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toy_evaluator import Statistician
 
 from paradigm_bench.benchmarks.analysis.records import Record, save_record
-from paradigm_bench.benchmarks.axes.samplesize import axis as samplesize
+from paradigm_bench.benchmarks.axes.samplesize import cells as samplesize_cells
+from paradigm_bench.benchmarks.axes.samplesize import measure as samplesize_measure
+from paradigm_bench.benchmarks.axes.samplesize.axis import SampleSize
 from paradigm_bench.benchmarks.axes.samplesize.report.curves import make_curves, recommended
-from paradigm_bench.benchmarks.evaluators import Evaluator, EvaluatorOutput
 from paradigm_bench.benchmarks.metrics.metric import metric
 from paradigm_bench.benchmarks.report import write_report
 from paradigm_bench.benchmarks.study.axis import Context
-from paradigm_bench.benchmarks.study.study import load_study
+from paradigm_bench.benchmarks.study.load import load_study
 from paradigm_bench.benchmarks.study.sweep import expand
 from paradigm_bench.common.config import config_hash
 from paradigm_bench.common.errors import UserError
@@ -32,27 +34,14 @@ class Tone:
         return None
 
 
-class Statistician(Evaluator):
-    """Hears four numbers of a clip: standard normal for music, far away for anything else."""
-
-    name, identity, classes = "stat", "1", {"key": ["C", "D"]}
-
-    def hear(self, audio, sample_rate, captions=None):
-        rows = np.stack(
-            [np.asarray(wav[:2000], np.float64).reshape(4, 500).sum(1) * 10 / np.sqrt(500) for wav in audio]
-        )
-        posteriors = {"key": np.tile([0.9, 0.1], (len(audio), 1))}
-        return EvaluatorOutput(rows, posteriors, None if captions is None else np.full(len(audio), 0.5))
-
-
 @pytest.fixture(autouse=True)
 def _small_world(monkeypatch: pytest.MonkeyPatch) -> None:
     clips = [Clip(f"c{i}", "train", "a tune", 0.25, {"key": "C"}, Tone(i)) for i in range(160)]
-    monkeypatch.setattr(
-        samplesize, "_open", lambda corpus, evaluator: (Corpus("toy", "f", {"train": clips}), Statistician())
-    )
-    monkeypatch.setattr(samplesize, "_noise", lambda audio_N, clip: audio_N[None] + 0.2)
-    monkeypatch.setattr(samplesize, "REPEATS", 6)
+    toys = Corpus("toy", "f", {"train": clips}), Statistician()
+    for module in (samplesize_cells, samplesize_measure):
+        monkeypatch.setattr(module, "open_sources", lambda corpus, evaluator: toys)
+    monkeypatch.setattr(samplesize_measure, "as_loud_noise", lambda audio_BN, seed: audio_BN + 0.2)
+    monkeypatch.setattr(samplesize_cells, "REPEATS", 6)
 
 
 def test_plain_distance_is_biased_by_small_n_and_the_unbiased_ones_are_not(tmp_path: Path) -> None:
@@ -61,7 +50,7 @@ def test_plain_distance_is_biased_by_small_n_and_the_unbiased_ones_are_not(tmp_p
     assert [(cell.system, cell.config["evaluation"]["n"]) for cell in cells] == [
         ("real", 16), ("noise", 16), ("real", 64), ("noise", 64)
     ]  # fmt: skip
-    group = samplesize.SampleSize().open(cells, Context("s", tmp_path, tmp_path))
+    group = SampleSize().open(cells, Context("s", tmp_path, tmp_path))
     found = {(c.system, c.config["evaluation"]["n"]): group.measure(c).metrics for c in cells}
     few, many = found["real", 16]["fad_stat"], found["real", 64]["fad_stat"]
     assert few.value is not None

@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from paradigm_bench.benchmarks.axes.latency.tracker.stopping import StopRule
-from paradigm_bench.benchmarks.axes.latency.tracker.summary import binomial, median, percentile, samples_needed
+from paradigm_bench.benchmarks.axes.latency.tracker.statistics import (
+    StopRule,
+    binomial,
+    median,
+    percentile,
+    samples_needed,
+)
 from paradigm_bench.common.errors import UserError
 
 

@@ -1,4 +1,4 @@
-"""The tracker against known sleeps, known allocations and boards that say what they are told to say."""
+"""The tracker against known sleeps, known allocations and GPUs with scripted readings."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import time
 import numpy as np
 import pytest
 
-from paradigm_bench.benchmarks.axes.latency.tracker import memory
-from paradigm_bench.benchmarks.axes.latency.tracker.gpu_monitor import Board, BoardState
-from paradigm_bench.benchmarks.axes.latency.tracker.processor import CpuTime, others_share
-from paradigm_bench.benchmarks.axes.latency.tracker.rates import measure_rates
-from paradigm_bench.benchmarks.axes.latency.tracker.rounds import Series, measure, warm_up
-from paradigm_bench.benchmarks.axes.latency.tracker.sampling import take_sample
-from paradigm_bench.benchmarks.axes.latency.tracker.stopping import StopRule
+from paradigm_bench.benchmarks.axes.latency.tracker.monitor import CpuTime, GpuMonitor, GpuState, others_share
+from paradigm_bench.benchmarks.axes.latency.tracker.sampling import Series, measure, take_sample, warm_up
+from paradigm_bench.benchmarks.axes.latency.tracker.statistics import StopRule
+from paradigm_bench.common import memory
+from paradigm_bench.common.device_rates import measure_rates
 
 QUICK = StopRule(samples=3, seconds=0, spread=1e9, cap_samples=3)
 
@@ -71,8 +69,8 @@ def test_a_system_that_is_done_leaves_the_others_to_go_on() -> None:
     assert len(fast.samples) >= 2
 
 
-class FakeBoard(Board):
-    """A board whose clock falls to half for some readings, and which uses 3 J per reading of its counter."""
+class FakeMonitor(GpuMonitor):
+    """A GPU whose clock falls to half for some readings, and which uses 3 J per reading of its counter."""
 
     def __init__(self, slow: set[int]) -> None:
         self.slow, self.readings, self.joules = slow, 0, 0.0
@@ -81,9 +79,9 @@ class FakeBoard(Board):
     def quick(self) -> bool:
         return True
 
-    def state(self) -> BoardState:
+    def state(self) -> GpuState:
         self.readings += 1
-        return BoardState(clock_mhz=500 if self.readings in self.slow else 1000, default_clock_mhz=1000)
+        return GpuState(clock_mhz=500 if self.readings in self.slow else 1000, default_clock_mhz=1000)
 
     def energy_j(self) -> float:
         self.joules += 3
@@ -92,18 +90,18 @@ class FakeBoard(Board):
 
 def test_throttled_samples_are_thrown_away_counted_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("paradigm_bench.benchmarks.axes.latency.tracker.rounds.time.sleep", pauses.append)
+    monkeypatch.setattr("paradigm_bench.benchmarks.axes.latency.tracker.sampling.time.sleep", pauses.append)
     series = Series(lambda: None, 0.0)
-    measure([series], QUICK, board=FakeBoard(slow={2, 3}))
+    measure([series], QUICK, monitor=FakeMonitor(slow={2, 3}))
     assert (len(series.samples), series.throttled, pauses) == (3, 2, [0.1, 0.2])
     assert series.unmet[-1:] == ["clock: 2 samples thrown away below 75% of the default"]
     assert [sample.energy_j for sample in series.samples] == [3, 3, 3]
 
 
-def test_a_board_that_stays_slow_ends_the_sampling(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("paradigm_bench.benchmarks.axes.latency.tracker.rounds.time.sleep", lambda seconds: None)
+def test_a_gpu_that_stays_slow_ends_the_sampling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paradigm_bench.benchmarks.axes.latency.tracker.sampling.time.sleep", lambda seconds: None)
     series = Series(lambda: None, 0.0)
-    measure([series], QUICK, board=FakeBoard(slow=set(range(1000))))
+    measure([series], QUICK, monitor=FakeMonitor(slow=set(range(1000))))
     assert series.samples == []
     assert series.throttled > 10
 

@@ -342,7 +342,7 @@ def test_models_counts_agree_with_a_built_model(capsys: pytest.CaptureFixture[st
     counts = dict(zip(header.split(), (cell.replace(",", "") for cell in row.split())))
     from paradigm_bench import paradigms
     from paradigm_bench.backbones.config import preset
-    from paradigm_bench.representations.base import LatentSpec
+    from paradigm_bench.representations.spec import LatentSpec
     from paradigm_bench.representations.text.encoders import TextSpec
 
     latent = LatentSpec("codec_builtin", 16000, 25.0, 32, codebooks=4, cardinality=512)

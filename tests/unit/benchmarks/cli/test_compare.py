@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from paradigm_bench.benchmarks.analysis.records import Record, save_record
-from paradigm_bench.benchmarks.cli.compare import comparison_text, load_board
+from paradigm_bench.benchmarks.cli.compare import comparison_text, load_table
 from paradigm_bench.benchmarks.cli.main import status
 from paradigm_bench.benchmarks.metrics.metric import metric
 from paradigm_bench.common.config import config_hash
@@ -23,7 +23,8 @@ def save(folder: Path, system: str, seed: int = 0, n: int = N, kept: bool = True
     reference = system == "real"
     cell: dict[str, Any] = {
         "axis": "fidelity", "version": 1, "data": {}, "evaluation": {"prompts": N}, "seed": seed,
-        "model": {"paradigm": "" if reference else system, "options": {}, "backbone": {}}, "train": {"seed": seed},
+        "model": {"paradigm": "" if reference else system, "options": {}, "backbone": {}},
+        "train": {"updates": 10, "warmup": 0, "seed": seed},
     }  # fmt: skip
     cell |= {"reference": system} if reference else {"at_updates": 10, "sampler": {}}
     base = np.random.default_rng(9).normal(10, 1, N) + np.random.default_rng(seed).normal(0, 0.02, N)
@@ -47,7 +48,7 @@ def results(tmp_path: Path) -> Path:
 
 
 def told(results: Path, a: str, b: str, margin: float | None = None) -> str:
-    return comparison_text(load_board("s", results), a, b, "fad_b", margin)
+    return comparison_text(load_table("s", results), a, b, "fad_b", margin)
 
 
 def test_one_comparison_with_effect_interval_p_and_n(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,7 +78,7 @@ def test_same_needs_a_margin(results: Path) -> None:
 )
 def test_bad_names_are_named(results: Path, a: str, b: str, metric_name: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        comparison_text(load_board("s", results), a, b, metric_name, None)
+        comparison_text(load_table("s", results), a, b, metric_name, None)
 
 
 def test_unequal_n_and_missing_contributions_are_refused(tmp_path: Path) -> None:
@@ -91,4 +92,4 @@ def test_unequal_n_and_missing_contributions_are_refused(tmp_path: Path) -> None
     with pytest.raises(UserError, match="positive size"):
         told(tmp_path, "ar", "fm", margin=0.0)
     with pytest.raises(UserError, match="did you mean 's'"):
-        load_board("sx", tmp_path)
+        load_table("sx", tmp_path)

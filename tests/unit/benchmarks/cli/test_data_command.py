@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from paradigm_bench.benchmarks.cli.main import status
-from paradigm_bench.representations.latents.prepare import make_all
+from paradigm_bench.representations.latents.encode import fill_store
 
 ROWS = 5
 
@@ -117,10 +117,10 @@ def test_ctrl_c_keeps_finished_shards(songs: Path, monkeypatch: pytest.MonkeyPat
             if len(told) == 2:
                 raise KeyboardInterrupt
 
-        return make_all(request, todo, controls, jobs, count)
+        return fill_store(request, todo, controls, jobs, count)
 
     with monkeypatch.context() as patch:
-        patch.setattr("paradigm_bench.representations.latents.prepare.make_all", impatient)
+        patch.setattr("paradigm_bench.representations.latents.encode.fill_store", impatient)
         assert prepare(songs) == 130
     assert [path.stem for path in shards(songs)] == ["train-00000"]
     assert prepare(songs) == 0

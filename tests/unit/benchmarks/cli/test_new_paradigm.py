@@ -15,13 +15,13 @@ import torch
 
 from paradigm_bench import paradigms
 from paradigm_bench.backbones.cost import bound_seconds
-from paradigm_bench.benchmarks.axes.latency.cells import expand
+from paradigm_bench.benchmarks.axes.latency.cells import LatencyConfig, expand
 from paradigm_bench.benchmarks.axes.latency.model import Subject
 from paradigm_bench.benchmarks.cli.main import status
-from paradigm_bench.benchmarks.cli.scaffold import class_name
-from paradigm_bench.benchmarks.conformance import CHECKS, Case, Skipped
-from paradigm_bench.benchmarks.conformance.toys import some_conditions
-from paradigm_bench.benchmarks.study.study import load_study
+from paradigm_bench.benchmarks.cli.new_paradigm import class_name
+from paradigm_bench.benchmarks.conformance import CHECKS, ConformanceCase, CheckSkipped
+from paradigm_bench.benchmarks.conformance.case import some_conditions
+from paradigm_bench.benchmarks.study.load import load_study
 from paradigm_bench.common.seeds import ItemRNG
 from paradigm_bench.paradigms.masks import cosine_counts
 
@@ -30,19 +30,19 @@ EXAMPLE = ROOT / "docs" / "examples" / "maskgit"
 
 
 @pytest.fixture(scope="module")
-def example() -> Iterator[Case]:
+def example() -> Iterator[ConformanceCase]:
     """The documented paradigm, found by its folder alone."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(EXAMPLE))
-        yield Case(paradigms.find("maskgit:MaskGIT"))
+        yield ConformanceCase(paradigms.find("maskgit:MaskGIT"))
 
 
 @pytest.mark.parametrize("check", [name for name in CHECKS if name != "streaming"])
-def test_the_example_conforms(example: Case, check: str) -> None:
+def test_the_example_conforms(example: ConformanceCase, check: str) -> None:
     CHECKS[check](example)
 
 
-def test_the_example_reveals_as_maskgit_does(example: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_reveals_as_maskgit_does(example: ConformanceCase, monkeypatch: pytest.MonkeyPatch) -> None:
     """Codebook after codebook, cosine counts stay hidden, and what is revealed is never changed."""
     model, seen = example.model(), []
     context = model.context
@@ -94,12 +94,12 @@ def test_a_written_package_conforms(
         "pyproject.toml", "study.yaml", "test_toy_flow.py", "toy_flow.py",
     ]  # fmt: skip
     monkeypatch.syspath_prepend(str(folder))
-    case = Case(paradigms.find(f"toy_flow:{class_name('toy_flow')}"))
+    case = ConformanceCase(paradigms.find(f"toy_flow:{class_name('toy_flow')}"))
     skipped = []
     for name, check in CHECKS.items():
         try:
             check(case)
-        except Skipped:
+        except CheckSkipped:
             skipped.append(name)
     assert skipped == ["known_frames", "span_context", "streaming"]
     assert [arm.paradigm for arm in load_study(str(folder / "study.yaml")).arms] == ["fm", "toy_flow"]
@@ -158,9 +158,9 @@ def test_an_installed_package_is_known_by_its_entry_point(installed: dict[str, s
     assert done.stdout.split() == ["maskgit", "fm", "maskgit"], done.stderr
 
 
-def test_the_example_is_timed_like_any_arm(example: Case) -> None:
+def test_the_example_is_timed_like_any_arm(example: ConformanceCase) -> None:
     study = load_study("latency", ["latency.seconds=1", "backbone.preset=tiny"], ["maskgit:MaskGIT"])
     (cell,) = expand(study)
-    subject = Subject(cell.config)
+    subject = Subject(cell.read(LatencyConfig))
     assert subject.work(subject.model.generate)().shape == (1, 4, 25)
     assert bound_seconds(subject.cost(), 1e9, 1e9) > 0

@@ -6,9 +6,9 @@ import pytest
 
 from paradigm_bench import paradigms
 from paradigm_bench.benchmarks.cli.main import status
-from paradigm_bench.benchmarks.conformance import CHECKS, NEEDS, Case, Skipped
+from paradigm_bench.benchmarks.conformance import CHECKS, NEEDS, CheckSkipped, ConformanceCase
 
-CASES = {name: Case(paradigms.find(name)) for name in paradigms.names()}
+CASES = {name: ConformanceCase(paradigms.find(name)) for name in paradigms.names()}
 CLAIMS = {"known_frames": "inpaints", "span_context": "inpaints", "streaming": "streams"}
 
 
@@ -16,7 +16,7 @@ CLAIMS = {"known_frames": "inpaints", "span_context": "inpaints", "streaming": "
 @pytest.mark.parametrize("name", list(CASES))
 def test_paradigm(name: str, check: str) -> None:
     if check in CLAIMS and not getattr(CASES[name].paradigm, CLAIMS[check]):
-        with pytest.raises(Skipped):
+        with pytest.raises(CheckSkipped):
             CHECKS[check](CASES[name])
     else:
         CHECKS[check](CASES[name])

@@ -1,13 +1,13 @@
-"""One deliberate fault at a time: exactly the check that is for it fails, and says what is wrong and how to mend it."""
+"""One deliberate fault at a time: exactly the check that is for it fails, and says what is wrong and how to fix it."""
 
 from __future__ import annotations
 
 import pytest
 
 from paradigm_bench.benchmarks.cli.main import status
-from paradigm_bench.benchmarks.conformance import CHECKS, Case, examine
+from paradigm_bench.benchmarks.conformance import CHECKS, ConformanceCase, run_checks
 from paradigm_bench.paradigms.base import Paradigm
-from paradigm_bench.paradigms.trial import ByHeart, Trial
+from paradigm_bench.paradigms.conformance import ConformanceSettings, MemorisationSettings
 from tests import broken_paradigms as broken
 
 SLOW = ("cost", "learning", "playback")
@@ -24,7 +24,7 @@ FAULTS = [
     (broken.ReadsPadding, "padding", "other ids in a caption's padding change the clips", "self.read_text(conditions)"),
     (broken.SummedLoss, "weighting", "the loss is not the mean of its items", "return Loss.from_items"),
     (broken.WeighsByBatch, "weighting", "the loss is not the mean of its items", "average within each clip first"),
-    (broken.Deaf, "text", "another caption gives the same clips", "at every pass"),
+    (broken.IgnoresText, "text", "another caption gives the same clips", "at every pass"),
     (
         broken.OtherGuidance,
         "guidance",
@@ -36,7 +36,7 @@ FAULTS = [
     (broken.ClaimsInpainting, "known_frames", "target_positions", "docstring of paradigms.base"),
     (broken.PeeksInSpan, "span_context", "depends on what stood in the span", "hide the span of target"),
     (broken.LateStream, "streaming", "the first part comes after 14 of 14 passes", "or set streams = False"),
-    (broken.FullPrecisionBuffer, "precision", "scatter(): Expected self.dtype", "mend the code there"),
+    (broken.FullPrecisionBuffer, "precision", "scatter(): Expected self.dtype", "correct the code there"),
     (broken.ReadsBack, "device", "on tensors without data the loss stops", "take what the host must know from shared"),
     (
         broken.NoiseOnHost,
@@ -49,39 +49,47 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("paradigm", "check", "message", "mend"), FAULTS)
-def test_fault(paradigm: type[Paradigm], check: str, message: str, mend: str) -> None:
-    failed = [finding for finding in examine(Case(paradigm), QUICK) if finding.status == "fail"]
+@pytest.mark.parametrize(("paradigm", "check", "message", "fix"), FAULTS)
+def test_fault(paradigm: type[Paradigm], check: str, message: str, fix: str) -> None:
+    failed = [finding for finding in run_checks(ConformanceCase(paradigm), QUICK) if finding.status == "fail"]
     assert [finding.check for finding in failed] == [check]
     assert message in failed[0].message
-    assert mend in failed[0].mend
+    assert fix in failed[0].fix
 
 
 @pytest.mark.parametrize(
-    ("paradigm", "check", "message", "mend"),
+    ("paradigm", "check", "message", "fix"),
     [
         (broken.HalfCost, "cost", "operations where torch counts", "every pass, branch of guidance and layer"),
-        (broken.Crashes, "cost", "KeyError at", "mend the code there"),
+        (broken.Crashes, "cost", "KeyError at", "correct the code there"),
         (broken.Uphill, "learning", "on one batch the loss goes from", "whether gradients point the right way"),
     ],
 )
 def test_slow_fault(
-    paradigm: type[Paradigm], check: str, message: str, mend: str, monkeypatch: pytest.MonkeyPatch
+    paradigm: type[Paradigm], check: str, message: str, fix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    short = Trial(paradigm.trial.options, paradigm.trial.sampler, by_heart=ByHeart(updates=60, copies=4))
-    monkeypatch.setattr(paradigm, "trial", short)
-    failed = [f for f in examine(Case(paradigm), SLOW if check != "cost" else ("cost",)) if f.status == "fail"]
+    short = ConformanceSettings(
+        paradigm.conformance.options,
+        paradigm.conformance.sampler,
+        memorisation=MemorisationSettings(updates=60, copies=4),
+    )
+    monkeypatch.setattr(paradigm, "conformance", short)
+    failed = [
+        f for f in run_checks(ConformanceCase(paradigm), SLOW if check != "cost" else ("cost",)) if f.status == "fail"
+    ]
     assert [finding.check for finding in failed] == [check]
     assert message in failed[0].message
-    assert mend in failed[0].mend
+    assert fix in failed[0].fix
 
 
 def test_a_target_that_leaks_is_learned_and_not_played_back() -> None:
-    """Under the very trial in which the model without the leak passes (test_conformance)."""
-    (failed,) = [finding for finding in examine(Case(broken.LeakyTarget), SLOW) if finding.status == "fail"]
+    """With the settings with which the model without the leak passes (test_conformance)."""
+    (failed,) = [
+        finding for finding in run_checks(ConformanceCase(broken.LeakyTarget), SLOW) if finding.status == "fail"
+    ]
     assert failed.check == "playback"
     assert "that it learned by heart, it is off by" in failed.message
-    assert "a target that leaks" in failed.mend
+    assert "a target that leaks" in failed.fix
 
 
 def test_the_command_fails_with_the_mend(capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,6 +97,6 @@ def test_the_command_fails_with_the_mend(capsys: pytest.CaptureFixture[str]) -> 
     assert status(line) == 1
     out = capsys.readouterr().out
     assert "FAIL    seeds  " in out
-    assert "mend: draw noise for each clip from its own stream" in out
+    assert "fix: draw noise for each clip from its own stream" in out
     assert "skipped batch         waits for seeds" in out
     assert "0 passed, 1 failed, 1 skipped" in out

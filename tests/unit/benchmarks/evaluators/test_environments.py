@@ -18,10 +18,16 @@ import torch
 from paradigm_bench.benchmarks.cli.main import status
 from paradigm_bench.benchmarks.evaluators import score_set
 from paradigm_bench.benchmarks.evaluators.base import OWN_ENVIRONMENTS
-from paradigm_bench.benchmarks.evaluators.environments import SCRIPTS, Environment, environments, read, running
-from paradigm_bench.benchmarks.evaluators.environments.checking import CHECKS
-from paradigm_bench.benchmarks.evaluators.environments.evaluator import ExternalEvaluator, load_external
-from paradigm_bench.benchmarks.evaluators.environments.running import install, installed, run
+from paradigm_bench.benchmarks.evaluators.environments import (
+    Environment,
+    environment,
+    environments,
+    install,
+    installed,
+    run,
+)
+from paradigm_bench.benchmarks.evaluators.environments.environment import SCRIPTS, read_script
+from paradigm_bench.benchmarks.evaluators.environments.evaluator import CHECKS, ExternalEvaluator, load_external
 from paradigm_bench.common.errors import UserError
 
 ROOT = Path(__file__).parents[4]
@@ -40,8 +46,8 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(scripts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
     """Really installed: a venv that borrows numpy from this Python, without a download."""
     monkeypatch.setenv("PARADIGM_BENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("paradigm_bench.benchmarks.evaluators.environments.SCRIPTS", scripts)
-    env = read(scripts / "tiny_env.py")
+    monkeypatch.setattr("paradigm_bench.benchmarks.evaluators.environments.environment.SCRIPTS", scripts)
+    env = read_script(scripts / "tiny_env.py")
     install(env, borrow=True)
     return env
 
@@ -59,15 +65,16 @@ def by_hand(window: np.ndarray) -> np.ndarray:
 def test_a_clip_goes_there_and_its_result_comes_back(tiny: Environment) -> None:
     evaluator = ExternalEvaluator(tiny, "bands", random=True)
     long, short = clips(1.5, 0.4)
-    heard = evaluator.hear([long, short], RATE, ["abc", "xyz"])
+    output = evaluator.evaluate([long, short], RATE, ["abc", "xyz"])
     loud = [wav * (10 ** (-1 / 20) / np.abs(wav).max()) for wav in (long, short)]
     expected = [(by_hand(loud[0][:8000]) + by_hand(loud[0][4000:])) / 2, by_hand(loud[1])]
-    np.testing.assert_allclose(heard.embeddings, expected, rtol=1e-4)
-    np.testing.assert_allclose(heard.posteriors["band"].sum(1), 1.0, rtol=1e-5)
-    assert heard.scores["peak"][1] == pytest.approx(10 ** (-1 / 20))
+    np.testing.assert_allclose(output.embeddings, expected, rtol=1e-4)
+    np.testing.assert_allclose(output.posteriors["band"].sum(1), 1.0, rtol=1e-5)
+    assert output.scores["peak"][1] == pytest.approx(10 ** (-1 / 20))
     text = np.array([[ord(c) for c in "abc     "], [ord(c) for c in "xyz     "]], float)
-    cosine = (heard.embeddings * text).sum(1) / np.linalg.norm(heard.embeddings, axis=1) / np.linalg.norm(text, axis=1)
-    np.testing.assert_allclose(heard.similarity, cosine, rtol=1e-5, atol=1e-6)
+    lengths = np.linalg.norm(output.embeddings, axis=1) * np.linalg.norm(text, axis=1)
+    cosine = (output.embeddings * text).sum(1) / lengths
+    np.testing.assert_allclose(output.similarity, cosine, rtol=1e-5, atol=1e-6)
     assert (evaluator.name, evaluator.checkpoint) == ("tiny_bands", f"numpy {np.__version__}, weights none")
 
 
@@ -81,15 +88,15 @@ def test_it_takes_part_in_a_panel(tiny: Environment, monkeypatch: pytest.MonkeyP
     assert scores.details["evaluator_identity"] == evaluator.identity
 
 
-def test_the_memory_spares_the_script(tiny: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_spares_the_script(tiny: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bands.bin").write_text("weights")
     first = load_external("tiny", f"bands@{tmp_path}/bands.bin")
     audio = clips(0.5, 0.6)
-    heard = first.hear(audio, RATE)
-    monkeypatch.setattr(first.inner, "hear", None)  # type: ignore[attr-defined]
-    again = first.hear(audio[::-1], RATE)
-    np.testing.assert_array_equal(again.embeddings, heard.embeddings[::-1])
-    np.testing.assert_array_equal(again.scores["peak"], heard.scores["peak"][::-1])
+    output = first.evaluate(audio, RATE)
+    monkeypatch.setattr(first.inner, "evaluate", None)  # type: ignore[attr-defined]
+    again = first.evaluate(audio[::-1], RATE)
+    np.testing.assert_array_equal(again.embeddings, output.embeddings[::-1])
+    np.testing.assert_array_equal(again.scores["peak"], output.scores["peak"][::-1])
 
 
 @pytest.mark.parametrize(
@@ -108,22 +115,22 @@ def test_a_script_that_fails_is_one_line(tiny: Environment, model: str, message:
 
 def test_what_else_can_go_wrong(tiny: Environment, tmp_path: Path) -> None:
     audio = {"audio/000000": clips(0.5)[0]}
-    hear = partial(run, tiny, "hear", audio, sample_rate=RATE)
+    ask = partial(run, tiny, "evaluate", audio, sample_rate=RATE)
     with pytest.raises(UserError, match="no answer within 1 s"):
-        hear(model="slow", random=True, timeout=1.0)
+        ask(model="slow", random=True, timeout=1.0)
     with pytest.raises(UserError, match=r"tiny: no weights; put bands\.bin somewhere"):
-        hear(model="bands")
+        ask(model="bands")
     with pytest.raises(UserError, match="no weights at nowhere"):
-        hear(model="bands", weights="nowhere")
-    with pytest.raises(UserError, match="with the tasks hear"):
+        ask(model="bands", weights="nowhere")
+    with pytest.raises(UserError, match="with the tasks evaluate"):
         run(tiny, "sing", audio)
     with pytest.raises(UserError, match=r"tiny has no model 'band'; say tiny:MODEL, one of bands, nan"):
         load_external("tiny", "band")
     with pytest.raises(UserError, match="weights changed"):
-        ExternalEvaluator(tiny, "restless", random=True).hear(clips(0.5), RATE)
+        ExternalEvaluator(tiny, "restless", random=True).evaluate(clips(0.5), RATE)
     shutil.rmtree(tiny.folder)
     with pytest.raises(UserError, match="run `bench evaluators install tiny`"):
-        hear(model="bands", random=True)
+        ask(model="bands", random=True)
 
 
 def test_another_script_or_other_weights_are_another_evaluator(tiny: Environment) -> None:
@@ -138,7 +145,7 @@ def test_a_failed_installation_leaves_nothing_that_looks_whole(
 ) -> None:
     script = tiny.script.read_text().replace('"safetensors"]', '"safetensors", "no-such-package-of-mine==1.0"]')
     tiny.script.with_name("broken_env.py").write_text(script)
-    env = read(tiny.script.with_name("broken_env.py"))
+    env = read_script(tiny.script.with_name("broken_env.py"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(UserError, match="pip failed: ERROR: No matching distribution"):
         install(env, borrow=True)
@@ -157,7 +164,7 @@ def test_a_wrong_head_is_named(scripts: Path, tmp_path: Path, change: Callable[[
     path = tmp_path / "wrong_env.py"
     path.write_text(change((scripts / "tiny_env.py").read_text()))
     with pytest.raises(UserError, match=message):
-        read(path)
+        read_script(path)
 
 
 def test_the_commands(tiny: Environment, capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,11 +188,12 @@ def test_every_script_declares_what_is_true() -> None:
         names = [dependency.split("==")[0] for dependency in env.dependencies]
         assert all("==" in dependency for dependency in env.dependencies), name
         assert set(env.no_deps) <= set(names), name
-        assert env.hears == (env.check not in CHECKS), name
+        assert env.is_evaluator == (env.check not in CHECKS), name
         assert not {package.lower() for package in env.no_deps} & ours, name  # licences and pins stay out of the core
         assert f"| {name} |" in docs, name
-    assert set(OWN_ENVIRONMENTS) == {name for name, env in environments().items() if env.hears or name == "fadtk"}
-    assert int(re.search(r"FORMAT = (\d+)", (SCRIPTS / "exchange.py").read_text())[1]) == running.FORMAT  # type: ignore[index]
+    evaluators = {name for name, env in environments().items() if env.is_evaluator or name == "fadtk"}
+    assert set(OWN_ENVIRONMENTS) == evaluators
+    assert int(re.search(r"FORMAT = (\d+)", (SCRIPTS / "exchange.py").read_text())[1]) == environment.FORMAT  # type: ignore[index]
 
 
 class Malice:

@@ -15,15 +15,14 @@ import torch
 from transformers import EncodecConfig, EncodecModel
 
 from paradigm_bench.benchmarks.evaluators.environments import Environment, get_environment
-from paradigm_bench.benchmarks.evaluators.environments.checking import check
-from paradigm_bench.benchmarks.evaluators.environments.evaluator import ExternalEvaluator
+from paradigm_bench.benchmarks.evaluators.environments.environment import install, installed, run
+from paradigm_bench.benchmarks.evaluators.environments.evaluator import ExternalEvaluator, check_environment
 from paradigm_bench.benchmarks.evaluators.environments.musicgen import import_musicgen
-from paradigm_bench.benchmarks.evaluators.environments.running import install, installed, run
 from paradigm_bench.benchmarks.evaluators.pretrained import EncodecEmbedding
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.common.files import read_json
 from paradigm_bench.paradigms.base import Conditions
-from paradigm_bench.representations.base import LatentSpec
+from paradigm_bench.representations.spec import LatentSpec
 from paradigm_bench.representations.text.encoders import TextSpec
 from tests.golden import inputs
 
@@ -113,7 +112,7 @@ def test_fadtk_gives_its_golden_numbers(environment: Callable[[str], Environment
         assert reply.facts["frechet"] == pytest.approx(case["value"], rel=1e-9)
 
 
-def test_fadtk_hears_encodec_as_we_do(environment: Callable[[str], Environment], tmp_path: Path) -> None:
+def test_fadtk_embeds_encodec_as_we_do(environment: Callable[[str], Environment], tmp_path: Path) -> None:
     """Its network from a local file, averaged over time, equals our evaluator with the same weights."""
     arrays = {"audio/000000": noise(2400)}
     reply = run(environment("encodec"), "reconstruct", arrays, sample_rate=24_000, model="24khz", random=True)
@@ -123,9 +122,9 @@ def test_fadtk_hears_encodec_as_we_do(environment: Callable[[str], Environment],
     torch.save(state, tmp_path / "checkpoints" / EMBEDDING_24KHZ)
     theirs = ExternalEvaluator(environment("fadtk"), "encodec-emb", str(tmp_path))
     clips = [noise(24_000), noise(30_000, 2)]
-    heard = theirs.embed(clips, 24_000)
-    np.testing.assert_allclose(heard, ours.embed(clips, 24_000), atol=1e-5)
-    assert np.abs(heard[0] - heard[1]).max() > 1e-3
+    output = theirs.embed(clips, 24_000)
+    np.testing.assert_allclose(output, ours.embed(clips, 24_000), atol=1e-5)
+    assert np.abs(output[0] - output[1]).max() > 1e-3
     fma = run(
         environment("fadtk"), "fma_pop", {"audio/0": noise(240_000)}, sample_rate=24_000, model="encodec-emb",
         weights=str(tmp_path),
@@ -145,7 +144,7 @@ def test_fadtk_without_a_network_says_where_to_put_it(
 @pytest.mark.parametrize("name", ["audiobox", "audiocraft", "encodec", "fadtk", "laion_clap", "panns", "passt"])
 def test_the_environment_runs_from_end_to_end(environment: Callable[[str], Environment], name: str) -> None:
     try:
-        found = check(environment(name))
+        found = check_environment(environment(name))
     except UserError as error:
         if name == "laion_clap" and "set HF_HOME" in str(error):
             pytest.skip(str(error))

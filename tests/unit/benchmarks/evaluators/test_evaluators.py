@@ -1,4 +1,4 @@
-"""The built-in listener: its views, its exactness, its checkpoints, and that it learns what it is shown."""
+"""The built-in evaluator: its views, exact repetition, checkpoints, and that it learns from examples."""
 
 import dataclasses
 from pathlib import Path
@@ -10,17 +10,32 @@ import torch
 
 from paradigm_bench.benchmarks.evaluators import audio as policy
 from paradigm_bench.benchmarks.evaluators import get_evaluator
-from paradigm_bench.benchmarks.evaluators.builtin import words
-from paradigm_bench.benchmarks.evaluators.builtin.batches import listening_loss
 from paradigm_bench.benchmarks.evaluators.builtin.evaluator import BuiltinEvaluator
-from paradigm_bench.benchmarks.evaluators.builtin.examples import MISSING, class_lists, forms_of, gather, reconstruct
+from paradigm_bench.benchmarks.evaluators.builtin.examples import (
+    MISSING,
+    SILENCE,
+    class_lists,
+    forms_of,
+    gather,
+    reconstruct,
+    tagger_loss,
+    transpose,
+    transposed_labels,
+)  # fmt: skip
 from paradigm_bench.benchmarks.evaluators.builtin.frontend import MEL_FFT, OCTAVES, SAMPLE_RATE, Frontend, mel_filters
-from paradigm_bench.benchmarks.evaluators.builtin.network import Heard, Tagger, NetworkConfig
+from paradigm_bench.benchmarks.evaluators.builtin.network import (
+    NetworkConfig,
+    Tagger,
+    TaggerOutput,
+    build_vocabulary,
+    encode_captions,
+    split_words,
+)  # fmt: skip
 from paradigm_bench.benchmarks.evaluators.builtin.training import EvaluatorConfig, train_evaluator
-from paradigm_bench.benchmarks.evaluators.builtin.transposition import SILENCE, label_turns, transpose
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.corpora import Clip, Corpus
-from paradigm_bench.representations.base import LatentSpec, Representation
+from paradigm_bench.representations.base import Representation
+from paradigm_bench.representations.spec import LatentSpec
 
 SMALL = NetworkConfig(window_seconds=1.0, width=8, embedding=16)
 TRAINING = EvaluatorConfig(reconstructed=8, steps=60, batch=16, network=SMALL)
@@ -128,22 +143,22 @@ def test_transposing_the_view_equals_playing_it_higher():
 
 def test_labels_turn_with_the_music():
     keys = ["A:minor", "C:major", "Eb:major"]
-    turns = label_turns(keys, missing=MISSING)
+    turns = transposed_labels(keys, missing=MISSING)
     assert turns[0].tolist() == [0, 1, 2]
     assert turns[3].tolist() == [MISSING, 2, MISSING]  # C minor and F# major are not among the classes
     assert turns[9].tolist() == [MISSING, MISSING, 1]
-    assert label_turns(["rock", "none"], missing=MISSING) is None
-    assert label_turns(["guitar", "A"], missing=MISSING) is None
+    assert transposed_labels(["rock", "none"], missing=MISSING) is None
+    assert transposed_labels(["guitar", "A"], missing=MISSING) is None
 
 
-def test_a_clip_is_heard_the_same_alone_in_any_order_and_on_any_number_of_threads():
+def test_outputs_of_a_clip_are_the_same_alone_in_any_order_and_on_any_number_of_threads():
     evaluator, clips = untrained(), some_clips()
     captions = ["A minor", "drums", "B drums, unknown words", "A", ""]
-    together = evaluator.hear(clips, 16_000, captions)
-    alone = [evaluator.hear([clip], 16_000, [caption]) for clip, caption in zip(clips, captions)]
+    together = evaluator.evaluate(clips, 16_000, captions)
+    alone = [evaluator.evaluate([clip], 16_000, [caption]) for clip, caption in zip(clips, captions)]
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
-    backwards = evaluator.hear(clips[::-1], 16_000, captions[::-1])
+    backwards = evaluator.evaluate(clips[::-1], 16_000, captions[::-1])
     assert torch.get_num_threads() == threads + 1
     torch.set_num_threads(threads)
     for i, one in enumerate(alone):
@@ -156,12 +171,12 @@ def test_a_clip_is_heard_the_same_alone_in_any_order_and_on_any_number_of_thread
     np.testing.assert_allclose(together.posteriors["root"].sum(1), 1.0)
 
 
-def test_long_clips_are_heard_whole_and_openings_from_the_first_window():
+def test_long_clips_are_evaluated_whole_and_openings_from_the_first_window():
     evaluator = untrained()
     first, second = np.random.default_rng(1).uniform(-0.8, 0.8, (2, 16_000)).astype(np.float32)
     first[0] = second[0] = 0.9  # one peak for all, so that the level policy does the same to each
-    whole = evaluator.hear([np.concatenate([first, second])], 16_000)
-    parts = evaluator.hear([first, second], 16_000)
+    whole = evaluator.evaluate([np.concatenate([first, second])], 16_000)
+    parts = evaluator.evaluate([first, second], 16_000)
     np.testing.assert_allclose(whole.embeddings[0], parts.embeddings.mean(0), atol=1e-5)
     np.testing.assert_allclose(whole.posteriors["pitch"][0], parts.posteriors["pitch"].mean(0), atol=1e-6)
     np.testing.assert_allclose(whole.posteriors["root"][0], parts.posteriors["root"][0], atol=1e-6)
@@ -176,10 +191,10 @@ def test_windows_cover_a_clip_to_its_end():
 
 def test_level_does_not_count_and_silence_is_counted():
     evaluator, clip = untrained(), some_clips(1)[0]
-    loud, quiet, silent = evaluator.hear([clip, 0.01 * clip, 0 * clip], 16_000).embeddings
+    loud, quiet, silent = evaluator.evaluate([clip, 0.01 * clip, 0 * clip], 16_000).embeddings
     np.testing.assert_allclose(quiet, loud, atol=1e-4)
     assert np.isfinite(silent).all()
-    assert evaluator.hear([clip, 0 * clip, 1e-5 * clip], 16_000).silent == 2
+    assert evaluator.evaluate([clip, 0 * clip, 1e-5 * clip], 16_000).silent == 2
     assert np.abs(policy.prepare(clip, 16_000, 16_000)).max() == pytest.approx(10 ** (-1 / 20))
 
 
@@ -201,7 +216,7 @@ def test_resampling_keeps_a_tone():
 )
 def test_clips_that_cannot_be_scored_are_named(clips, message):
     with pytest.raises(UserError, match=message):
-        untrained().hear(clips, 16_000)
+        untrained().evaluate(clips, 16_000)
 
 
 def test_checkpoints_round_trip_and_notice_tampering(tmp_path: Path):
@@ -224,17 +239,17 @@ def test_checkpoints_round_trip_and_notice_tampering(tmp_path: Path):
 
 
 def test_words_keep_case_and_sharps():
-    assert words.split("A C# minor tune, 90 BPM. Chords F#m7, Bb.") == (
+    assert split_words("A C# minor tune, 90 BPM. Chords F#m7, Bb.") == (
         ["A", "C#", "minor", "tune", ",", "90", "BPM", ".", "Chords", "F#m7", ",", "Bb", "."]
     )
-    assert words.vocabulary(["a b b", "a c b"]) == ("b", "a")
-    assert words.encode(["b zz", "a"], ("b", "a")).tolist() == [[2, 1], [3, 0]]
+    assert build_vocabulary(["a b b", "a c b"]) == ("b", "a")
+    assert encode_captions(["b zz", "a"], ("b", "a")).tolist() == [[2, 1], [3, 0]]
 
 
-def test_padding_does_not_change_how_a_caption_is_read():
+def test_padding_does_not_change_the_embedding_of_a_caption():
     network = untrained().network
     short, long = torch.tensor([[2, 3]]), torch.tensor([[2, 3, 0, 0, 0], [5, 4, 3, 2, 2]])
-    torch.testing.assert_close(network.read(short)[0], network.read(long)[0], atol=1e-6, rtol=0)
+    torch.testing.assert_close(network.embed_text(short)[0], network.embed_text(long)[0], atol=1e-6, rtol=0)
 
 
 def test_loss_leaves_out_what_is_missing_and_takes_equal_captions_as_right():
@@ -242,15 +257,15 @@ def test_loss_leaves_out_what_is_missing_and_takes_equal_captions_as_right():
     labels = {"a": torch.tensor([0, 1, MISSING]), "b": torch.tensor([MISSING] * 3)}
     shared, text = torch.eye(3), torch.eye(3)
     same = torch.tensor([[1, 1, 0], [1, 1, 0], [0, 0, 1]]).bool()
-    heard = Heard(shared, shared, {"a": logits, "b": logits})
-    told = torch.ones(3).bool()
-    value = listening_loss(heard, text, labels, same, told, torch.tensor(1.0), weight=0.5)
+    output = TaggerOutput(shared, shared, {"a": logits, "b": logits})
+    captioned = torch.ones(3).bool()
+    value = tagger_loss(output, text, labels, same, captioned, torch.tensor(1.0), weight=0.5)
     attribute = (np.log(1 + np.exp(-2)) + np.log(1 + np.exp(-1))) / 2
     total = np.e + 2  # each row of cosines is one 1 and two 0s
     contrast = (2 * (np.log(total) - 0.5) + np.log(total) - 1) / 3
     assert value.item() == pytest.approx(attribute + 0.5 * contrast, rel=1e-5)
-    told = torch.tensor([True, False, True])  # the second window was transposed: two captions remain, one each
-    value = listening_loss(heard, text, labels, same, told, torch.tensor(1.0), weight=0.5)
+    captioned = torch.tensor([True, False, True])  # the second window was transposed: two captions remain, one each
+    value = tagger_loss(output, text, labels, same, captioned, torch.tensor(1.0), weight=0.5)
     assert value.item() == pytest.approx(attribute + 0.5 * (np.log(np.e + 1) - 1), rel=1e-5)
 
 

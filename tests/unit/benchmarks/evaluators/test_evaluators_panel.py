@@ -12,11 +12,11 @@ CLASSES = {"key": ["C", "D", "E"], "level": ["high", "low"]}
 
 
 class Meter(Evaluator):
-    """A transparent evaluator: it hears a clip's mean as its key and its spread as its level."""
+    """A transparent evaluator: the mean of a clip decides its key, the spread its level."""
 
     name, identity, classes = "meter", "meter-1", CLASSES
 
-    def hear(self, audio, sample_rate, captions=None):
+    def evaluate(self, audio, sample_rate, captions=None):
         features = np.array([[wav.mean(), wav.std()] for wav in audio])
         key, level = np.clip(np.rint(10 * features[:, 0]).astype(int), 0, 2), (features[:, 1] < 0.1).astype(int)
         posteriors = {"key": 0.97 * np.eye(3)[key] + 0.01, "level": 0.98 * np.eye(2)[level] + 0.01}
@@ -74,10 +74,10 @@ def test_paired_clips_are_those_of_the_captions_and_the_reference_that_of_the_di
     assert own.set_metrics["kl_meter"] < 0.01 < 1.0 < other.set_metrics["kl_meter"]
 
 
-def test_a_set_heard_before_scores_the_same():
+def test_a_set_evaluated_before_scores_the_same():
     evaluator = Meter()
     fresh = score_set(clips(0), clips(1), CAPTIONS, ASKED, evaluator, RATE)
-    reused = score_set(evaluator.hear(clips(0), RATE), clips(1), CAPTIONS, ASKED, evaluator, RATE)
+    reused = score_set(evaluator.evaluate(clips(0), RATE), clips(1), CAPTIONS, ASKED, evaluator, RATE)
     assert reused.set_metrics == fresh.set_metrics
 
 

@@ -73,14 +73,14 @@ def clips(*seconds: float) -> list[np.ndarray]:
 @pytest.mark.parametrize("kind", ["unfused", "fused"])
 def test_a_clip_of_one_window_is_what_transformers_makes_of_it(clap_folders: dict[str, Path], kind: str) -> None:
     wav, caption = clips(2.0)[0], "a slow drone"
-    heard = get_evaluator(f"clap:{clap_folders[kind]}").hear([wav], RATE, [caption])
+    output = get_evaluator(f"clap:{clap_folders[kind]}").evaluate([wav], RATE, [caption])
     audio_D = by_transformers(clap_folders[kind], peaked(wav))
     model, processor = (c.from_pretrained(clap_folders[kind]) for c in (ClapModel, ClapProcessor))
     with torch.no_grad():
         text = model.eval().get_text_features(**processor.tokenizer([caption], return_tensors="pt"))
-    np.testing.assert_allclose(heard.embeddings[0], audio_D, atol=1e-5)
-    assert heard.similarity is not None
-    np.testing.assert_allclose(heard.similarity[0], audio_D @ text.pooler_output[0].numpy(), atol=1e-5)
+    np.testing.assert_allclose(output.embeddings[0], audio_D, atol=1e-5)
+    assert output.similarity is not None
+    np.testing.assert_allclose(output.similarity[0], audio_D @ text.pooler_output[0].numpy(), atol=1e-5)
 
 
 def peaked(wav: np.ndarray) -> np.ndarray:
@@ -94,29 +94,29 @@ def by_transformers(folder: Path, window: np.ndarray) -> np.ndarray:
         return model.eval().get_audio_features(inputs, torch.tensor([[False]])).pooler_output[0].numpy()
 
 
-def test_a_long_clip_is_heard_whole_and_always_alike(clap_folders: dict[str, Path], tmp_path: Path) -> None:
+def test_a_long_clip_is_evaluated_whole_and_always_alike(clap_folders: dict[str, Path], tmp_path: Path) -> None:
     evaluator = get_evaluator(f"clap:{clap_folders['unfused']}")
     wav = clips(5.0)[0]
-    heard = evaluator.embed([wav], RATE)
+    output = evaluator.embed([wav], RATE)
     shutil.rmtree(tmp_path / "cache")
     np.random.seed(7)  # the state of numpy's generator, on which a random crop hangs
-    np.testing.assert_array_equal(heard, evaluator.embed([wav], RATE))
+    np.testing.assert_array_equal(output, evaluator.embed([wav], RATE))
     loud = peaked(wav)
     windows = [loud[:32000], loud[32000:64000], loud[-32000:]]
     expected = np.mean([by_transformers(clap_folders["unfused"], window) for window in windows], axis=0)
-    np.testing.assert_allclose(heard[0], expected, atol=1e-5)
+    np.testing.assert_allclose(output[0], expected, atol=1e-5)
     changed = wav.copy()
     changed[70_000:72_000] = 0.0  # a random crop would often miss it
-    assert np.abs(heard - evaluator.embed([changed], RATE)).max() > 1e-4
+    assert np.abs(output - evaluator.embed([changed], RATE)).max() > 1e-4
 
 
 def test_order_batch_and_neighbours_change_nothing(clap_folders: dict[str, Path], tmp_path: Path) -> None:
     evaluator = get_evaluator(f"clap:{clap_folders['fused']}")
     audio = clips(0.7, 2.0, 4.5)
-    together = evaluator.hear(audio, RATE, CAPTIONS)
+    together = evaluator.evaluate(audio, RATE, CAPTIONS)
     shutil.rmtree(tmp_path / "cache")
     for i in (2, 0, 1):
-        alone = evaluator.hear([audio[i]], RATE, [CAPTIONS[i]])
+        alone = evaluator.evaluate([audio[i]], RATE, [CAPTIONS[i]])
         np.testing.assert_array_equal(alone.embeddings[0], together.embeddings[i])
         assert alone.similarity is not None
         assert together.similarity is not None
@@ -139,30 +139,30 @@ def test_names_and_identity(clap_folders: dict[str, Path], tmp_path: Path) -> No
 def test_encodec_is_the_encoder_averaged_over_time(tmp_path: Path) -> None:
     evaluator = get_evaluator(f"encodec:{save_encodec(tmp_path / 'codec')}")
     wav = clips(0.5)[0]
-    heard = evaluator.hear([wav, clips(0.3)[0]], RATE, ["x", "y"])
-    assert (evaluator.name, heard.similarity) == ("encodec_16k", None)
+    output = evaluator.evaluate([wav, clips(0.3)[0]], RATE, ["x", "y"])
+    assert (evaluator.name, output.similarity) == ("encodec_16k", None)
     peaked = torch.from_numpy(wav * (10 ** (-1 / 20) / np.abs(wav).max())).float()
     with torch.no_grad():
         z_1DT = EncodecModel.from_pretrained(tmp_path / "codec").eval().encoder(peaked[None, None])
-    np.testing.assert_allclose(heard.embeddings[0], z_1DT[0].mean(-1), atol=1e-6)
+    np.testing.assert_allclose(output.embeddings[0], z_1DT[0].mean(-1), atol=1e-6)
 
 
-def test_the_memory_goes_by_content(tmp_path: Path) -> None:
+def test_the_cache_goes_by_content(tmp_path: Path) -> None:
     evaluator = get_evaluator(f"encodec:{save_encodec(tmp_path / 'codec')}")
     asked: list[int] = []
-    hear = evaluator.inner.hear
-    evaluator.inner.hear = lambda audio, *rest: asked.append(len(audio)) or hear(audio, *rest)
+    evaluate = evaluator.inner.evaluate
+    evaluator.inner.evaluate = lambda audio, *rest: asked.append(len(audio)) or evaluate(audio, *rest)
     audio = clips(0.3, 0.4, 0.5)
-    first = evaluator.hear(audio, RATE)
-    again = evaluator.hear([audio[2], audio[0], audio[2]], RATE)
+    first = evaluator.evaluate(audio, RATE)
+    again = evaluator.evaluate([audio[2], audio[0], audio[2]], RATE)
     np.testing.assert_array_equal(again.embeddings, first.embeddings[[2, 0, 2]])
     assert asked == [3]
     louder = audio[0] * np.float32(0.5)  # another recording, though the peak policy makes it sound the same
-    evaluator.hear([audio[1], louder, louder], RATE)
+    evaluator.evaluate([audio[1], louder, louder], RATE)
     assert asked == [3, 1]
     broken = next((tmp_path / "cache").rglob("*.safetensors"))
     broken.write_bytes(b"half a file")
-    np.testing.assert_array_equal(evaluator.hear(audio, RATE).embeddings, first.embeddings)
+    np.testing.assert_array_equal(evaluator.evaluate(audio, RATE).embeddings, first.embeddings)
 
 
 def test_wrong_checkpoints_are_named_in_one_line(clap_folders: dict[str, Path], tmp_path: Path) -> None:

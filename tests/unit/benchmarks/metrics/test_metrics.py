@@ -5,12 +5,10 @@ import pytest
 import scipy.linalg
 import torch
 
-from paradigm_bench.benchmarks.metrics.adherence import agreement, chance
+from paradigm_bench.benchmarks.metrics.adherence import agreement, chance, cosine_similarity
 from paradigm_bench.benchmarks.metrics.frechet import covariance, frechet_distance, gaussian_distance
-from paradigm_bench.benchmarks.metrics.inception import inception_score
 from paradigm_bench.benchmarks.metrics.kad import SCALE, kernel_distance, median_bandwidth
-from paradigm_bench.benchmarks.metrics.kl import EPSILON, joint_kl, paired_kl
-from paradigm_bench.benchmarks.metrics.similarity import cosine_similarity
+from paradigm_bench.benchmarks.metrics.posteriors import EPSILON, inception_score, joint_kl, paired_kl
 from paradigm_bench.common.errors import UserError
 
 
@@ -126,7 +124,7 @@ def test_agreement_and_chance():
     np.testing.assert_array_equal(scores, [1.0, np.nan, 0.0, 1.0])
     level = chance(["C", None, "C", "E"], ["C", "D", "E", "F"])
     assert (level.uniform, level.majority) == (0.25, pytest.approx(2 / 3))
-    with pytest.raises(UserError, match="2 heard"):
+    with pytest.raises(UserError, match="2 detected"):
         agreement(["C"], ["C", "D"])
 
 

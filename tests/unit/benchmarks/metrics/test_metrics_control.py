@@ -1,4 +1,4 @@
-"""Control metrics equal mir_eval's and audiocraft's on the same annotations; seams are heard where there are some."""
+"""Control metrics equal mir_eval's and audiocraft's on the same annotations; splices score as seams."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ def test_chord_iou_is_mir_evals(vocabulary: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:Only one")
 def test_scores_of_annotated_clips_are_mir_evals_own_evaluation() -> None:
-    """What extractors hear in built-in clips against the clips' annotation, by mir_eval's ``evaluate``."""
+    """What extractors detect in built-in clips against the clips' annotation, by mir_eval's ``evaluate``."""
     chords, beats = load_extractor("chords"), load_extractor("beats")
     found, expected = [], []
     for clip in load_corpus("builtin", clips=6).clips("train"):
         annotation, audio = clip.annotation(), clip.audio(RATE)
         assert annotation is not None
-        heard, (heard_beats, heard_downbeats) = chords(audio, RATE), beats(audio, RATE)
-        tables = [(np.array([s[:2] for s in spans]), [s[2] for s in spans]) for spans in (annotation.chords, heard)]
+        detected, (detected_beats, detected_downbeats) = chords(audio, RATE), beats(audio, RATE)
+        tables = [(np.array([s[:2] for s in spans]), [s[2] for s in spans]) for spans in (annotation.chords, detected)]
         theirs = mir_eval.chord.evaluate(*tables[0], *tables[1])
         expected += [theirs["majmin"], theirs["sevenths"]]
-        found += [chord_iou(annotation.chords, heard), chord_iou(annotation.chords, heard, "sevenths")]
-        for asked, estimated in ((annotation.beats, heard_beats), (annotation.downbeats, heard_downbeats)):
+        found += [chord_iou(annotation.chords, detected), chord_iou(annotation.chords, detected, "sevenths")]
+        for asked, estimated in ((annotation.beats, detected_beats), (annotation.downbeats, detected_downbeats)):
             scores = mir_eval.beat.evaluate(
                 np.array(asked), np.array(estimated), min_beat_time=0.0, f_measure_threshold=0.05
             )
@@ -84,11 +84,11 @@ def test_beats_are_mir_evals() -> None:
 
 def test_pitch_accuracy_is_mir_evals_and_right_by_hand() -> None:
     asked = [(0.0, 1.0, 60), (1.0, 2.0, 64), (3.0, 4.0, 67)]
-    heard = [(0.0, 1.0, 60), (1.0, 2.0, 76), (2.0, 3.0, 50)]
-    assert pitch_accuracy(asked, heard) == pytest.approx(1 / 3)
-    assert pitch_accuracy(asked, heard, octaves=False) == pytest.approx(2 / 3)
+    detected = [(0.0, 1.0, 60), (1.0, 2.0, 76), (2.0, 3.0, 50)]
+    assert pitch_accuracy(asked, detected) == pytest.approx(1 / 3)
+    assert pitch_accuracy(asked, detected, octaves=False) == pytest.approx(2 / 3)
     assert pitch_accuracy(asked, []) == 0.0
-    assert np.isnan(pitch_accuracy([], heard))
+    assert np.isnan(pitch_accuracy([], detected))
     times = np.arange(0.005, 4.0, 0.01)
 
     def hertz(spans: list) -> np.ndarray:
@@ -96,9 +96,9 @@ def test_pitch_accuracy_is_mir_evals_and_right_by_hand() -> None:
         return np.array([0.0 if midi is None else 440 * 2 ** ((midi - 69) / 12) for midi in found])
 
     # mir_eval resamples both tracks to a grid that begins at 0, which moves a frame or two of 400.
-    theirs = mir_eval.melody.evaluate(times, hertz(asked), times, hertz(heard))
-    assert pitch_accuracy(asked, heard) == pytest.approx(theirs["Raw Pitch Accuracy"], abs=5e-3)
-    assert pitch_accuracy(asked, heard, octaves=False) == pytest.approx(theirs["Raw Chroma Accuracy"], abs=5e-3)
+    theirs = mir_eval.melody.evaluate(times, hertz(asked), times, hertz(detected))
+    assert pitch_accuracy(asked, detected) == pytest.approx(theirs["Raw Pitch Accuracy"], abs=5e-3)
+    assert pitch_accuracy(asked, detected, octaves=False) == pytest.approx(theirs["Raw Chroma Accuracy"], abs=5e-3)
 
 
 @pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["name"])

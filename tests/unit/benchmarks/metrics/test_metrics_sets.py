@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from paradigm_bench.benchmarks.evaluators.base import EvaluatorOutput
-from paradigm_bench.benchmarks.evaluators.set_level import SetLevel
-from paradigm_bench.benchmarks.metrics.catalogue import CATALOGUE, about, family
-from paradigm_bench.benchmarks.metrics.frechet import frechet_distance
-from paradigm_bench.benchmarks.metrics.frechet_infinity import frechet_infinity
-from paradigm_bench.benchmarks.metrics.inception import inception_score, joint_inception_score
+from paradigm_bench.benchmarks.evaluators.panel import SetLevel
+from paradigm_bench.benchmarks.metrics.catalogue import CATALOGUE, about, family, metric_of
+from paradigm_bench.benchmarks.metrics.frechet import frechet_distance, frechet_infinity
 from paradigm_bench.benchmarks.metrics.kad import kernel_distance
 from paradigm_bench.benchmarks.metrics.manifold import manifold
 from paradigm_bench.benchmarks.metrics.mauve import divergence, mauve, mauve_audio_divergence
+from paradigm_bench.benchmarks.metrics.posteriors import inception_score, joint_inception_score
+from paradigm_bench.benchmarks.metrics.statistics import interval
 from paradigm_bench.common.errors import UserError
 from tests.golden.make_metric_goldens import CASES, HISTOGRAMS, ISLANDS, arrays, islands
 
@@ -103,7 +103,7 @@ def test_frechet_infinity_lies_on_the_frechet_distance_and_can_hold_the_referenc
         frechet_infinity(x[:15], y)
 
 
-def hearing(rows: np.ndarray) -> EvaluatorOutput:
+def output_for(rows: np.ndarray) -> EvaluatorOutput:
     posteriors = np.abs(rows[:, :6]) + 0.1
     return EvaluatorOutput(rows, {"key": posteriors / posteriors.sum(1, keepdims=True)}, None)
 
@@ -115,7 +115,7 @@ def test_permuting_clips_changes_no_digit() -> None:
     assert kernel_distance(mixed_x, mixed_y) == kernel_distance(x, y)
     assert frechet_infinity(mixed_x, mixed_y) == frechet_infinity(x, y)
     assert mauve_audio_divergence(mixed_x, mixed_y) == mauve_audio_divergence(x, y)
-    here, there = SetLevel(hearing(x), hearing(y)), SetLevel(hearing(mixed_x), hearing(mixed_y))
+    here, there = SetLevel(output_for(x), output_for(y)), SetLevel(output_for(mixed_x), output_for(mixed_y))
     everyone = np.arange(48)
     assert len(here.functions) == 9
     for name, metric in here.functions.items():
@@ -125,10 +125,10 @@ def test_permuting_clips_changes_no_digit() -> None:
 def test_functions_of_a_draw_equal_the_metric_of_the_drawn_clips() -> None:
     x, y = normal(5, 60), normal(6, 60, 0.3)
     index = np.random.default_rng(1).integers(60, size=60)
-    functions = SetLevel(hearing(x), hearing(y)).functions
+    functions = SetLevel(output_for(x), output_for(y)).functions
     assert functions["fad"](index) == pytest.approx(frechet_distance(x, y[index]).value, rel=1e-9)
     assert functions["fad_inf"](index) == pytest.approx(frechet_infinity(x, y[index]).value, rel=1e-9)
-    drawn = hearing(y[index]).posteriors
+    drawn = output_for(y[index]).posteriors
     assert functions["is"](index) == pytest.approx(joint_inception_score(drawn), rel=1e-12)
     balls = manifold(x, y)
     assert functions["precision"](index) == balls.in_reference.any(0)[index].mean()
@@ -137,7 +137,7 @@ def test_functions_of_a_draw_equal_the_metric_of_the_drawn_clips() -> None:
 
 
 def test_what_a_set_is_too_small_for_is_missing_with_its_reason() -> None:
-    few = SetLevel(hearing(normal(0, 4)), hearing(normal(1, 4)))
+    few = SetLevel(output_for(normal(0, 4)), output_for(normal(1, 4)))
     assert set(few.functions) == {"fad", "kad", "mad", "is"}
     assert few.missing == {
         "fad_inf": "4 clips, it needs 16",
@@ -151,6 +151,19 @@ def test_joint_inception_score_is_the_geometric_mean() -> None:
     sure, unsure = np.eye(4), np.full((4, 9), 1 / 9)
     assert joint_inception_score({"a": sure, "b": unsure}) == pytest.approx(2.0)  # sqrt(4 * 1)
     assert joint_inception_score({"a": sure}) == inception_score(sure)
+
+
+def test_every_set_level_metric_of_the_catalogue_is_computed() -> None:
+    functions = SetLevel(output_for(normal(7, 20)), output_for(normal(8, 20))).functions
+    assert set(functions) == {name for name, kind in CATALOGUE.items() if kind.scope == "set"}
+    assert {name for name, kind in CATALOGUE.items() if kind.smooth} == {"fad", "kad", "mad", "is"}
+
+
+def test_a_figure_has_the_better_end_and_the_unit_of_its_family() -> None:
+    found = interval(np.arange(4.0), range(4))
+    figure = metric_of("kl_builtin", found)
+    assert (figure.value, figure.n, figure.better, figure.unit) == (1.5, 4, "lower", "nats")
+    assert (figure.low, figure.high) == (found.low, found.high)
 
 
 def test_families_are_read_off_full_names() -> None:

@@ -9,15 +9,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from papers_toys import REPOSITORY, published, quality, speed
+from papers_toys import REPOSITORY, quality, speed
 
 from paradigm_bench.benchmarks.analysis.records import save_record
-from paradigm_bench.benchmarks.papers.claim_tests import Contrast, Outcome, Pair, Side, judge, overall
-from paradigm_bench.benchmarks.papers.claims import counts, load_trials, rule
-from paradigm_bench.benchmarks.papers.selection import Library
-from paradigm_bench.benchmarks.papers.verdicts import rows as short_rows
-from paradigm_bench.benchmarks.papers.verdicts import write_ledger
-from paradigm_bench.benchmarks.study.study import study_names
+from paradigm_bench.benchmarks.cli.main import status
+from paradigm_bench.benchmarks.papers.claim_tests import Contrast, ContrastResult, Pair, Side, judge, overall
+from paradigm_bench.benchmarks.papers.claims import (
+    claims_table,
+    evaluate_claims,
+    load_claim_tests,
+    verdict_counts,
+    write_claims_page,
+)
+from paradigm_bench.benchmarks.papers.record_index import RecordIndex
+from paradigm_bench.benchmarks.study.load import study_names
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.training.cost import TrainingCost
 
@@ -34,9 +39,9 @@ def arm(results: Path, name: str, mean: float, metric: str = "clap_builtin", see
         quality(results, "s", name, {metric: list(mean + prompts + own)}, seed, LOWER, **settings)
 
 
-def outcome(results: Path, **contrast: Any) -> Outcome:
+def outcome(results: Path, **contrast: Any) -> ContrastResult:
     sides = {side: Side(arm) if isinstance(arm, str) else arm for side, arm in contrast.items() if side in "ab"}
-    return judge([Contrast(**{"study": "s", "metric": "clap", **contrast, **sides})], Library(results))[0]
+    return judge([Contrast(**{"study": "s", "metric": "clap", **contrast, **sides})], RecordIndex(results))[0]
 
 
 @pytest.mark.parametrize(("b", "verdict"), [(0.4, "holds"), (0.6, "fails"), (0.503, "undecided")])
@@ -179,7 +184,7 @@ def test_contrasts_of_a_claim_share_their_error_budget(tmp_path: Path) -> None:
     for name, mean in (("ar", 0.50), ("fm", 0.491), ("mar", 0.50), ("mntp", 0.50), ("ntp", 0.50)):
         arm(tmp_path, name, mean)
     contrasts = [Contrast("clap", Side("ar"), Side(b), study="s") for b in ("fm", "mar", "mntp", "ntp")]
-    alone, together = (judge(chosen, Library(tmp_path))[0] for chosen in (contrasts[:1], contrasts))
+    alone, together = (judge(chosen, RecordIndex(tmp_path))[0] for chosen in (contrasts[:1], contrasts))
     assert together.p == pytest.approx(min(1.0, 4 * (alone.p or 0.0)))
     assert together.p
 
@@ -195,7 +200,7 @@ def test_what_is_missing_is_not_testable_and_says_how_to_make_it(tmp_path: Path)
     assert lacking.why == "no record of fm in s; `bench run s --scale tiny`"
     arm(tmp_path, "fm", 0.1, "fad_builtin")
     assert "no clap in common" in outcome(tmp_path, a="ar", b="fm").why
-    bad = judge([Contrast("fad", Side("fm"), Side("ar"), study="s")], Library(tmp_path))
+    bad = judge([Contrast("fad", Side("fm"), Side("ar"), study="s")], RecordIndex(tmp_path))
     assert overall(bad) == "not testable"
 
 
@@ -215,35 +220,35 @@ def test_a_claim_holds_where_all_of_its_contrasts_do() -> None:
         (("holds", "holds"), "holds"), (("holds", "undecided"), "undecided"),
         (("undecided", "fails"), "fails"), (("fails", "not testable"), "not testable"),
     ):  # fmt: skip
-        assert overall([Outcome(contrast, verdict) for verdict in verdicts]) == expected
+        assert overall([ContrastResult(contrast, verdict) for verdict in verdicts]) == expected
 
 
 def test_every_claim_has_a_test_over_studies_that_exist() -> None:
-    trials = load_trials()
-    rulings = rule(REPOSITORY / "results", Library(REPOSITORY / "results"))
-    assert {ruling.claim.id for ruling in rulings} == set(trials)
-    sides = [(s.study or c.study, s) for trial in trials.values() for c in trial.contrasts for s in c.sides]
+    tests = load_claim_tests()
+    found = evaluate_claims(RecordIndex(REPOSITORY / "results"))
+    assert {result.claim.id for result in found} == set(tests)
+    sides = [(s.study or c.study, s) for test in tests.values() for c in test.contrasts for s in c.sides]
     unknown = {study for study, _ in sides} - set(study_names())
     assert not unknown - OF_ANOTHER_CORPUS
-    assert all(ruling.why for ruling in rulings if ruling.verdict == "not testable")
+    assert all(result.why for result in found if result.verdict == "not testable")
 
 
-def test_the_ledger_says_scale_evaluator_and_records(tmp_path: Path) -> None:
-    results = published(tmp_path)
+def test_the_page_of_claims_says_scale_evaluator_and_records(tmp_path: Path) -> None:
+    results = tmp_path
     for name, mean in (("ntp", -0.5), ("mntp", -0.9), ("mntp-no-target", -0.4)):
         scores = {key: list(sign * (mean + np.linspace(0, 0.1, 8))) for key, sign in
                   (("fad_builtin", 1), ("kl_builtin", 1), ("clap_builtin", -1))}  # fmt: skip
         for seed in (0, 1):
             quality(results, "mntp_vs_ntp", name, scores, seed, {"fad_builtin": "lower", "kl_builtin": "lower"})
-    rulings = rule(results, Library(results), ["mntp2025"])
-    told = {ruling.claim.id: ruling for ruling in rulings}
+    found = evaluate_claims(RecordIndex(results), ["mntp2025"])
+    told = {result.claim.id: result for result in found}
     assert (told["M2"].verdict, told["M9"].verdict, told["M10"].verdict) == ("holds", "holds", "not testable")
-    text = write_ledger(rulings, results).read_text()
+    text = write_claims_page(found, results).read_text()
     assert "At this scale: 4 layers of width 128, 10 updates of 16 × 4 s, evaluator builtin." in text
     assert f"[{told['M2'].records[0][1].stem}](../mntp_vs_ntp/records/" in text
     assert "**X85**" in text
-    assert counts(rulings) == "2 hold, 0 fail, 0 are undecided, 18 are not testable"
-    assert ["M2", "holds"] in [row[:2] for row in short_rows(rulings).body]
+    assert verdict_counts(found) == "2 hold, 0 fail, 0 are undecided, 18 are not testable"
+    assert ["M2", "holds"] in [row[:2] for row in claims_table(found).body]
     with open(results / "papers" / "claims.csv") as file:
         rows = [row for row in csv.DictReader(file) if row["claim"] == "M2"]
     assert [row["metric"] for row in rows] == ["fad_builtin", "kl_builtin", "clap_builtin"]
@@ -258,12 +263,23 @@ def test_the_ledger_says_scale_evaluator_and_records(tmp_path: Path) -> None:
         ("T1: {contrasts: [{metric: fad, a: ar, b: fm, expect: sane}]}", "did you mean 'same'"),
     ],
 )
-def test_broken_trials_are_named(tmp_path: Path, text: str, told: str) -> None:
+def test_broken_claim_tests_are_named(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "claims.yaml").write_text(text)
     with pytest.raises(UserError, match=told):
-        load_trials(tmp_path / "claims.yaml")
+        load_claim_tests(tmp_path / "claims.yaml")
 
 
 def test_an_unknown_paper(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="did you mean 'tal2025'"):
-        rule(published(tmp_path), Library(tmp_path), ["tal2024"])
+        evaluate_claims(RecordIndex(tmp_path), ["tal2024"])
+
+
+def test_claims_are_tested_in_a_folder_of_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The published claims come with the package; nothing of a checkout is needed."""
+    monkeypatch.chdir(tmp_path)
+    quality(Path("my_results"), "small_cpu", "ar", {"clap_builtin": [0.5, 0.6]})
+    assert status(["claims", "--results", "my_results", "--paper", "tal2025"]) == 0
+    assert "0 hold, 0 fail, 0 are undecided, 26 are not testable" in capsys.readouterr().out
+    assert "80 are not testable" in Path("my_results/papers/claims.md").read_text()

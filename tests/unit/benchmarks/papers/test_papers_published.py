@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -10,32 +11,26 @@ import pytest
 from paradigm_bench.benchmarks.analysis import published
 from paradigm_bench.common.errors import UserError
 
-RESULTS = Path(__file__).parents[4] / "results"
-
 
 def test_everything_that_was_collected_is_there() -> None:
-    stated, claims = published.results(RESULTS), published.claims(RESULTS)
-    assert (len(stated), len(published.hyperparameters(RESULTS))) == (1076, 329)
+    stated, claims = published.results(), published.claims()
+    assert (len(stated), len(published.hyperparameters())) == (1076, 329)
     assert Counter(claim.paper for claim in claims) == {
         "tal2025": 26, "maskaudioflow2025": 13, "mntp2025": 20, "impact2025": 17, "joint": 4
     }  # fmt: skip
-    errors = published.inconsistencies(RESULTS)
+    errors = published.inconsistencies()
     assert [one.id for one in errors] == [f"X{i}" for i in range(1, 86)]
     assert all(one.statement and (one.source or one.paper == "joint") for one in claims)
     assert {one.paper for one in [*stated, *claims, *errors]} == set(published.NAMES)
 
 
 def test_a_row_keeps_its_numbers_and_where_they_are_printed() -> None:
-    stated = published.results(RESULTS)
+    stated = published.results()
     found = [o for o in stated if o.table == "Table 8" and o.setting.get("steps") == "10" and o.metric == "fad"]
     assert [(o.setting["frame_rate_hz"], o.number) for o in found] == [("25", 4.16), ("50", 4.92), ("100", 12.3)]
     lost = [o for o in stated if o.paper == "mntp2025" and o.setting.get("row") == "f" and o.table == "Table 6"]
     assert {o.number for o in lost} == {None}
     assert all("lost in the conversion" in o.note for o in lost)
-
-
-def test_nothing_is_stated_where_there_is_no_file(tmp_path: Path) -> None:
-    assert published.results(tmp_path) == published.claims(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -46,8 +41,11 @@ def test_nothing_is_stated_where_there_is_no_file(tmp_path: Path) -> None:
         ("claims.yaml", "- {id: T1", "not valid YAML"),
     ],
 )
-def test_broken_files_are_named(tmp_path: Path, name: str, text: str, told: str) -> None:
-    (tmp_path / "published").mkdir()
-    (tmp_path / "published" / name).write_text(text)
+def test_broken_files_are_named(
+    tmp_path: Path, name: str, text: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(published.FOLDER, tmp_path, dirs_exist_ok=True)
+    (tmp_path / name).write_text(text)
+    monkeypatch.setattr(published, "FOLDER", tmp_path)
     with pytest.raises(UserError, match=told):
-        published.results(tmp_path), published.claims(tmp_path)
+        published.results(), published.claims()

@@ -9,15 +9,15 @@ import re
 from pathlib import Path
 
 import pytest
+from fake_axis import FakeAxis
 
+from paradigm_bench.benchmarks.analysis.comparability import PROMPTS, UPDATES, too_short
 from paradigm_bench.benchmarks.analysis.records import Record, save_record
-from paradigm_bench.benchmarks.analysis.sufficiency import PROMPTS, UPDATES, too_short
-from paradigm_bench.benchmarks.report import chapter as chapters
-from paradigm_bench.benchmarks.report import overview, report_file, study_page, write_report, write_study
+from paradigm_bench.benchmarks.report import report_file, write_report, write_study
 from paradigm_bench.benchmarks.report.chapter import Answer, Chapter, StudyPage, StudyRecords
-from paradigm_bench.benchmarks.report.table import Table
+from paradigm_bench.benchmarks.report.markup import Table
+from paradigm_bench.benchmarks.study.axis import AXES
 from paradigm_bench.common.config import config_hash
-from paradigm_bench.common.registry import Registry
 
 QUESTION = "Who tastes best? (sweetness, higher is better)"
 
@@ -45,11 +45,17 @@ def taste(study: StudyRecords) -> StudyPage:
 SMELLS, TASTES = Chapter("How it smells: badly", "Does it?", smell), Chapter("Taste", "Is it [good](docs/x.md)?", taste)
 
 
+class Smell(FakeAxis):
+    chapter = f"{__name__}:SMELLS"
+
+
+class Taste(FakeAxis):
+    chapter = f"{__name__}:TASTES"
+
+
 @pytest.fixture
 def two_axes(monkeypatch: pytest.MonkeyPatch) -> None:
-    registry = Registry("chapter", {"smell": f"{__name__}:SMELLS", "taste": f"{__name__}:TASTES"})
-    for module in (chapters, study_page, overview):
-        monkeypatch.setattr(module, "CHAPTERS", registry)
+    monkeypatch.setattr(AXES, "_entries", {"smell": f"{__name__}:Smell", "taste": f"{__name__}:Taste"})
 
 
 @pytest.fixture

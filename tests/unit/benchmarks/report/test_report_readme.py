@@ -1,4 +1,4 @@
-from paradigm_bench.benchmarks.report.readme import refresh
+from paradigm_bench.benchmarks.report.overview import refresh
 
 
 def test_only_what_stands_between_the_markers_is_replaced(tmp_path):

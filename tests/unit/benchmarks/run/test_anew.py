@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from paradigm_bench.benchmarks.analysis.records import load_records, studies_in
+from paradigm_bench.benchmarks.analysis.records import load_records
+from paradigm_bench.benchmarks.analysis.packs import studies_in
 from paradigm_bench.benchmarks.cli.main import status
 from paradigm_bench.benchmarks.run.again import start_over
 from paradigm_bench.benchmarks.run.runner import plan
 from paradigm_bench.benchmarks.study.axis import Context
 from paradigm_bench.benchmarks.study.cells import Cell
 from paradigm_bench.common.errors import UserError
-from paradigm_bench.common.files import held_alone
+from paradigm_bench.common.locks import held_alone
 from paradigm_bench.training.trained import training_folder, untuned
 
 ROOT = Path(__file__).parents[4]

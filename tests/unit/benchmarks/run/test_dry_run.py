@@ -13,16 +13,16 @@ import soundfile
 
 from paradigm_bench.benchmarks.analysis.records import all_records
 from paradigm_bench.benchmarks.axes.latency import estimate as latency
-from paradigm_bench.benchmarks.axes.latency.tracker.rates import Rates
 from paradigm_bench.benchmarks.cli.main import status
-from paradigm_bench.benchmarks.evaluators.builtin import provider, training
+from paradigm_bench.benchmarks.evaluators.builtin import training
 from paradigm_bench.benchmarks.run.estimate import timings
-from paradigm_bench.benchmarks.run.estimate.listing import elapsed
+from paradigm_bench.benchmarks.run.estimate.dry_run import elapsed
 from paradigm_bench.benchmarks.study.axis import AXES
 from paradigm_bench.benchmarks.study.cells import Cell
-from paradigm_bench.benchmarks.study.study import load_study
+from paradigm_bench.benchmarks.study.load import load_study
 from paradigm_bench.benchmarks.study.sweep import expand
 from paradigm_bench.common.config import from_dict, to_dict
+from paradigm_bench.common.device_rates import Rates
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.common.needs import Need, may_train, only_listed
 from paradigm_bench.corpora import load_corpus
@@ -56,7 +56,7 @@ def _nothing_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         raise AssertionError("a dry run trained something")
 
     monkeypatch.setattr(training, "train_evaluator", refuse)
-    monkeypatch.setattr("paradigm_bench.representations.codecs.by_recipe.train_codec", refuse)
+    monkeypatch.setattr("paradigm_bench.representations.codecs.recipes.train_codec", refuse)
 
 
 def rows_of(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
@@ -125,7 +125,7 @@ def test_a_real_run_says_what_it_trains_why_and_how_long(
     my_audio: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "train_evaluator", lambda *args: None)
-    provider.builtin_evaluator(load_corpus(str(my_audio)), None)
+    training.builtin_evaluator(load_corpus(str(my_audio)), None)
     said = capsys.readouterr().err
     assert said.startswith("training an evaluator for my_audio first, about ")
     assert " min on one core: it learns what clips of my_audio sound like" in said
@@ -219,4 +219,4 @@ def test_latency_is_planned_for_as_long_as_published_runs_took(
 
 def test_a_stand_in_judges_nothing() -> None:
     with pytest.raises(UserError, match="not trained yet"):
-        provider.UntrainedEvaluator("x").hear([], 16_000)
+        training.UntrainedEvaluator("x").evaluate([], 16_000)

@@ -10,9 +10,9 @@ import pytest
 from paradigm_bench.benchmarks.axes.inpainting.fill import span_between
 from paradigm_bench.benchmarks.cli.main import status
 from paradigm_bench.benchmarks.run.lengths import LONGEST, check_length, enough_memory
-from paradigm_bench.common.audio import write_audio
 from paradigm_bench.common.errors import UserError
-from paradigm_bench.representations.base import LatentSpec
+from paradigm_bench.corpora.audio import write_audio
+from paradigm_bench.representations.spec import LatentSpec
 
 LATENT = LatentSpec("l", 16_000, 25.0, 2)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_budget import BATCH, CROSS, EMBEDDED, FRAMES, PREFIX, TOKENS, a_batch
+from budget_toys import BATCH, CROSS, EMBEDDED, FRAMES, PREFIX, TOKENS, a_batch
 from torch.autograd.graph import saved_tensors_hooks
 
 from paradigm_bench import paradigms
@@ -17,11 +17,11 @@ from paradigm_bench.backbones import BackboneConfig
 from paradigm_bench.benchmarks.analysis.records import load_records
 from paradigm_bench.benchmarks.cli.main import status
 from paradigm_bench.benchmarks.run.estimate import sizes
-from paradigm_bench.benchmarks.run.estimate.devices import Device, from_file, published, sampling_shares
-from paradigm_bench.benchmarks.run.estimate.plan import Plan, hand_check, make_plan, see
-from paradigm_bench.benchmarks.run.estimate.reached import Trained, checks, rates, trained_here
+from paradigm_bench.benchmarks.run.estimate.devices import Device, by_data_sheet, from_file, sampling_shares
+from paradigm_bench.benchmarks.run.estimate.plan import StudyPlan, hand_check, make_plan, model_inputs
 from paradigm_bench.benchmarks.run.estimate.sizes import kept_numbers
-from paradigm_bench.benchmarks.study.study import load_study
+from paradigm_bench.benchmarks.run.estimate.this_machine import MeasuredRun, predictions, runs_here, training_rates
+from paradigm_bench.benchmarks.study.load import load_study
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.common.seeds import ItemRNG
 from paradigm_bench.paradigms.masks import DROPS, TruncatedNormal
@@ -70,11 +70,11 @@ def test_the_forward_pass_keeps_what_is_planned(
 
 
 @pytest.fixture(scope="module")
-def paper() -> Plan:
+def paper() -> StudyPlan:
     return make_plan(load_study("tal2025_paper"), TOY, hours=20000)
 
 
-def test_fm_and_ar_at_the_papers_scale_by_hand(paper: Plan) -> None:
+def test_fm_and_ar_at_the_papers_scale_by_hand(paper: StudyPlan) -> None:
     """N: a block's 16 squares of the width, of which two, the text's keys and values, see 64 tokens and not 500."""
     by_arm = {run.arm: run for run in paper.runs}
     updates, clips, frames, layers, width = 1_000_000, 256, 500, 24, 1024
@@ -91,7 +91,7 @@ def test_fm_and_ar_at_the_papers_scale_by_hand(paper: Plan) -> None:
     assert by_arm["fm"].training_seconds / 3600 == pytest.approx(165, rel=0.01)
 
 
-def test_storage_and_memory_by_hand(paper: Plan) -> None:
+def test_storage_and_memory_by_hand(paper: StudyPlan) -> None:
     assert paper.shared.latents == 20000 * 3600 * 50 * (128 * 4 + 4 * 2)
     fm = next(run for run in paper.runs if run.arm == "fm")
     assert fm.disk.checkpoints == 3 * 16 * fm.parameters
@@ -126,20 +126,20 @@ def test_arms_of_one_model_train_once_and_a_budget_is_kept() -> None:
 
 def test_records_that_were_left_out_are_predicted_by_the_others() -> None:
     runs = [
-        Trained("quick", "ar", 0, "a", "ar", flops=10e9, seconds=10.0),
-        Trained("three", "ar", 0, "a", "ar", flops=10e9, seconds=10.0),
-        Trained("three", "ar", 1, "b", "ar", flops=10e9, seconds=5.0),
-        Trained("quick", "fm", 0, "c", "fm", flops=1e9, seconds=1.0),
+        MeasuredRun("quick", "ar", 0, "a", "ar", flops=10e9, seconds=10.0),
+        MeasuredRun("three", "ar", 0, "a", "ar", flops=10e9, seconds=10.0),
+        MeasuredRun("three", "ar", 1, "b", "ar", flops=10e9, seconds=5.0),
+        MeasuredRun("quick", "fm", 0, "c", "fm", flops=1e9, seconds=1.0),
     ]
-    assert rates(runs) == {"ar": pytest.approx(1.5e9), "fm": 1e9}
-    (check,) = checks("quick", runs)  # nothing is known of fm but this run itself
-    assert (check.predicted, check.ratio) == (5.0, 0.5)
+    assert training_rates(runs) == {"ar": pytest.approx(1.5e9), "fm": 1e9}
+    ((run, predicted),) = predictions("quick", runs)  # nothing is known of fm but this run itself
+    assert (predicted, predicted / run.seconds) == (5.0, 0.5)
 
 
 def test_devices_by_name_by_record_and_by_file(tmp_path: Path) -> None:
-    assert published("h100").training_rate("ar", "bf16") == pytest.approx(0.4 * 989.4e12)
+    assert by_data_sheet("h100").training_rate("ar", "bf16") == pytest.approx(0.4 * 989.4e12)
     with pytest.raises(UserError, match=r"'h10'; did you mean 'h100'\?|'h10'.*did you mean"):
-        published("h10")
+        by_data_sheet("h10")
     file = tmp_path / "gpu.json"
     file.write_text(json.dumps({"name": "mine", "bf16_flops_per_s": 1e14, "fp32_flops_per_s": 1e13}))
     with pytest.raises(UserError, match="missing key 'copy_bytes_per_s'"):
@@ -164,9 +164,9 @@ def test_the_command_prints_plan_and_assumptions(capsys: pytest.CaptureFixture[s
 def test_records_of_a_paradigm_that_is_not_installed_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     records, _ = load_records(Path(__file__).parents[4] / "results" / "maskgit")
     monkeypatch.setattr(
-        "paradigm_bench.benchmarks.run.estimate.reached.cpu_model", lambda: records[0].environment["cpu"]
+        "paradigm_bench.benchmarks.run.estimate.this_machine.cpu_model", lambda: records[0].environment["cpu"]
     )
     assert "maskgit" in {record.cell["model"]["paradigm"] for record in records if record.training}
-    found = trained_here(records, see(load_study("quickstart")))
+    found = runs_here(records, model_inputs(load_study("quickstart")))
     assert found
     assert {run.paradigm for run in found} <= set(paradigms.names())

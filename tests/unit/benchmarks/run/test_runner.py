@@ -45,6 +45,33 @@ def test_workers_have_the_threads_that_were_asked_for(tmp_path: Path, monkeypatc
     assert run_arms(tmp_path, "work")["work"].environment["threads"] == 3
 
 
+@pytest.mark.parametrize("where", ["link", "folder"])
+def test_a_worker_finds_the_package_where_the_runner_found_it(tmp_path: Path, where: str) -> None:
+    """Through a link on ``sys.path`` that is on no path of the environment, and through the current folder."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "paradigm_bench").symlink_to(ROOT)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "sys.meta_path = [finder for finder in sys.meta_path if 'editable' not in repr(finder)]\n"
+        "from paradigm_bench.benchmarks.run.runner import python_path; print(python_path().get('PYTHONPATH', 'none'))"
+    )
+    home = str(tmp_path / "home") if where == "link" else ""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    process = subprocess.run(
+        [sys.executable, "-c", code, home], cwd=tmp_path / "home", env=environment, capture_output=True, text=True
+    )
+    assert process.stdout.strip() == str(tmp_path / "home"), process.stderr
+
+
+def test_an_installed_package_needs_no_path(tmp_path: Path) -> None:
+    code = "from paradigm_bench.benchmarks.run.runner import python_path; print(python_path())"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    process = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert process.stdout.strip() == "{}", process.stderr
+
+
 def test_every_ending_becomes_a_record_and_the_rest_goes_on(tmp_path: Path) -> None:
     records = run_arms(
         tmp_path, "work", "raise", "unsupported", "memory", "segfault", "exit", "fail to open", "user error"

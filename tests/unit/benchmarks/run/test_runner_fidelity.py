@@ -5,56 +5,30 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fidelity_toys import SECONDS, _own_cache, home, settings
 
 from paradigm_bench.benchmarks.analysis.records import load_records, read_items
 from paradigm_bench.benchmarks.axes.eval_set import eligible, load_eval_set
-from paradigm_bench.benchmarks.axes.fidelity.axis import Fidelity, data_of
+from paradigm_bench.benchmarks.axes.fidelity.axis import Fidelity
+from paradigm_bench.benchmarks.axes.fidelity.cells import data_of
 from paradigm_bench.benchmarks.cli.main import status
 from paradigm_bench.benchmarks.study.axis import Context
-from paradigm_bench.benchmarks.study.cells import Cell, check_distinct
+from paradigm_bench.benchmarks.study.cells import Cell, CellConfig, check_distinct
+from paradigm_bench.benchmarks.study.load import STUDIES, load_study
 from paradigm_bench.benchmarks.study.references import REFERENCES
-from paradigm_bench.benchmarks.study.study import Study, load_study
+from paradigm_bench.benchmarks.study.study import Study
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.paradigms.pipeline import generate, load_model
+from paradigm_bench.representations.codecs.builtin import BuiltinCodec, CodecConfig, save_codec
 from paradigm_bench.training.trained import training_folder, untuned
 
-SECONDS = 1.0
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a codec and an evaluator, and a cache of its own."""
-    from paradigm_bench.benchmarks.evaluators.builtin.training import EvaluatorConfig, train_evaluator
-    from paradigm_bench.corpora import load_corpus
-    from paradigm_bench.representations.codecs.builtin import BuiltinCodec, CodecConfig, save_codec
-
-    folder = tmp_path_factory.mktemp("fidelity")
-    torch.manual_seed(0)
-    save_codec(
-        BuiltinCodec(dataclasses.replace(CodecConfig(), width=16, codebooks=2, cardinality=16)), folder / "codec", {}
-    )
-    corpus = load_corpus("builtin", clips=12, seconds=SECONDS)
-    train_evaluator(corpus, None, EvaluatorConfig(steps=2, cpu_seconds=2.0), folder / "evaluator", progress=False)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PARADIGM_BENCH_CACHE", str(home / "cache"))
-
-
-def settings(home: Path) -> list[str]:
-    return [
-        f"representation={home / 'codec'}", f"evaluation.evaluator={home / 'evaluator'}", "evaluation.prompts=4",
-        f"corpus.seconds={SECONDS}", f"train.seconds={SECONDS}", "corpus.clips=12", "train.batch=2", "train.updates=2",
-        "train.snapshots=[1]", "train.warmup=1", "train.log_every=1", "jobs=2",
-        "backbone.overrides={d_model: 16, d_ff: 16}",
-    ]  # fmt: skip
+__all__ = ["_own_cache", "home"]  # fixtures
 
 
 def tiny_study(home: Path, *extra: str, paradigms: tuple[str, ...] = ("ar", "fm")) -> Study:
@@ -140,6 +114,32 @@ def test_a_second_study_takes_over_the_cells_it_shares_and_all_repeat_from_scrat
         assert re.search(r"(\d+) of \1 metrics repeat to the last digit", capsys.readouterr().out)
 
 
+def test_a_record_verifies_without_its_study_and_command_but_not_with_another_codec(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, results, codec = tmp_path / "mine.yaml", tmp_path / "results", tmp_path / "codec"
+    study.write_text((STUDIES / "smoke.yaml").read_text().replace("name: smoke", "name: mine"))
+    shutil.copytree(home / "codec", codec)
+    options = [part for setting in settings(home) for part in ("--set", setting)]
+    folders = ["--results", str(results), "--work", str(home / "runs")]
+    monkeypatch.setattr("sys.argv", ["bench", "nonsense"])
+    assert status(["run", str(study), "-p", "fm", *options, "--set", f"representation={codec}", *folders]) == 0
+    study.unlink()
+    records = load_records(results / "mine")[0]
+    chosen = [next(r for r in records if r.system == "fm"), next(r for r in records if r.system == "codec_quantised")]
+    capsys.readouterr()
+    for record in chosen:
+        path = results / "mine" / "records" / f"{record.stem}.json"
+        assert status(["verify", str(path), "--work", str(home / "runs")]) == 0
+        assert re.search(r"(\d+) of \1 metrics repeat to the last digit", capsys.readouterr().out)
+    torch.manual_seed(1)
+    shutil.rmtree(codec)
+    save_codec(BuiltinCodec(dataclasses.replace(CodecConfig(), width=16, codebooks=2, cardinality=16)), codec, {})
+    assert status(["verify", str(path), "--work", str(home / "runs")]) == 2
+    told = capsys.readouterr().err
+    assert "cannot be repeated here, for its content differs: data.representation.fingerprint" in told
+
+
 def test_a_clip_depends_on_its_seed_and_prompt_not_on_its_batch(home: Path) -> None:
     from paradigm_bench.training.trained import train_system
 
@@ -180,7 +180,7 @@ def test_the_same_arm_under_two_labels_is_refused(home: Path) -> None:
 def test_prompts_and_reference_set_are_disjoint_and_equally_many(home: Path) -> None:
     cell = cells_of(tiny_study(home), "real")[0]
     data = data_of(cell)
-    eval_set = load_eval_set(cell.config["evaluation"], cell.how["evaluator"], data)
+    eval_set = load_eval_set(cell.read(CellConfig).evaluation, cell.how["evaluator"], data)
     ordered = [clip.id for clip in eligible(data.corpus, "test", SECONDS)]
     assert [clip.id for clip in eval_set.prompts] == ordered[:4]
     assert len(eval_set.reference_outputs.embeddings) == len(eval_set.prompts) == 4

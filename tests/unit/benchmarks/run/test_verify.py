@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -13,6 +14,7 @@ from paradigm_bench.benchmarks.analysis.packs import PACK
 from paradigm_bench.benchmarks.analysis.records import load_records
 from paradigm_bench.benchmarks.cli.main import main, status
 from paradigm_bench.benchmarks.study.axis import AXES
+from paradigm_bench.common.files import json_text
 
 ROOT = Path(__file__).parents[4]
 ARMS = "[{paradigm: a, options: {does: work}}, {paradigm: b, options: {does: unsupported}}]"
@@ -41,6 +43,13 @@ def spoil(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
+
+
+def without_how(path: Path) -> None:
+    """Make the record one of before the field ``how``."""
+    data = json.loads(path.read_text())
+    del data["how"]
+    path.write_text(json_text(data))
 
 
 def test_what_repeats_and_what_does_not(recorded: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,10 +95,34 @@ def test_other_weights_and_machines_are_told(recorded: dict[str, Path], capsys: 
     assert "Recorded under other conditions: numpy 0." in out
 
 
-def test_a_cell_that_is_not_there_any_more_is_refused(
+def test_a_record_needs_neither_its_command_nor_its_study(
     recorded: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = recorded["a"]
+    spoil(path, '"command": "bench run s.yaml', '"command": "cp nonsense.yaml')
+    (tmp_path / "s.yaml").unlink()
+    assert status(["verify", str(path)]) == 0
+    assert "1 of 1 metrics repeat to the last digit" in capsys.readouterr().out
+    spoil(path, '"value": 1.5', '"value": 2.5')
+    assert status(["verify", str(path)]) == 1
+
+
+def test_content_that_is_another_here_is_refused(
+    recorded: dict[str, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = {"does": "work", "data": {"corpus": {"fingerprint": "feed"}}}
+    monkeypatch.setattr(AXES.load("fake_axis:FakeAxis"), "content", lambda self, cell: here)
+    assert status(["verify", str(recorded["a"])]) == 2
+    told = capsys.readouterr().err
+    assert "cannot be repeated here, for its content differs: data.corpus.fingerprint None (here 'feed'); bring" in told
+
+
+def test_an_older_record_is_found_by_its_command_and_refused_where_its_cell_is_gone(
+    recorded: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = recorded["a"]
+    without_how(path)
+    assert status(["verify", str(path)]) == 0
     spoil(path, "train.lr=3e-3", "train.lr=2e-3")
     assert status(["verify", str(path)]) == 2
     assert "the study has no such cell: lr 0.003 (here 0.002)" in capsys.readouterr().err

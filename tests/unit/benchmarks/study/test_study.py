@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from paradigm_bench.benchmarks.study.cells import Cell, check_distinct
-from paradigm_bench.benchmarks.study.study import STUDIES, load_study, study_names, title_of, with_corpus
+from paradigm_bench.benchmarks.study.load import STUDIES, load_study, study_names, title_of, with_corpus
 from paradigm_bench.benchmarks.study.sweep import points
 from paradigm_bench.common.errors import UserError
 
@@ -18,6 +20,15 @@ def written(folder: Path, text: str) -> str:
     path = folder / "mine.yaml"
     path.write_text(text)
     return str(path)
+
+
+def test_reading_a_study_loads_neither_torch_nor_a_plotting_library() -> None:
+    code = (
+        "import sys; from paradigm_bench.benchmarks.study.load import load_study; load_study('smoke'); "
+        "print({'torch', 'matplotlib', 'pandas'} & set(sys.modules))"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.stdout.strip() == "set()", process.stderr
 
 
 def test_short_forms_are_spelled_out(tmp_path: Path) -> None:

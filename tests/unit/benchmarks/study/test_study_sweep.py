@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from paradigm_bench.benchmarks.cli.run import chosen_study
-from paradigm_bench.benchmarks.study.study import ArmChoice, Study, load_study
+from paradigm_bench.benchmarks.cli.options import study_of_options
+from paradigm_bench.benchmarks.study.load import load_study
+from paradigm_bench.benchmarks.study.study import ArmChoice, Study
 from paradigm_bench.benchmarks.study.sweep import expand, points
 from paradigm_bench.common.errors import UserError
 
@@ -131,4 +132,4 @@ def test_a_sweep_in_the_file_must_be_lists(tmp_path: Path) -> None:
 
 def test_an_option_of_the_latency_axis_is_refused_elsewhere() -> None:
     with pytest.raises(UserError, match="--dtype has no effect on axis fidelity"):
-        chosen_study("smoke", "", "", [], None, [], [], [], {"latency.dtype": "bf16", "latency.peers": False})
+        study_of_options({"study": "smoke", "dtype": "bf16", "peers": False})

@@ -1,0 +1,202 @@
+"""Measurement of fidelity cells: train an arm, generate one clip per prompt, and score the clips."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .... import paradigms
+from ....common.environment import device_name
+from ....common.gpus import device_type
+from ....common.precision import float32_products
+from ....common.seeds import seed_for
+from ....corpora.audio import kept_format, write_audio
+from ....paradigms.base import Paradigm
+from ....paradigms.pipeline import Generated, generate
+from ....paradigms.session import capture_failures
+from ....training.cost import TrainingCost
+from ....training.trained import train_system, tune_system, untuned
+from ....training.tuning_rounds import Tuned
+from ...evaluators.rewards import load_reward
+from ...study.axis import Context, Measurement
+from ...study.cells import Cell, CellConfig
+from ...study.references import FLOORS, REFERENCES
+from ..eval_set import EvalSet, load_eval_set
+from ..scoring import Scored, item_scores, joined, score
+from .cells import data_of
+
+
+class FidelityGroup:
+    """The cells of one trained arm, or of all references.
+
+    ``measure`` makes the clips of a cell, by ``generate`` for an arm and by ``reference`` for a floor or ceiling, and
+    scores them by ``score``. The axes control, inpainting and frame_rate override these three, ``load_eval_set`` and
+    ``extra_files``.
+
+    Attributes:
+        data: corpus, representation and text encoder of the cells.
+        eval_set: prompts, their audio, and the evaluator's outputs.
+        reward: scores clips beside the evaluator; None: there is none.
+        result: folders of the trained weights; for an arm only.
+        training: cost of training, tuning included; for an arm only.
+        tuned: result of tuning by reward; None: the arm is not tuned.
+    """
+
+    def __init__(self, cells: Sequence[Cell], context: Context) -> None:
+        first = cells[0]
+        self.context, self.data = context, data_of(first)
+        self.eval_set = self.load_eval_set(first)
+        spec = first.how.get("reward")
+        self.reward = load_reward(spec, self.data.corpus, self.data.representation) if spec else None
+        self.tuned: Tuned | None = None
+        if first.kind == "paradigm":
+            self.result, self.training = train_system(untuned(first.config), self.data, context.work, context.report)
+            if "tune" in first.config and self.reward is not None:
+                embedder = self.eval_set.evaluator
+                self.tuned = tune_system(
+                    first.config, self.data, self.result, self.reward, embedder, context.work, context.report
+                )
+                self.training = with_tuning(self.training, self.tuned, first)
+
+    def load_eval_set(self, cell: Cell) -> EvalSet:
+        """Prompts, reference audio and evaluator of the group's cells."""
+        return load_eval_set(cell.read(CellConfig).evaluation, cell.how["evaluator"], self.data)
+
+    def measure(self, cell: Cell) -> Measurement:
+        """Make one clip per prompt and score them."""
+        begun, timing = time.perf_counter(), dict[str, float]()
+        if cell.kind == "reference":
+            audio_BN = self.reference(cell)
+        else:
+            with float32_products(cell.read(CellConfig).precision, device_type()):
+                generated = self.generate(cell, self._load_model(cell))
+            audio_BN, timing = generated.audio_BN, dict(generated.timing)
+        metrics, items, details = self.score(audio_BN)
+        timing["measuring_seconds"] = time.perf_counter() - begun
+        return Measurement(
+            metrics=metrics,
+            items=items,
+            timing={name: round(value, 4) for name, value in timing.items()},
+            training=at_update(self.training, cell.at_updates) if cell.kind == "paradigm" else None,
+            artefacts=self._write_clips(cell, audio_BN) | self.extra_files(cell, audio_BN),
+            environment={"scoring": details, **self._circumstances(cell)},
+        )
+
+    def reference(self, cell: Cell) -> np.ndarray:
+        """The clips (n, N) of a floor or ceiling."""
+        make = REFERENCES[cell.read(CellConfig).reference]
+        return make(self.eval_set.prompt_audio_BN, self.data.representation, cell.seed)
+
+    def generate(self, cell: Cell, model: Paradigm, controls: Mapping[str, Tensor] | None = None) -> Generated:
+        """One clip per prompt.
+
+        Args:
+            model: the trained model that the cell measures.
+            controls: name -> tokens (n, T) of the temporal controls that the model is given.
+        """
+        config, prompts = cell.read(CellConfig), self.eval_set.prompts
+        return generate(
+            model,
+            self.data.representation,
+            self.data.text,
+            captions=[clip.caption for clip in prompts],
+            seeds=self.sampling_seeds(cell),
+            sampler=model.sampler(config.sampler),
+            seconds=config.evaluation.seconds,
+            batch=cell.how["batch"],
+            controls=controls,
+            noise=config.noise,
+        )
+
+    def score(self, audio_BN: np.ndarray) -> Scored:
+        """Scores of one clip per prompt (n, N): metrics, per-clip rows, and details on how they were computed."""
+        scored, prompts = score(audio_BN, self.eval_set), self.eval_set.prompts
+        if self.reward is None:
+            return scored
+        captions = [clip.caption for clip in prompts]
+        values = self.reward.score(list(audio_BN), self.eval_set.sample_rate, captions)
+        return joined(scored, item_scores({"reward": values}, prompts, {}))
+
+    def extra_files(self, cell: Cell, audio_BN: np.ndarray) -> dict[str, str]:
+        """Write further files of a cell for the report; returns name -> path. There are none on this axis."""
+        return {}
+
+    def sampling_seeds(self, cell: Cell) -> list[int]:
+        """The seed of each prompt's clip, which depends on nothing but the cell's seed and the prompt."""
+        return [seed_for(cell.seed, clip.id, 0) for clip in self.eval_set.prompts]
+
+    def kept_prompts(self, cell: Cell) -> list[str]:
+        """Names in artefacts of the prompts whose clips a cell keeps, which are the first of all prompts."""
+        return [clip.id.replace("/", "_") for clip in self.eval_set.prompts[: cell.how["keep_audio"]]]
+
+    def _load_model(self, cell: Cell) -> Paradigm:
+        """The model with the weights that a cell measures, on its device."""
+        if self.tuned is not None:
+            folder = self.tuned.final
+        elif cell.at_updates in (None, self.training.updates):
+            folder = self.result.final
+        else:
+            folder = self.result.snapshots[cell.at_updates or 0]
+        dtype = torch.bfloat16 if cell.read(CellConfig).precision == "bf16" else torch.float32
+        return paradigms.load(folder).to(device_type(), dtype)
+
+    def _write_clips(self, cell: Cell, audio_BN: np.ndarray) -> dict[str, str]:
+        """Write the clips that are kept; file names contain the cell's id, so no later measurement replaces them."""
+        snapshot = cell.at_updates is not None and cell.at_updates < self.training.updates
+        if snapshot or cell.system in FLOORS:
+            return {}
+        kept: dict[str, str] = {}
+        for prompt, audio_N in zip(self.kept_prompts(cell), audio_BN):
+            name = f"audio/{cell.system}-s{cell.seed}-{prompt}-{cell.id[:6]}{kept_format()}"
+            write_audio(self.context.results / name, audio_N, self.eval_set.sample_rate)
+            kept[f"audio/{prompt}"] = name
+        return kept
+
+    def _circumstances(self, cell: Cell) -> dict[str, Any]:
+        """Of an arm, for its record: the device, the tuning, and why steps were not captured if they were not."""
+        if cell.kind == "reference":
+            return {}
+        failures = capture_failures()
+        return {
+            "device": device_name(device_type()),
+            **({"tuning": self.tuned.record} if self.tuned else {}),
+            **({"plain_steps": failures} if failures else {}),
+        }
+
+
+def with_tuning(training: TrainingCost, tuned: Tuned, cell: Cell) -> TrainingCost:
+    """The cost of training and tuning together."""
+    config = cell.read(CellConfig)
+    assert config.train is not None
+    assert config.tune is not None
+    clips, tuning_clips = training.updates * config.train.batch, tuned.updates * config.tune["batch"]
+    return dataclasses.replace(
+        training,
+        updates=cell.updates,
+        cpu_seconds=round(training.cpu_seconds + tuned.cpu_seconds, 1),
+        wall_seconds=round(training.wall_seconds + tuned.wall_seconds, 1),
+        tokens=training.tokens + tuning_clips * training.tokens // max(clips, 1),
+    )
+
+
+def at_update(training: TrainingCost, update: int | None) -> TrainingCost:
+    """The cost of the first ``update`` updates of a training run; None: of all."""
+    update = training.updates if update is None else update
+    kept = [i for i, at in enumerate(training.curve["update"]) if at <= update]
+    curve: dict[str, Any] = {name: tuple(column[i] for i in kept) for name, column in training.curve.items()}
+    share = update / training.updates
+    return dataclasses.replace(
+        training,
+        updates=update,
+        cpu_seconds=round(training.cpu_seconds * share, 1),
+        wall_seconds=round(training.wall_seconds * share, 1),
+        tokens=round(training.tokens * share),
+        flops=None if training.flops is None else training.flops * share,
+        curve=curve,
+    )

@@ -1,0 +1,104 @@
+"""Sentences on how a study was run: what was measured, its settings, machine and command, and what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...common.lines import count
+from ...training import TrainSpec
+from ..analysis.comparability import left_out_lines
+from ..analysis.records import Record
+from ..analysis.result_table import ResultTable
+from ..study.cells import CellConfig
+from .markup import bullets
+from .scores import spent
+
+
+def measured(table: ResultTable) -> str:
+    """What was measured, in a sentence."""
+    config = table.newest.config
+    eval_set = config.evaluation
+    arms, updates = count(len(table.labels), "arm"), count(spent(table.runs), "update")
+    trained = f"{arms}, trained for {updates} with {count(table.seeds, 'seed')}"
+    return (
+        f"{trained if table.runs else 'No trained arm'}; {count(eval_set.prompts, 'prompt')} of the corpus "
+        f"`{config.data.corpus.name}`, clips of {eval_set.seconds:g} s, judged by the evaluator "
+        f"`{eval_set.evaluator.name}`."
+    )
+
+
+def facts(table: ResultTable) -> dict[str, str]:
+    """The first columns of a study's line in the report: what its arms were trained on, and for how long."""
+    return {
+        "audio": table.newest.config.data.corpus.name,
+        "arms": str(len(table.labels)),
+        "updates": spent(table.runs),
+        "seeds": str(table.seeds),
+    }
+
+
+def sentence(text: str) -> str:
+    """``text`` with a capital at its beginning and a full stop."""
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def ran(table: ResultTable) -> str:
+    """Settings, machine, versions and command, as a list."""
+    record = table.newest
+    lines = [_data_line(record.config), *_training_lines(table, record.config), _machine_line(record.environment)]
+    commands = dict.fromkeys(r.command for r in table.records if r.command)
+    lines.append("Command: " + ", ".join(f"`{command}`" for command in commands) + f" ({record.created[:10]}).")
+    return bullets(lines)
+
+
+def left_out(found: Mapping[str, int]) -> list[str]:
+    """The sentence on the records that are in no table; none where all are."""
+    return [f"Records of other settings, not shown: {'; '.join(left_out_lines(found))}."] if found else []
+
+
+def _data_line(config: CellConfig) -> str:
+    data, eval_set = config.data, config.evaluation
+    return (
+        f"Corpus `{data.corpus.name}`, representation `{data.representation.name}`, text `{data.text}`; "
+        f"{count(eval_set.prompts, 'prompt')} of the {eval_set.split} split, clips of {eval_set.seconds:g} s "
+        f"at {eval_set.sample_rate} Hz, evaluator `{eval_set.evaluator.name}`."
+    )
+
+
+def _training_lines(table: ResultTable, config: CellConfig) -> list[str]:
+    if config.train is None or config.model is None:
+        return []
+    backbone, train = config.model.backbone, config.train
+    seeds = sorted({record.seed for row in table.arms for record in row.records})
+    return [
+        f"Every arm: backbone of width {backbone.d_model} with {count(backbone.n_layers, 'layer')}; "
+        f"{count(_budget(train), 'update')} of {train.batch} × {train.seconds:g} s, "
+        f"lr {train.lr:g}, EMA {train.ema_decay:g}, {train.precision}; seeds {', '.join(map(str, seeds))}.",
+        "Samplers: " + "; ".join(dict.fromkeys(_sampler(row.records[0]) for row in table.arms)) + ".",
+    ]
+
+
+def _budget(train: TrainSpec) -> str:
+    """The number of updates, or the budget that buys each arm its own number (the table of costs has them)."""
+    amount = train.budget.amount
+    asked = {
+        "tokens": f"{amount:,.0f} latent frames",
+        "flops": f"{amount / 1e12:,.4g} TFLOPs",
+        "wall_seconds": f"{amount:,.4g} seconds by the clock",
+    }.get(train.budget.unit)
+    return f"a budget of {asked} each, spent in" if asked else f"{train.updates:,}"
+
+
+def _machine_line(machine: Mapping[str, Any]) -> str:
+    git, packages = machine.get("git", {}), machine.get("packages", {})
+    revision = (git.get("revision") or "unknown")[:10] + " with uncommitted changes" * bool(git.get("dirty"))
+    cores, threads = (count(machine.get(f"{noun}s") or "?", noun) for noun in ("core", "thread"))
+    return (
+        f"Machine: {machine.get('cpu')}, {cores}, {threads} per worker, device {machine.get('device')}; "
+        f"Python {machine.get('python')}, torch {packages.get('torch')}; code {revision}."
+    )
+
+
+def _sampler(record: Record) -> str:
+    return f"{record.system} " + ", ".join(f"{key} {value}" for key, value in record.config.sampler.items())

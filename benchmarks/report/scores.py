@@ -1,0 +1,89 @@
+"""Scores as text, and the table of systems x metrics that several chapters show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..analysis import published
+from ..analysis.pooling import pooled
+from ..analysis.records import Record
+from ..analysis.result_table import ResultTable, TableRow
+from ..metrics.catalogue import CATALOGUE, family
+from ..metrics.metric import Metric
+from .markup import Table, folded
+
+ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}  # after a metric's name: its better end
+
+
+def figure(m: Metric) -> str:
+    """A score with its interval, as in ``0.61 [0.52, 0.70]``; a dash where the metric has no value."""
+    if m.value is None:
+        return "–"
+    digits = 2 if abs(m.value) < 10 else 1
+    bounds = "" if m.low is None or m.high is None else f" [{fixed(m.low, digits)}, {fixed(m.high, digits)}]"
+    return fixed(m.value, digits) + bounds
+
+
+def fixed(value: float, digits: int) -> str:
+    """A number with ``digits`` decimals; zero never has a sign."""
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # + 0.0 turns -0.0 into 0.0
+
+
+def heading(table: ResultTable, name: str) -> str:
+    """A metric's name with the arrow of its better end, as the records state it."""
+    better = next((r.metrics[name].better for row in table.rows for r in row.good if name in r.metrics), "neither")
+    return name + ARROWS[better]
+
+
+def failure(row: TableRow) -> str:
+    """Why a row has no scores."""
+    return next((f"{r.status}: {r.reason}" for r in row.records if r.status != "ok"), "")
+
+
+def reference_rows(table: ResultTable) -> frozenset[int]:
+    """The indices of a table's rows that are references."""
+    return frozenset(i for i, row in enumerate(table.rows) if row.kind == "reference")
+
+
+def score_table(table: ResultTable, families: Sequence[str]) -> Table:
+    """Systems x metrics with intervals.
+
+    Args:
+        families: the metrics to show, by whichever evaluator, in this order.
+    """
+    held = {name for row in table.rows for record in row.good for name in record.metrics}
+    names = [name for wanted in families for name in sorted(held) if family(name) == wanted]
+    body = []
+    for row in table.rows:
+        cells = [figure(pooled(table, row, name)) for name in names]
+        body.append([row.system, *(cells if row.good else [failure(row), *[""] * (len(names) - 1)])])
+    return Table(["system", *(heading(table, name) for name in names)], body, italic=reference_rows(table))
+
+
+def stated_scores(paper: str, table: str, settings: Sequence[str], called: dict[str, str]) -> str:
+    """One of a paper's tables, folded; empty where it was not collected.
+
+    Its music, codec and model size differ from ours, so only the order of its rows compares.
+
+    Args:
+        settings: the first of them that a row of the paper states is shown after the system's name.
+        called: the paper's name of a metric -> ours.
+    """
+    found = [one for one in published.results() if (one.paper, one.table) == (paper, table) and one.value]
+    stated: dict[tuple[str, str], dict[str, str]] = {}
+    for one in found:
+        given = next((one.setting[key] for key in settings if one.setting.get(key)), "")
+        row = stated.setdefault((one.system, f", {given}" if given else ""), {})
+        row[called.get(one.metric, one.metric)] = one.value
+    names = [name for name in CATALOGUE if any(name in values for values in stated.values())]
+    source = f"{published.NAMES[paper]}, {table.lower()}"
+    body = [
+        [system + given, source, *(values.get(n, "–") for n in names)] for (system, given), values in stated.items()
+    ]
+    return folded("Published figures", Table(["system", "source", *names], body).markdown()) if body else ""
+
+
+def spent(records: Sequence[Record]) -> str:
+    """Updates that the records' arms were trained for, fewest to most, as in ``1,400–1,450``."""
+    updates = sorted({record.training.updates for record in records if record.training})
+    return "–".join(f"{n:,}" for n in dict.fromkeys([*updates[:1], *updates[-1:]]))

@@ -1,0 +1,28 @@
+"""Which corpus a study uses, as its YAML file states it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import Corpus, load_corpus
+
+
+@dataclass(frozen=True)
+class CorpusChoice:
+    """The arguments of ``load_corpus``, under the same names.
+
+    Attributes:
+        spec: ``"builtin"``, ``"builtin:fluidsynth"``, a folder with a manifest, or the name of an installed plugin.
+        clips: number of train clips; None: all that the corpus has.
+        seconds: length of the clips of a built-in corpus; None: its default.
+        seed: of the built-in compositions, or of the valid split that is carved from a folder's train clips.
+    """
+
+    spec: str = "builtin"
+    clips: int | None = None
+    seconds: float | None = None
+    seed: int = 0
+
+    def load(self, captions: bool = True) -> Corpus:
+        """The corpus itself; see ``load_corpus`` for ``captions`` and for errors."""
+        return load_corpus(self.spec, clips=self.clips, seconds=self.seconds, seed=self.seed, captions=captions)
