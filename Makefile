@@ -24,7 +24,7 @@ lint: $(VENV)/installed-dev
 	MYPYPATH=build/types $(BIN)/mypy
 
 wheel: $(VENV)/installed
-	rm -rf dist
+	rm -rf dist build/lib build/bdist*  # what an earlier build left would get into the wheel
 	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps -w dist .
 
 install: $(VENV)/installed

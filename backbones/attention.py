@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from .cache import KVCache, LayerText
-from .linear import Linear
+from .linear import Layer, Linear
 from .positions import rotate
 
 
@@ -39,7 +39,8 @@ def bias_of(visible: Tensor, dtype: torch.dtype) -> Tensor:
 
 def split_heads(x_BTC: Tensor, n_heads: int) -> Tensor:
     """(B, T, C) -> (B, H, T, C / H)."""
-    return x_BTC.unflatten(-1, (n_heads, -1)).transpose(1, 2)
+    heads: Tensor = x_BTC.unflatten(-1, (n_heads, -1))
+    return heads.transpose(1, 2)
 
 
 def merge_heads(x_BHTD: Tensor) -> Tensor:
@@ -47,7 +48,7 @@ def merge_heads(x_BHTD: Tensor) -> Tensor:
     return x_BHTD.transpose(1, 2).flatten(2)
 
 
-class SelfAttention(nn.Module):
+class SelfAttention(Layer):
     """Multi-head self-attention, without biases; its output layer is applied by the block."""
 
     def __init__(self, d_model: int, n_heads: int) -> None:
@@ -67,7 +68,7 @@ class SelfAttention(nn.Module):
         return merge_heads(scaled_dot_product_attention(q, kv[0], kv[1], attn_mask=view.bias, is_causal=view.causal))
 
 
-class CrossAttention(nn.Module):
+class CrossAttention(Layer):
     """Multi-head attention from the sequence to the text, without biases; its output layer is applied by the block."""
 
     def __init__(self, d_model: int, n_heads: int) -> None:
@@ -79,7 +80,8 @@ class CrossAttention(nn.Module):
 
     def read(self, text_BLC: Tensor) -> Tensor:
         """Keys and values of the text, (2, B, H, L, D)."""
-        return self.kv(text_BLC).unflatten(-1, (2, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
+        kv_BL2HD: Tensor = self.kv(text_BLC).unflatten(-1, (2, self.n_heads, -1))
+        return kv_BL2HD.permute(2, 0, 3, 1, 4)
 
     def forward(self, x_BTC: Tensor, text: LayerText) -> Tensor:
         """Attend to the text; (B, T, C) before the output layer, zero for rows without text."""

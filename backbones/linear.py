@@ -8,6 +8,8 @@ layout.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
@@ -20,13 +22,22 @@ PACKED_FROM = 2**17
 _packed: WeakIdKeyDictionary = WeakIdKeyDictionary()  # weight -> (its version when packed, its packed copy)
 
 
+class Layer(nn.Module):
+    """Base of our modules whose output is one tensor, which ``nn.Module`` does not tell type checkers."""
+
+    __call__: Callable[..., Tensor]
+
+
 class Linear(nn.Linear):
     """``nn.Linear`` with weights packed for sampling where that is faster; the copy doubles their memory."""
+
+    __call__: Callable[..., Tensor]
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
         if packs(self.weight, x):
-            return torch.ops.mkldnn._linear_pointwise(x, _pack(self.weight), self.bias, "none", [], "")
+            product: Tensor = torch.ops.mkldnn._linear_pointwise(x, _pack(self.weight), self.bias, "none", [], "")
+            return product
         return nn.functional.linear(x, self.weight, self.bias)
 
     def cost(self, rows: int, element_size: int = 4) -> tuple[int, int]:

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from .linear import Layer
+
 TIME_SCALE = 1000.0
 """Factor of a time in [0, 1] before the sinusoid. Without it, codes of different times are nearly collinear."""
 
@@ -24,7 +26,7 @@ def sinusoid(values: Tensor, dim: int, max_period: float = 10000.0) -> Tensor:
     return nn.functional.pad(code, (0, dim % 2))
 
 
-class TimeEmbedding(nn.Module):
+class TimeEmbedding(Layer):
     """Time or noise level per item (B,) -> (B, C): sinusoid, then a two-layer MLP with SiLU.
 
     Args:
@@ -39,7 +41,8 @@ class TimeEmbedding(nn.Module):
     def forward(self, time_B: Tensor) -> Tensor:
         """(B,) -> (B, C)."""
         code = sinusoid(time_B * self.scale, self.code_dim)
-        return self.mlp(code.to(next(self.mlp.parameters()).dtype))
+        embedded: Tensor = self.mlp(code.to(next(self.mlp.parameters()).dtype))
+        return embedded
 
 
 def rotary_angles(positions_BT: Tensor, head_dim: int, base: float = 10000.0) -> tuple[Tensor, Tensor]:

@@ -16,11 +16,11 @@ from torch.utils.checkpoint import checkpoint
 from .attention import CrossAttention, SelfAttention, View, bias_of
 from .cache import KVCache, LayerText, TextMemory
 from .config import BackboneConfig
-from .linear import Linear
+from .linear import Layer, Linear
 from .positions import TimeEmbedding, rotary_angles, sinusoid
 
 
-class Block(nn.Module):
+class Block(Layer):
     """Pre-LN transformer block: self-attention, cross-attention to the text, feed-forward; optional AdaLN on time."""
 
     def __init__(self, config: BackboneConfig) -> None:
@@ -53,13 +53,7 @@ class Block(nn.Module):
         return self.ff_out.add_to(x_BTC, nn.functional.gelu(self.ff_in(self.norm_ff(x_BTC))))
 
     def _modulated(
-        self,
-        x_BTC: Tensor,
-        layer: int,
-        view: View,
-        text: LayerText | None,
-        modulation: Tensor,
-        cache: KVCache | None,
+        self, x_BTC: Tensor, layer: int, view: View, text: LayerText | None, modulation: Tensor, cache: KVCache | None
     ) -> Tensor:
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = modulation[:, None].chunk(6, dim=-1)
         h = _modulated_norm(self.norm_self, x_BTC, scale_a, shift_a)
@@ -80,13 +74,14 @@ class Block(nn.Module):
 def _modulated_norm(norm: nn.LayerNorm, x_BTC: Tensor, scale_B1C: Tensor, shift_B1C: Tensor) -> Tensor:
     """norm(x) (1 + scale) + shift; with one time for all rows, as in sampling, one layer norm with other weights."""
     if len(scale_B1C) > 1 or torch.is_grad_enabled():
-        return norm(x_BTC) * (1 + scale_B1C) + shift_B1C
+        normed: Tensor = norm(x_BTC)
+        return normed * (1 + scale_B1C) + shift_B1C
     weight = norm.weight * (1 + scale_B1C[0, 0])
     bias = torch.addcmul(shift_B1C[0, 0], norm.bias, 1 + scale_B1C[0, 0])
     return nn.functional.layer_norm(x_BTC, norm.normalized_shape, weight, bias, norm.eps)
 
 
-class Backbone(nn.Module):
+class Backbone(Layer):
     """The transformer between a paradigm's input embedding and its head.
 
     Attributes:
@@ -152,7 +147,8 @@ class Backbone(nn.Module):
         """
         h = self.embed(x_BTC, time_B=time_B, positions_BT=positions_BT, cache=cache)
         h, _ = self.run(h, 0, self.config.n_layers, text, time_B=time_B, positions_BT=positions_BT, cache=cache)
-        return self.norm_out(h)
+        normed: Tensor = self.norm_out(h)
+        return normed
 
     def embed(
         self,

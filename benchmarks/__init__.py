@@ -1,1 +1,1 @@
-"""The referee: what is measured (axes), in which studies, by which metrics, in which records, told by which report."""
+"""Measurement: studies, axes, metrics, records, analysis and reports."""

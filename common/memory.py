@@ -45,15 +45,15 @@ def reset_peak(device: str = "cpu") -> None:
 def peak(device: str = "cpu") -> Peak:
     """The peaks since ``reset_peak``."""
     if not device.startswith("cuda"):
-        return Peak(_status("VmHWM"))
+        return Peak(_kilobytes("VmHWM"))
     import torch
 
-    return Peak(_status("VmHWM"), torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device))
+    return Peak(_kilobytes("VmHWM"), torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device))
 
 
 def resident() -> int | None:
     """Bytes that the process holds now."""
-    return _status("VmRSS")
+    return _kilobytes("VmRSS")
 
 
 def total_memory(device: str = "cpu") -> int | None:
@@ -62,14 +62,10 @@ def total_memory(device: str = "cpu") -> int | None:
         import torch
 
         return int(torch.cuda.get_device_properties(device).total_memory)
-    return _kilobytes(Path("/proc/meminfo"), "MemTotal")
+    return _kilobytes("MemTotal", Path("/proc/meminfo"))
 
 
-def _status(name: str) -> int | None:
-    return _kilobytes(STATUS, name)
-
-
-def _kilobytes(path: Path, name: str) -> int | None:
+def _kilobytes(name: str, path: Path = STATUS) -> int | None:
     """The value, in bytes, of a line such as ``VmHWM:   123 kB``."""
     try:
         lines = path.read_text(encoding="ascii", errors="replace").splitlines()

@@ -35,7 +35,6 @@ def read_mono(path: Path, sample_rate: int, where: str, fix: str = FIX_ROW) -> n
         UserError: the file is missing, cannot be decoded, is empty, or holds NaN or infinity.
     """
     import soundfile
-    from scipy.signal import resample_poly
 
     if not path.is_file():
         raise UserError(f"{where}, column path: {no_file(path)}; correct the path or remove the row")
@@ -47,11 +46,18 @@ def read_mono(path: Path, sample_rate: int, where: str, fix: str = FIX_ROW) -> n
         raise UserError(f"{where}: {path} holds no samples; {fix}")
     if not np.isfinite(samples).all():
         raise UserError(f"{where}: {path} holds NaN or infinite samples; export it again or {fix}")
-    mono = samples.mean(axis=1)
-    if native_rate != sample_rate:
-        common = math.gcd(native_rate, sample_rate)
-        mono = resample_poly(mono, sample_rate // common, native_rate // common)
+    mono = resample(samples.mean(axis=1), native_rate, sample_rate)
     return np.asarray(np.clip(mono, -1.0, 1.0), dtype=np.float32)
+
+
+def resample(audio_N: np.ndarray, native_rate: int, sample_rate: int) -> np.ndarray:
+    """Samples at ``native_rate`` Hz as samples at ``sample_rate`` Hz."""
+    from scipy.signal import resample_poly
+
+    if native_rate == sample_rate:
+        return audio_N
+    common = math.gcd(native_rate, sample_rate)
+    return np.asarray(resample_poly(audio_N, sample_rate // common, native_rate // common))
 
 
 def duration(path: Path, where: str, fix: str = FIX_ROW) -> float:

@@ -102,7 +102,7 @@ class Corpus:
 
     def attribute_values(self) -> dict[str, list[str]]:
         """Sorted values of every attribute over all splits."""
-        return {name: sorted(counts) for name, counts in self._attribute_counts().items()}
+        return {name: list(counts) for name, counts in self.describe()["attributes"].items()}
 
     def check(self) -> None:
         """Read audio and annotation of every clip once, to find broken files before training.
@@ -121,16 +121,10 @@ class Corpus:
             split: {"clips": len(clips), "seconds": round(sum(c.seconds for c in clips), 3)}
             for split, clips in self.clips_by_split.items()
         }
-        attributes = {name: dict(sorted(counts.items())) for name, counts in self._attribute_counts().items()}
+        every = [clip.attributes for clips in self.clips_by_split.values() for clip in clips]
+        counts = {name: Counter(facts[name] for facts in every if name in facts) for name in ATTRIBUTES}
+        attributes = {name: dict(sorted(found.items())) for name, found in counts.items() if found}
         return {"name": self.name, "fingerprint": self.fingerprint, "splits": splits, "attributes": attributes}
-
-    def _attribute_counts(self) -> dict[str, Counter[str]]:
-        counts: dict[str, Counter[str]] = {}
-        for clips in self.clips_by_split.values():
-            for clip in clips:
-                for name, value in clip.attributes.items():
-                    counts.setdefault(name, Counter())[value] += 1
-        return {name: counts[name] for name in ATTRIBUTES if name in counts}
 
 
 def tempo_bucket(bpm: float) -> str:

@@ -21,23 +21,24 @@ all at once by ``Corpus.check()``.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
 from ..common.config import config_hash
 from ..common.errors import UserError, did_you_mean
-from ..common.files import no_file
+from ..common.files import cache_dir, file_sha256, no_file, read_json, write_json
 from ..common.lines import count
 from ..common.seeds import seed_for
 from .audio import duration, read_mono
 from .clip import ATTRIBUTES, SPLITS, Annotation, Clip, Corpus, tempo_bucket
-from .content import file_hashes
 from .manifest import REQUIRED, ManifestRow, find_manifest, read_annotation, read_manifest
 from .pitch import normalise_key
 
@@ -162,3 +163,27 @@ def _fingerprint(splits: Mapping[str, list[Clip]], manifest: Path) -> str:
     annotated = [reader.annotation_path is not None for reader in readers]
     paths = [path for reader in readers for path in (reader.path, reader.annotation_path) if path]
     return config_hash([texts, annotated, file_hashes(paths, manifest)])
+
+
+def file_hashes(paths: Sequence[Path], owner: Path) -> list[str]:
+    """Hex SHA-256 of each file, cached by path, size and modification time, so that a large folder is read once.
+
+    Args:
+        owner: what the files belong to, e.g. a manifest; there is one JSON file per owner in the cache folder.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    cache = cache_dir("file-hashes", hashlib.sha256(str(owner.resolve()).encode()).hexdigest()[:16] + ".json")
+    cached: dict[str, list[Any]] = {}
+    with contextlib.suppress(UserError, TypeError, ValueError):  # missing or damaged: it can always be rebuilt
+        cached = dict(read_json(cache))
+    known = dict(cached)
+    for path in paths:
+        stamp = [path.stat().st_size, path.stat().st_mtime_ns]
+        entry = cached.get(str(path.resolve()), [])
+        known[str(path.resolve())] = entry if entry[:2] == stamp else [*stamp, file_sha256(path)]
+    if known != cached:
+        with contextlib.suppress(UserError):  # a read-only cache folder costs time, not results
+            write_json(cache, known)
+    return [known[str(path.resolve())][2] for path in paths]

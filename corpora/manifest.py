@@ -49,21 +49,13 @@ class ManifestRow:
         return self.cells.get(column, "").strip()
 
     def required(self, column: str) -> str:
-        """The stripped text of a cell.
-
-        Raises:
-            UserError: the cell is empty.
-        """
+        """The stripped text of a cell; a UserError if it is empty."""
         if not self.get(column):
             raise UserError(f"{self.where}, column {column}: empty; fill it in or remove the row")
         return self.get(column)
 
     def number(self, column: str) -> float | None:
-        """The cell as a positive number; None if it is empty.
-
-        Raises:
-            UserError: the text is not a positive number.
-        """
+        """The cell as a positive number, None if it is empty; a UserError for another text."""
         text = self.get(column)
         if not text:
             return None
@@ -79,11 +71,7 @@ class ManifestRow:
 
 
 def find_manifest(spec: str) -> Path:
-    """The manifest in the folder ``spec``, or ``spec`` itself where it is a .csv or .jsonl file.
-
-    Raises:
-        UserError: there is no manifest.
-    """
+    """The manifest in the folder ``spec``, or ``spec`` itself where it is a .csv or .jsonl file; else a UserError."""
     path = Path(spec).expanduser()
     if path.is_file() and path.suffix in (".csv", ".jsonl"):
         return path
@@ -140,11 +128,7 @@ def _json_rows(text: str, path: Path, required: Sequence[str]) -> Iterator[Manif
         if not isinstance(cells, dict):
             raise UserError(f"{where}: not a JSON object; write one object per line")
         _require_columns(cells, required, where)
-        yield ManifestRow({str(name): _text(value) for name, value in cells.items()}, where)
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)
+        yield ManifestRow({name: "" if value is None else str(value) for name, value in cells.items()}, where)
 
 
 def _require_columns(found: Any, required: Sequence[str], where: str) -> None:
@@ -183,8 +167,8 @@ def read_annotation(path: Path, where: str) -> Annotation:
 
     return Annotation(
         chords=field("chords", _rows(float, float, str), ()),
-        beats=field("beats", _numbers, ()),
-        downbeats=field("downbeats", _numbers, ()),
+        beats=field("beats", lambda times: tuple(map(float, times)), ()),
+        downbeats=field("downbeats", lambda times: tuple(map(float, times)), ()),
         melody=field("melody", _rows(float, float, int), ()),
         drum_hits=field("drum_hits", _rows(float, int), ()),
         key=field("key", normalise_key, None),
@@ -193,10 +177,6 @@ def read_annotation(path: Path, where: str) -> Annotation:
         instruments=field("instruments", dict, {}) or {role: str(data[role]) for role in ROLES if data.get(role)},
         drums=field("drums", str, None),
     )
-
-
-def _numbers(values: list[Any]) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)
 
 
 def _rows(*types: type) -> Callable[[list[list[Any]]], tuple[tuple[Any, ...], ...]]:

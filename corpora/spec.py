@@ -9,14 +9,7 @@ from . import Corpus, load_corpus
 
 @dataclass(frozen=True)
 class CorpusChoice:
-    """The arguments of ``load_corpus``, under the same names.
-
-    Attributes:
-        spec: ``"builtin"``, ``"builtin:fluidsynth"``, a folder with a manifest, or the name of an installed plugin.
-        clips: number of train clips; None: all that the corpus has.
-        seconds: length of the clips of a built-in corpus; None: its default.
-        seed: of the built-in compositions, or of the valid split that is carved from a folder's train clips.
-    """
+    """The arguments of ``load_corpus``, which describes them, under the same names."""
 
     spec: str = "builtin"
     clips: int | None = None

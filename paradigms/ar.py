@@ -12,12 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..backbones import BackboneConfig
 from ..backbones.cache import KVCache, TextMemory
 from ..backbones.cost import Phase
 from ..backbones.linear import Linear
@@ -25,9 +25,6 @@ from ..backbones.transformer import truncated_normal_
 from ..common.config import later
 from ..common.errors import UserError
 from ..common.seeds import ItemRNG
-from ..representations.latents.controls import ControlSpec
-from ..representations.spec import LatentSpec
-from ..representations.text.encoders import TextSpec
 from . import infill
 from .base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
 from .conditioning import WITHHELD
@@ -86,34 +83,24 @@ class AR(Paradigm):
     )
     options: AROptions
 
-    def __init__(
-        self,
-        options: AROptions,
-        backbone: BackboneConfig,
-        latent: LatentSpec,
-        text: TextSpec,
-        controls: Sequence[ControlSpec] = (),
-    ) -> None:
-        super().__init__(options, backbone, latent, text, controls)
-        self.codebooks, self.special = latent.codebooks, latent.cardinality
-        width, rows = self.backbone_config.d_model, latent.cardinality + 1 + len(infill.SEGMENTS) * options.fill_middle
+    def add_layers(self) -> None:
+        """An embedding table per codebook, and one layer for the logits of all of them."""
+        self.codebooks, self.special = self.latent.codebooks, self.latent.cardinality
+        width, rows = self.backbone_config.d_model, self.special + 1 + len(infill.SEGMENTS) * self.options.fill_middle
         self.embeddings = nn.ModuleList(nn.Embedding(rows, width) for _ in range(self.codebooks))
-        self.head = Linear(width, self.codebooks * latent.cardinality, bias=False)
+        self.head = Linear(width, self.codebooks * self.special, bias=False)
         for weight in [self.head.weight, *self.embeddings.parameters()]:
             truncated_normal_(weight, 1 / math.sqrt(width))
 
     def logits(
-        self,
-        delayed_BKS: Tensor,
-        text: TextMemory,
-        cache: KVCache | None = None,
-        controls_BSC: Tensor | None = None,
+        self, delayed_BKS: Tensor, text: TextMemory, cache: KVCache | None = None, controls_BSC: Tensor | None = None
     ) -> Tensor:
         """Logits (B, S, K, card) of the column after each given column."""
         x_BSC = sum(table(delayed_BKS[:, k]) for k, table in enumerate(self.embeddings))
         x_BSC = x_BSC if controls_BSC is None else x_BSC + controls_BSC
         h_BSC = self.backbone(x_BSC, text, cache=cache)
-        return self.head(h_BSC).unflatten(-1, (self.codebooks, -1))
+        logits_BSKV: Tensor = self.head(h_BSC).unflatten(-1, (self.codebooks, -1))
+        return logits_BSKV
 
     def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
         """Mean over codebooks of cross-entropy in nats; uses no random numbers. Inpainting: clips ordered A, C, B."""
@@ -187,11 +174,9 @@ class AR(Paradigm):
     ) -> ARDecoding:  # fmt: skip
         text = self.read_text(conditions, sampler.branches)
         controls = self.column_controls(conditions, frames, sampler.branches)
-        shape = ("ar", delayed.shape, known, sampler, text.shape(), controls is None, watched)
-        decoding: ARDecoding = self.session(
-            shape, lambda: ARDecoding(self, text, delayed.shape, frames, known, sampler, watched)
-        )
-        decoding.condition(text, controls)
+        shape = ("ar", delayed.shape, known, sampler, watched)
+        make = partial(ARDecoding, self, text, delayed.shape, frames, known, sampler, watched)
+        decoding = self.session(shape, make, text, controls)
         decoding.start(delayed, rng)
         return decoding
 
@@ -201,15 +186,11 @@ class AR(Paradigm):
 
     def cost(self, batch: int, frames: int, sampler: Any, text_tokens: int, element_size: int = 4) -> list[Phase]:
         """Reading the text, then one pass per column over a growing cache, the codebooks' heads included."""
-        (rows, text_rows), prefix = self.guided_rows(batch, sampler), self.prefix_length(text_tokens)
-        phases = self.cached_text_cost(batch, sampler, text_tokens, element_size)
-        count = self.backbone_cost(element_size)
-        head_flops, head_bytes = self.head.cost(rows, element_size)
-        head_bytes += element_size * self.head.in_features * rows * self.codebooks  # rows of the embedding tables
-        for step in range(1, columns(frames, self.codebooks)):
-            flops, moved = count.run(rows, 1, prefix + step, text_rows, text_tokens, cached=True)
-            phases.append(Phase("step", 1, flops + head_flops, moved + head_bytes))
-        return phases
+        rows, _ = self.guided_rows(batch, sampler)
+        flops, moved = self.head.cost(rows, element_size)
+        moved += element_size * self.head.in_features * rows * self.codebooks  # rows of the embedding tables
+        steps = columns(frames, self.codebooks) - 1
+        return self.decoding_cost(batch, steps, sampler, text_tokens, element_size, (flops, moved))
 
     def forward_cost(self, batch: int, frames: int, text_tokens: int, hidden: int) -> float:
         """One pass over all columns but the last; an inpainting update has three more."""
@@ -272,7 +253,8 @@ class ARDecoding(Session):
         if self.controls is not None:
             controls = self.controls[:, at] if isinstance(at, slice) else self.controls.index_select(1, at)
         rows = columns_BKS.repeat(self.sampler.branches, 1, 1)
-        return self.model.logits(rows, self.text, self.cache, controls)
+        model: AR = self.model
+        return model.logits(rows, self.text, self.cache, controls)
 
 
 def draw(logits: Tensor, uniforms: Tensor, sampler: ARSampler) -> Tensor:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,7 @@ from .session import TEXT_BUCKET, Session, Sessions, captures_on
 
 __all__ = ["Batch", "Conditions", "Loss", "Paradigm", "ParadigmOptions"]
 
+S = TypeVar("S", bound=Session)
 PASSES = 3
 """Cost of an update in forward passes: one forward pass, and a backward pass that costs two."""
 
@@ -105,6 +106,10 @@ class Paradigm(nn.Module):
         self.control_conditioner = ControlConditioner(controls, backbone.d_model) if controls else None
         self.entropies: list[Tensor] | None = None
         self._sessions = Sessions()
+        self.add_layers()
+
+    def add_layers(self) -> None:
+        """Add the paradigm's own layers, after the backbone and the conditioners; called once, by ``__init__``."""
 
     def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
         """Training loss of one batch.
@@ -173,21 +178,29 @@ class Paradigm(nn.Module):
             return None
         return self.control_conditioner(conditions.branches(branches).controls, branches * len(conditions), frames)
 
-    def session(self, shape: tuple[Any, ...], make: Callable[[], Session]) -> Any:
-        """The buffers of a sampling loop; on CUDA those of earlier clips of the same ``shape``, with their graphs."""
+    def session(self, shape: tuple[Any, ...], make: Callable[[], S], text: TextMemory, controls: Tensor | None) -> S:
+        """The buffers of a sampling loop under the given conditions.
+
+        On CUDA they are those of earlier clips of the same ``shape``, with their graphs; otherwise ``make`` makes them.
+        """
         weight = next(self.parameters())
         modes = torch.get_float32_matmul_precision(), torch.is_autocast_enabled(weight.device.type)
-        key = (*shape, weight.data_ptr(), weight.dtype, *modes, torch.is_inference_mode_enabled())
-        return self._sessions.get(key, make, weight.device)
+        key = (
+            *shape, text.shape(), controls is None,
+            weight.data_ptr(), weight.dtype, *modes, torch.is_inference_mode_enabled(),
+        )  # fmt: skip
+        session = cast(S, self._sessions.get(key, make, weight.device))
+        session.condition(text, controls)
+        return session
 
     def release_sessions(self) -> None:
         """Free the memory of the sampling loops' buffers and graphs."""
         self._sessions.clear()
 
-    def _apply(self, *given: Any, **named: Any) -> Paradigm:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move or convert the parameters; graphs that read the old ones are dropped."""
         self.release_sessions()
-        return super()._apply(*given, **named)
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
 
     def parameter_counts(self) -> dict[str, int]:
         """Trainable parameters per part: each direct child module, and this module's own parameters as ``other``."""
@@ -260,11 +273,19 @@ class Paradigm(nn.Module):
         moved = (spec.dim + 1) * width * element_size
         return Phase("text", 1, phase.flops + linear(rows * tokens, spec.dim, width), phase.bytes + moved)
 
-    def cached_text_cost(self, batch: int, sampler: Any, tokens: int, element_size: int) -> list[Phase]:
-        """Reading the text before decoding with a KV cache: ``text_cost``, then a pass over the text prefix, if any."""
-        rows, text_rows = self.guided_rows(batch, sampler)
-        phases, prefix = [self.text_cost(text_rows, tokens, element_size)], self.prefix_length(tokens)
+    def decoding_cost(
+        self, batch: int, steps: int, sampler: Any, text_tokens: int, element_size: int, around: tuple[int, int]
+    ) -> list[Phase]:
+        """Reading the text, then ``steps`` passes over one position each, with a growing KV cache.
+
+        Args:
+            around: operations and bytes of the layers before and after the backbone in one pass.
+        """
+        (rows, text_rows), prefix = self.guided_rows(batch, sampler), self.prefix_length(text_tokens)
+        phases, count = [self.text_cost(text_rows, text_tokens, element_size)], self.backbone_cost(element_size)
         if prefix:
-            passed = self.backbone_cost(element_size).run(rows, prefix, prefix, text_rows, prefix, cached=True)
-            phases.append(Phase("prefix", 1, *passed))
+            phases.append(Phase("prefix", 1, *count.run(rows, prefix, prefix, text_rows, prefix, cached=True)))
+        for step in range(1, steps + 1):
+            flops, moved = count.run(rows, 1, prefix + step, text_rows, text_tokens, cached=True)
+            phases.append(Phase("step", 1, flops + around[0], moved + around[1]))
         return phases

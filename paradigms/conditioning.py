@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..backbones.cost import linear
-from ..backbones.linear import Linear
+from ..backbones.linear import Layer, Linear
 from ..representations.latents.controls import ControlSpec
 from ..representations.text.encoders import TextSpec
 
@@ -21,7 +21,7 @@ WITHHELD = -1
 """Token of a control that is not given: condition dropout, the null branch of guidance, or a control left out."""
 
 
-class TextConditioner(nn.Module):
+class TextConditioner(Layer):
     """Text to the backbone's width, token ids (B, L) or embeddings (B, L, D_text) -> (B, L, C).
 
     Embeddings of a frozen encoder go through one linear layer. Token ids are embedded and go through ``layers`` blocks
@@ -55,16 +55,19 @@ class TextConditioner(nn.Module):
 
     def forward(self, text: Tensor, mask_BL: Tensor) -> Tensor:
         """Encode the text; the output of a row without any real token is finite and is never attended to."""
+        h: Tensor
         if self.spec.kind == "embeddings":
-            return self.projection(text.to(self.projection.weight.dtype))
+            h = self.projection(text.to(self.projection.weight.dtype))
+            return h
         h = self.embedding(text) + self.positions.weight[: text.shape[1]]
         visible = mask_BL | ~mask_BL.any(dim=1, keepdim=True)
         for layer in self.layers:
             h = layer(h, src_key_padding_mask=~visible)
-        return self.norm(h)
+        h = self.norm(h)
+        return h
 
 
-class ControlConditioner(nn.Module):
+class ControlConditioner(Layer):
     """Control tokens to the backbone's width; a control that is withheld has a learned null embedding."""
 
     def __init__(self, specs: Sequence[ControlSpec], width: int) -> None:

@@ -8,7 +8,6 @@ is bidirectional, takes t as input, and may have U-Net skips. Sampling integrate
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -16,16 +15,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ..backbones import BackboneConfig
 from ..backbones.cache import TextMemory
 from ..backbones.cost import Phase
 from ..backbones.linear import Linear
 from ..common.config import later
 from ..common.errors import UserError
 from ..common.seeds import ItemRNG
-from ..representations.latents.controls import ControlSpec
-from ..representations.spec import LatentSpec
-from ..representations.text.encoders import TextSpec
 from .base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
 from .conformance import ConformanceSettings, MemorisationSettings
 from .guidance import Guided, guide
@@ -86,18 +81,11 @@ class FM(Paradigm):
     )
     options: FMOptions
 
-    def __init__(
-        self,
-        options: FMOptions,
-        backbone: BackboneConfig,
-        latent: LatentSpec,
-        text: TextSpec,
-        controls: Sequence[ControlSpec] = (),
-    ) -> None:
-        super().__init__(options, backbone, latent, text, controls)
+    def add_layers(self) -> None:
+        """One layer before the backbone and one after it."""
         width = self.backbone_config.d_model
-        self.inputs = Linear(latent.dim, width)
-        self.head = Linear(width, latent.dim)
+        self.inputs = Linear(self.latent.dim, width)
+        self.head = Linear(width, self.latent.dim)
         self.adaptive_evaluations = FEWEST_EVALUATIONS
 
     def velocity(self, x_BTD: Tensor, time_B: Tensor, text: TextMemory, controls_BTC: Tensor | None = None) -> Tensor:
@@ -137,17 +125,14 @@ class FM(Paradigm):
         self, conditions: Conditions, noise: Tensor, target: Tensor | None, known_BT: Tensor | None, sampler: FMSampler
     ) -> Tensor:
         self.adaptive_evaluations = 0
-        whole = slice(None)
-        items = [slice(i, i + 1) for i in range(len(noise))] if sampler.solver == "dopri5" else [whole]
+        items = [slice(i, i + 1) for i in range(len(noise))] if sampler.solver == "dopri5" else [slice(None)]
         solved = []
         for item in items:
             known = None if target is None or known_BT is None else (target[item], known_BT[item])
             text = self.read_text(conditions[item], sampler.branches)
             controls = self.read_controls(conditions[item], noise.shape[1], sampler.branches)
-            shape = ("fm", noise[item].shape, sampler, text.shape(), controls is None, known is None)
             make = partial(Integration, self, noise[item], sampler, known is not None)
-            integration: Integration = self.session(shape, make)
-            integration.condition(text, controls)
+            integration = self.session(("fm", noise[item].shape, sampler, known is None), make, text, controls)
             solved.append(integration.solve(noise[item], known))
         return torch.cat(solved)
 

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..backbones.cost import TIME_CODE, Phase, linear
-from ..backbones.linear import Linear
+from ..backbones.linear import Layer, Linear
 from ..backbones.positions import TIME_SCALE, TimeEmbedding
 from ..common.config import later
 from ..common.errors import UserError
@@ -104,7 +104,7 @@ MODULATIONS_HELD = 2**26
 """Most numbers of modulations in memory at once; longer denoising loops are done in parts."""
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(Layer):
     """One block of the head, (R, W) -> (R, W)."""
 
     def __init__(self, width: int) -> None:

@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..backbones import BackboneConfig
 from ..backbones.cache import TextMemory
 from ..backbones.cost import Phase
 from ..backbones.linear import Linear
@@ -26,9 +25,6 @@ from ..backbones.transformer import truncated_normal_
 from ..common.config import later
 from ..common.errors import UserError
 from ..common.seeds import ItemRNG
-from ..representations.latents.controls import ControlSpec
-from ..representations.spec import LatentSpec
-from ..representations.text.encoders import TextSpec
 from .base import Batch, Loss, ParadigmOptions
 from .conformance import ConformanceSettings, MemorisationSettings
 from .guidance import Schedule
@@ -94,32 +90,20 @@ class MAR(MaskedParadigm):
     )
     options: MAROptions
 
-    def __init__(
-        self,
-        options: MAROptions,
-        backbone: BackboneConfig,
-        latent: LatentSpec,
-        text: TextSpec,
-        controls: Sequence[ControlSpec] = (),
-    ) -> None:
-        super().__init__(options, backbone, latent, text, controls)
-        if options.mae and backbone.skips:
+    def add_layers(self) -> None:
+        """The input layer, the buffer tokens, the mask embedding and the head."""
+        if self.options.mae and self.backbone_config.skips:
             raise UserError("mar: U-Net skips need blocks that all see the whole sequence; set mae or skips to false")
         width = self.backbone_config.d_model
-        self.inputs = Linear(latent.dim, width)
-        self.buffer = nn.Parameter(torch.empty(options.buffer_tokens, width))
+        self.inputs = Linear(self.latent.dim, width)
+        self.buffer = nn.Parameter(torch.empty(self.options.buffer_tokens, width))
         self.mask_embedding = nn.Parameter(torch.empty(width))
         truncated_normal_(self.buffer, 0.02)
         truncated_normal_(self.mask_embedding, 0.02)
-        self.head = token_head(options.head, latent.dim, width)
+        self.head = token_head(self.options.head, self.latent.dim, width)
 
     def context(
-        self,
-        latents_BTD: Tensor,
-        order_BT: Tensor,
-        masked: int,
-        text: TextMemory,
-        controls_BTC: Tensor | None = None,
+        self, latents_BTD: Tensor, order_BT: Tensor, masked: int, text: TextMemory, controls_BTC: Tensor | None = None
     ) -> Tensor:
         """The backbone's output at every position, (B, T, C).
 
@@ -137,7 +121,8 @@ class MAR(MaskedParadigm):
             h_BTC, _ = self._blocks(self._fill(whole, hidden, controls_BTC), None, half, layers, text, buffer)
         else:
             h_BTC, _ = self._blocks(self._fill(x_BTC, hidden, controls_BTC), None, 0, layers, text)
-        return self.backbone.norm_out(h_BTC)[:, len(self.buffer) :]
+        z_BTC: Tensor = self.backbone.norm_out(h_BTC)
+        return z_BTC[:, len(self.buffer) :]
 
     def loss(self, batch: Batch, rng: ItemRNG, shared: ItemRNG) -> Loss:
         """Noise-prediction error of the diffusion head, averaged over the masked tokens (Huang et al. 2025, eq. 2).

@@ -8,6 +8,7 @@ a cosine (``masks.cosine_counts``); which ones, a random order, or the order in 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -94,9 +95,8 @@ class MaskedParadigm(Paradigm):
         hidden = hidden_count(known_BT, frames)
         text = self.read_text(conditions, sampler.branches)
         controls = self.read_controls(conditions, frames, sampler.branches)
-        shape = (self.name, latents_BTD.shape, hidden, sampler, text.shape(), controls is None)
-        unmasking: Unmasking = self.session(shape, lambda: self.unmasking(latents_BTD.shape, hidden, sampler))
-        unmasking.condition(text, controls)
+        make = partial(self.unmasking, latents_BTD.shape, hidden, sampler)
+        unmasking = self.session((self.name, latents_BTD.shape, hidden, sampler), make, text, controls)
         unmasking.latents.copy_(latents_BTD)
         for i in range(len(unmasking.plan)):
             if i == 0 or getattr(sampler, "repredict", False):

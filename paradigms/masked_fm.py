@@ -22,7 +22,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..backbones import BackboneConfig
 from ..backbones.cache import TextMemory
 from ..backbones.cost import Phase
 from ..backbones.linear import Linear
@@ -30,9 +29,6 @@ from ..backbones.transformer import truncated_normal_
 from ..common.config import later
 from ..common.errors import UserError
 from ..common.seeds import ItemRNG
-from ..representations.latents.controls import ControlSpec
-from ..representations.spec import LatentSpec
-from ..representations.text.encoders import TextSpec
 from .base import Batch, Loss, ParadigmOptions
 from .conformance import ConformanceSettings, MemorisationSettings
 from .flow_transformer import FlowTransformer
@@ -131,25 +127,18 @@ class MaskedFM(MaskedParadigm):
     )
     options: MaskedFMOptions
 
-    def __init__(
-        self,
-        options: MaskedFMOptions,
-        backbone: BackboneConfig,
-        latent: LatentSpec,
-        text: TextSpec,
-        controls: Sequence[ControlSpec] = (),
-    ) -> None:
-        super().__init__(options, backbone, latent, text, controls)
-        self.span = options.span
-        width, head = self.backbone_config.d_model, options.head
-        self.inputs = Linear(latent.dim, width)
+    def add_layers(self) -> None:
+        """The input layer, the mask embedding and the head."""
+        self.span = self.options.span
+        width, dim, head = self.backbone_config.d_model, self.latent.dim, self.options.head
+        self.inputs = Linear(dim, width)
         self.mask_embedding = nn.Parameter(torch.empty(width))
         truncated_normal_(self.mask_embedding, 0.02)
         self.head: FlowTransformer | FlowHead
         if head.kind == "mlp":
-            self.head = FlowHead(HeadOptions(head.width or width, head.depth, head.repeats), latent.dim, width)
+            self.head = FlowHead(HeadOptions(head.width or width, head.depth, head.repeats), dim, width)
         else:
-            self.head = FlowTransformer(self.backbone_config, latent.dim, head.width or width, head.depth, head.repeats)
+            self.head = FlowTransformer(self.backbone_config, dim, head.width or width, head.depth, head.repeats)
 
     def context(
         self, latents_BTD: Tensor, masked_BM: Tensor, text: TextMemory, controls_BTC: Tensor | None = None

@@ -13,12 +13,12 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from ..backbones import BackboneConfig
 from ..backbones.cache import KVCache, TextMemory
 from ..backbones.cost import Phase
 from ..backbones.linear import Linear
@@ -26,9 +26,6 @@ from ..backbones.transformer import truncated_normal_
 from ..common.config import later
 from ..common.errors import UserError
 from ..common.seeds import ItemRNG
-from ..representations.latents.controls import ControlSpec
-from ..representations.spec import LatentSpec
-from ..representations.text.encoders import TextSpec
 from .base import Batch, Conditions, Loss, Paradigm, ParadigmOptions
 from .conformance import ConformanceSettings, MemorisationSettings
 from .guidance import Schedule, scale_at
@@ -100,21 +97,14 @@ class MNTP(Paradigm):
     )
     options: MNTPOptions
 
-    def __init__(
-        self,
-        options: MNTPOptions,
-        backbone: BackboneConfig,
-        latent: LatentSpec,
-        text: TextSpec,
-        controls: Sequence[ControlSpec] = (),
-    ) -> None:
-        super().__init__(options, backbone, latent, text, controls)
+    def add_layers(self) -> None:
+        """The input layer, the start token, the codes of target positions and the head."""
         width = self.backbone_config.d_model
-        self.inputs = Linear(latent.dim, width)
+        self.inputs = Linear(self.latent.dim, width)
         self.start = nn.Parameter(torch.empty(width))
         truncated_normal_(self.start, 0.02)
-        self.target_code = self._target_table() if options.target_positions else None
-        self.head = token_head(options.head, latent.dim, width)
+        self.target_code = self._target_table() if self.options.target_positions else None
+        self.head = token_head(self.options.head, self.latent.dim, width)
 
     def context(
         self,
@@ -214,21 +204,15 @@ class MNTP(Paradigm):
     ) -> MNTPDecoding:
         text = self.read_text(conditions, sampler.branches)
         controls = self.read_controls(conditions, latents.shape[1], sampler.branches)
-        shape = ("mntp", latents.shape, known, sampler, text.shape(), controls is None)
-        decoding: MNTPDecoding = self.session(shape, lambda: MNTPDecoding(self, text, latents.shape, known, sampler))
-        decoding.condition(text, controls)
+        make = partial(MNTPDecoding, self, text, latents.shape, known, sampler)
+        decoding = self.session(("mntp", latents.shape, known, sampler), make, text, controls)
         decoding.start(latents, order_BT)
         return decoding
 
     def cost(self, batch: int, frames: int, sampler: Any, text_tokens: int, element_size: int = 4) -> list[Phase]:
         """Reading the text, then per position one pass over a growing cache and the head's loop."""
-        (rows, text_rows), prefix = self.guided_rows(batch, sampler), self.prefix_length(text_tokens)
-        phases = self.cached_text_cost(batch, sampler, text_tokens, element_size)
-        count = self.backbone_cost(element_size)
-        inputs, weights = self.inputs.cost(batch, element_size)
-        for step in range(1, frames + 1):
-            flops, moved = count.run(rows, 1, prefix + step, text_rows, text_tokens, cached=True)
-            phases.append(Phase("step", 1, flops + inputs, moved + weights))
+        inputs = self.inputs.cost(batch, element_size)
+        phases = self.decoding_cost(batch, frames, sampler, text_tokens, element_size, inputs)
         return phases + self.head.cost(batch, frames, sampler, element_size)
 
     def forward_cost(self, batch: int, frames: int, text_tokens: int, hidden: int) -> float:
@@ -311,7 +295,8 @@ class MNTPDecoding(Session):
         x_BSC, content_BS, target_BS = (
             tensor.repeat(self.sampler.branches, *[1] * (tensor.dim() - 1)) for tensor in inputs
         )
-        return self.model.context(x_BSC, content_BS, target_BS, self.text, self.cache, self.controls)
+        model: MNTP = self.model
+        return model.context(x_BSC, content_BS, target_BS, self.text, self.cache, self.controls)
 
 
 class NTP(MNTP):

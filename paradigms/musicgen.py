@@ -71,7 +71,7 @@ def to_musicgen(model: AR) -> MusicgenForCausalLM:
         raise UserError(
             "MusicGen has sinusoidal positions, text by cross-attention and no skips; this model cannot be exported"
         )
-    decoder = MusicgenForCausalLM(
+    decoder: MusicgenForCausalLM = MusicgenForCausalLM(
         MusicgenDecoderConfig(
             vocab_size=special,
             num_codebooks=model.codebooks,
@@ -85,7 +85,8 @@ def to_musicgen(model: AR) -> MusicgenForCausalLM:
         )
     )
     decoder.load_state_dict(to_their_names(model.state_dict(), shape.n_layers, model.codebooks))
-    return decoder.eval()
+    decoder.eval()
+    return decoder
 
 
 def backbone_config(config: Any) -> BackboneConfig:

@@ -79,4 +79,7 @@ def _dopri5(field: Field, start: Tensor, tolerance: float) -> Tensor:
     from torchdiffeq import odeint
 
     times = torch.tensor([0.0, 1.0], device=start.device)
-    return odeint(lambda t, x: field(x, float(t)), start, times, method="dopri5", rtol=tolerance, atol=tolerance)[-1]
+    path: Tensor = odeint(
+        lambda t, x: field(x, float(t)), start, times, method="dopri5", rtol=tolerance, atol=tolerance
+    )
+    return path[-1]

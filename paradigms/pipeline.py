@@ -114,11 +114,11 @@ class Generated:
     @property
     def timing(self) -> dict[str, float]:
         """The times by their names in records."""
-        parts = {
+        return {
+            "seconds_per_clip": self.sampling_seconds + self.decoding_seconds,
             "sampling_seconds_per_clip": self.sampling_seconds,
             "decoding_seconds_per_clip": self.decoding_seconds,
         }
-        return {"seconds_per_clip": self.sampling_seconds + self.decoding_seconds, **parts}
 
 
 def generate(

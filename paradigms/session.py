@@ -19,8 +19,7 @@ import gc
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,19 +32,7 @@ HELD = 4
 """Most sessions that a model keeps."""
 
 
-class Graph(Protocol):
-    """A captured step."""
-
-    def replay(self) -> None:
-        """Do the step again."""
-        ...
-
-
-@dataclass
-class _Called:
-    """Stands for a graph on a CPU: ``replay`` calls the step."""
-
-    replay: Callable[[], None]
+Step = Callable[[], None]
 
 
 class _Captures:
@@ -121,7 +108,7 @@ class Session:
     def __init__(self, device: torch.device) -> None:
         self.device, self.busy = device, False
         self.owner: weakref.ref[Sessions] | None = None
-        self._graphs: dict[Hashable, Graph | None] = {}  # None: to be called plainly
+        self._graphs: dict[Hashable, Step] = {}  # what repeats a step: the graph, or the step itself
         self._called: set[Hashable] = set()
         self._pool: Any = None
         self._conditioned = False
@@ -155,7 +142,7 @@ class Session:
         if self.controls is not None and controls is not None:
             self.controls.copy_(controls)
 
-    def run(self, kind: Hashable, step: Callable[[], None]) -> None:
+    def run(self, kind: Hashable, step: Step) -> None:
         """Do one step. All steps of the same ``kind`` must read and write the same tensors in the same shapes."""
         if not captures_on(self.device):
             step()
@@ -167,10 +154,9 @@ class Session:
             return
         if kind not in self._graphs:
             self._graphs[kind] = self._captured(kind, step)
-        graph = self._graphs[kind]
-        step() if graph is None else graph.replay()
+        self._graphs[kind]()
 
-    def _first_call(self, step: Callable[[], None]) -> None:
+    def _first_call(self, step: Step) -> None:
         try:
             step()
         except torch.OutOfMemoryError:
@@ -179,7 +165,7 @@ class Session:
                 raise
             step()
 
-    def _captured(self, kind: Hashable, step: Callable[[], None]) -> Graph | None:
+    def _captured(self, kind: Hashable, step: Step) -> Step:
         stream = torch.cuda.current_stream(self.device) if self.device.type == "cuda" else None
         try:
             graph = self.capture(step)
@@ -190,14 +176,14 @@ class Session:
             _Captures.failures.append(f"{type(self).__name__} step {kind}: not captured ({first_line})")
             if isinstance(error, torch.OutOfMemoryError):
                 raise
-            return None
+            return step
         _Captures.count += 1
         return graph
 
-    def capture(self, step: Callable[[], None]) -> Graph:
-        """Record ``step`` as a graph without doing it."""
+    def capture(self, step: Step) -> Step:
+        """Record ``step`` as a graph without doing it; returns what replays the graph."""
         if self.device.type != "cuda":
-            return _Called(step)
+            return step
         graph = torch.cuda.CUDAGraph()
         gc.freeze()  # some versions of torch collect garbage before each capture, which takes 0.1 s
         try:
@@ -206,7 +192,7 @@ class Session:
         finally:
             gc.unfreeze()
         self._pool = graph.pool()  # graphs run one after the other, so they can share scratch memory
-        return graph
+        return graph.replay
 
 
 class Sessions:

@@ -3,6 +3,7 @@
     from paradigm_bench.representations import load_representation
 
     codec = load_representation("codec_builtin")          # shipped: 16 kHz, 25 Hz, 32 channels, 4 codebooks of 512
+    codec = load_representation("vae_builtin")            # shipped: the same networks as a VAE, without codebooks
     codec = load_representation("codec_trained:50@400")   # its recipe at 50 Hz, 400 updates, trained when first loaded
     codec = load_representation("runs/my_codec")          # a folder that `bench codec train` wrote
     codec = load_representation("encodec:facebook/encodec_32khz")   # transformers' EnCodec, folder or hub id
@@ -34,8 +35,8 @@ REPRESENTATIONS = Registry(
         "codec_builtin": "paradigm_bench.representations.codecs.builtin:load_builtin",
         "vae_builtin": "paradigm_bench.representations.codecs.builtin:load_builtin_vae",
         "codec_trained": "paradigm_bench.representations.codecs.recipes:load_trained",
-        "encodec": "paradigm_bench.representations.codecs.encodec:load_encodec",
-        "oobleck": "paradigm_bench.representations.codecs.oobleck:load_oobleck",
+        "encodec": "paradigm_bench.representations.codecs.waveform:load_encodec",
+        "oobleck": "paradigm_bench.representations.codecs.waveform:load_oobleck",
         "mel": "paradigm_bench.representations.codecs.mel:load_mel",
         "mel_vae": "paradigm_bench.representations.codecs.mel_vae:load_mel_vae",
     },
@@ -46,9 +47,7 @@ def load_representation(spec: str = "codec_builtin") -> Representation:
     """Load a frozen representation, in eval mode, on the CPU.
 
     Args:
-        spec: ``"codec_builtin"``, ``"vae_builtin"``, ``"codec_trained:RATE@STEPS"``; a folder in this project's
-            codec format; ``"encodec:<folder or hub id>"``; ``"oobleck:<folder or hub id>"``; ``"mel"``;
-            ``"mel_vae:<folder or hub id>"``; an installed plugin's ``"name"`` or ``"name:argument"``; or
+        spec: as in the examples above; or an installed plugin's ``"name"`` or ``"name:argument"``; or
             ``"package.module:load"`` or ``"package.module:load:argument"`` (docs/representations.md).
 
     Raises:

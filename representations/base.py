@@ -46,6 +46,12 @@ class Representation(nn.Module):
         first = next(itertools.chain(self.parameters(), self.buffers()), None)
         return torch.device("cpu") if first is None else first.device
 
+    def whole_frames(self, wav_BN: Tensor) -> Tensor:
+        """(B, N) cropped or zero-padded at its end to the nearest whole number of frames (of groups), at least one."""
+        spec = self.spec
+        frames = max(spec.group, spec.frames(wav_BN.shape[-1] / spec.sample_rate))
+        return fit_length(wav_BN, round(frames * spec.sample_rate / spec.frame_rate_hz))
+
     def encode(self, wav_BN: Tensor) -> Tensor:
         """Waveform (B, N) to continuous latents (B, T, D) before the quantiser, un-normalised."""
         raise NotImplementedError
@@ -55,20 +61,15 @@ class Representation(nn.Module):
         raise NotImplementedError
 
     def quantise(self, z_BTD: Tensor) -> Tensor:
-        """Continuous latents to codes (B, K, T), int64.
-
-        Raises:
-            UserError: the representation has no codebooks.
-        """
-        raise UserError(f"{self.spec.name} has no codebooks; use a continuous paradigm or a codec with a quantiser")
+        """Continuous latents to codes (B, K, T), int64; a UserError without codebooks."""
+        raise self._no_codebooks()
 
     def dequantise(self, codes_BKT: Tensor) -> Tensor:
-        """Codes (B, K, T) to their latents (B, T, D).
+        """Codes (B, K, T) to their latents (B, T, D); a UserError without codebooks."""
+        raise self._no_codebooks()
 
-        Raises:
-            UserError: the representation has no codebooks.
-        """
-        raise UserError(f"{self.spec.name} has no codebooks; use a continuous paradigm or a codec with a quantiser")
+    def _no_codebooks(self) -> UserError:
+        return UserError(f"{self.spec.name} has no codebooks; use a continuous paradigm or a codec with a quantiser")
 
 
 def fingerprint(module: nn.Module, config: Mapping[str, Any]) -> str:
@@ -85,14 +86,18 @@ def fit_length(wav_BN: Tensor, samples: int) -> Tensor:
     return nn.functional.pad(wav_BN[..., :samples], (0, max(0, samples - wav_BN.shape[-1])))
 
 
+def last_part(source: str) -> str:
+    """The name of a model in records: the last part of its folder or hub id."""
+    return source.rstrip("/").rsplit("/", 1)[-1]
+
+
 def load_pretrained(factory: Any, source: str, what: str, **options: Any) -> Any:
-    """Published weights: ``factory.from_pretrained(source)``, with every failure as one line.
+    """Published weights: ``factory.from_pretrained(source, **options)``, with every failure as one line.
 
     Args:
         factory: a transformers or diffusers class.
         source: a folder that ``save_pretrained`` wrote, or a hub id such as ``"facebook/encodec_32khz"``.
         what: what is being loaded, for the error.
-        options: of ``from_pretrained``, e.g. ``subfolder``.
 
     Raises:
         UserError: no such folder, or the hub does not have it or cannot be reached.
@@ -106,3 +111,16 @@ def load_pretrained(factory: Any, source: str, what: str, **options: Any) -> Any
     except Exception as error:  # hubs and loaders raise many types; the user needs one line
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise UserError(f"cannot load {what} {source!r}: {reason}; give the folder of a downloaded copy") from error
+
+
+def load_part(factory: Any, source: str, part: str, what: str) -> Any:
+    """One model of a pipeline: from the sub-folder ``part`` of a folder or hub id, or from a folder without it itself.
+
+    Raises:
+        UserError: see ``load_pretrained``.
+    """
+    folder = Path(source).expanduser()
+    if not source or not folder.is_dir():
+        return load_pretrained(factory, source, what, subfolder=part)
+    inside = folder / part
+    return load_pretrained(factory, str(inside if inside.is_dir() else folder), what)

@@ -40,7 +40,7 @@ def random_encodec(latent: LatentSpec) -> Representation:
     """
     from transformers import EncodecConfig, EncodecModel  # heavy, and needed where an EnCodec is timed only
 
-    from .codecs.encodec import Encodec
+    from .codecs.waveform import Encodec
 
     bits = math.log2(latent.cardinality)
     shape = EncodecConfig(

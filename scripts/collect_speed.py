@@ -18,13 +18,16 @@ import tempfile
 import time
 from pathlib import Path
 
+from checkout import ROOT, use_checkout
+
+use_checkout()
+
 from paradigm_bench.benchmarks.analysis.collect import collect
 from paradigm_bench.benchmarks.analysis.records import all_records
 from paradigm_bench.benchmarks.cli.collect import counts_text, write_table
 from paradigm_bench.common.config import config_hash, to_dict
 from paradigm_bench.common.environment import cpu_model
 
-ROOT = Path(__file__).resolve().parent.parent
 STUDIES = 10
 EVERY = 1000  # of so many records one is cut short, and one edited
 

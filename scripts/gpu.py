@@ -24,12 +24,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # Python has inserted the folder of this file already; the package ``gpu`` is there
+from checkout import ROOT, use_checkout
 
-from gpu import INTERRUPTED, NO_GPU, WRONG_INPUT  # noqa: E402
+use_checkout()
 
-from paradigm_bench.common.errors import UserError  # noqa: E402
+from gpu import INTERRUPTED, NO_GPU, WRONG_INPUT
+
+from paradigm_bench.common.errors import UserError
 
 if TYPE_CHECKING:
     from gpu.process import RunFolders

@@ -23,7 +23,10 @@ from statistics import median
 from typing import Any
 
 import torch
+from checkout import use_checkout
 from torch.profiler import ProfilerActivity, profile, record_function
+
+use_checkout()
 
 from paradigm_bench.backbones.config import preset
 from paradigm_bench.benchmarks.study.load import load_study
@@ -34,7 +37,9 @@ from paradigm_bench.corpora.clip import Clip
 from paradigm_bench.representations.latents.encoded import EncodedSplit
 from paradigm_bench.representations.spec import LatentSpec
 from paradigm_bench.representations.text.encoders import PAD, UNKNOWN, WordTokeniser
-from paradigm_bench.training import BatchStream, TrainSpec, loop, train
+from paradigm_bench.training import TrainSpec, loop
+from paradigm_bench.training.data import BatchStream
+from paradigm_bench.training.loop import train
 
 LATENT = LatentSpec("random", 16000, 25.0, dim=32, codebooks=4, cardinality=512)
 TEXT = WordTokeniser([PAD, UNKNOWN, *(f"word{i}" for i in range(98))], max_length=64)

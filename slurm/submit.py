@@ -12,14 +12,14 @@ import logging
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..benchmarks.analysis.locations import check_writable
 from ..benchmarks.analysis.records import check_records, load_records
 from ..benchmarks.run.reuse import found_elsewhere, take_over
-from ..benchmarks.run.runner import plan, python_path
+from ..benchmarks.run.runner import Plan, plan, python_path
 from ..benchmarks.study.cells import Cell
 from ..common.errors import UserError, did_you_mean
 from ..common.locks import locked
@@ -58,25 +58,10 @@ class Order:
 
 
 @dataclass(frozen=True)
-class ToDo:
-    """The cells of an order, by what is left to do.
+class ToDo(Plan):
+    """The plan of an order; ``done`` includes what another study has measured, ``open`` is queued or running."""
 
-    Attributes:
-        done: measured, in this study or in another one.
-        open: queued or running.
-        groups: the other cells, by group.
-        problems: a line for every file of these cells that cannot be read as a record.
-    """
-
-    done: list[Cell]
-    open: list[Cell]
-    groups: list[list[Cell]]
-    problems: list[str]
-
-    @property
-    def pending(self) -> list[Cell]:
-        """The cells to submit."""
-        return [cell for group in self.groups for cell in group]
+    open: list[Cell] = field(default_factory=list)
 
 
 def to_do(order: Order) -> ToDo:
@@ -93,7 +78,7 @@ def to_do(order: Order) -> ToDo:
     groups = [[cell for cell in group if cell.id not in known] for group in todo.groups]
     done = todo.done + [cell for cell in todo.pending if cell.id in elsewhere]
     waiting = [cell for cell in todo.pending if cell.id in under_way and cell.id not in elsewhere]
-    return ToDo(done, waiting, [group for group in groups if group], todo.problems)
+    return ToDo(done, [group for group in groups if group], todo.problems, waiting)
 
 
 def submit(order: Order) -> Submission | None:
@@ -160,7 +145,6 @@ def directives(order: Order, elements: int) -> list[str]:
 
 
 def _attempts(order: Order, todo: ToDo) -> dict[str, int]:
-    """Cell id -> number of earlier attempts, for the cells to submit."""
     attempts: dict[str, int] = {}
     for record in load_records(order.results, {cell.id for cell in todo.pending})[0]:
         attempts[record.id] = max(record.attempt, attempts.get(record.id, 0))
@@ -186,7 +170,6 @@ def packed(groups: Sequence[Sequence[Cell]], most: int) -> tuple[tuple[str, ...]
 
 
 def _send(submission: Submission) -> list[Any]:
-    """Submit the elements by submitit; returns its jobs."""
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     manifest = submission.manifest
@@ -219,7 +202,6 @@ def _executor(submission: Submission) -> Any:
 
 
 def _parameters(submission: Submission) -> dict[str, Any]:
-    """The parameters of submitit's ``SlurmExecutor``."""
     paths = python_path().get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
     found = (f"export PYTHONPATH={paths}",)  # also where the cluster passes no environment on
     manifest = submission.manifest

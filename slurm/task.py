@@ -19,7 +19,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ from typing import Any
 
 from ..benchmarks.analysis.records import load_records, save_record
 from ..benchmarks.run.runner import plan, python_path, run
-from ..benchmarks.run.worker import Job, make_record
+from ..benchmarks.run.worker import Job, make_record, when_orphaned
 from ..benchmarks.study.axis import Context, Measurement, Status, find_axis
 from ..benchmarks.study.cells import Cell
 from ..common.errors import UserError
@@ -131,7 +130,7 @@ def main(manifest_path: str, index: int) -> int:
     """The process of the runner: measure the cells of element ``index``; returns the exit status."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt_once)
-    _stop_without(os.getppid())
+    when_orphaned(os.getppid(), lambda: os.kill(os.getpid(), signal.SIGINT))  # stops the run in order
     submission = read(Path(manifest_path))
     manifest = submission.manifest
     cells = manifest.cells_of(index)
@@ -170,17 +169,6 @@ def _interrupt_once(number: int, frame: FrameType | None) -> None:
     for other in (signal.SIGINT, signal.SIGTERM):
         signal.signal(other, signal.SIG_IGN)
     raise KeyboardInterrupt
-
-
-def _stop_without(parent: int) -> None:
-    """Stop the run in order when the parent process has ended."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _ended(pid: int) -> bool:

@@ -82,7 +82,7 @@ class IgnoresText(FM):
 
 
 class OtherGuidance(FM):
-    """Conditional + w (conditional - null), the form of Yang et al. 2025, eq. 4: one more than the scale that is asked for."""
+    """Conditional + w (conditional - null), as in Yang et al. 2025, eq. 4: one more than the scale asked for."""
 
     def generate(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG) -> Tensor:
         return super().generate(conditions, frames, dataclasses.replace(sampler, guidance=sampler.guidance + 1), rng)

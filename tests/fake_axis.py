@@ -18,7 +18,7 @@ from paradigm_bench.benchmarks.study.cells import Cell
 from paradigm_bench.benchmarks.study.study import Study
 from paradigm_bench.common.config import to_dict
 from paradigm_bench.common.errors import UserError
-from paradigm_bench.training.cost import TrainingCost
+from paradigm_bench.training.budget import TrainingCost
 
 if TYPE_CHECKING:
     from paradigm_bench.common.seeds import ItemRNG

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from paradigm_bench.benchmarks.analysis.result_table import make_table
 from paradigm_bench.benchmarks.metrics.metric import metric
 from paradigm_bench.benchmarks.report.chapter import Answer, Chapter, StudyPage, StudyRecords
 from paradigm_bench.benchmarks.report.markup import Table
@@ -48,9 +49,14 @@ class Loudness(TrainingAxis):
 
 
 def describe(study: StudyRecords) -> StudyPage:
-    """The chapter's page."""
-    rows = [[record.system, f"{record.metrics['loudness'].value:g} dB"] for record in study.records]
-    return StudyPage("How loud it is.", Table(["arm", "loudness"], rows), [Answer("Which is loudest?", "all")])
+    """The chapter's page; a table holds one setting, and a cell that failed is a row with its reason."""
+    table = make_table(study.name, study.folder, study.records)
+    body = []
+    for row in table.rows:
+        values = [f"{record.metrics['loudness'].value:g} dB" for record in row.good]
+        body.append([row.system, ", ".join(values) or f"{row.records[0].status}: {row.records[0].reason}"])
+    answers = [Answer("Which is loudest?", "all")] if table.runs else []
+    return StudyPage("How loud it is.", Table(["arm", "loudness"], body), answers, left_out=table.left_out)
 
 
 CHAPTER = Chapter("Loudness", "How loud are the clips?", describe)

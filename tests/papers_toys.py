@@ -27,7 +27,8 @@ def quality(
         "axis": "fidelity", "version": 1, "data": {"corpus": {"name": "builtin"}},
         "evaluation": {"prompts": 8, "seconds": 4.0, "evaluator": {"name": "builtin", "identity": "e"}},
         "model": {"paradigm": arm.partition("-")[0], "options": {}, "backbone": {"n_layers": 4, "d_model": 128}},
-        "train": {"updates": 10, "batch": 16, "seconds": 4.0, "warmup": 0, "seed": seed}, "sampler": {"label": arm}, "seed": seed,
+        "train": {"updates": 10, "batch": 16, "seconds": 4.0, "warmup": 0, "seed": seed},
+        "sampler": {"label": arm}, "seed": seed,
     }  # fmt: skip
     for key, value in settings.items():
         put(cell, key.replace("__", "."), value)
@@ -68,7 +69,8 @@ def save(
     (results / study / "records").mkdir(parents=True, exist_ok=True)
     axis = cell["axis"]
     record = Record(
-        config_hash(cell), study, axis, arm, "paradigm", seed, "ok", cell, "2026-01-01T00:00:00", at_updates=cell.get("train", {}).get("updates"),
+        config_hash(cell), study, axis, arm, "paradigm", seed, "ok", cell, "2026-01-01T00:00:00",
+        at_updates=cell.get("train", {}).get("updates"),
         metrics=dict(figures), command=f"bench run {study}",
     )  # fmt: skip
     return save_record(results / study, record, rows)

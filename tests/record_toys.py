@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from paradigm_bench.benchmarks.analysis.packing import pack
-from paradigm_bench.benchmarks.analysis.records import Record, artefact, load_records, read_items, save_record
 from paradigm_bench.benchmarks.analysis.packs import studies_in
+from paradigm_bench.benchmarks.analysis.records import Record, artefact, load_records, read_items, save_record
 from paradigm_bench.benchmarks.metrics.metric import metric
 from paradigm_bench.common.config import config_hash
 from paradigm_bench.common.files import json_text, write_text

@@ -25,8 +25,9 @@ from training_toys import LATENT, SPEC, ToyText, lines, toy_stream
 from paradigm_bench import paradigms
 from paradigm_bench.backbones import BackboneConfig
 from paradigm_bench.representations.latents.controls import ControlSpec
-from paradigm_bench.training import TrainResult, TrainSpec, train
-from paradigm_bench.training.loop import leave_process_group
+from paradigm_bench.training import TrainSpec
+from paradigm_bench.training.loop import leave_process_group, train
+from paradigm_bench.training.results import TrainResult
 
 ARMS = ("ar", "fm", "mar", "mntp")
 KILLS = 2  # of each arm

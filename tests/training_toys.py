@@ -22,8 +22,10 @@ from paradigm_bench.common.seeds import ItemRNG
 from paradigm_bench.paradigms.base import Batch, Loss
 from paradigm_bench.representations.spec import LatentSpec
 from paradigm_bench.representations.text.encoders import TextSpec
-from paradigm_bench.training import BatchStream, TrainResult, TrainSpec, train
-from paradigm_bench.training.loop import leave_process_group
+from paradigm_bench.training import TrainSpec
+from paradigm_bench.training.data import BatchStream
+from paradigm_bench.training.loop import leave_process_group, train
+from paradigm_bench.training.results import TrainResult
 
 LATENT = LatentSpec("toy", sample_rate=1000, frame_rate_hz=10.0, dim=3, codebooks=2, cardinality=7, mean=0.5, std=2.0)
 SPEC = TrainSpec(updates=12, batch=6, seconds=0.8, warmup=3, checkpoint_every=4, log_every=1, lr=1e-2)

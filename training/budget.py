@@ -1,4 +1,4 @@
-"""Budgets: arms can be compared at equal updates, tokens, FLOPs or wall time.
+"""What training may use, and what it cost. Arms can be compared at equal updates, tokens, FLOPs or wall time.
 
     train:
       budget: {unit: flops, amount: 2e14}
@@ -17,10 +17,36 @@ and its interruptions (the time since the last checkpoint is spent again), so tw
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..common.errors import UserError
 from .spec import Budget, TrainSpec
+
+
+@dataclass(frozen=True)
+class TrainingCost:
+    """Cost of the weights that a cell measures.
+
+    Attributes:
+        updates, cpu_seconds, wall_seconds: as in ``TrainResult``.
+        tokens: latent frames that were trained on.
+        parameters: number of trainable parameters of each part of the model.
+        curve: columns of equal length from the log: update, loss, cpu_seconds.
+        folder: of the weights, relative to the work folder.
+        flops: floating-point operations of all updates, by ``Paradigm.training_cost``; None: not counted.
+        budget: ``unit`` and ``amount`` of the budget that was asked for.
+    """
+
+    updates: int
+    cpu_seconds: float
+    wall_seconds: float
+    tokens: int = 0
+    parameters: dict[str, int] = field(default_factory=dict)
+    curve: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    folder: str = ""
+    flops: float | None = None
+    budget: dict[str, Any] = field(default_factory=dict)
 
 
 def resolve(spec: TrainSpec, frames: int, flops_per_update: float | None = None) -> TrainSpec:

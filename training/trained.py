@@ -26,8 +26,7 @@ from ..common.seeds import Noise, seed_for
 from ..paradigms.base import Paradigm
 from ..paradigms.pipeline import PipelineSettings, save_model
 from ..representations.latents.controls import ControlSpec
-from .budget import flops_per_update, resolve
-from .cost import TrainingCost
+from .budget import TrainingCost, flops_per_update, resolve
 from .data import BatchStream
 from .loop import train
 from .results import TrainResult
@@ -112,7 +111,7 @@ def train_system(
         report: called with the fraction done and a line of text about twice a second; None: a bar on stderr.
 
     Raises:
-        UserError, KeyboardInterrupt: see ``training.train``.
+        UserError, KeyboardInterrupt: see ``training.loop.train``.
     """
     about, folder = TrainedSpec.of(config), work / training_folder(config)
     spec, model = about.train, _model(about.model, data, about.train.seed)

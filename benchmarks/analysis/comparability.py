@@ -30,6 +30,7 @@ PER_RUN = (
     "seed", "train.seed", "tune.seed",  # the seeds of one row are pooled
     "at_updates",  # snapshots and the end of one training; tables tell them apart (``Record.ended``)
     "reference",  # the name of a reference, which is its row's
+    "train.log_every", "train.checkpoint_every", "train.snapshots",  # what a training writes, not what it learns
     # When the sampling of times ends: it decides how wide a median's interval is, not what is measured.
     "protocol.samples", "protocol.seconds", "protocol.spread", "protocol.cap_samples", "protocol.cap_seconds",
 )  # fmt: skip
@@ -39,8 +40,8 @@ PER_ARM = (
     "noise",  # which generator draws the random numbers: other numbers, the same distribution
 )  # fmt: skip
 OF_ARMS = (*PER_ARM, "backbone", "controls", "control_tokens", "train", "precision", "device")  # references have none
-SNAPSHOTS = "at_updates (of arms that have no end)"
-AGAIN = "created (measured again since)"
+SNAPSHOTS = "snapshots of trainings that have not ended"
+AGAIN = "replaced by a newer measurement"
 # The least for verdicts. Below them, as in the study "smoke", numbers only show that everything runs.
 UPDATES, PROMPTS = 100, 16
 KEYS_NAMED = 3  # of those in which a record that is left out differs
@@ -135,13 +136,22 @@ def select(
         return kept
 
     varied = (*free, *(key.removeprefix("model.") for key in rows))
-    newest = newest_of([r for r in held if r.ended] or held)
-    kept = keep(held, lambda r: named(differences(r, newest, (*varied, *per_arm))))
-    last = {r.system: r for r in kept}
+    scored = [r for r in held if r.status == "ok"] or held  # a failed cell decides no table
+    newest = newest_of([r for r in scored if r.ended] or scored)
+    device = next((device_kind(r) for r in reversed(scored) if r.kind == newest.kind and device_kind(r)), "")
+
+    def unlike(record: Record) -> str:
+        keys = differences(record, newest, (*varied, *per_arm))
+        other = record.kind == newest.kind and device_kind(record) not in ("", device)
+        return named([*keys, "device"] if other and "device" not in keys and not within("device", varied) else keys)
+
+    kept = keep(held, unlike)
+    last = {r.system: r for r in sorted(kept, key=lambda r: r.status == "ok")}
     kept = keep(kept, lambda r: named(differences(r, last[r.system], varied, same_row=True)))
     ended = {row(r) for r in kept if r.ended}
     kept = keep(kept, lambda r: "" if row(r) in ended else SNAPSHOTS)
-    place = {(row(r), r.seed, None if r.ended else r.at_updates): r for r in kept}
+    ranked = sorted(kept, key=lambda r: r.status == "ok")
+    place = {(row(r), r.seed, None if r.ended else r.at_updates): r for r in ranked}
 
     def again(record: Record) -> str:
         stands = place[row(record), record.seed, None if record.ended else record.at_updates]
@@ -169,7 +179,12 @@ def newest_of(records: Sequence[Record]) -> Record:
 
 def left_out_lines(left_out: Mapping[str, int]) -> list[str]:
     """``3 that differ in train.batch``, one for each reason."""
-    return [f"{n} that differ in {keys}" for keys, n in left_out.items()]
+    plain = (SNAPSHOTS, AGAIN)
+    found = []
+    for why, n in left_out.items():
+        verb = "differs" if n == 1 else "differ"
+        found.append(f"{n} {why}" if why in plain else f"{n} that {verb} in {why}")
+    return found
 
 
 def too_short(records: Sequence[Record]) -> str:

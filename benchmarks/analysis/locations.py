@@ -51,7 +51,7 @@ def to_read(given: Path | None = None) -> Path:
     if given is not None:
         return check_folder(given, "--results", "the folder that holds the records of studies")
     folder = OWN
-    if not holds_records(OWN):  # an installed package comes without published results
+    if not studies_in(OWN):  # an installed package comes without published results
         folder = next((place for place in (Path("results"), _from_here(PUBLISHED)) if place.is_dir()), OWN)
     say(f"reading {folder} (to read another folder, give --results)")
     return folder
@@ -61,11 +61,6 @@ def is_published(folder: Path) -> bool:
     """Whether ``folder`` is the repository's own ``results/``, or lies in it."""
     place = folder.resolve()
     return place == PUBLISHED or PUBLISHED in place.parents
-
-
-def holds_records(folder: Path) -> bool:
-    """Whether any study in ``folder`` has records."""
-    return bool(studies_in(folder))
 
 
 def check_writable(path: Path, kind: Literal["file", "folder"], option: str = "--out") -> Path:

@@ -144,7 +144,6 @@ def _members(data: bytes) -> tuple[list[bytes], str]:
 
 
 def _decoded(members: Iterable[bytes]) -> Iterator[Line]:
-    """The lines of all members."""
     decoder = msgspec.json.Decoder(Line)
     for member in members:
         for line in member.splitlines():

@@ -27,7 +27,7 @@ import msgspec
 from ...common.config import config_hash, from_dict, later, to_dict
 from ...common.errors import UserError, did_you_mean
 from ...common.files import json_text, write_new
-from ...training.cost import TrainingCost
+from ...training.budget import TrainingCost
 from ..metrics.metric import Metric
 from ..study.axis import ItemRow, Status
 from ..study.cells import C, CellConfig, Preparation, read_config
@@ -259,6 +259,10 @@ def read_record(path: Path) -> Record:
         raise UserError(f"{path}: its name does not match its id and attempt ({record.stem}); rename it")
     if config_hash(record.cell) != record.id:
         raise UserError(f"{path}: its cell does not match its id (edited by hand?); delete it and run the cell again")
+    try:
+        record.read(CellConfig)  # so that a config of another version is named here, with its file
+    except UserError as error:
+        raise UserError(f"{path}: {error}; move it elsewhere, or use the version that wrote it") from error
     return record
 
 
@@ -295,15 +299,20 @@ def read_items(folder: Path, record: Record) -> list[dict[str, Any]]:
     Raises:
         UserError: it has scores, but they are gone or cannot be read.
     """
-    name = record.artefacts.get("items")
-    if name is None:
-        return []
+    rows = csv.DictReader(io.StringIO(items_text(folder, record), newline=""))
+    return [{key: _number(key, value) for key, value in row.items()} for row in rows]
+
+
+def items_text(folder: Path, record: Record) -> str:
+    """The per-item scores of ``record`` as CSV; empty where it has none.
+
+    Raises:
+        UserError: it has scores, but they are gone or cannot be read.
+    """
     try:
-        text = read_text(folder, name)
+        return read_text(folder, record.artefacts["items"]) if "items" in record.artefacts else ""
     except UserError as error:
         raise UserError(f"per-item scores: {error}") from error
-    rows = csv.DictReader(io.StringIO(text, newline=""))
-    return [{key: _number(key, value) for key, value in row.items()} for row in rows]
 
 
 def read_text(folder: Path, name: str) -> str:

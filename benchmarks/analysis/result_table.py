@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import csv
+import functools
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +16,7 @@ from ...common.config import flat
 from ..metrics.metric import Metric
 from ..study.references import CEILINGS, FLOORS
 from .comparability import newest_of, row_of, select
-from .items import item_scores
-from .records import Record
+from .records import Record, items_text
 
 Items = dict[tuple[str, int], float]  # (prompt, seed) -> score
 
@@ -110,7 +113,7 @@ class ResultTable:
             self.scored[key] = {
                 (item, record.seed): score
                 for record in row.good
-                for item, score in item_scores(self.folder, record, metric).items()
+                for item, score in _item_scores(self.folder, record, metric).items()
             }
         return self.scored[key]
 
@@ -144,6 +147,29 @@ def make_table(
     for record in sorted(selection.kept, key=order):
         held.setdefault(row_of(record, rows), []).append(record)
     return ResultTable(study, folder, [_row(own, rows) for own in held.values()], selection.left_out)
+
+
+def item_columns(folder: Path, record: Record) -> Mapping[str, tuple[str, ...]]:
+    """Column -> its values as text, one for each item of ``record``; empty where it has no scores per item.
+
+    Raises:
+        UserError: it has scores, but they are gone or cannot be read.
+    """
+    return _columns(items_text(folder, record))
+
+
+@functools.lru_cache(maxsize=512)
+def _columns(text: str) -> Mapping[str, tuple[str, ...]]:
+    """The columns of a CSV file; kept, since a report asks for those of a record many times."""
+    header, *rows = csv.reader(io.StringIO(text, newline="")) if text else [[]]
+    return dict(zip(header, zip(*rows)))
+
+
+def _item_scores(folder: Path, record: Record, metric: str) -> dict[str, float]:
+    """Item -> its score on a metric, NaN where it has none; empty where the metric is not scored per item."""
+    columns = item_columns(folder, record)
+    texts = columns.get(metric, ())
+    return {item: float(text) if text else math.nan for item, text in zip(columns.get("item", ()), texts)}
 
 
 def paradigm_of(record: Record) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...common.seeds import seed_for
 from ...corpora import Clip, Corpus
-from ...training.sources import Data
+from ...representations import Representation
 from ..evaluators import Evaluator, EvaluatorOutput, get_evaluator
 from ..study.cells import EvaluationConfig
 
@@ -40,31 +40,24 @@ class EvalSet:
     evaluator: Evaluator
 
 
-def load_eval_set(evaluation: EvaluationConfig, evaluator: str, data: Data) -> EvalSet:
-    """The evaluation set of a cell, with the evaluator of that name."""
-    return make_eval_set(evaluation, load_evaluator(evaluator, data), data.corpus)
-
-
 def make_eval_set(evaluation: EvaluationConfig, evaluator: Evaluator, corpus: Corpus) -> EvalSet:
     """The evaluation set from clips of ``corpus``."""
-    clips, rate = eligible(corpus, evaluation.split, evaluation.seconds), evaluation.sample_rate
-    prompts = clips[: evaluation.prompts]
-    prompt_audio_BN = beginnings(prompts, rate, round(evaluation.seconds * rate))
-    return EvalSet(
-        prompts=prompts,
-        prompt_audio_BN=prompt_audio_BN,
-        prompt_outputs=evaluator.evaluate(list(prompt_audio_BN), rate),
-        reference_outputs=evaluator.evaluate(list(reference_audio(evaluation, corpus)), rate),
-        sample_rate=rate,
-        evaluator=evaluator,
-    )
+    return split_eval_set(*eval_audio(evaluation, corpus), evaluation, evaluator)
 
 
-def reference_audio(evaluation: EvaluationConfig, corpus: Corpus) -> np.ndarray:
-    """The audio (n, N) of the reference set."""
-    clips = eligible(corpus, evaluation.split, evaluation.seconds)
+def split_eval_set(
+    clips: Sequence[Clip], audio_BN: np.ndarray, evaluation: EvaluationConfig, evaluator: Evaluator
+) -> EvalSet:
+    """The evaluation set of 2n clips with their audio (2n, N): n prompts, then the reference set."""
     n, rate = evaluation.prompts, evaluation.sample_rate
-    return beginnings(clips[n : 2 * n], rate, round(evaluation.seconds * rate))
+    own, reference = (evaluator.evaluate(list(part_BN), rate) for part_BN in (audio_BN[:n], audio_BN[n:]))
+    return EvalSet(list(clips[:n]), audio_BN[:n], own, reference, rate, evaluator)
+
+
+def eval_audio(evaluation: EvaluationConfig, corpus: Corpus) -> tuple[list[Clip], np.ndarray]:
+    """The n prompts and n clips of the reference set, with their audio (2n, N)."""
+    clips = eligible(corpus, evaluation.split, evaluation.seconds)[: 2 * evaluation.prompts]
+    return clips, beginnings(clips, evaluation.sample_rate, round(evaluation.seconds * evaluation.sample_rate))
 
 
 def eligible(corpus: Corpus, split: str, seconds: float) -> list[Clip]:
@@ -75,16 +68,15 @@ def eligible(corpus: Corpus, split: str, seconds: float) -> list[Clip]:
     )
 
 
-def load_evaluator(name: str, data: Data, coded: bool = True) -> Evaluator:
+def load_evaluator(name: str, corpus: Corpus, representation: Representation | None = None) -> Evaluator:
     """The evaluator called ``name``, or in the folder ``name``; one that has to be trained on the corpus is cached.
 
     Args:
-        coded: whether such an evaluator is also trained on the representation's output; False where one evaluator
-            scores several representations.
+        representation: such an evaluator is also trained on its output; None where one evaluator scores several.
     """
     if Path(name).is_dir():
         return get_evaluator("builtin", folder=Path(name))
-    return get_evaluator(name, corpus=data.corpus, representation=data.representation if coded else None)
+    return get_evaluator(name, corpus=corpus, representation=representation)
 
 
 def beginnings(clips: Sequence[Clip], sample_rate: int, samples: int) -> np.ndarray:

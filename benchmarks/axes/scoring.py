@@ -69,7 +69,6 @@ def joined(first: Scored, second: Scored) -> Scored:
 
 
 def _rows(columns: Mapping[str, np.ndarray], prompts: Sequence[Clip]) -> list[ItemRow]:
-    """One row per clip: its id, its caption and its scores."""
     numbers = {name: values.tolist() for name, values in columns.items()}
     return [
         {"item": clip.id, "caption": clip.caption, **{name: column[i] for name, column in numbers.items()}}

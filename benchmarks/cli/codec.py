@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +11,7 @@ import typer
 from ...common.config import from_dict, to_dict
 from ...common.errors import UserError
 from ..analysis.locations import check_writable
+from .options import command_line
 
 if TYPE_CHECKING:
     from ...representations.codecs.trainer import CodecRecipe
@@ -74,7 +73,7 @@ def train(
         steps = 0  # the clock decides
     given = {"steps": steps, "cpu_seconds": cpu_seconds, "wall_seconds": wall_seconds, "seed": seed}
     config = _with_settings(find(recipe, frame_rate), given, settings or [])
-    reference = train_codec(parse_corpora(corpus), config, out, shlex.join(["bench", *sys.argv[1:]]))
+    reference = train_codec(parse_corpora(corpus), config, out, command_line())
     print(f"{out}: use it with --set representation={reference}")
 
 

@@ -93,7 +93,8 @@ def comparison_text(
         raise UserError(f"{metric} of {a} and {b}: no clips in common to pair; measure both on the same prompts")
     scores = {name: pooled(table, row, metric).value for name, row in zip((a, b), rows)}
     if as_json:
-        return _as_json(metric, scores, sizes[0], found, verdict(found))
+        about = {"metric": metric, "scores": scores, "n_per_seed": sizes[0]}
+        return json_text({**about, **to_dict(found), "verdict": verdict(found)}).rstrip()
     values = " and ".join(f"{name} {value:.4g}" for name, value in scores.items())
     better = f"{metric} ({'higher' if found.higher_is_better else 'lower'} is better): {values}, n {sizes[0]} per seed"
     return "\n".join([better, _told(found), f"verdict: {_verdict(a, b, verdict(found), margin)}"])
@@ -123,11 +124,6 @@ def _size(table: ResultTable, row: TableRow, metric: str) -> int:
             "or a per-clip metric"
         )
     return row.good[0].metrics[metric].n
-
-
-def _as_json(metric: str, scores: dict[str, float | None], n: int, found: Comparison, kind: str) -> str:
-    about = {"metric": metric, "scores": scores, "n_per_seed": n, **to_dict(found), "verdict": kind}
-    return json_text(about).rstrip()
 
 
 def _told(found: Comparison) -> str:

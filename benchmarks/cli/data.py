@@ -191,7 +191,6 @@ def _encode(
 
 
 def _print_work(layout: StoreLayout, work: EncodingWork) -> None:
-    """Print the speed of encoding, and how much the store holds."""
     for what, audio in work.audio.items():
         cpu = work.cpu[what]
         print(f"{what}: {audio:,.0f} s of audio in {cpu:,.1f} CPU-s: {audio / cpu:,.0f} times real time per core")

@@ -49,7 +49,7 @@ def doctor(as_json: Json = False) -> None:
         ["python", "ok", platform.python_version()],
         ["processor", "ok", f"{cpu_model()}, {count(os.cpu_count() or 1, 'core')}"],
     ]
-    rows += [_torch(), _accelerator(), _bf16(), *_disks()]
+    rows += [*_torch(), _bf16(), *_disks()]
     for name, use in OPTIONAL_PACKAGES.items():
         found = package_version(name)
         rows.append([name, "ok" if found else "missing", found or f"disables {use}"])
@@ -59,19 +59,13 @@ def doctor(as_json: Json = False) -> None:
     print(shown(["part", "state", "detail"], rows, as_json))
 
 
-def _torch() -> list[str]:
+def _torch() -> list[list[str]]:
     import torch
 
-    return ["torch", "ok", f"{torch.__version__}, {count(torch.get_num_threads(), 'thread')}"]
-
-
-def _accelerator() -> list[str]:
-    import torch
-
-    if not torch.cuda.is_available():
-        return ["accelerator", "none", "everything runs on the CPU; use preset tiny"]
-    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return ["accelerator", "ok", ", ".join(names)]
+    names = ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+    gpu = ["ok", names] if torch.cuda.is_available() else ["none", "everything runs on the CPU; use preset tiny"]
+    version = f"{torch.__version__}, {count(torch.get_num_threads(), 'thread')}"
+    return [["torch", "ok", version], ["accelerator", *gpu]]
 
 
 def _bf16() -> list[str]:
@@ -98,12 +92,7 @@ def _disks() -> list[list[str]]:
     for name, folder in (("disk here", Path.cwd()), ("cache", cache_dir())):
         existing = next(p for p in (folder, *folder.parents) if p.exists())
         free = shutil.disk_usage(existing).free / 2**30
-        state = "ok" if os.access(existing, os.W_OK) and free > 2 else "problem"
-        rows.append(
-            [
-                name,
-                state,
-                f"{folder}, {free:.0f} GiB free" + ("" if state == "ok" else "; needs a writable folder with 2 GiB"),
-            ]
-        )
+        good = os.access(existing, os.W_OK) and free > 2
+        advice = "" if good else "; needs a writable folder with 2 GiB"
+        rows.append([name, "ok" if good else "problem", f"{folder}, {free:.0f} GiB free{advice}"])
     return rows

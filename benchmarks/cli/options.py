@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +18,7 @@ import typer
 
 from ...common.errors import UserError
 from ...common.gpus import check_device, use_device
+from ..analysis.locations import check_writable, to_write
 
 if TYPE_CHECKING:
     from ..study.study import Study
@@ -78,6 +81,33 @@ SHORTCUTS = {  # options that stand for a study key
     "device": "latency.device", "dtype": "latency.dtype", "threads": "latency.threads", "peers": "latency.peers",
     "compile_": "latency.compile", "scale": "backbone.preset",
 }  # fmt: skip
+
+
+def command_line() -> str:
+    """The command line of this process, for records."""
+    return shlex.join(["bench", *sys.argv[1:]])
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What a command is to measure: the study, its results folder, and the seconds that one worker may take."""
+
+    study: Study
+    results: Path
+    timeout_s: float | None
+
+
+def asked(options: Mapping[str, Any]) -> Asked:
+    """What the options of ``bench run`` and ``bench submit`` ask for; checks that their folders can be written.
+
+    Raises:
+        UserError: a folder that cannot be written; see ``study_of_options``.
+    """
+    folder = to_write(options["results"], options["publish"])
+    check_writable(options["work"], "folder", "--work")
+    study = study_of_options(options)
+    minutes = options["timeout"] or study.timeout
+    return Asked(study, folder / study.name, minutes * 60 if minutes > 0 else None)
 
 
 def study_of_options(options: Mapping[str, Any]) -> Study:

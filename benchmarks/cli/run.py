@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,22 +11,7 @@ import typer
 from ...common.errors import UserError
 from ...common.lines import count, said_if_slow, say
 from ...common.locks import held_alone
-from ..analysis.locations import check_writable, to_write
-from .options import (
-    AxisName,
-    Corpus,
-    Json,
-    Paradigms,
-    Publish,
-    Scale,
-    Seeds,
-    Settings,
-    Sweeps,
-    Timeout,
-    Updates,
-    WriteResults,
-    study_of_options,
-)
+from . import options as shared
 
 if TYPE_CHECKING:
     from ..run.runner import Plan
@@ -39,14 +22,14 @@ def run(
     study: Annotated[
         str, typer.Argument(help="A packaged study (see `bench list`) or a YAML file; default: the axis' own.")
     ] = "",
-    paradigm: Paradigms = [],  # noqa: B006
-    axis: AxisName = "",
-    corpus: Corpus = "",
-    seed: Seeds = [],  # noqa: B006
-    updates: Updates = None,
-    settings: Settings = [],  # noqa: B006
-    sweep: Sweeps = [],  # noqa: B006
-    scale: Scale = "",
+    paradigm: shared.Paradigms = [],  # noqa: B006
+    axis: shared.AxisName = "",
+    corpus: shared.Corpus = "",
+    seed: shared.Seeds = [],  # noqa: B006
+    updates: shared.Updates = None,
+    settings: shared.Settings = [],  # noqa: B006
+    sweep: shared.Sweeps = [],  # noqa: B006
+    scale: shared.Scale = "",
     device: Annotated[
         str,
         typer.Option(help="cpu, cuda (an error without a GPU) or auto (a GPU where there is one). Default: auto."),
@@ -68,9 +51,9 @@ def run(
             "Default: one per GPU, which is also the maximum; on CPUs the study's value.",
         ),
     ] = 0,
-    timeout: Timeout = 0.0,
-    results: WriteResults = None,
-    publish: Publish = False,
+    timeout: shared.Timeout = 0.0,
+    results: shared.WriteResults = None,
+    publish: shared.Publish = False,
     work: Annotated[Path, typer.Option(help="Folder for checkpoints; it can be deleted.")] = Path("runs"),
     again: Annotated[
         bool,
@@ -82,7 +65,7 @@ def run(
         bool,
         typer.Option("--dry-run", help="Train nothing: list the cells with estimated time and memory, and stop."),
     ] = False,
-    as_json: Json = False,
+    as_json: shared.Json = False,
 ) -> int:
     """Train, sample and judge the arms of a study.
 
@@ -106,10 +89,8 @@ def run(
 
     if as_json and not dry_run:
         raise UserError("--json prints the plan as JSON; add --dry-run")
-    folder = to_write(results, publish)
-    check_writable(work, "folder", "--work")
-    chosen = study_of_options(options)
-    context = Context(chosen.name, folder / chosen.name, work)
+    asked = shared.asked(options)
+    chosen, context = asked.study, Context(asked.study.name, asked.results, work)
     if not again:
         check_records(context.results)
     reading = f"study {chosen.name}: reading its corpus and evaluator ..."
@@ -126,19 +107,18 @@ def run(
 
     with said_if_slow(reading):
         cells = expand(chosen)
-    command = shlex.join(["bench", *sys.argv[1:]])
+    command = shared.command_line()
     if again:
         anew.start_over(cells, context, command)
-    minutes = timeout or chosen.timeout
     with held_alone(context.results, command):
         taken = reuse.take_over(cells, chosen.axis, context.results)
         todo = runner.plan(cells, context.results)
         _announce(context, chosen.axis, todo, command, taken)
         records = runner.run(
             cells, chosen.axis, context, todo=todo, jobs=1 if find_axis(chosen.axis).exclusive else jobs,
-            cpu_jobs=chosen.jobs, command=command, timeout_s=minutes * 60 if minutes > 0 else None,
+            cpu_jobs=chosen.jobs, command=command, timeout_s=asked.timeout_s,
         )  # fmt: skip
-    print(write_study(folder, chosen.name))
+    print(write_study(asked.results.parent, chosen.name))
     return int(any(record.status in ("failed", "oom", "timeout") for record in records))
 
 

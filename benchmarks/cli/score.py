@@ -101,7 +101,6 @@ def scores_text(found: FolderScores, as_json: bool = False) -> str:
 
 
 def _data(found: FolderScores) -> dict[str, Any]:
-    """Scores, settings and notes as plain data."""
     scores = {name: to_dict(m) for name, m in found.metrics.items()}
     return {"metrics": scores, "policy": found.policy, "notes": found.notes}
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,22 +11,7 @@ import typer
 
 from ...common.console import duration
 from ...common.lines import count, say
-from ..analysis.locations import check_writable, to_write
-from .options import (
-    AxisName,
-    Corpus,
-    Paradigms,
-    Publish,
-    Scale,
-    Seeds,
-    Settings,
-    StudyName,
-    Sweeps,
-    Timeout,
-    Updates,
-    WriteResults,
-    study_of_options,
-)
+from . import options as shared
 
 if TYPE_CHECKING:
     from ...common.needs import Need
@@ -66,17 +49,17 @@ SITE_OPTIONS = (
 
 
 def submit(
-    study: StudyName,
+    study: shared.StudyName,
     cluster: Cluster = "slurm",
-    paradigm: Paradigms = [],  # noqa: B006
-    axis: AxisName = "",
-    corpus: Corpus = "",
-    seed: Seeds = [],  # noqa: B006
-    updates: Updates = None,
-    settings: Settings = [],  # noqa: B006
-    sweep: Sweeps = [],  # noqa: B006
-    scale: Scale = "",
-    timeout: Timeout = 0.0,
+    paradigm: shared.Paradigms = [],  # noqa: B006
+    axis: shared.AxisName = "",
+    corpus: shared.Corpus = "",
+    seed: shared.Seeds = [],  # noqa: B006
+    updates: shared.Updates = None,
+    settings: shared.Settings = [],  # noqa: B006
+    sweep: shared.Sweeps = [],  # noqa: B006
+    scale: shared.Scale = "",
+    timeout: shared.Timeout = 0.0,
     site: SiteFile = None,
     profile: Profile = "default",
     array_parallelism: Parallelism = None,
@@ -88,8 +71,8 @@ def submit(
     cpus: Cpus = None,
     mem: Memory = None,
     max_num_timeout: Timeouts = None,
-    results: WriteResults = None,
-    publish: Publish = False,
+    results: shared.WriteResults = None,
+    publish: shared.Publish = False,
     work: Work = Path("runs"),
     dry_run: DryRun = False,
 ) -> int:
@@ -115,15 +98,12 @@ def submit(
     settled = load_site(site, profile, _site_options(options))
     if cluster == "slurm" and not dry_run:
         check_slurm()
-    folder = to_write(results, publish)
-    check_writable(work, "folder", "--work")
-    chosen = study_of_options(options)
-    minutes = timeout or chosen.timeout
+    asked = shared.asked(options)
+    chosen = asked.study
     cells, needs = listed(chosen) if dry_run else (expand(chosen), [])
     order = Order(
-        chosen.name, chosen.axis, cells, folder / chosen.name, work, cluster, settled,
-        exclusive=find_axis(chosen.axis).exclusive, timeout_s=minutes * 60 if minutes > 0 else None,
-        command=_command(),
+        chosen.name, chosen.axis, cells, asked.results, work, cluster, settled,
+        exclusive=find_axis(chosen.axis).exclusive, timeout_s=asked.timeout_s, command=shared.command_line(),
     )  # fmt: skip
     return _place(order, dry_run, needs)
 
@@ -167,7 +147,7 @@ def resume(
     settled = load_site(site, profile or "default", given) if fresh else dataclasses.replace(last.site, **given)
     order = Order(
         last.study, last.axis, cells_of(sent), Path(last.results), work, last.cluster, settled,
-        exclusive=last.exclusive, timeout_s=last.timeout_s, command=_command(),
+        exclusive=last.exclusive, timeout_s=last.timeout_s, command=shared.command_line(),
     )  # fmt: skip
     return _place(order, dry_run, [])
 
@@ -175,11 +155,6 @@ def resume(
 def _site_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The site settings among the options, those that were given."""
     return {name: options[name] for name in SITE_OPTIONS if options[name] is not None}
-
-
-def _command() -> str:
-    """This command line, for the records."""
-    return shlex.join(["bench", *sys.argv[1:]])
 
 
 def _place(order: Order, dry_run: bool, needs: Sequence[Need]) -> int:
@@ -237,7 +212,6 @@ def _print_plan(order: Order, todo: ToDo, elements: int) -> None:
 
 
 def _asked(site: Site, cluster: str) -> str:
-    """What each array element asks for."""
     if cluster != "slurm":
         return f"cluster {cluster}: workers of this machine"
     cpus, gpus = count(site.cpus, "CPU"), count(site.gpus, "GPU")

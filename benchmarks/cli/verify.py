@@ -97,7 +97,12 @@ def cell_by_command(
     from ..run.verify import cell_among
     from ..study.sweep import expand
 
-    name, *words = shlex.split(record.command)[1:] or [""]
+    try:
+        name, *words = shlex.split(record.command)[1:] or [""]
+    except ValueError as error:
+        raise UserError(
+            f"{path}: its command {record.command!r} cannot be read ({error}); restore the record"
+        ) from error
     command = commands.get(name)
     if command is None or not any(parameter.name == "study" for parameter in command.params):
         raise UserError(f"{path}: its command {record.command!r} runs no study, so its cell cannot be found again")

@@ -22,6 +22,8 @@ from .inpainting import known_frames, span_context
 from .learning import learning, playback, weighting
 from .sampling import controls, guidance, streaming, text
 
+__all__ = ["CHECKS", "NEEDS", "CheckResult", "CheckSkipped", "ConformanceCase", "run_checks"]
+
 Check = Callable[[ConformanceCase], None]
 CHECKS: dict[str, Check] = {
     check.__name__: check

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...paradigms.base import Batch, Conditions
+from ...paradigms.base import Batch, Conditions, Paradigm
 from .case import BACKBONES, ConformanceCase, differ, part, require, same, some_batch, some_conditions
 
 LENGTHS = [3, 6, 1, 5]
@@ -18,12 +19,7 @@ FRAMES = 7
 
 def determinism(case: ConformanceCase) -> None:
     """The same seeds give the same clips and losses again, bit for bit."""
-    model, conditions = case.model(), some_conditions([3, 2])
-    batch = some_batch(conditions)
-    for what, make in (
-        ("clips", lambda: case.sample(model, conditions, FRAMES, [1, 2])),
-        ("losses", lambda: case.losses(model, batch, [1, 2])),
-    ):
+    for what, make in zip(("clips", "losses"), _clips_and_losses(case)):
         torch.manual_seed(0)
         first = make()
         torch.manual_seed(0)
@@ -36,12 +32,7 @@ def determinism(case: ConformanceCase) -> None:
 
 def global_rng(case: ConformanceCase) -> None:
     """The global random streams of torch, numpy and Python change nothing and are not changed."""
-    model, conditions = case.model(), some_conditions([3, 2])
-    batch = some_batch(conditions)
-    for what, make in (
-        ("generate", lambda: case.sample(model, conditions, FRAMES, [1, 2])),
-        ("loss", lambda: case.losses(model, batch, [1, 2])),
-    ):
+    for what, make in zip(("generate", "loss"), _clips_and_losses(case)):
         made = []
         for seed in (1, 2):
             torch.manual_seed(seed)
@@ -56,6 +47,13 @@ def global_rng(case: ConformanceCase) -> None:
             f"{what} draws from a global random stream",
             "draw everything from rng (per clip) or shared (per batch): rng.normal, rng.uniform, rng.permutation",
         )
+
+
+def _clips_and_losses(case: ConformanceCase) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
+    """Two functions that make clips and losses, always from the same seeds."""
+    model, conditions = case.model(), some_conditions([3, 2])
+    batch = some_batch(conditions)
+    return (lambda: case.sample(model, conditions, FRAMES, [1, 2]), lambda: case.losses(model, batch, [1, 2]))
 
 
 def seeds(case: ConformanceCase) -> None:
@@ -101,10 +99,10 @@ def padding(case: ConformanceCase) -> None:
                 require(same(ours, theirs[: len(ours)]), f"{what} the {made} ({name})", fix)
 
 
-def _both(case: ConformanceCase, model: torch.nn.Module, data: Batch) -> tuple[Tensor, Tensor]:
+def _both(case: ConformanceCase, model: Paradigm, data: Batch) -> tuple[Tensor, Tensor]:
     """Clips and losses for a batch."""
     chosen = SEEDS[: len(data.conditions)]
-    return case.sample(model, data.conditions, FRAMES, chosen), case.losses(model, data, chosen)  # type: ignore[arg-type]
+    return case.sample(model, data.conditions, FRAMES, chosen), case.losses(model, data, chosen)
 
 
 def _other_padding(conditions: Conditions, extra: int) -> Conditions:

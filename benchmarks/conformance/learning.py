@@ -11,7 +11,7 @@ from torch import Tensor
 from ...backbones import BackboneConfig
 from ...common.lines import count
 from ...common.seeds import ItemRNG
-from ...paradigms.base import Batch, Conditions, Paradigm
+from ...paradigms.base import Batch, Conditions, Loss, Paradigm
 from .case import ConformanceCase, part, require, same, some_batch, some_conditions
 
 FRAMES = 16
@@ -25,7 +25,7 @@ def weighting(case: ConformanceCase) -> None:
     batch = some_batch(some_conditions([3, 6, 1, 5]))
     loss, whole = _gradient(model, batch, range(4))
     fix = "average within each clip first, then over clips: return Loss.from_items(per_item_B)"
-    require(same(loss.mean()[None], _mean_of(model, batch)[None]), "the loss is not the mean of its items", fix)
+    require(same(loss.per_item_B.mean()[None], loss.mean[None]), "the loss is not the mean of its items", fix)
     summed = torch.zeros_like(whole)
     for items in (slice(0, 1), slice(1, 4)):
         share = (items.stop - items.start) / 4
@@ -33,18 +33,13 @@ def weighting(case: ConformanceCase) -> None:
     require(same(summed, whole), "gradients of micro-batches do not add up to that of the whole batch", fix)
 
 
-def _gradient(model: Paradigm, batch: Batch, seeds: range) -> tuple[Tensor, Tensor]:
-    """Per-item losses, and the gradient of their mean as one vector."""
+def _gradient(model: Paradigm, batch: Batch, seeds: range) -> tuple[Loss, Tensor]:
+    """The loss, and its gradient as one vector."""
     model.zero_grad(set_to_none=True)
     loss = model.loss(batch, ItemRNG(seeds), ItemRNG([5]))
     loss.mean.backward()
     grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
-    return loss.per_item_B.detach(), torch.cat([grad.flatten() for grad in grads])
-
-
-def _mean_of(model: Paradigm, batch: Batch) -> Tensor:
-    with torch.no_grad():
-        return model.loss(batch, ItemRNG(range(4)), ItemRNG([5])).mean
+    return Loss(loss.mean.detach(), loss.per_item_B.detach()), torch.cat([grad.flatten() for grad in grads])
 
 
 @dataclass(frozen=True)

@@ -115,13 +115,9 @@ def score_set(
     Raises:
         UserError: unequal numbers, fewer than two clips, or a clip that cannot be scored.
     """
-    sizes = {
-        "reference": _size(reference),
-        "generated": _size(generated),
-        "captions": len(captions),
-        "asked": len(asked),
-    }
-    sizes |= {} if paired is None else {"paired": _size(paired)}
+    sets = {"reference": reference, "generated": generated, **({} if paired is None else {"paired": paired})}
+    sizes = {name: len(one.embeddings if isinstance(one, EvaluatorOutput) else one) for name, one in sets.items()}
+    sizes |= {"captions": len(captions), "asked": len(asked)}
     if len(set(sizes.values())) > 1:
         numbers = ", ".join(f"{n} {name}" for name, n in sizes.items())
         raise UserError(f"unequal sets ({numbers}): scores compare at equal n only, give as many of each")
@@ -205,16 +201,27 @@ class SetLevel:
         self.functions = {name: self._sorted(metric) for name, metric in self._metrics().items()}
 
     def _metrics(self) -> dict[str, SetMetric]:
-        made = {"fad": self._fad(), "kad": self._kad(), "mad": self._mad()}
+        real, made, n = self._reference, self._generated, len(self._generated)
+        fixed, kernels, labels = FrechetReference.of(real), KernelTable.of(real, made), quantise(real, made)
+        shares = counts(labels.reference, labels.clusters)
+        found: dict[str, SetMetric] = {
+            "fad": lambda index: fixed.distance(made[index])[0],
+            "kad": lambda index: kernels.distance(np.bincount(index, minlength=n).astype(np.float64)),
+            "mad": lambda index: divergence(counts(labels.generated[index], labels.clusters), shares),
+        }
         if self._enough(MIN_CLIPS, "fad_inf"):
-            made["fad_inf"] = self._fad_inf
+            found["fad_inf"] = self._fad_inf
         if self._enough(NEIGHBOURS + 1, "precision", "recall", "density", "coverage"):
-            made |= self._manifold()
-        if self._posteriors:
-            made["is"] = self._inception
+            balls = manifold(real, made)
+            found["precision"] = lambda index: balls.of(index).precision
+            found["recall"] = lambda index: balls.of(index).recall
+            found["density"] = lambda index: balls.of(index).density
+            found["coverage"] = lambda index: balls.of(index).coverage
+        if posteriors := self._posteriors:
+            found["is"] = lambda index: joint_inception_score({k: rows[index] for k, rows in posteriors.items()})
         else:
             self.missing["is"] = "this evaluator gives no class posteriors"
-        return made
+        return found
 
     def details(self) -> dict[str, Any]:
         """Clipped eigenvalues, the fit of FAD-infinity, and what is missing and why; JSON-ready."""
@@ -233,10 +240,6 @@ class SetLevel:
     def _sorted(self, metric: SetMetric) -> SetMetric:
         return lambda index: metric(np.sort(self._rank[index]))
 
-    def _fad(self) -> SetMetric:
-        fixed = FrechetReference.of(self._reference)
-        return lambda index: fixed.distance(self._generated[index])[0]
-
     def _fad_inf(self, index: Index) -> float:
         if np.array_equal(index, np.arange(len(self._generated))):
             return self._whole_fit.value
@@ -245,31 +248,6 @@ class SetLevel:
     @functools.cached_property
     def _whole_fit(self) -> FrechetInfinity:
         return frechet_infinity(self._reference, self._generated)
-
-    def _kad(self) -> SetMetric:
-        table, n = KernelTable.of(self._reference, self._generated), len(self._generated)
-        return lambda index: table.distance(np.bincount(index, minlength=n).astype(np.float64))
-
-    def _mad(self) -> SetMetric:
-        labels = quantise(self._reference, self._generated)
-        q = counts(labels.reference, labels.clusters)
-        return lambda index: divergence(counts(labels.generated[index], labels.clusters), q)
-
-    def _manifold(self) -> dict[str, SetMetric]:
-        balls = manifold(self._reference, self._generated)
-        return {
-            "precision": lambda index: balls.of(index).precision,
-            "recall": lambda index: balls.of(index).recall,
-            "density": lambda index: balls.of(index).density,
-            "coverage": lambda index: balls.of(index).coverage,
-        }
-
-    def _inception(self, index: Index) -> float:
-        return joint_inception_score({name: rows[index] for name, rows in self._posteriors.items()})
-
-
-def _size(audio: Audio | EvaluatorOutput) -> int:
-    return len(audio.embeddings) if isinstance(audio, EvaluatorOutput) else len(audio)
 
 
 def _evaluate(

@@ -58,7 +58,8 @@ def load_reward(spec: str, corpus: Corpus | None = None, representation: Represe
 def _own_scores(scores: dict[str, Float]) -> Float:
     if not scores:
         raise UserError("the evaluator gave no scores of its own; choose another reward")
-    return np.mean(list(scores.values()), axis=0)
+    means: Float = np.mean(list(scores.values()), axis=0)
+    return means
 
 
 def _of_file(spec: str) -> Reward:

@@ -40,11 +40,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ...common.errors import UserError
 from .arrays import Float, as_pair, by_content
 
 MIN_CLIPS = 16
-POINTS = 6  # sizes from n / 4 to n, evenly spaced in 1 / n
+POINTS = 6  # sizes from n / 4 to n, the smaller set's, evenly spaced in 1 / n
 REPEATS = 4  # random subsets per size
 
 
@@ -73,11 +72,6 @@ def frechet_distance(reference: ArrayLike, generated: ArrayLike) -> FrechetDista
     first, second = as_pair(reference, generated, "embeddings", min_rows=2)
     value, clipped = FrechetReference.of(by_content(first)).distance(by_content(second))
     return FrechetDistance(value, len(first), len(second), clipped)
-
-
-def gaussian_distance(mean_1: Float, cov_1: Float, mean_2: Float, cov_2: Float) -> tuple[float, float]:
-    """Squared Frechet distance between N(mean_1, cov_1) and N(mean_2, cov_2), and the sum of clipped eigenvalues."""
-    return FrechetReference.of_gaussian(mean_1, cov_1).to_gaussian(mean_2, cov_2)
 
 
 @dataclass(frozen=True)
@@ -161,33 +155,22 @@ class FrechetInfinity:
     distances: tuple[float, ...]
 
 
-def frechet_infinity(
-    reference: ArrayLike,
-    generated: ArrayLike,
-    *,
-    points: int = POINTS,
-    repeats: int = REPEATS,
-    seed: int = 0,
-    fixed_reference: bool = False,
-) -> FrechetInfinity:
+def frechet_infinity(reference: ArrayLike, generated: ArrayLike, *, fixed_reference: bool = False) -> FrechetInfinity:
     """FAD-infinity between embeddings (n, d) and (m, d).
 
     Args:
-        points: number of set sizes; the largest is min(n, m), the smallest a quarter of it.
-        repeats: subsets drawn per size.
         fixed_reference: compare subsets of the generated set with the whole reference.
 
     Raises:
-        UserError: fewer than 16 items in a set, fewer than 2 points, unequal dimensions, NaN or infinity.
+        UserError: fewer than 16 items in a set, unequal dimensions, NaN or infinity.
     """
     x, y = as_pair(reference, generated, "embeddings", min_rows=MIN_CLIPS)
-    if points < 2:
-        raise UserError(f"FAD-infinity: a line needs 2 points, not {points}; give more")
     x, y = by_content(x), by_content(y)
-    rng, sizes = np.random.default_rng(seed), _sizes(len(y) if fixed_reference else min(len(x), len(y)), points)
+    rng, largest = np.random.default_rng(0), len(y) if fixed_reference else min(len(x), len(y))
+    sizes = [int(n) for n in np.unique(np.round(1.0 / np.linspace(1.0 / largest, 4.0 / largest, POINTS)))]
     distances: list[float] = []
     for size in sizes:
-        times = 1 if size == len(y) and (fixed_reference or size == len(x)) else repeats
+        times = 1 if size == len(y) and (fixed_reference or size == len(x)) else REPEATS
         drawn = [(x if fixed_reference else _subset(x, size, rng), _subset(y, size, rng)) for _ in range(times)]
         distances.append(float(np.mean([_distance(a, b) for a, b in drawn])))
     inverse = 1.0 / np.array(sizes)
@@ -196,11 +179,6 @@ def frechet_infinity(
     spread = np.square(np.array(distances) - np.mean(distances)).sum()
     r_squared = 1.0 - left / spread if spread > 0 else 1.0
     return FrechetInfinity(float(value), float(slope), float(r_squared), tuple(sizes), tuple(distances))
-
-
-def _sizes(largest: int, points: int) -> list[int]:
-    inverse = np.linspace(1.0 / largest, 4.0 / largest, points)
-    return [int(size) for size in np.unique(np.round(1.0 / inverse))]
 
 
 def _subset(items: Float, size: int, rng: np.random.Generator) -> Float:
@@ -220,5 +198,5 @@ def _distance(x: Float, y: Float) -> float:
 
 def _factor(items: Float) -> Float:
     """F with F^T F = the covariance (n - 1), at most as many rows as there are dimensions."""
-    centred = (items - items.mean(0)) / np.sqrt(len(items) - 1)
-    return np.asarray(np.linalg.qr(centred, mode="r")) if len(items) > items.shape[1] else centred
+    factor = own_factor(items)
+    return np.asarray(np.linalg.qr(factor, mode="r")) if len(items) > items.shape[1] else factor

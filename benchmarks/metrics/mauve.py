@@ -42,17 +42,17 @@ class Quantised:
     clusters: int
 
 
-def mauve_audio_divergence(reference: ArrayLike, generated: ArrayLike, seed: int = 0) -> float:
+def mauve_audio_divergence(reference: ArrayLike, generated: ArrayLike) -> float:
     """MAD, -ln MAUVE, between embeddings (n, d) and (m, d); 0 is best.
 
     Raises:
         UserError: fewer than two items in a set, unequal dimensions, NaN or infinity.
     """
-    labels = quantise(reference, generated, seed)
+    labels = quantise(reference, generated)
     return divergence(counts(labels.generated, labels.clusters), counts(labels.reference, labels.clusters))
 
 
-def quantise(reference: ArrayLike, generated: ArrayLike, seed: int = 0) -> Quantised:
+def quantise(reference: ArrayLike, generated: ArrayLike) -> Quantised:
     """Cluster both sets together.
 
     Raises:
@@ -62,7 +62,7 @@ def quantise(reference: ArrayLike, generated: ArrayLike, seed: int = 0) -> Quant
     both, clusters = np.concatenate([x, y]), max(2, round(min(len(x), len(y)) / 10))
     order = np.lexsort(both.T[::-1])
     labels = np.empty(len(both), np.intp)
-    labels[order] = _cluster(_project(both[order]), clusters, np.random.default_rng(seed))
+    labels[order] = _cluster(_project(both[order]), clusters, np.random.default_rng(0))
     return Quantised(labels[: len(x)], labels[len(x) :], clusters)
 
 

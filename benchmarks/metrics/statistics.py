@@ -39,6 +39,8 @@ Index = NDArray[np.intp]
 Labels = Sequence[Any] | NDArray[Any]
 Verdict = Literal["better", "worse", "same", "undecided"]
 
+LEVEL = 0.95  # of intervals
+ALPHA = 0.05  # adjusted p below which a difference counts
 DIGITS = 12  # that results keep
 _CHUNK = 2_000_000  # cells of the resampling table held at once: 16 MB
 
@@ -97,7 +99,6 @@ def interval(
     seeds: Labels | None = None,
     *,
     n_draws: int = 2000,
-    level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
     """Bootstrap interval of the mean of per-item scores, clustered on prompt and seed.
@@ -112,7 +113,7 @@ def interval(
         UserError: no scored item, infinite scores, or labels of another length.
     """
     table = _Clusters.of(values, prompts, seeds)
-    return table.interval(table.mean_draws(n_draws, seed), table.estimate, level)
+    return table.interval(table.mean_draws(n_draws, seed), table.estimate)
 
 
 def interval_of(
@@ -121,7 +122,6 @@ def interval_of(
     seeds: Labels | None = None,
     *,
     n_draws: int = 200,
-    level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
     """Bootstrap interval of a set-level metric, clustered on prompt and seed, centred on the estimate.
@@ -133,7 +133,8 @@ def interval_of(
     """
     table = _Clusters.of(np.zeros(len(prompts)), prompts, seeds)
     estimate = float(metric(np.arange(len(prompts))))
-    return table.interval(_centred(table, metric, estimate, n_draws, seed), estimate, level)
+    draws = np.array([metric(index) for index in table.index_draws(n_draws, seed) if len(index)], np.float64)
+    return table.interval(draws - draws.mean() + estimate, estimate)
 
 
 def contributions(metric: Callable[[Index], float], n: int) -> Float:
@@ -159,7 +160,6 @@ def compare(
     higher_is_better: bool,
     margin: float | None = None,
     n_draws: int = 10_000,
-    level: float = 0.95,
     seed: int = 0,
 ) -> Comparison:
     """Compare two arms by their per-item scores; item i of both has the same prompt and seed.
@@ -174,7 +174,7 @@ def compare(
         )
     table = _Clusters.of(a - b, prompts, seeds)
     draws = table.mean_draws(n_draws, seed)
-    difference = table.interval(draws, table.estimate, level)
+    difference = table.interval(draws, table.estimate)
     return Comparison(difference, _p_value(draws), table.effect_size(), higher_is_better, margin)
 
 
@@ -191,26 +191,26 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def verdict(comparison: Comparison, p_adjusted: float | None = None, alpha: float = 0.05) -> Verdict:
+def verdict(comparison: Comparison, p_adjusted: float | None = None) -> Verdict:
     """The verdict on arm A against arm B.
 
-    ``same``: the whole interval lies within the margin. ``better`` or ``worse``: the adjusted p is below ``alpha`` and
+    ``same``: the whole interval lies within the margin. ``better`` or ``worse``: the adjusted p is below ``ALPHA`` and
     zero lies outside the interval. Else ``undecided``: absence of evidence is not sameness.
     """
     gap = comparison.difference
     if comparison.margin is not None and -comparison.margin <= gap.low and gap.high <= comparison.margin:
         return "same"
     p = comparison.p_value if p_adjusted is None else p_adjusted
-    if p >= alpha or gap.low <= 0.0 <= gap.high:
+    if p >= ALPHA or gap.low <= 0.0 <= gap.high:
         return "undecided"
     return "better" if (gap.estimate > 0) == comparison.higher_is_better else "worse"
 
 
-def judge(comparisons: Mapping[str, Comparison], alpha: float = 0.05) -> dict[str, Judgement]:
+def judge(comparisons: Mapping[str, Comparison]) -> dict[str, Judgement]:
     """Verdicts for all comparisons of one table, with Holm's correction over them."""
     adjusted = holm([comparison.p_value for comparison in comparisons.values()])
     pairs = zip(comparisons.items(), adjusted)
-    return {name: Judgement(verdict(comparison, p, alpha), p) for (name, comparison), p in pairs}
+    return {name: Judgement(verdict(comparison, p), p) for (name, comparison), p in pairs}
 
 
 @dataclass(frozen=True)
@@ -278,11 +278,11 @@ class _Clusters:
             for prompts_P, seeds_S in zip(prompts_DP, seeds_DS):
                 yield np.repeat(items, (prompts_P[self.prompt] * seeds_S[self.seed]).astype(np.intp))
 
-    def interval(self, draws: Float, estimate: float, level: float) -> Interval:
-        low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    def interval(self, draws: Float, estimate: float) -> Interval:
+        low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         n = len(self.values)
         ends = _rounded(float(low)), _rounded(float(high))
-        return Interval(_rounded(estimate), *ends, level, n, self.n_prompts, self.n_seeds, len(draws))
+        return Interval(_rounded(estimate), *ends, LEVEL, n, self.n_prompts, self.n_seeds, len(draws))
 
     def effect_size(self) -> float | None:
         """Cohen's d_z over per-prompt means, ``None`` where it is not defined."""
@@ -292,7 +292,6 @@ class _Clusters:
 
 
 def _rounded(value: float) -> float:
-    """``value`` to twelve significant digits."""
     return float(f"{value:.{DIGITS}g}")
 
 
@@ -320,11 +319,6 @@ def _counts(n: int, n_draws: int, rng: np.random.Generator) -> Float:
     """How often each of ``n`` clusters is drawn in ``n_draws`` samples of size ``n`` with replacement, (n_draws, n)."""
     drawn = rng.integers(n, size=(n_draws, n)) + n * np.arange(n_draws)[:, None]
     return np.bincount(drawn.ravel(), minlength=n_draws * n).reshape(n_draws, n).astype(np.float64)
-
-
-def _centred(table: _Clusters, metric: Callable[[Index], float], estimate: float, n_draws: int, seed: int) -> Float:
-    draws = np.array([metric(index) for index in table.index_draws(n_draws, seed) if len(index)], np.float64)
-    return np.asarray(draws - draws.mean() + estimate)
 
 
 def _p_value(draws: Float) -> float:

@@ -246,13 +246,11 @@ def _references(arm: ArmRecords, name: str, index: RecordIndex, contrast: Contra
 
 
 def _upward(contrast: Contrast, name: str) -> bool:
-    """Whether the claim is that a's score is the higher one."""
     end = SPEEDS.get(name) or about(name).better
     return (end if contrast.expect in ("better", "far_better") else contrast.expect) == "higher"
 
 
 def _decided(result: ContrastResult, compared: Comparison | None, p: float | None) -> ContrastResult:
-    """The result with its verdict, where a comparison decides it."""
     if compared is None:
         return result
     if result.contrast.expect in BY_MARGIN:
@@ -296,7 +294,6 @@ def _speed(base: ContrastResult) -> ContrastResult:
 
 
 def _gap(a: tuple[float, float, float], b: tuple[float, float, float]) -> tuple[float, float, float]:
-    """Low end, value and high end of the difference of two medians, each given by the same three."""
     return a[0] - b[2], a[1] - b[1], a[2] - b[0]
 
 

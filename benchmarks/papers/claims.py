@@ -182,7 +182,6 @@ def _contrast_fields(c: ContrastResult) -> dict[str, Any]:
 
 
 def _section(result: ClaimResult, home: Path) -> str:
-    """One claim in full, for a page in the folder ``home``."""
     claim = result.claim
     lines = [f"**{claim.id}: {result.verdict}.** {claim.statement}" + (f" ({claim.source})." if claim.source else ".")]
     lines += [f"Published: {claim.evidence}."] if claim.evidence else []
@@ -202,12 +201,10 @@ def _section(result: ClaimResult, home: Path) -> str:
 
 
 def _verdict_text(c: ContrastResult) -> str:
-    """The verdict, and which arms follow no caption."""
     return c.verdict + (f"; at the floor: {', '.join(c.floored)}" if c.floored else "")
 
 
 def _numbers(c: ContrastResult) -> list[str]:
-    """Effect with its interval, p and n, as text."""
     if c.effect is None:
         return [c.why, "", ""]
     effect = f"{'×' if c.statistic == 'ratio' else ''}{c.effect:.3g} [{c.low:.3g}, {c.high:.3g}]"
@@ -220,7 +217,6 @@ def _numbers(c: ContrastResult) -> list[str]:
 
 
 def _mistakes(found: Sequence[Inconsistency]) -> list[str]:
-    """The papers' mistakes, a list for each paper."""
     parts = []
     for paper in dict.fromkeys(one.paper for one in found):
         lines = [

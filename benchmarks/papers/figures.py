@@ -86,7 +86,6 @@ def draw(
 
 
 def _points(spec: TableSpec, plot: FigureSpec, index: RecordIndex) -> list[FigurePoint]:
-    """One point per arm and per value of what varies within it along the axes and lines."""
     records = [r for r in index.records(spec.study) if r.kind == "paradigm" and has_values(r, plot.cell)]
     records = [r for r in records if not plot.arms or r.system in plot.arms]
     keys = [key for key in (plot.x, plot.y, *plot.lines) if key and key != "system"]
@@ -123,7 +122,6 @@ def line_label(line: tuple[Any, ...], keys: Sequence[str]) -> str:
 
 
 def _ends(metric: Metric) -> tuple[float, float, float]:
-    """Low end, value, high end; an end that is missing is the value."""
     assert metric.value is not None
     value = metric.value
     low, high = (value if end is None else end for end in (metric.low, metric.high))

@@ -17,8 +17,9 @@ from ..analysis.records import record_file
 from ..report.chapter import anchor
 from ..report.figure_cache import drawn, fingerprint
 from ..report.markup import Table, folded, image, link, write_changed
+from ..report.overview import PaperPages
 from ..report.scores import figure as shown
-from .claims import VERDICTS, evaluate_claims, load_claim_tests, tally, verdict_counts, write_claims_page
+from .claims import evaluate_claims, load_claim_tests, tally, verdict_counts, write_claims_page
 from .figures import FigurePanel, draw, find_panels
 from .record_index import RecordIndex, not_run
 from .table_specs import PaperSpec, TableSpec, load_paper, paper_keys
@@ -59,33 +60,6 @@ class PaperPage:
         return text + (f" Without: {', '.join(without)}." if without else "")
 
 
-@dataclass(frozen=True)
-class PapersReport:
-    """What the report over all studies shows of the papers.
-
-    Attributes:
-        counts: how many claims have which verdict, in words.
-        tallies: name of a group of claims -> verdict -> how many claims.
-        pages: name of a paper -> its page.
-        titles: name of a paper -> what it is about.
-        claims_page: the page of claims.
-    """
-
-    counts: str
-    tallies: dict[str, dict[str, int]]
-    pages: dict[str, Path]
-    titles: dict[str, str]
-    claims_page: Path
-
-    def table(self, home: Path) -> Table:
-        """A line per paper: how many claims have which verdict, with a link to its page."""
-        body = []
-        for name, verdicts in self.tallies.items():
-            page = link(name, self.pages[name], home) if name in self.pages else name
-            body.append([page, self.titles.get(name, ""), *(str(verdicts[verdict]) for verdict in VERDICTS)])
-        return Table(["paper", "about", *VERDICTS], body)
-
-
 def write_papers(
     keys: Sequence[str], results: Path, index: RecordIndex | None = None, figures: bool = True
 ) -> list[PaperPage]:
@@ -103,7 +77,7 @@ def write_papers(
     return pages
 
 
-def write_all_papers(results: Path) -> PapersReport | None:
+def write_all_papers(results: Path) -> PaperPages | None:
     """Write all papers' pages and the page of claims; None where no study that they use has records."""
     index = RecordIndex(results)
     if not any(index.records(study) for study in _studies()):
@@ -113,7 +87,7 @@ def write_all_papers(results: Path) -> PapersReport | None:
     names = dict.fromkeys(published.NAMES[one.claim.paper] for one in claims)
     tallies = {name: tally([one for one in claims if published.NAMES[one.claim.paper] == name]) for name in names}
     by_name = {published.NAMES[page.paper.key]: page for page in pages}
-    return PapersReport(
+    return PaperPages(
         verdict_counts(claims), tallies, {name: page.file for name, page in by_name.items()},
         {name: page.paper.title for name, page in by_name.items()}, write_claims_page(claims, results),
     )  # fmt: skip
@@ -143,7 +117,7 @@ def write_page(page: PaperPage) -> None:
     """Write ``results/papers/<paper>.md``."""
     key, home = page.paper.key, page.file.parent
     text = [f"# {published.NAMES[key]}: {page.paper.title}", f"Written by `bench report --paper {key}`.", INTRODUCTION]
-    text.append(" · ".join(f"[{part.spec.name}](#{anchor(_heading(part.spec))})" for part in page.parts))
+    text.append(" · ".join(f"[{part.spec.name}](#{anchor(part.spec.heading)})" for part in page.parts))
     for part in page.parts:
         text += _section(page, part, home)
     text += [_hyperparameters(key), _mistakes(key)]
@@ -151,9 +125,8 @@ def write_page(page: PaperPage) -> None:
 
 
 def _section(page: PaperPage, part: PagePart, home: Path) -> list[str]:
-    """One table or figure in Markdown, for a file in the folder ``home``."""
     spec = part.spec
-    text = [f"## {_heading(spec)}"]
+    text = [f"## {spec.heading}"]
     if part.filled:
         files = [link(ending.upper(), page.folder / f"{spec.id}.{ending}", home) for ending in ("csv", "tex")]
         text += [part.filled.refused, as_markdown(page.paper, part.filled, home), " · ".join(files)]
@@ -177,7 +150,6 @@ def _how_to_run(part: PagePart) -> list[str]:
 
 
 def _sources(part: PagePart, home: Path) -> str:
-    """The records behind a figure, folded, with their commands."""
     arms = {id(p.arm): p.arm for panel in part.panels for p, _ in panel.points}.values()
     lines = []
     for arm in arms:
@@ -192,7 +164,7 @@ def _caption(paper: PaperSpec, part: PagePart) -> str:
     records = [r for panel in part.panels for point, _ in panel.points for r in point.arm.records]
     reasons = differences_from_paper(paper, records)
     ours = f" Here: study {part.spec.study}" + (f"; not comparable: {'; '.join(reasons)}" if reasons else "")
-    return f"{part.spec.name}: {part.spec.title}.{ours if records else ''}".replace("`", "")
+    return f"{part.spec.heading}.{ours if records else ''}".replace("`", "")
 
 
 def _figure(
@@ -226,12 +198,7 @@ def _mistakes(key: str) -> str:
     return "\n\n".join(["## Mistakes and inconsistencies", "\n".join(lines)]) if lines else ""
 
 
-def _heading(spec: TableSpec) -> str:
-    return f"{spec.name}: {spec.title}"
-
-
 def _studies() -> set[str]:
-    """The studies whose records the papers' tables, figures and claims use."""
     tables = [table for key in paper_keys() for table in load_paper(key).tables]
     contrasts = [contrast for test in load_claim_tests().values() for contrast in test.contrasts]
     found = {study for table in tables for study in (table.study, *(row.study for row in table.rows))}

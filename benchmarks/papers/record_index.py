@@ -108,8 +108,9 @@ class RecordIndex:
         """One record per seed, all with the settings of the newest."""
         newest = records[-1]
         kept = {r.seed: r for r in records if not differences(r, newest, same_row=True)}
-        for record in (record for record in records if record.seed not in kept):
-            keys = named(differences(record, newest, same_row=True))
+        for record, keys in ((r, named(differences(r, newest, same_row=True))) for r in records):
+            if not keys:
+                continue
             one = f"{record.system} of seed {record.seed}"
             self.problems.append(f"{study}: {one} differs from the arm's newest record in {keys}")
         return tuple(kept[seed] for seed in sorted(kept))

@@ -145,6 +145,11 @@ class TableSpec:
     note: str = ""
 
     @property
+    def heading(self) -> str:
+        """Its name and title."""
+        return f"{self.name}: {self.title}"
+
+    @property
     def free(self) -> list[str]:
         """The dotted keys in which its records may differ: ``varies``, and those that rows, columns and axes name."""
         plot = self.plot

@@ -117,7 +117,6 @@ def differences_from_paper(paper: PaperSpec, records: Sequence[Record]) -> list[
 
 
 def _smaller(paper: PaperSpec, record: Record) -> list[str]:
-    """Says that a record's model is smaller than the paper's."""
     conditions, model, train = paper.conditions, record.config.model, record.config.train
     if model is None or (model.backbone.n_layers, model.backbone.d_model) >= (conditions.layers, conditions.width):
         return []

@@ -100,16 +100,12 @@ def _write_pages(
     results: Path, studies: Sequence[str], jobs: int, write_papers: WritePapers | None
 ) -> tuple[list[StudyReport], PaperPages | None]:
     """Write the pages of all studies and papers, in parallel if ``jobs`` is more than 1."""
-    make, papers = partial(make_study, results), write_papers or _no_papers
+    make = partial(make_study, results)
     if jobs <= 1 or len(studies) == 1:
-        return [make(study) for study in studies], papers(results)
+        return [make(study) for study in studies], write_papers(results) if write_papers else None
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        summary = pool.submit(papers, results)  # takes longest, so it starts first
-        return list(pool.map(make, studies)), summary.result()
-
-
-def _no_papers(results: Path) -> PaperPages | None:
-    return None
+        papers = pool.submit(write_papers, results) if write_papers else None  # takes longest, so it starts first
+        return list(pool.map(make, studies)), papers.result() if papers else None
 
 
 def _study_names(results: Path, asked: Sequence[str]) -> list[str]:

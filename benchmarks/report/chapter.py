@@ -2,7 +2,9 @@
 
 @axis-dev: write a function that takes one study's records of your axis and returns a ``StudyPage``; it may write
 figures and CSV tables below ``results/<study>``. Put it into a ``Chapter`` and name that in the attribute ``chapter``
-of your ``Axis``. The report puts pages and overview together from these.
+of your ``Axis``. The report puts pages and overview together from these. Take the rows from
+``analysis.result_table.make_table`` (or ``comparability.select``), so that no table mixes settings and failed cells are
+rows with their reason, and hand its ``left_out`` to the page.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from pathlib import Path
 
 from ...common.errors import UserError
 from ...common.registry import Registry
+from ..analysis.comparability import left_out_lines
 from ..analysis.records import Record
 from ..study.axis import AXES, find_axis
 from .markup import Table
@@ -58,6 +61,7 @@ class StudyPage:
         weight: how much evidence the study has. The study of an axis with the most leads the report.
         chart: the figure that shows the answers; ``caption`` is its caption.
         notes: sentences on the table, for the page and the terminal.
+        left_out: how many records are in no table, by the reason (``comparability.select``); shown after the notes.
     """
 
     about: str
@@ -69,6 +73,13 @@ class StudyPage:
     chart: Path | None = None
     caption: str = ""
     notes: Sequence[str] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def left_out_note(self) -> list[str]:
+        """The sentence on the records that are in no table; none where all are."""
+        lines = left_out_lines(self.left_out)
+        return [f"Records of other settings, not shown: {'; '.join(lines)}."] if lines else []
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ...corpora.audio import read_audio
-from ..analysis.items import item_columns
-from ..analysis.result_table import ResultTable, TableRow
+from ..analysis.result_table import ResultTable, TableRow, item_columns
 from .markup import image, link
 
 

@@ -67,7 +67,6 @@ class Table:
         return "\n".join([*lines, *notes]) + "\n"
 
     def _styled(self, leading: str, italic: str) -> list[list[str]]:
-        """The body, its best cells and reference names formatted."""
         return [[self._style(i, j, cell, leading, italic) for j, cell in enumerate(r)] for i, r in enumerate(self.body)]
 
     def _style(self, row: int, column: int, cell: str, leading: str, italic: str) -> str:

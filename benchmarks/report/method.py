@@ -7,7 +7,6 @@ from typing import Any
 
 from ...common.lines import count
 from ...training import TrainSpec
-from ..analysis.comparability import left_out_lines
 from ..analysis.records import Record
 from ..analysis.result_table import ResultTable
 from ..study.cells import CellConfig
@@ -52,11 +51,6 @@ def ran(table: ResultTable) -> str:
     return bullets(lines)
 
 
-def left_out(found: Mapping[str, int]) -> list[str]:
-    """The sentence on the records that are in no table; none where all are."""
-    return [f"Records of other settings, not shown: {'; '.join(left_out_lines(found))}."] if found else []
-
-
 def _data_line(config: CellConfig) -> str:
     data, eval_set = config.data, config.evaluation
     return (
@@ -90,13 +84,18 @@ def _budget(train: TrainSpec) -> str:
     return f"a budget of {asked} each, spent in" if asked else f"{train.updates:,}"
 
 
-def _machine_line(machine: Mapping[str, Any]) -> str:
+def software(machine: Mapping[str, Any]) -> str:
+    """Versions of Python, torch and the code, from a record's environment."""
     git, packages = machine.get("git", {}), machine.get("packages", {})
     revision = (git.get("revision") or "unknown")[:10] + " with uncommitted changes" * bool(git.get("dirty"))
+    return f"Python {machine.get('python')}, torch {packages.get('torch')}; code {revision}"
+
+
+def _machine_line(machine: Mapping[str, Any]) -> str:
     cores, threads = (count(machine.get(f"{noun}s") or "?", noun) for noun in ("core", "thread"))
     return (
         f"Machine: {machine.get('cpu')}, {cores}, {threads} per worker, device {machine.get('device')}; "
-        f"Python {machine.get('python')}, torch {packages.get('torch')}; code {revision}."
+        f"{software(machine)}."
     )
 
 

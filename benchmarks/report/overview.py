@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from ...common.lines import count
 from ..analysis.locations import PUBLISHED
@@ -36,27 +36,32 @@ they claim, with effect, interval and n."""
 LONGEST = 16  # a leading study's table is shown here if it has at most this many rows
 
 
-class PaperPages(Protocol):
-    """The written pages of papers, as far as the report shows them; ``benchmarks.papers`` implements it."""
+@dataclass(frozen=True)
+class PaperPages:
+    """The written pages of papers, as far as the report shows them; ``benchmarks.papers`` makes them.
 
-    @property
-    def counts(self) -> str:
-        """How many claims have which result, as text."""
-        ...
+    Attributes:
+        counts: how many claims have which verdict, in words.
+        tallies: name of a group of claims -> verdict -> how many claims.
+        pages: name of a paper -> its page.
+        titles: name of a paper -> what it is about.
+        claims_page: the page of claims.
+    """
 
-    @property
-    def pages(self) -> Mapping[str, Path]:
-        """Name of a paper -> its page."""
-        ...
-
-    @property
-    def claims_page(self) -> Path:
-        """The page of claims."""
-        ...
+    counts: str
+    tallies: Mapping[str, Mapping[str, int]]
+    pages: Mapping[str, Path]
+    titles: Mapping[str, str]
+    claims_page: Path
 
     def table(self, home: Path) -> Table:
-        """One row per paper: how many of its claims have which result, with a link to its page."""
-        ...
+        """A line per paper: how many claims have which verdict, with a link to its page."""
+        verdicts = list(dict.fromkeys(verdict for tally in self.tallies.values() for verdict in tally))
+        body = []
+        for name, tally in self.tallies.items():
+            page = link(name, self.pages[name], home) if name in self.pages else name
+            body.append([page, self.titles.get(name, ""), *(str(tally[verdict]) for verdict in verdicts)])
+        return Table(["paper", "about", *verdicts], body)
 
 
 def document(reports: Sequence[StudyReport], papers: PaperPages | None, home: Path) -> str:
@@ -194,7 +199,6 @@ def _answers(reports: Sequence[StudyReport]) -> list[tuple[StudyReport, Answer]]
 
 
 def _chart(reports: Sequence[StudyReport], home: Path) -> str:
-    """The leading study's figure."""
     leader = next((one for axis in _axes(reports) if (one := _leader(axis, reports)) and one[1].chart), None)
     if leader is None:
         return ""

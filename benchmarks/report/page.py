@@ -124,7 +124,6 @@ def _unique(names: Iterable[str]) -> list[str]:
 
 
 def _plain(inline: Token) -> str:
-    """The visible text of a line of Markdown."""
     return "".join(child.content for child in inline.children or [] if child.type in ("text", "code_inline"))
 
 
@@ -144,7 +143,6 @@ def _mark_table(tokens: Sequence[Token]) -> None:
 
 
 def _body(section: Section, name: str, files: Mapping[Path, str], folder: Path) -> tuple[str, str]:
-    """The heading of a section, and what is below it, as HTML."""
     text = "\n".join(_players(line, section.home) for line in render(section.text).splitlines())
     text = IMAGE.sub(partial(_picture, section.home), text)
     text = LINK.sub(lambda found: f'<a href="{_target(html.unescape(found[1]), section, files, folder)}"', text)

@@ -45,6 +45,24 @@ def reference_rows(table: ResultTable) -> frozenset[int]:
     return frozenset(i for i, row in enumerate(table.rows) if row.kind == "reference")
 
 
+def clip_counts(row: TableRow) -> str:
+    """The largest n of a row's metrics, and its number of seeds, as in ``64 × 2 seeds``."""
+    n = most_clips(row)
+    return f"{n}" if len(row.good) == 1 else f"{n} × {len(row.good)} seeds"
+
+
+def most_clips(row: TableRow) -> int:
+    """The largest n of a row's metrics."""
+    return max((m.n for m in row.good[0].metrics.values()), default=0)
+
+
+def scores_of(table: ResultTable, row: TableRow, names: Sequence[str]) -> list[str]:
+    """A row's scores as text; where it has none, the reason in place of the first."""
+    if not row.good:
+        return [failure(row), *[""] * (len(names) - 1)]
+    return [figure(pooled(table, row, name)) for name in names]
+
+
 def score_table(table: ResultTable, families: Sequence[str]) -> Table:
     """Systems x metrics with intervals.
 
@@ -53,10 +71,7 @@ def score_table(table: ResultTable, families: Sequence[str]) -> Table:
     """
     held = {name for row in table.rows for record in row.good for name in record.metrics}
     names = [name for wanted in families for name in sorted(held) if family(name) == wanted]
-    body = []
-    for row in table.rows:
-        cells = [figure(pooled(table, row, name)) for name in names]
-        body.append([row.system, *(cells if row.good else [failure(row), *[""] * (len(names) - 1)])])
+    body = [[row.system, *scores_of(table, row, names)] for row in table.rows]
     return Table(["system", *(heading(table, name) for name in names)], body, italic=reference_rows(table))
 
 

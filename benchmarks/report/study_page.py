@@ -48,10 +48,10 @@ class StudyReport:
         for axis, page in self.pages.items():
             parts += [f"## {chapter(axis).title}"] if len(self.pages) > 1 else []
             parts += [page.about, "## Scores", page.table.markdown()]
-            if page.answers or page.notes:
+            if page.answers or page.notes or page.left_out:
                 parts.append("## In short")
             parts.append(bullets(f"{one.question} **{one.answer}**." for one in page.answers))
-            parts += [*_notes(page), image(page.chart, self.folder, page.caption)]
+            parts += [*_notes(page), bullets(page.left_out_note), image(page.chart, self.folder, page.caption)]
             parts += page.details
         return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -65,7 +65,11 @@ class StudyReport:
         parts = []
         for page in self.pages.values():
             answers = [f"{one.question}\n    {one.answer}" for one in page.answers]
-            parts += [f"{self.heading}\n{page.about}", page.table.plain(), bullets([*answers, *page.notes])]
+            parts += [
+                f"{self.heading}\n{page.about}",
+                page.table.plain(),
+                bullets([*answers, *page.notes, *page.left_out_note]),
+            ]
         return "\n\n".join(part for part in parts if part)
 
 

@@ -48,7 +48,6 @@ def start_over(cells: Sequence[Cell], context: Context, command: str) -> None:
 
 
 def _set_aside(context: Context) -> None:
-    """Move the study's folder to ``EARLIER``."""
     now = datetime.datetime.now(datetime.UTC)
     aside = context.results.parent / EARLIER / f"{context.results.name}-{now:%Y%m%dT%H%M%SZ}"
     try:

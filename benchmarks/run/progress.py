@@ -74,7 +74,6 @@ class Progress:
 
 
 def _weight(group: Sequence[Cell]) -> float:
-    """How long a group takes, in updates of training."""
     return max(cell.updates for cell in group) + MEASURING * len(group)
 
 

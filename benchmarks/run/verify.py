@@ -90,6 +90,8 @@ def check_content(cell: Cell, path: Path) -> None:
         here = find_axis(cell.axis).content(cell)
     except UserError as error:
         raise UserError(f"{path}: {error} (see --corpus)") from error
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: its field 'how' is damaged ({error}); give the study's file by --study") from error
     if gaps := _gaps(cell.config, _overlaid(cell.config, here)):
         raise UserError(f"{path}: cannot be repeated here, for its content differs: {_listed(gaps)}; {BRING_BACK}")
 
@@ -175,6 +177,5 @@ def _gaps(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, tuple[
 
 
 def _listed(gaps: Mapping[str, tuple[Any, Any]]) -> str:
-    """The first four gaps in words."""
     told = ", ".join(f"{key} {there!r} (here {here!r})" for key, (there, here) in list(gaps.items())[:4])
     return told + (f" and {len(gaps) - 4} more" if len(gaps) > 4 else "")

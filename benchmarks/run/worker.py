@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def main(path: str) -> int:
     # A cluster that ends a job tells all of its processes; here the runner decides, and stops its workers by SIGINT.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     job = from_dict(Job, read_json(path), path)
-    _die_with(job.parent)
+    when_orphaned(job.parent, lambda: os._exit(1))
     context = Context(job.study, Path(job.results), Path(job.work), _Reporter(Path(job.status)))
     try:
         group = _open(job, context)
@@ -174,13 +175,13 @@ class _Reporter:
             write_json(self._path, {"done": round(done, 4), "text": text})
 
 
-def _die_with(parent: int) -> None:
-    """End this process when the runner has ended, in whatever way."""
+def when_orphaned(parent: int, act: Callable[[], None]) -> None:
+    """Call ``act``, from a thread, when the process ``parent`` has ended, in whatever way."""
 
     def watch() -> None:
         while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
+            time.sleep(0.5)
+        act()
 
     threading.Thread(target=watch, daemon=True).start()
 

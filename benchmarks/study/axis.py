@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from ...common.errors import UserError
 from ...common.registry import Registry
-from ...training.cost import TrainingCost
+from ...training.budget import TrainingCost
 from ..metrics.metric import Metric
 from .cells import Cell
 from .study import AxisSettings, Study

@@ -135,7 +135,7 @@ class Cell:
         axis: what is measured.
         system: the row's name in tables: an arm's label or a reference's name.
         kind: ``paradigm`` for an arm, ``reference`` for a floor or a ceiling.
-        seed: study seed; None of its randomness comes from elsewhere.
+        seed: seed of the study; all randomness of the cell derives from it.
         at_updates: the training update whose weights are measured; None where nothing is trained.
         group: cells with the same group share preparation (one training run) and go to the same worker.
         config: everything that decides the result, as plain data.

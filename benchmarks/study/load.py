@@ -121,7 +121,6 @@ def study_from(data: Mapping[str, Any], where: str) -> Study:
 
 
 def _section(cls: type[S], data: Any, where: str) -> S:
-    """The settings of one axis."""
     if not isinstance(data, Mapping):
         raise UserError(f"{where}: expected a mapping, got {data!r}")
     return from_dict(cls, data, where)
@@ -159,7 +158,6 @@ def _check(study: Study, where: str) -> None:
 
 
 def _find(name: str) -> Path:
-    """The file of a study."""
     packaged, own = STUDIES / f"{name}.yaml", Path(name)
     if packaged.is_file():
         return packaged
@@ -187,7 +185,6 @@ def _set_updates(data: dict[str, Any], updates: int, where: str) -> None:
 
 
 def _set(data: dict[str, Any], setting: str) -> None:
-    """Apply one ``--set``."""
     key, value = parse_setting(setting)
     *parents, last = key.split(".")
     if isinstance(data.get("sweep"), dict):

@@ -69,7 +69,6 @@ def points(study: Study) -> Iterator[tuple[Study, dict[str, Any]]]:
 
 
 def _assign(data: dict[str, Any], study: Study, key: str, value: Any) -> None:
-    """Set a swept key in the plain mapping of ``study``."""
     if key.startswith("arms."):
         for index, parts in _arm_places(study, key):
             _put(data["arms"][index], parts, value)
@@ -87,7 +86,6 @@ def _assign(data: dict[str, Any], study: Study, key: str, value: Any) -> None:
 
 
 def _put(place: dict[str, Any], parts: list[str], value: Any) -> None:
-    """Set a value in nested mappings."""
     for part in parts[:-1]:
         place = place.setdefault(part, {})
     place[parts[-1]] = value
@@ -122,7 +120,6 @@ def _arm_places(study: Study, key: str) -> list[tuple[int, list[str]]]:
 
 
 def _settings_class(arm: ArmChoice, what: str) -> type[Any]:
-    """The dataclass of the ``sampler`` or the ``options`` of an arm."""
     paradigm = paradigms.find(arm.paradigm)
     return paradigm.sampler_class if what == "sampler" else paradigm.options_class
 

@@ -22,10 +22,10 @@ from __future__ import annotations
 import functools
 from importlib import metadata
 from itertools import pairwise
-from math import gcd
 
 import numpy as np
 
+from ..audio import resample
 from ..pitch import PITCH_CLASSES
 
 RATE = 16_000  # Hz, of the audio that is analysed
@@ -56,11 +56,8 @@ FIRST_CHANGE = 0.15  # seconds; a beat before this has nothing before it that co
 def magnitudes(audio_N: np.ndarray, sample_rate: int) -> np.ndarray:
     """Magnitudes (T, F) of Hann windows centred at t * HOP_SECONDS, with silence beyond both ends; T >= 1."""
     from scipy.fft import rfft  # scipy is slow to import
-    from scipy.signal import resample_poly
 
-    if sample_rate != RATE:
-        common = gcd(RATE, sample_rate)
-        audio_N = resample_poly(audio_N, RATE // common, sample_rate // common)
+    audio_N = resample(audio_N, sample_rate, RATE)
     frames = max(1, round(len(audio_N) / HOP))
     padded = np.zeros(frames * HOP + 2 * WINDOW, dtype=np.float32)
     padded[WINDOW // 2 : WINDOW // 2 + len(audio_N)] = audio_N[: frames * HOP + WINDOW]

@@ -17,12 +17,12 @@ import os
 import tempfile
 from importlib import metadata
 from itertools import pairwise
-from math import gcd
 from pathlib import Path
 
 import numpy as np
 
 from ...common.errors import UserError
+from ..audio import resample
 from ..chord_labels import NO_CHORD, to_harte
 from .builtin import NOTES
 
@@ -112,10 +112,7 @@ class BasicPitch:
 
     def _contour(self, audio_N: np.ndarray, sample_rate: int) -> np.ndarray:
         """Probability of every bin in every frame, (T, 264)."""
-        from scipy.signal import resample_poly  # scipy is slow to import
-
-        common = gcd(RATE, sample_rate)
-        audio_N = resample_poly(audio_N, RATE // common, sample_rate // common)
+        audio_N = resample(audio_N, sample_rate, RATE)
         frames, kept = -(-len(audio_N) // FRAME), FRAMES - 2 * EDGE
         windows = -(-frames // kept)
         padded = np.zeros((windows * kept + FRAMES) * FRAME + WINDOW, dtype=np.float32)

@@ -198,12 +198,8 @@ def _lead_line(brief: Brief, halves: list[Chord], clock: _Clock, rng: np.random.
 
 def _drum_hits(drums: str, clock: _Clock) -> tuple[tuple[float, int], ...]:
     bars = math.ceil(clock.seconds * clock.tempo / 60 / 4)
-    hits = [
-        (clock.time(4 * bar + beat), drum)
-        for bar in range(bars)
-        for drum, beats in DRUM_PATTERNS[drums]
-        for beat in beats
-    ]
+    pattern = [(beat, drum) for drum, beats in DRUM_PATTERNS[drums] for beat in beats]
+    hits = [(clock.time(4 * bar + beat), drum) for bar in range(bars) for beat, drum in pattern]
     return tuple(sorted(hit for hit in hits if hit[0] < clock.seconds - _SHORTEST))
 
 

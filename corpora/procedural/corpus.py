@@ -98,12 +98,9 @@ def load_builtin(
     name: str = "builtin",
     render: Render = render,
 ) -> Corpus:
-    """The built-in corpus.
+    """The built-in corpus: ``clips`` train clips of ``seconds``, 256 valid and 512 test clips.
 
     Args:
-        clips: number of train clips (256 valid and 512 test clips are added).
-        seconds: length of every clip.
-        seed: other seeds give other compositions.
         name: first part of the clip ids.
         render: turns a composition into samples at a sample rate.
 

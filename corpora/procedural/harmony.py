@@ -92,11 +92,8 @@ def next_pitch(previous: int, chord: Chord, scale: frozenset[int], strong: bool,
     tone are left out, such as the minor seventh degree over the leading tone of a dominant chord.
 
     Args:
-        previous: the note before.
-        chord: the chord that sounds.
         scale: pitch classes of the key.
         strong: the note falls on the chord's start, so it must be a chord tone.
-        rng: source of randomness.
     """
     chord_tones = frozenset(chord.pitch_classes)
     clashing = frozenset(pc for pc in scale - chord_tones if {(pc + 1) % 12, (pc - 1) % 12} & chord_tones)

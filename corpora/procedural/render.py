@@ -17,7 +17,6 @@ The mix is rounded to 16 bits. Sines differ in their last bit between processors
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +24,7 @@ import numpy as np
 from ...common.seeds import seed_for
 from ..clip import Annotation
 from ..pitch import frequency
-from .composition import CLOSED_HAT, KICK, OPEN_HAT, RIDE, SNARE, Composition, Note
+from .composition import CLOSED_HAT, KICK, OPEN_HAT, RIDE, SNARE, Composition
 
 GAIN = 0.75  # of the whole mix: typical clips then peak near 0.6, the RMS is about 0.12
 PEAK = 0.97  # a mix that would exceed this is turned down as a whole
@@ -47,7 +46,9 @@ def render(composition: Composition, sample_rate: int) -> np.ndarray:
     brief = composition.brief
     parts = ((brief.lead, composition.lead), (brief.comp, composition.comp), ("bass", composition.bass))
     for instrument, notes in parts:
-        _add_notes(mix, instrument, notes, sample_rate)
+        for note in notes:
+            samples = pitched_note(instrument, note.midi, note.end - note.start, sample_rate)
+            _add(mix, samples * note.velocity, note.start, sample_rate)
     for time, drum in composition.drum_hits:
         _add(mix, drum_hit(drum, sample_rate), time, sample_rate)
     fade = min(n, round(_END_FADE * sample_rate))
@@ -55,12 +56,6 @@ def render(composition: Composition, sample_rate: int) -> np.ndarray:
     mix *= GAIN
     mix *= min(1.0, PEAK / max(float(np.abs(mix).max(initial=0.0)), 1e-9))
     return (np.round(mix * 32768) / 32768).astype(np.float32)
-
-
-def _add_notes(mix: np.ndarray, instrument: str, notes: Iterable[Note], sample_rate: int) -> None:
-    for note in notes:
-        samples = pitched_note(instrument, note.midi, note.end - note.start, sample_rate)
-        _add(mix, samples * note.velocity, note.start, sample_rate)
 
 
 def _add(mix: np.ndarray, samples: np.ndarray, time: float, sample_rate: int) -> None:
@@ -84,10 +79,8 @@ def drum_stem(annotation: Annotation | None, seconds: float, sample_rate: int) -
     samples = round(seconds * sample_rate)
     mix_N = np.zeros(samples)
     for time, note in annotation.drum_hits:
-        start = round(time * sample_rate)
-        if note in _NEAREST and 0 <= start < samples:
-            stroke = drum_hit(_NEAREST[note], sample_rate)[: samples - start]
-            mix_N[start : start + len(stroke)] += stroke
+        if note in _NEAREST and 0 <= round(time * sample_rate) < samples:
+            _add(mix_N, drum_hit(_NEAREST[note], sample_rate), time, sample_rate)
     return (GAIN * mix_N).astype(np.float32)
 
 

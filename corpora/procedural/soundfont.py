@@ -23,7 +23,7 @@ from ...common.config import config_hash
 from ...common.errors import UserError
 from ..audio import read_mono
 from ..clip import Corpus
-from ..content import file_hashes
+from ..folder import file_hashes
 from .composition import Composition, Note
 from .corpus import load_builtin
 
@@ -45,32 +45,14 @@ class FluidSynth:
     soundfont: Path
 
     def __call__(self, composition: Composition, sample_rate: int) -> np.ndarray:
-        """Mono samples (N,), float32 in [-1, 1], at ``sample_rate`` Hz.
-
-        Raises:
-            UserError: fluidsynth fails.
-        """
+        """Mono samples (N,), float32 in [-1, 1], at ``sample_rate`` Hz; a UserError if fluidsynth fails."""
         n = round(composition.seconds * sample_rate)
         with tempfile.TemporaryDirectory() as folder:
             score, sound = Path(folder, "score.mid"), Path(folder, "sound.wav")
             score.write_bytes(midi_file(composition))
-            options = [
-                "-ni",
-                "-q",
-                "-R",
-                "0",
-                "-C",
-                "0",
-                "-g",
-                str(FLUIDSYNTH_GAIN),
-                "-r",
-                str(sample_rate),
-                "-F",
-                str(sound),
-            ]
-            run = subprocess.run(
-                ["fluidsynth", *options, str(self.soundfont), str(score)], capture_output=True, text=True
-            )
+            options = ["-ni", "-q", *f"-R 0 -C 0 -g {FLUIDSYNTH_GAIN} -r {sample_rate} -F".split(), str(sound)]
+            command = ["fluidsynth", *options, str(self.soundfont), str(score)]
+            run = subprocess.run(command, capture_output=True, text=True)
             if run.returncode or not sound.is_file():
                 reason = " ".join(run.stderr.split())[-200:] or f"exit status {run.returncode}"
                 raise UserError(f"fluidsynth cannot use {self.soundfont}: {reason}; try another soundfont")

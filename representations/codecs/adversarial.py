@@ -27,8 +27,6 @@ from torch import Tensor, nn
 from ...common.errors import UserError
 from ...common.files import write_json, write_tensors, write_text
 from ...common.seeds import seed_for
-from ..base import Representation
-from .encodec import Encodec
 from .losses import (
     Balancer,
     MultiScaleDiscriminator,
@@ -39,10 +37,9 @@ from .losses import (
     gradients_at,
     multi_mel_distance,
 )
-from .models import WaveModel, config_text, encodec_model, oobleck_model
 from .networks import ResidualQuantiser
-from .oobleck import Oobleck
 from .trainer import CodecRecipe, CodecTrainer, update_average
+from .waveform import Encodec, Oobleck, WaveModel, config_text, encodec_model, oobleck_model
 
 
 @dataclass(frozen=True)
@@ -110,7 +107,7 @@ class AdversarialTrainer(CodecTrainer):
         family: the representation's name in ``load_representation``.
     """
 
-    average: Representation
+    average: Encodec | Oobleck
     weights_file = ""
     family = ""
 
@@ -118,31 +115,25 @@ class AdversarialTrainer(CodecTrainer):
         super().__init__(config)
         torch.manual_seed(seed_for(config.seed, "codec") % 2**63)
         self.config, self.device = config, _device(config.device)
-        self.model, self.average = self.build().to(self.device), self.wrapped(self.build()).to(self.device)
+        self.model: Any = self.build().model.to(self.device).train().requires_grad_(True)
+        self.average = self.build().to(self.device)
+        self.average_model: Any = self.average.model
         self.average_model.load_state_dict(self.model.state_dict())
         self.discriminator = MultiScaleDiscriminator(config.windows, config.filters).to(self.device)
         self.balancer = Balancer(vars(config.losses))
         self.optimiser = self._optimiser(self.model)
         self.discriminator_optimiser = self._optimiser(self.discriminator)
+        self.modules = {"model.": self.model, "average.": self.average_model, "discriminator.": self.discriminator}
+        self.optimisers = {"optimiser.": self.optimiser, "discriminator_optimiser.": self.discriminator_optimiser}
         self.crop_samples = max(1, round(config.crop_seconds * config.model.frame_rate_hz)) * config.model.hop
 
-    def build(self) -> nn.Module:
-        """A new model."""
-        raise NotImplementedError
-
-    def wrapped(self, model: nn.Module) -> Representation:
-        """The frozen representation that encodes and decodes by ``model``."""
+    def build(self) -> Encodec | Oobleck:
+        """A frozen representation, whose attribute ``model`` is a new model."""
         raise NotImplementedError
 
     def reconstruct(self, wav_BN: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Segments (B, N) -> the loss on latents (a scalar), and the output (B, n) with n <= N."""
         raise NotImplementedError
-
-    @property
-    def average_model(self) -> nn.Module:
-        """The model inside ``average``."""
-        inner: nn.Module = self.average.model  # type: ignore[assignment]
-        return inner
 
     def _optimiser(self, module: nn.Module) -> torch.optim.Optimizer:
         config = self.config
@@ -199,14 +190,6 @@ class AdversarialTrainer(CodecTrainer):
     def update_model(self) -> None:
         """Copy into the model what is learnt outside it, after each step."""
 
-    def modules(self) -> dict[str, nn.Module]:
-        """See ``CodecTrainer``."""
-        return {"model.": self.model, "average.": self.average_model, "discriminator.": self.discriminator}
-
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        """See ``CodecTrainer``."""
-        return {"optimiser.": self.optimiser, "discriminator_optimiser.": self.discriminator_optimiser}
-
     def checkpoint(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """See ``CodecTrainer``; with the balancer's moving averages."""
         state, tensors = super().checkpoint()
@@ -219,9 +202,8 @@ class AdversarialTrainer(CodecTrainer):
 
     def save(self, folder: Path, record: dict[str, Any]) -> None:
         """Write the averaged model as ``save_pretrained`` does, and ``training.json``."""
-        model: Any = self.average_model
-        write_tensors(folder / self.weights_file, model.state_dict(), {"format": "pt"})
-        write_text(folder / "config.json", config_text(model))
+        write_tensors(folder / self.weights_file, self.average_model.state_dict(), {"format": "pt"})
+        write_text(folder / "config.json", config_text(self.average_model))
         write_json(folder / "training.json", record)
 
     def reference(self, folder: Path) -> str:
@@ -238,19 +220,15 @@ class EncodecTrainer(AdversarialTrainer):
         super().__init__(config)
         model = config.model
         self.quantiser = ResidualQuantiser(model.codebooks, model.cardinality, model.dim).to(self.device)
+        self.buffers = {"quantiser.": self.quantiser}  # the codebooks' moving averages
 
-    def build(self) -> nn.Module:
+    def build(self) -> Encodec | Oobleck:
         """A new EnCodec."""
-        model: nn.Module = encodec_model(self.config.model)
-        return model
-
-    def wrapped(self, model: nn.Module) -> Representation:
-        """See ``AdversarialTrainer``."""
-        return Encodec(model, self.family, self.config.model.codebooks)
+        return Encodec(encodec_model(self.config.model), self.family, self.config.model.codebooks)
 
     def reconstruct(self, wav_BN: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The commitment, and the output from quantised latents (gradients straight through)."""
-        model: Any = self.model
+        model = self.model
         z_BTD = model.encoder(wav_BN[:, None]).mT
         fixed_BTD = z_BTD.detach()
         if self.step == 0:
@@ -263,13 +241,8 @@ class EncodecTrainer(AdversarialTrainer):
 
     def update_model(self) -> None:
         """Copy the codebooks."""
-        model: Any = self.model
-        for layer, entries_CD in zip(model.quantizer.layers, self.quantiser.codebooks_KCD):
+        for layer, entries_CD in zip(self.model.quantizer.layers, self.quantiser.codebooks_KCD):
             layer.codebook.embed.copy_(entries_CD)
-
-    def buffers(self) -> dict[str, nn.Module]:
-        """See ``CodecTrainer``; the codebooks' moving averages."""
-        return {"quantiser.": self.quantiser}
 
 
 class OobleckTrainer(AdversarialTrainer):
@@ -277,30 +250,19 @@ class OobleckTrainer(AdversarialTrainer):
 
     weights_file, family = "diffusion_pytorch_model.safetensors", "oobleck"
 
-    def build(self) -> nn.Module:
+    def build(self) -> Encodec | Oobleck:
         """A new Oobleck VAE."""
-        model: nn.Module = oobleck_model(self.config.model)
-        return model
-
-    def wrapped(self, model: nn.Module) -> Representation:
-        """See ``AdversarialTrainer``."""
-        return Oobleck(model, self.family)
+        return Oobleck(oobleck_model(self.config.model), self.family)
 
     def reconstruct(self, wav_BN: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Twice the divergence in nats per frame, and the output from a draw of the posterior."""
-        model: Any = self.model
-        posterior = model.encode(wav_BN[:, None]).latent_dist
+        posterior = self.model.encode(wav_BN[:, None]).latent_dist
         noise_BDT = torch.randn(posterior.mean.shape, generator=generator).to(self.device)
-        output_BN = model.decode(posterior.mean + posterior.std * noise_BDT).sample[:, 0, : wav_BN.shape[1]]
+        output_BN = self.model.decode(posterior.mean + posterior.std * noise_BDT).sample[:, 0, : wav_BN.shape[1]]
         return 2 * gaussian_kl(posterior.mean.mT, posterior.std.mT).mean(), output_BN
 
 
 def _device(name: str) -> torch.device:
-    """The device called ``"auto"``, ``"cpu"`` or ``"cuda"``.
-
-    Raises:
-        UserError: ``"cuda"`` without a GPU.
-    """
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("codec training: device is cuda, but there is no GPU; set device to auto")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

@@ -29,7 +29,7 @@ from ...common.config import from_dict, to_dict
 from ...common.errors import UserError
 from ...common.files import read_json, write_json, write_tensors
 from ...common.lines import count
-from ..base import Representation, fingerprint, fit_length
+from ..base import Representation, fingerprint
 from ..spec import LatentSpec
 from .networks import ResidualQuantiser, SkippedNet, Spectrum
 
@@ -67,10 +67,7 @@ class CodecConfig:
 
 
 class SpectralAutoencoder(Representation):
-    """The architecture that codec and VAE share.
-
-    Args:
-        encoded: channels of the encoder's output; the first D are the latents.
+    """The architecture that codec and VAE share; the first D of the ``encoded`` channels are the latents.
 
     Attributes:
         record: how the weights were made; empty for new ones.
@@ -114,9 +111,9 @@ class SpectralAutoencoder(Representation):
 
     def encoded(self, wav_BN: Tensor) -> Tensor:
         """Waveform (B, N) -> the full output of the encoder (B, T, ``encoded``)."""
-        frames = max(1, self.spec.frames(wav_BN.shape[-1] / self.spec.sample_rate))
-        spectra_BFC = self.spectrum(fit_length(wav_BN, frames * self.frame_samples))
-        encoded_BTE: Tensor = self.encoder(spectra_BFC.reshape(len(wav_BN), frames, -1))
+        wav_BN = self.whole_frames(wav_BN)
+        frames = wav_BN.shape[-1] // self.frame_samples
+        encoded_BTE: Tensor = self.encoder(self.spectrum(wav_BN).reshape(len(wav_BN), frames, -1))
         return encoded_BTE
 
     def decode_spectra(self, z_BTD: Tensor) -> Tensor:
@@ -199,18 +196,8 @@ def load_codec(folder: Path, name: str | None = None) -> SpectralAutoencoder:
     return codec.eval().requires_grad_(False)
 
 
-def load_builtin(argument: str = "") -> SpectralAutoencoder:
-    """The shipped codec, ``weights/codec_builtin``."""
-    return _shipped("codec_builtin", argument)
-
-
-def load_builtin_vae(argument: str = "") -> SpectralAutoencoder:
-    """The shipped VAE, ``weights/vae_builtin``."""
-    return _shipped("vae_builtin", argument)
-
-
-def _shipped(name: str, argument: str) -> SpectralAutoencoder:
-    """Load the shipped weights called ``name``.
+def load_builtin(argument: str = "", name: str = "codec_builtin") -> SpectralAutoencoder:
+    """The shipped codec, ``weights/codec_builtin``.
 
     Raises:
         UserError: there is an argument, or the package was installed without its weights.
@@ -218,3 +205,8 @@ def _shipped(name: str, argument: str) -> SpectralAutoencoder:
     if argument:
         raise UserError(f"{name} takes no argument, got {argument!r}; to load another one give its folder")
     return load_codec(Path(__file__).parents[1] / "weights" / name, name)
+
+
+def load_builtin_vae(argument: str = "") -> SpectralAutoencoder:
+    """The shipped VAE, ``weights/vae_builtin``; see ``load_builtin``."""
+    return load_builtin(argument, "vae_builtin")

@@ -36,8 +36,6 @@ from .trainer import CodecRecipe, CodecTrainer, Crops, update_average
 class BuiltinRecipe(CodecRecipe):
     """Settings of the training; the shipped weights were made with the defaults.
 
-    The budget is for both phases; the learning rate follows it.
-
     Args:
         decoder_share: fraction of the budget for phase 2.
         crop_frames: length of a training crop in latent frames.
@@ -82,7 +80,14 @@ class BuiltinTrainer(CodecTrainer):
         self.average: SpectralAutoencoder = build(config.model, "codec").requires_grad_(False)
         self.average.load_state_dict(self.codec.state_dict())
         self.crop_samples = config.crop_frames * self.codec.frame_samples
-        self.optimiser = torch.optim.AdamW(self.codec.parameters(), weight_decay=config.weight_decay, betas=(0.9, 0.99))
+        self.modules = {"codec.": self.codec, "average.": self.average}
+        self.buffers = {"buffer.": self.codec}  # the quantiser has buffers outside its state dict
+        self._optimise(self.codec)
+
+    def _optimise(self, module: nn.Module) -> None:
+        decay = self.config.weight_decay
+        self.optimiser = torch.optim.AdamW(module.parameters(), weight_decay=decay, betas=(0.9, 0.99))
+        self.optimisers = {"optimiser.": self.optimiser}
 
     def latents(self, wav_BN: Tensor, generator: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
         """Waveform (B, N) -> the loss terms of its latents, and the latents (B, T, D) to decode."""
@@ -103,8 +108,7 @@ class BuiltinTrainer(CodecTrainer):
         if self.phase == "all" and self.progress >= 1 - self.config.decoder_share:
             self.phase = "decoder"
             self.codec.load_state_dict(self.average.state_dict())
-            parameters = self.codec.decoder.parameters()
-            self.optimiser = torch.optim.AdamW(parameters, weight_decay=self.config.weight_decay, betas=(0.9, 0.99))
+            self._optimise(self.codec.decoder)
         self.codec.encoder.requires_grad_(self.phase == "all")
 
     def learning_rate(self) -> float:
@@ -145,18 +149,6 @@ class BuiltinTrainer(CodecTrainer):
             "mel": mel_weight * mel_loss(wav_BN, estimate_BN, codec.spec.sample_rate, self.step),
             **latent_terms,
         }
-
-    def modules(self) -> dict[str, nn.Module]:
-        """See ``CodecTrainer``."""
-        return {"codec.": self.codec, "average.": self.average}
-
-    def buffers(self) -> dict[str, nn.Module]:
-        """See ``CodecTrainer``; the quantiser has buffers outside its state dict."""
-        return {"buffer.": self.codec}
-
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        """See ``CodecTrainer``."""
-        return {"optimiser.": self.optimiser}
 
     def save(self, folder: Path, record: dict[str, Any]) -> None:
         """Write the averaged codec in the format of ``load_codec``."""

@@ -26,7 +26,6 @@ import dataclasses
 import math
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,8 +33,9 @@ from torch import Tensor, nn
 
 from ...common.config import to_dict
 from ...common.errors import UserError
-from ..base import Representation, fingerprint, fit_length, load_pretrained
+from ..base import Representation, fingerprint, fit_length, last_part, load_part
 from ..spec import LatentSpec
+from .networks import overlap_add
 
 PHASE_STEPS, MOMENTUM = 32, 0.99  # of Griffin-Lim, librosa's defaults
 MAGNITUDE_STEPS = 128  # of the least squares that find magnitudes
@@ -82,16 +82,10 @@ class Frames(nn.Module):
 
     def waveform(self, spectra_BTF: Tensor) -> Tensor:
         """Complex spectra (B, T, F) to the nearest waveform (B, T * hop)."""
-        n_fft, hop = self.config.n_fft, self.config.hop
-        frames_BTn = torch.fft.irfft(spectra_BTF, n_fft) * self.window
+        frames_BTn = torch.fft.irfft(spectra_BTF, self.config.n_fft) * self.window
         weights_1Tn = self.window.square().expand(1, spectra_BTF.shape[1], -1)
-        length = (spectra_BTF.shape[1] - 1) * hop + n_fft
-        summed, weight = (
-            nn.functional.fold(part_BTn.mT, (1, length), (1, n_fft), stride=(1, hop))[:, 0, 0]
-            for part_BTn in (frames_BTn, weights_1Tn)
-        )
-        inside = slice(self.edge, self.edge + spectra_BTF.shape[1] * hop)
-        return summed[:, inside] / weight[:, inside].clamp_min(1e-8)
+        weight_1N = overlap_add(weights_1Tn, self.config.hop).clamp_min(1e-8)
+        return overlap_add(frames_BTn, self.config.hop) / weight_1N
 
     def log_mel(self, wav_BN: Tensor) -> Tensor:
         """Waveform (B, N) to log-mel frames (B, N / hop, M)."""
@@ -167,12 +161,7 @@ def load_vocoder(source: str, mel: MelConfig) -> HifiGan:
     """
     from transformers import SpeechT5HifiGan  # transformers is slow to import
 
-    folder = Path(source).expanduser()
-    if folder.is_dir():
-        inside = folder / "vocoder"
-        model = load_pretrained(SpeechT5HifiGan, str(inside if inside.is_dir() else folder), "HiFi-GAN vocoder")
-    else:
-        model = load_pretrained(SpeechT5HifiGan, source, "HiFi-GAN vocoder", subfolder="vocoder")
+    model = load_part(SpeechT5HifiGan, source, "vocoder", "HiFi-GAN vocoder")
     config = model.config
     made_for = (config.model_in_dim, config.sampling_rate, math.prod(config.upsample_rates))
     if made_for != (mel.bins, mel.sample_rate, mel.hop):
@@ -197,8 +186,7 @@ class Mel(Representation):
 
     def encode(self, wav_BN: Tensor) -> Tensor:
         """Waveform (B, N) -> log-mel frames (B, T, M); N is cropped or zero-padded to T * hop samples."""
-        frames = max(1, self.spec.frames(wav_BN.shape[-1] / self.spec.sample_rate))
-        return self.frames.log_mel(fit_length(wav_BN, frames * self.frames.config.hop))
+        return self.frames.log_mel(self.whole_frames(wav_BN))
 
     def decode(self, z_BTD: Tensor) -> Tensor:
         """Log-mel frames (B, T, M) -> waveform (B, T * hop)."""
@@ -227,4 +215,4 @@ def load_mel(argument: str) -> Mel:
         config = dataclasses.replace(config, bins=bins, n_fft=n_fft)
     if sizes or not argument:
         return Mel(config, GriffinLim(config), f"mel:{argument}" if argument else "mel")
-    return Mel(config, load_vocoder(argument, config), f"mel:{argument.rstrip('/').rsplit('/', 1)[-1]}")
+    return Mel(config, load_vocoder(argument, config), f"mel:{last_part(argument)}")

@@ -33,7 +33,7 @@ from torch import Tensor
 from ...common.config import to_dict
 from ...common.errors import UserError
 from ...common.lines import count
-from ..base import Representation, fingerprint, fit_length, load_pretrained
+from ..base import Representation, fingerprint, fit_length, last_part, load_part
 from ..spec import LatentSpec
 from .mel import Frames, GriffinLim, MelConfig, Vocoder, load_vocoder
 
@@ -72,8 +72,7 @@ class MelVae(Representation):
 
     def encode(self, wav_BN: Tensor) -> Tensor:
         """Waveform (B, N) -> tokens (B, T, D) of the posterior's mean; N is cropped or zero-padded to whole moments."""
-        tokens = max(self.bands, self.spec.frames(wav_BN.shape[-1] / self.spec.sample_rate))
-        mel_BTM = self.frames.log_mel(fit_length(wav_BN, tokens // self.bands * self.hop))
+        mel_BTM = self.frames.log_mel(self.whole_frames(wav_BN))
         map_BCtf = self.vae.encode(mel_BTM[:, None]).latent_dist.mode()
         patches_BCtpfq = map_BCtf.unflatten(3, (self.bands, PATCH)).unflatten(2, (-1, PATCH))
         tokens_BTD: Tensor = patches_BCtpfq.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
@@ -109,14 +108,10 @@ def load_mel_vae(argument: str) -> MelVae:
     except ImportError as error:
         raise UserError("mel_vae needs diffusers; install it with: pip install 'paradigm-bench[vae]'") from error
     source, guessed, mel = argument.removesuffix(NO_VOCODER), argument.endswith(NO_VOCODER), MelConfig()
+    vae = load_part(AutoencoderKL, source, "vae", "AudioLDM VAE")
     folder = Path(source).expanduser()
-    if source and folder.is_dir():
-        inside = folder / "vae"
-        vae = load_pretrained(AutoencoderKL, str(inside if inside.is_dir() else folder), "AudioLDM VAE")
-        if not guessed and not (folder / "vocoder").is_dir():
-            print(f"note: {source} holds no vocoder/; the phase is guessed (Griffin-Lim)", file=sys.stderr)
-            guessed = True
-    else:
-        vae = load_pretrained(AutoencoderKL, source, "AudioLDM VAE", subfolder="vae")
+    if not guessed and folder.is_dir() and not (folder / "vocoder").is_dir():
+        print(f"note: {source} holds no vocoder/; the phase is guessed (Griffin-Lim)", file=sys.stderr)
+        guessed = True
     vocoder = GriffinLim(mel) if guessed else load_vocoder(source, mel)
-    return MelVae(vae, vocoder, mel, f"mel_vae:{source.rstrip('/').rsplit('/', 1)[-1]}{NO_VOCODER * guessed}")
+    return MelVae(vae, vocoder, mel, f"mel_vae:{last_part(source)}{NO_VOCODER * guessed}")

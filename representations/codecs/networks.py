@@ -50,14 +50,15 @@ class Spectrum(nn.Module):
         x_BtF = torch.complex(real * gain, imag * gain) * (self.window.sum() / 2)
         pieces_BtN = torch.fft.irfft(x_BtF, n=self.n_fft) * self.window
         weight_1tN = self.window.square().expand(1, s_BFC.shape[1], -1)
-        return self._overlap_add(pieces_BtN) / self._overlap_add(weight_1tN)
+        return overlap_add(pieces_BtN, self.hop) / overlap_add(weight_1tN, self.hop)
 
-    def _overlap_add(self, pieces_BtN: Tensor) -> Tensor:
-        """Windowed pieces (B, F, n_fft) -> their sum (B, F * hop), without the margins."""
-        margin = (self.n_fft - self.hop) // 2
-        length = (pieces_BtN.shape[1] - 1) * self.hop + self.n_fft
-        folded = nn.functional.fold(pieces_BtN.mT, (1, length), (1, self.n_fft), stride=(1, self.hop))
-        return folded[:, 0, 0, margin : length - margin]
+
+def overlap_add(pieces_BtN: Tensor, hop: int) -> Tensor:
+    """Pieces (B, F, N), ``hop`` samples apart -> their sum (B, F * hop), cut by (N - hop) / 2 at both ends."""
+    frames, n_fft = pieces_BtN.shape[1:]
+    margin, length = (n_fft - hop) // 2, (frames - 1) * hop + n_fft
+    folded = nn.functional.fold(pieces_BtN.mT, (1, length), (1, n_fft), stride=(1, hop))
+    return folded[:, 0, 0, margin : length - margin]
 
 
 class ConvNeXtBlock(nn.Module):

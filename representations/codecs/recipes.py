@@ -33,8 +33,8 @@ from ..shapes import ENCODEC_STRIDES
 from .adversarial import AdversarialRecipe, LossWeights
 from .builtin import CodecConfig, SpectralAutoencoder, build, load_builtin, load_codec
 from .builtin_trainer import BuiltinRecipe
-from .models import WaveModel
 from .trainer import CodecRecipe, train_codec
+from .waveform import WaveModel
 
 NAME = "codec_trained"
 
@@ -98,11 +98,7 @@ def recipe(name: str, frame_rate: float | None = None) -> CodecRecipe:
 
 
 def _at_frame_rate(config: BuiltinRecipe, frame_rate: float) -> BuiltinRecipe:
-    """The built-in recipe at another frame rate; training crops last as many seconds.
-
-    Raises:
-        UserError: no such frame rate.
-    """
+    """The built-in recipe at another frame rate; training crops last as many seconds."""
     if frame_rate not in FRAME_RATES:
         rates = ", ".join(f"{rate:g}" for rate in FRAME_RATES)
         raise UserError(
@@ -125,7 +121,8 @@ def load_trained(argument: str) -> SpectralAutoencoder:
     folder = cache_dir("codecs", f"{rate:g}hz-{steps}-{config_hash([to_dict(config), corpus.fingerprint])}")
     if not _finished(folder, steps):
         why = f"no codec with {rate:g} frames per second and {count(steps, 'update')} is in the cache; it is kept there"
-        need = Need(f"codec {name}", why, steps * _seconds_per_update())
+        shipped = load_builtin().record  # how long its training took
+        need = Need(f"codec {name}", why, steps * float(shipped["cpu_seconds"] / shipped["steps"]))
         if not may_train(need):
             codec = build(config.model, name)
             codec.fingerprint = need.identity
@@ -136,18 +133,8 @@ def load_trained(argument: str) -> SpectralAutoencoder:
     return load_codec(folder, name)
 
 
-def _seconds_per_update() -> float:
-    """CPU seconds per update, as measured when the shipped codec was trained."""
-    record = load_builtin().record
-    return float(record["cpu_seconds"] / record["steps"])
-
-
 def parse_trained(argument: str) -> tuple[float, int]:
-    """``"12.5@400"`` -> the frame rate in Hz and the number of updates.
-
-    Raises:
-        UserError: not ``RATE@STEPS``.
-    """
+    """``"12.5@400"`` -> the frame rate in Hz and the number of updates; a UserError for another form."""
     rate, _, steps = argument.partition("@")
     with contextlib.suppress(ValueError):
         if float(rate) > 0 and int(steps) > 0:

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -71,14 +72,7 @@ class CodecRecipe:
     seed: int = 0
 
     def check(self, *positive: str) -> None:
-        """Check the numbers of a recipe.
-
-        Args:
-            positive: names of further fields that must be above 0.
-
-        Raises:
-            UserError: a number is out of range.
-        """
+        """Raise a UserError where a number is out of range; ``positive`` are further fields that must be above 0."""
         for name in ("cpu_seconds", "wall_seconds", "batch", "learning_rate", *positive):
             if getattr(self, name) <= 0:
                 raise UserError(f"codec training: {name} must be above 0, not {getattr(self, name)}")
@@ -95,11 +89,17 @@ class CodecTrainer:
 
     Attributes:
         average: the representation that is trained, with averaged weights.
+        modules: the modules of a checkpoint, by the prefix of their tensors' names; ``"average."`` is one of them.
+        buffers: modules whose buffers a checkpoint needs beyond their state dict, by prefix.
+        optimisers: of the current phase, by prefix.
         phase: of the recipe, for the log.
         crop_samples: length of a training crop, samples.
     """
 
     average: Representation
+    modules: Mapping[str, nn.Module]
+    buffers: Mapping[str, nn.Module] = MappingProxyType({})
+    optimisers: Mapping[str, torch.optim.Optimizer]
     crop_samples: int
     phase = "all"
 
@@ -134,39 +134,32 @@ class CodecTrainer:
         """One update on crops (B, N); returns the loss terms, and their sum as ``loss``."""
         raise NotImplementedError
 
-    def modules(self) -> dict[str, nn.Module]:
-        """The modules of a checkpoint, by the prefix of their tensors' names; ``"average."`` is one of them."""
-        raise NotImplementedError
-
-    def buffers(self) -> dict[str, nn.Module]:
-        """Modules whose buffers a checkpoint needs beyond their state dict, by prefix."""
-        return {}
-
-    def optimisers(self) -> dict[str, torch.optim.Optimizer]:
-        """The optimisers of the current phase, by prefix."""
-        raise NotImplementedError
-
     def checkpoint(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """The state that ``restore`` takes: (ready for JSON, tensors by name)."""
-        tensors = {f"{prefix}{n}": t for prefix, m in self.modules().items() for n, t in m.state_dict().items()}
-        tensors |= {f"{prefix}{n}": t for prefix, m in self.buffers().items() for n, t in m.named_buffers()}
-        for prefix, optimiser in self.optimisers().items():
-            tensors |= optimiser_tensors(optimiser, prefix)
+        tensors = {f"{prefix}{n}": t for prefix, m in self.modules.items() for n, t in m.state_dict().items()}
+        tensors |= {f"{prefix}{n}": t for prefix, m in self.buffers.items() for n, t in m.named_buffers()}
+        for prefix, optimiser in self.optimisers.items():
+            for index, values in optimiser.state_dict()["state"].items():
+                tensors |= {f"{prefix}{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
         times = {"cpu_seconds": self.cpu_seconds, "wall_seconds": self.wall_seconds}
         return {"step": self.step, "phase": self.phase, **times}, tensors
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Continue from what ``checkpoint`` returned; to be called before the first step."""
         self.step, self.cpu_seconds, self.wall_seconds = state["step"], state["cpu_seconds"], state["wall_seconds"]
-        self.modules()["average."].load_state_dict(with_prefix(tensors, "average."))
+        self.modules["average."].load_state_dict(with_prefix(tensors, "average."))
         self.set_phase()  # may copy the averaged weights and make a new optimiser
-        for prefix, module in self.modules().items():
+        for prefix, module in self.modules.items():
             module.load_state_dict(with_prefix(tensors, prefix))
-        for prefix, module in self.buffers().items():
+        for prefix, module in self.buffers.items():
             for name, tensor in with_prefix(tensors, prefix).items():
                 module.get_buffer(name).copy_(tensor)
-        for prefix, optimiser in self.optimisers().items():
-            restore_optimiser(optimiser, tensors, prefix)
+        for prefix, optimiser in self.optimisers.items():
+            values = optimiser.state_dict()
+            for name, tensor in with_prefix(tensors, prefix).items():
+                index, _, key = name.partition(".")
+                values["state"].setdefault(int(index), {})[key] = tensor
+            optimiser.load_state_dict(values)
 
     def save(self, folder: Path, record: dict[str, Any]) -> None:
         """Write ``average`` and ``record`` (how it was made) to ``folder``."""
@@ -178,14 +171,7 @@ class CodecTrainer:
 
 
 class Crops:
-    """Seeded random crops from several corpora, each drawn with its own probability; clips are kept as int16.
-
-    Args:
-        corpora: (corpus, weight) pairs; the weights need not sum to 1.
-        sample_rate: Hz.
-        samples: length of a crop.
-        seed: of the draws.
-    """
+    """Seeded random crops of ``samples`` from several corpora; clips are kept as int16. Weights need not sum to 1."""
 
     def __init__(self, corpora: WeightedCorpora, sample_rate: int, samples: int, seed: int) -> None:
         self.sample_rate, self.samples, self.seed = sample_rate, samples, seed
@@ -227,21 +213,6 @@ def update_average(average: nn.Module, model: nn.Module, decay: float, step: int
         mean.lerp_(value, 1 - decay)
     for name, buffer in model.named_buffers():
         average.get_buffer(name).copy_(buffer)
-
-
-def optimiser_tensors(optimiser: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
-    """The optimiser's state as tensors by name."""
-    state = optimiser.state_dict()["state"]
-    return {f"{prefix}{i}.{name}": torch.as_tensor(v) for i, values in state.items() for name, v in values.items()}
-
-
-def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor], prefix: str) -> None:
-    """Load the state that ``optimiser_tensors`` returned."""
-    state = optimiser.state_dict()
-    for name, tensor in with_prefix(tensors, prefix).items():
-        index, _, key = name.partition(".")
-        state["state"].setdefault(int(index), {})[key] = tensor
-    optimiser.load_state_dict(state)
 
 
 def with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -290,7 +261,9 @@ def train_codec(
                 report(f"codec: step {trainer.step}, loss {values['loss']:.3f}, about {left / 60:.0f} min left")
             if trainer.cpu_seconds >= snapshot_due and trainer.can_checkpoint:
                 snapshot_due = trainer.cpu_seconds + recipe.snapshot_seconds
-                _save_checkpoint(trainer, folder)
+                state, tensors = trainer.checkpoint()
+                write_tensors(folder / "checkpoint.safetensors", tensors)
+                write_json(folder / "checkpoint.json", {**state, "config": config_hash(recipe)})
                 trainer.save(folder, _record(trainer, corpora, command, SNAPSHOT_CLIPS))
     trainer.save(folder, _record(trainer, corpora, command, EVALUATION_CLIPS))
     for name in ("checkpoint.json", "checkpoint.safetensors"):
@@ -319,7 +292,12 @@ def evaluate_codec(codec: Representation, corpus: Corpus, max_clips: int) -> dic
             views["rvq_"] = codec.dequantise(codes[-1][None])
         if isinstance(codec, BuiltinVAE):
             divergence.append(gaussian_kl(*codec.posterior(wav_BN)).mean())
-        rows.append({name: value for view in views.items() for name, value in _distances(codec, wav_BN, *view).items()})
+        row = {}
+        for view, view_BTD in views.items():  # the waveform that is decoded from it, compared with the clip
+            estimate_BN = fit_length(codec.decode(view_BTD), wav_BN.shape[-1])
+            row[f"{view}si_snr_db"] = si_snr(wav_BN, estimate_BN).item()
+            row[f"{view}log_mel_l1"] = log_mel_distance(wav_BN, estimate_BN, rate).item()
+        rows.append(row)
         latents.append(z_BTD[0])
     source = {"split": split, "n": len(clips), "corpus_fingerprint": corpus.fingerprint}
     means = {name: round(sum(row[name] for row in rows) / len(rows), 3) for name in rows[0]}
@@ -327,13 +305,6 @@ def evaluate_codec(codec: Representation, corpus: Corpus, max_clips: int) -> dic
     extra: dict[str, Any] = {"perplexity": [round(p, 1) for p in used]} if codes else {}
     extra |= {"kl_nats_per_frame": round(torch.stack(divergence).mean().item(), 2)} if divergence else {}
     return {**source, **means, **extra, "std": round(torch.cat(latents).std().item(), 3)}
-
-
-def _distances(codec: Representation, wav_BN: Tensor, view: str, z_BTD: Tensor) -> dict[str, float]:
-    """SI-SNR and log-mel distance of the waveform decoded from ``z_BTD``; keys start with ``view``."""
-    estimate_BN = fit_length(codec.decode(z_BTD), wav_BN.shape[-1])
-    distance = log_mel_distance(wav_BN, estimate_BN, codec.spec.sample_rate).item()
-    return {f"{view}si_snr_db": si_snr(wav_BN, estimate_BN).item(), f"{view}log_mel_l1": distance}
 
 
 def _record(trainer: CodecTrainer, corpora: WeightedCorpora, command: str, clips: int) -> dict[str, Any]:
@@ -350,12 +321,6 @@ def _record(trainer: CodecTrainer, corpora: WeightedCorpora, command: str, clips
         "machine": {"processor": platform.machine(), "threads": torch.get_num_threads(), "torch": torch.__version__},
         "metrics": metrics,
     }
-
-
-def _save_checkpoint(trainer: CodecTrainer, folder: Path) -> None:
-    state, tensors = trainer.checkpoint()
-    write_tensors(folder / "checkpoint.safetensors", tensors)
-    write_json(folder / "checkpoint.json", {**state, "config": config_hash(trainer.recipe)})
 
 
 def _resume(trainer: CodecTrainer, folder: Path) -> bool:

@@ -29,16 +29,15 @@ kept here, not the number of frames: 5 frames at 25 Hz last 200 ms, which would 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from ...common.config import config_hash
 from ...common.errors import UserError, did_you_mean
-from ...corpora import Annotation, Clip
+from ...corpora import Clip
 from ...corpora.chord_labels import NO_CHORD, nearest, read_label, to_harte
 from ...corpora.extractors import load_extractor
 from ...corpora.pitch import PITCH_CLASSES
@@ -61,6 +60,11 @@ CHORD_KINDS = {
     ),
     "chords_majmin": ("maj", "min"),
 }  # fmt: skip
+
+DRUMS = "drums"
+# Controls whose values are labelled spans -> field of ``Annotation`` that holds them, and kind of extractor.
+SOURCES = {**dict.fromkeys(CHORD_KINDS, "chords"), "melody": "melody"}
+CONTROLS = (*SOURCES, DRUMS)
 
 Spans = Sequence[tuple[float, float, str | int]]  # (start, end, Harte label or MIDI note), seconds
 
@@ -108,30 +112,9 @@ def melody_token(midi: int) -> int:
     return midi - LOWEST_NOTE if LOWEST_NOTE <= midi <= HIGHEST_NOTE else NO_NOTE
 
 
-@dataclass(frozen=True)
-class SpanControl:
-    """A control whose values are labelled spans of time.
-
-    Attributes:
-        source: the field of ``Annotation`` that holds the spans, and the kind of extractor that detects them.
-        token: label -> token.
-        none: the token where no span is; it is the last one.
-    """
-
-    source: str
-    token: Callable[..., int]
-    none: int
-
-
-SPAN_CONTROLS = {
-    **{
-        name: SpanControl("chords", partial(chord_token, control=name), 12 * len(CHORD_KINDS[name]))
-        for name in CHORD_KINDS
-    },
-    "melody": SpanControl("melody", melody_token, NO_NOTE),
-}
-DRUMS = "drums"
-CONTROLS = (*SPAN_CONTROLS, DRUMS)
+def none_token(control: str) -> int:
+    """The token, the last one, where a control of ``SOURCES`` has no span."""
+    return NO_NOTE if control == "melody" else 12 * len(CHORD_KINDS[control])
 
 
 def control_specs(names: Sequence[str], latent: LatentSpec) -> tuple[ControlSpec, ...]:
@@ -151,9 +134,10 @@ def control_specs(names: Sequence[str], latent: LatentSpec) -> tuple[ControlSpec
         )
     if DRUMS in names and not latent.codebooks:
         raise UserError(f"control 'drums' needs codebooks, but {latent.name!r} has none; leave it out")
-    spans = {name: ControlSpec(name, control.none + 1, 16) for name, control in SPAN_CONTROLS.items()}
-    specs = {**spans, DRUMS: ControlSpec(DRUMS, latent.cardinality, 2)}
-    return tuple(specs[name] for name in names)
+    return tuple(
+        ControlSpec(DRUMS, latent.cardinality, 2) if name == DRUMS else ControlSpec(name, none_token(name) + 1, 16)
+        for name in names
+    )
 
 
 def control_tokens(
@@ -173,9 +157,9 @@ def control_tokens(
 
 
 def timed_tokens(clip: Clip, control: str, latent: LatentSpec, frames: int) -> Tensor:
-    """The tokens (T,) of a control of ``SPAN_CONTROLS``, from the clip's annotation or by the built-in extractor."""
-    source = SPAN_CONTROLS[control].source
-    spans = _annotated_spans(clip.annotation(), source)
+    """The tokens (T,) of a control of ``SOURCES``, from the clip's annotation or by the built-in extractor."""
+    source = SOURCES[control]
+    spans = _annotated_spans(clip, source)
     if not spans:
         spans = load_extractor(source)(clip.audio(latent.sample_rate), latent.sample_rate)
     try:
@@ -190,19 +174,20 @@ def span_tokens(spans: Spans, control: str, latent: LatentSpec, frames: int) -> 
     Raises:
         UserError: an unknown chord label.
     """
-    kind = SPAN_CONTROLS[control]
-    tokens_T = torch.full((frames,), kind.none, dtype=torch.int64)
+    tokens_T = torch.full((frames,), none_token(control), dtype=torch.int64)
     times_T = (torch.arange(frames, dtype=torch.float64) + 0.5) / latent.frame_rate_hz
     for start, end, label in sorted(spans, key=lambda span: span[0]):
-        tokens_T[(times_T >= start) & (times_T < end)] = kind.token(label)
+        token = melody_token(int(label)) if control == "melody" else chord_token(str(label), control)
+        tokens_T[(times_T >= start) & (times_T < end)] = token
     return tokens_T
 
 
-def _annotated_spans(annotation: Annotation | None, source: str) -> Spans:
-    """The annotated chords or melody; empty without annotation."""
+def _annotated_spans(clip: Clip, source: str) -> Spans:
+    annotation = clip.annotation()
     return () if annotation is None else getattr(annotation, source)
 
 
+@torch.no_grad()
 def drum_tokens(clips: Sequence[Clip], representation: Representation, frames: Sequence[int]) -> list[Tensor]:
     """The drum control of each clip, (T,), ``ABSENT`` if its drums are not annotated; stems are encoded in batches."""
     spec = representation.spec
@@ -216,17 +201,12 @@ def drum_tokens(clips: Sequence[Clip], representation: Representation, frames: S
     for count, same_length in stems.items():
         for start in range(0, len(same_length), DRUM_CLIPS):
             part = same_length[start : start + DRUM_CLIPS]
-            first_BT = _first_codebook(torch.cat([stem for _, stem in part]), representation)[:, :count]
+            wav_BN = torch.cat([stem for _, stem in part]).to(representation.device)
+            z_BTD = blur(representation.encode(wav_BN), spec.frame_rate_hz)
+            first_BT = representation.quantise(z_BTD)[:, 0, :count].cpu().long()
             for (i, _), first_T in zip(part, first_BT):
                 tokens[i] = first_T
     return tokens
-
-
-@torch.no_grad()
-def _first_codebook(wav_BN: Tensor, representation: Representation) -> Tensor:
-    """Entries (B, T) of the first codebook for the blurred latents of (B, N)."""
-    z_BTD = blur(representation.encode(wav_BN.to(representation.device)), representation.spec.frame_rate_hz)
-    return representation.quantise(z_BTD)[:, 0].cpu().long()
 
 
 def blur(z_BTD: Tensor, frame_rate_hz: float) -> Tensor:
@@ -238,16 +218,15 @@ def blur(z_BTD: Tensor, frame_rate_hz: float) -> Tensor:
 
 def control_origin(clip: Clip, control: str) -> str:
     """Where a clip's control comes from, for records: ``"annotation"``, an extractor's name, or ``"none"``."""
-    annotation = clip.annotation()
     if control == DRUMS:
-        return "none" if drum_stem(annotation, 0.0, 16_000) is None else "annotation"
-    source = SPAN_CONTROLS[control].source
-    return "annotation" if _annotated_spans(annotation, source) else load_extractor(source).name
+        return "none" if drum_stem(clip.annotation(), 0.0, 16_000) is None else "annotation"
+    source = SOURCES[control]
+    return "annotation" if _annotated_spans(clip, source) else load_extractor(source).name
 
 
 def control_label(name: str) -> str:
     """The label of a control's files in the store: its name, and a hash of its version and of its extractor's name."""
-    extractor = None if name == DRUMS else load_extractor(SPAN_CONTROLS[name].source).name
+    extractor = None if name == DRUMS else load_extractor(SOURCES[name]).name
     return f"{name}-{config_hash([CONTROL_VERSION, name, extractor])}"
 
 

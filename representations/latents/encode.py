@@ -25,8 +25,7 @@ from ...common.errors import UserError
 from ...common.lines import count
 from ...corpora import Clip, load_corpus
 from .. import load_representation
-from ..base import Representation, fit_length
-from ..spec import LatentSpec
+from ..base import Representation
 from .controls import DRUMS, control_label, drum_tokens, timed_tokens
 from .normalisation import moments
 from .shards import BadShardError, Shard, ShardInfo
@@ -34,6 +33,7 @@ from .store import DTYPES, ShardId, StoreLayout, create_manifest, layout_of
 
 BATCH_SECONDS = 40.0  # of audio encoded at once
 CONTROL_CLIPS = 64  # clips of a control between two steps of the progress bar
+SHOWN = 3  # silent clips that are named
 Advance = Callable[[int], None]  # called with a number of finished clips
 
 
@@ -49,14 +49,15 @@ def encode_shard(
     codes: list[Tensor] = []
     silent: list[str] = []
     with torch.no_grad():
-        for wav_BN in _batches(shard.clips, representation.spec, silent):
+        for wav_BN in _batches(shard.clips, representation, silent):
             z_BTD = representation.encode(wav_BN.to(representation.device))
             z += z_BTD.cpu().float()
             if representation.spec.codebooks:
                 codes += representation.quantise(z_BTD).cpu().to(torch.int16)
             advance(len(wav_BN))
     if silent:
-        print(f"note: {_first(silent)} of {shard.name}: silent, every sample is zero", file=sys.stderr)
+        more = f" and {count(len(silent) - SHOWN, 'more clip')}" if len(silent) > SHOWN else ""
+        print(f"note: {', '.join(silent[:SHOWN])}{more} of {shard.name}: silent, every sample is zero", file=sys.stderr)
     stored = [z_TD.to(dtype) for z_TD in z]
     tensors = {"z_MD": torch.cat(stored)}
     if codes:
@@ -64,20 +65,19 @@ def encode_shard(
     return shard.publish(tensors, [len(z_TD) for z_TD in z], moments=moments(stored), silent=tuple(silent))
 
 
-def _batches(clips: Sequence[Clip], spec: LatentSpec, silent: list[str]) -> Iterator[Tensor]:
+def _batches(clips: Sequence[Clip], representation: Representation, silent: list[str]) -> Iterator[Tensor]:
     """Consecutive clips of equal frame counts, stacked to (B, N), about ``BATCH_SECONDS`` at a time.
 
     The ids of clips whose samples are all zero are appended to ``silent``.
     """
     batch: list[Tensor] = []
+    sample_rate = representation.spec.sample_rate
     for clip in clips:
-        wav_N = clip.audio(spec.sample_rate)
+        wav_N = clip.audio(sample_rate)
         if not np.any(wav_N):
             silent.append(clip.id)
-        wav_1N = torch.from_numpy(wav_N)[None]
-        frames = max(spec.group, spec.frames(wav_1N.shape[-1] / spec.sample_rate))
-        wav_1N = fit_length(wav_1N, round(frames * spec.sample_rate / spec.frame_rate_hz))
-        full = batch and len(batch) * batch[0].shape[-1] >= BATCH_SECONDS * spec.sample_rate
+        wav_1N = representation.whole_frames(torch.from_numpy(wav_N)[None])
+        full = batch and len(batch) * batch[0].shape[-1] >= BATCH_SECONDS * sample_rate
         if batch and (full or batch[0].shape != wav_1N.shape):
             yield torch.cat(batch)
             batch = []
@@ -86,19 +86,11 @@ def _batches(clips: Sequence[Clip], spec: LatentSpec, silent: list[str]) -> Iter
         yield torch.cat(batch)
 
 
-def _first(ids: Sequence[str], shown: int = 3) -> str:
-    """The first ids, and how many more there are."""
-    return ", ".join(ids[:shown]) + (f" and {count(len(ids) - shown, 'more clip')}" if len(ids) > shown else "")
-
-
 def encode_control(
     latents: Shard, frames: Sequence[int], name: str, representation: Representation,
     advance: Advance = lambda clips: None,
 ) -> ShardInfo:  # fmt: skip
-    """Make one control's tokens for the clips of a shard of ``latents``, and publish them beside it.
-
-    Args:
-        frames: latent frames of each clip.
+    """Make one control's tokens for the clips (of ``frames`` each) of a shard of ``latents``; publish them beside it.
 
     Raises:
         UserError: an unknown chord label in an annotation, or the shard cannot be written.
@@ -177,10 +169,7 @@ def fill_shard(
 
 @dataclass(frozen=True)
 class EncodingRequest:
-    """A store by names that every process can open for itself.
-
-    The fields are arguments of ``load_corpus``, ``load_representation`` and ``layout_of``.
-    """
+    """Arguments of ``load_corpus``, ``load_representation`` and ``layout_of``: every process opens the store itself."""
 
     corpus: str
     clips: int | None = None

@@ -1,12 +1,8 @@
-"""Corpora encoded once: latents, codes and controls of every clip, from disk, and their scalar normalisation.
+"""A store of encoded corpora, opened for training.
 
 Every paradigm trains on the same latents of the same clips, so they are computed once per (corpus, representation) and
 kept under ``cache_dir("latents")``. A training run makes what is missing in the store; ``bench data prepare`` makes it
 beforehand, in many processes or array tasks.
-
-    store.py    folders, shards, manifest       encode.py          shards from clips, in parallel
-    shards.py   one file and its check          normalisation.py   mean and std
-    controls.py chords, melody, drums           encoded.py         a store, opened for training
 """
 
 from __future__ import annotations
@@ -43,7 +39,7 @@ class EncodedSplit:
         clips: in the order of the corpus.
         frames: latent frames T of each clip.
         z: raw (un-normalised) latents per clip, (T, D), in the store's number format.
-        codes: codes per clip, (K, T) int16, or None when the representation has no codebooks.
+        codes: codes per clip, (K, T) int16, or None without codebooks.
         controls: name -> tokens per clip, (T,) int16, of the controls that were asked for; -1 if a clip has none.
     """
 
@@ -104,11 +100,11 @@ def encode_corpus(
     wanted = tuple(dict.fromkeys(("train", *splits)))
     clips = {split: corpus.clips(split) for split in wanted}
     layout = layout_of(corpus, representation, dtype)
-    totals = {what: sum(map(len, clips.values())) for what in ("latents", *controls)}
+    made = ("latents", *controls)
     if progress and (missing := _missing(layout, wanted, controls)):
-        what = ", ".join(("latents", *controls))
-        say(f"encoding {count(missing, 'clip')} with {representation.spec.name} ({what}); kept in the cache")
-    with progress_bars(totals, progress) as advance:
+        name = representation.spec.name
+        say(f"encoding {count(missing, 'clip')} with {name} ({', '.join(made)}); kept in the cache")
+    with progress_bars(dict.fromkeys(made, sum(map(len, clips.values()))), progress) as advance:
         ids = layout.shard_ids(wanted)
         work = [fill_shard(layout, shard_id, representation, controls, advance=advance) for shard_id in ids]
     if any(done.audio for done in work):
@@ -142,13 +138,9 @@ def open_split(layout: StoreLayout, split: str, controls: Sequence[str] = ()) ->
 
 @contextlib.contextmanager
 def progress_bars(totals: Mapping[str, int], shown: bool) -> Iterator[Callable[[str, int], None]]:
-    """A progress bar for each kind of data, on stderr; yields ``advance(what, clips)``.
+    """A progress bar for each kind of data (kind -> number of clips), on stderr; yields ``advance(what, clips)``.
 
-    If stderr is not a terminal, a line every half minute instead.
-
-    Args:
-        totals: number of clips of each kind.
-        shown: False: nothing is printed.
+    If stderr is not a terminal, a line every half minute instead; nothing unless ``shown``.
     """
     if shown and not sys.stderr.isatty():
         yield _lines(totals)

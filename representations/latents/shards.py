@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -143,20 +143,17 @@ class Shard:
             raise UserError(f"cannot read {self.path}: {error}; `bench data check` finds what is wrong") from error
         return tensor
 
-    @property
-    def _info_path(self) -> Path:
-        return self.path.with_suffix(".json")
-
     def _write_info(self, info: ShardInfo) -> None:
-        write_json(self._info_path, dataclasses.asdict(info))
+        write_json(self.path.with_suffix(".json"), dataclasses.asdict(info))
 
     def _read_info(self) -> ShardInfo:
+        path = self.path.with_suffix(".json")
         try:
-            data = read_json(self._info_path)
+            data = read_json(path)
             moments, frames = data.pop("moments"), tuple(data.pop("frames"))
             return ShardInfo(**data, frames=frames, moments=Moments(**moments) if moments else None)
         except (UserError, AttributeError, KeyError, TypeError) as error:
-            raise BadShardError(f"has no readable {self._info_path.name} beside it") from error
+            raise BadShardError(f"has no readable {path.name} beside it") from error
 
 
 class ClipTensors(Sequence[Tensor]):
@@ -192,13 +189,6 @@ class ClipTensors(Sequence[Tensor]):
         shard = bisect_right(self._first, index) - 1
         at = index - self._first[shard]
         start, end = self._starts[shard][at : at + 2]
-        return self._mapped(shard).narrow(self._dim, start, end - start)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        """The tensors of all clips in order."""
-        return (self[i] for i in range(len(self)))
-
-    def _mapped(self, shard: int) -> Tensor:
         if shard not in self._open:
             self._open[shard] = self._shards[shard].tensor(self._name)
-        return self._open[shard]
+        return self._open[shard].narrow(self._dim, start, end - start)

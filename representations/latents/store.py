@@ -53,11 +53,8 @@ class StoreLayout:
     """The store of one corpus in one representation: which file holds which clips.
 
     Attributes:
-        corpus: the encoded corpus.
-        spec: of the representation.
-        fingerprint: of the representation.
+        spec, fingerprint: of the representation.
         dtype: number format of the stored latents; models always compute in float32.
-        folder: of the store.
         clips_per_shard: clips in one shard; the last of a split may have fewer.
     """
 
@@ -123,7 +120,8 @@ def layout_of(
     key = [FORMAT, corpus.fingerprint, representation.fingerprint, *([dtype] if dtype != "float32" else [])]
     folder = cache_dir("latents", f"{corpus.name}-{config_hash(key)}")
     spec = representation.spec
-    size = clips_per_shard or clips_that_fit(spec, _mean_seconds(corpus))
+    first = next((clips for clips in corpus.clips_by_split.values() if clips), [])
+    size = clips_per_shard or clips_that_fit(spec, sum(clip.seconds for clip in first) / max(len(first), 1))
     layout = StoreLayout(corpus, spec, representation.fingerprint, dtype, folder, size)
     existing = _existing_clips_per_shard(layout)
     if existing and clips_per_shard not in (None, existing):
@@ -132,12 +130,6 @@ def layout_of(
             "or delete the folder to encode everything again"
         )
     return dataclasses.replace(layout, clips_per_shard=existing or size)
-
-
-def _mean_seconds(corpus: Corpus) -> float:
-    """Mean duration of the clips of the first split that has any."""
-    clips = next((clips for clips in corpus.clips_by_split.values() if clips), [])
-    return sum(clip.seconds for clip in clips) / max(len(clips), 1)
 
 
 def clips_that_fit(spec: LatentSpec, seconds: float) -> int:
@@ -154,11 +146,7 @@ def clip_bytes(spec: LatentSpec, seconds: float, dtype: str = "float32") -> floa
 
 
 def _existing_clips_per_shard(layout: StoreLayout) -> int | None:
-    """Clips per shard as the manifest states them; None if there is no store.
-
-    Raises:
-        UserError: the manifest is of something else, or cannot be read.
-    """
+    """Clips per shard as the manifest states them; None if there is no store."""
     if not layout.manifest.exists():
         return None
     data = read_json(layout.manifest, remade=True)
@@ -175,11 +163,7 @@ def _existing_clips_per_shard(layout: StoreLayout) -> int | None:
 
 
 def create_manifest(layout: StoreLayout) -> None:
-    """Write the manifest of a new store, so that all other processes make shards of the same size.
-
-    Raises:
-        UserError: the manifest cannot be written.
-    """
+    """Write the manifest of a new store, so that all other processes make shards of the same size."""
     if not layout.manifest.exists():
         write_json(layout.manifest, _heading(layout))
 
@@ -255,9 +239,8 @@ class BadFile:
     """A file of a store that cannot be used.
 
     Attributes:
-        name: of the shard.
         control: whose tokens it holds; empty: it holds latents.
-        reason: why it cannot be used, as the end of a sentence about the file.
+        reason: the end of a sentence about the file.
         task: the array task that makes this shard alone, e.g. ``"17/40"``.
     """
 
@@ -271,26 +254,22 @@ def check_store(layout: StoreLayout, splits: Sequence[str]) -> Iterator[BadFile 
     """Compare every file of ``splits`` with its checksum and with the manifest; yields None for a good one."""
     shard_ids = layout.shard_ids(splits)
     stored = {split: layout.stored(split) for split in splits}
-    listed = {(split, label): _listed(layout, split, label) for split in splits for label in stored[split]}
+    checksums: dict[str, str] = {}
+    with contextlib.suppress(KeyError):  # the manifest of an unfinished store lists nothing
+        by_split = read_json(layout.manifest, remade=True)["splits"]
+        rows = [row for by_label in by_split.values() for listed in by_label.values() for row in listed]
+        checksums = {row["name"]: row["sha256"] for row in rows}
     for at, (split, number) in enumerate(shard_ids):
         for label, shards in stored[split].items():
-            reason = _problem(shards[number], listed[split, label])
+            reason = _problem(shards[number], checksums)
             control = label.partition("-")[0] if "-" in label else ""
             yield BadFile(shards[number].name, control, reason, f"{at}/{len(shard_ids)}") if reason else None
 
 
-def _problem(shard: Shard, listed: Mapping[str, Any]) -> str:
-    """Why ``shard`` cannot be used; empty for a good one."""
+def _problem(shard: Shard, checksums: Mapping[str, str]) -> str:
     try:
         info = shard.info(thorough=True)
     except BadShardError as error:
         return str(error)
-    stated = listed.get(shard.name, {}).get("sha256", info.sha256)
-    return "" if stated == info.sha256 else "is not the file that the manifest lists: it was replaced"
-
-
-def _listed(layout: StoreLayout, split: str, label: str) -> dict[str, Any]:
-    """Name -> row of the shards that the manifest lists; empty if it does not list that label."""
-    with contextlib.suppress(KeyError):
-        return {row["name"]: row for row in read_json(layout.manifest, remade=True)["splits"][split][label]}
-    return {}
+    replaced = checksums.get(shard.name, info.sha256) != info.sha256
+    return "is not the file that the manifest lists: it was replaced" if replaced else ""

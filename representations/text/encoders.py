@@ -15,7 +15,7 @@ import re
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,16 +23,19 @@ from torch import Tensor, nn
 from ...common.errors import UserError, did_you_mean
 from ...common.lines import count
 from ...common.registry import Registry
+from ..base import load_pretrained
 
 TEXT_ENCODERS = Registry(
     "text encoder",
     {
-        "t5": "paradigm_bench.representations.text.pretrained:T5Text",
-        "clap": "paradigm_bench.representations.text.pretrained:ClapText",
+        "t5": "paradigm_bench.representations.text.encoders:T5Text",
+        "clap": "paradigm_bench.representations.text.encoders:ClapText",
     },
 )
+LONGEST = 512  # tokens, the limit of T5, for tokenizers that state none
 PAD, UNKNOWN = "<pad>", "<unk>"
 SHORTEST_LIMIT = 64  # tokens; captions may be this long even if all training captions are shorter
+_LIMITED = re.compile(r"(.+)\[([1-9]\d*)\]")  # "t5[77]"
 # A word includes its sharp ("C#m7") and its apostrophe ("don't"); every other punctuation mark is a token.
 _WORD = re.compile(r"\w+(?:#\w*)?(?:'\w+)?|[^\w\s]")
 
@@ -147,6 +150,84 @@ class NoText(TextEncoder):
         return text, torch.zeros(len(captions), 1, dtype=torch.bool)
 
 
+class _Tokenised(TextEncoder):
+    """A text encoder with a tokenizer of transformers and a limit of tokens."""
+
+    tokenizer: Any
+    _limit: int
+
+    @property
+    def limit(self) -> int:
+        """Maximum number of tokens of a caption that are read."""
+        return self._limit
+
+    def _tokenise(self, captions: Sequence[str]) -> dict[str, Tensor]:
+        """``input_ids`` and ``attention_mask``, (B, L), padded to the longest on the right."""
+        rows = self.tokenizer(list(captions))["input_ids"]
+        for caption, row in zip(captions, rows):
+            if len(row) > self.limit:
+                self._warn_cut(caption, len(row))
+        limits = {"truncation": True, "max_length": self.limit}
+        batch = self.tokenizer(list(captions), padding=True, padding_side="right", return_tensors="pt", **limits)
+        return {name: batch[name] for name in ("input_ids", "attention_mask")}
+
+
+class T5Text(_Tokenised):
+    """The encoder of T5 or FLAN-T5: one embedding per token.
+
+    Args:
+        limit: maximum number of tokens of a caption; None: the tokenizer's limit. Any is possible, as positions are
+            relative.
+
+    Raises:
+        UserError: model or tokenizer cannot be loaded from ``source``.
+    """
+
+    def __init__(self, source: str, limit: int | None = None) -> None:
+        from transformers import AutoTokenizer, T5EncoderModel  # transformers is slow to import
+
+        self.tokenizer = load_pretrained(AutoTokenizer, source, "T5 tokenizer")
+        self.model = load_pretrained(T5EncoderModel, source, "T5 model").eval().requires_grad_(False)
+        self._limit = limit or min(self.tokenizer.model_max_length, LONGEST)
+        self.spec = TextSpec("embeddings", self.model.config.d_model, (), self._limit, f"t5:{source}")
+
+    @torch.no_grad()
+    def encode(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """B captions -> last hidden states (B, L, D), zero at padding, and the mask (B, L)."""
+        batch = self._tokenise(captions)
+        mask_BL = batch["attention_mask"].bool()
+        hidden_BLD = self.model(**batch).last_hidden_state.float()
+        return hidden_BLD * mask_BL[..., None], mask_BL
+
+
+class ClapText(_Tokenised):
+    """CLAP's text tower: the pooled, projected and normalised embedding, as a text of one token.
+
+    Args:
+        limit: maximum number of tokens of a caption; None: as many as the model has positions for.
+
+    Raises:
+        UserError: model or tokenizer cannot be loaded from ``source``.
+    """
+
+    def __init__(self, source: str, limit: int | None = None) -> None:
+        from transformers import AutoTokenizer, ClapTextModelWithProjection
+
+        self.tokenizer = load_pretrained(AutoTokenizer, source, "CLAP tokenizer")
+        self.model = load_pretrained(ClapTextModelWithProjection, source, "CLAP model").eval().requires_grad_(False)
+        config = self.model.config
+        # RoBERTa counts positions from the padding index on, so the first ones are never used.
+        positions = config.max_position_embeddings - config.pad_token_id - 1
+        self._limit = min(limit or positions, self.tokenizer.model_max_length, positions)
+        self.spec = TextSpec("embeddings", config.projection_dim, (), 1, f"clap:{source}")
+
+    @torch.no_grad()
+    def encode(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """B captions -> unit vectors (B, 1, D), and a mask that is all True."""
+        pooled_BD = self.model(**self._tokenise(captions)).text_embeds.float()
+        return nn.functional.normalize(pooled_BD, dim=-1)[:, None], torch.ones(len(captions), 1, dtype=torch.bool)
+
+
 def builtin_text(captions: Iterable[str]) -> WordTokeniser:
     """A word tokeniser whose vocabulary is the sorted words of ``captions`` (those of the train split)."""
     split = [words(caption) for caption in captions]
@@ -171,15 +252,10 @@ def load_text_encoder(spec: str, captions: Iterable[str] = ()) -> TextEncoder:
     parts: list[TextEncoder] = []
     for part in spec.split("+"):
         named, _, source = part.partition(":")
-        kind, limit = _limited(named)
+        limited = _LIMITED.fullmatch(named)
+        kind, limit = (limited[1], [int(limited[2])]) if limited else (named, [])
         if kind not in TEXT_ENCODERS.names():
             hint = did_you_mean(kind, ["builtin", *TEXT_ENCODERS.names()])
             raise UserError(f"unknown text encoder {part!r}{hint}; known: builtin (alone), t5:<model>, clap:<model>")
         parts.append(TEXT_ENCODERS.load(kind)(source, *limit))
     return parts[0] if len(parts) == 1 else ConcatenatedText(parts)
-
-
-def _limited(named: str) -> tuple[str, list[int]]:
-    """``"t5[77]"`` -> ``"t5"``, [77]; without a limit the list is empty."""
-    found = re.fullmatch(r"(.+)\[([1-9]\d*)\]", named)
-    return (found[1], [int(found[2])]) if found else (named, [])

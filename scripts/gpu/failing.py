@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 
-from paradigm_bench.paradigms.session import Graph, Session, capture_failures, captures_on
+from paradigm_bench.paradigms.session import Session, Step, capture_failures, captures_on
 
 RUNS = 3
 """The first run calls the step, the second run tries to capture it, the third run comes after the failure."""
@@ -29,7 +29,7 @@ class Waiting(Session):
 class Simulated(Waiting):
     """The same on a CPU, where every capture would succeed."""
 
-    def capture(self, step: Callable[[], None]) -> Graph:
+    def capture(self, step: Step) -> Step:
         """Fail."""
         raise RuntimeError("simulated failure")
 

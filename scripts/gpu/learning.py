@@ -20,8 +20,9 @@ from paradigm_bench.corpora.clip import Clip
 from paradigm_bench.paradigms.base import Batch, Paradigm
 from paradigm_bench.representations.latents.encoded import EncodedSplit
 from paradigm_bench.representations.text.encoders import PAD, UNKNOWN, WordTokeniser
-from paradigm_bench.training import BatchStream, TrainSpec, train
-from paradigm_bench.training.loop import mean_loss
+from paradigm_bench.training import TrainSpec
+from paradigm_bench.training.data import BatchStream
+from paradigm_bench.training.loop import mean_loss, train
 
 Where = Literal["auto", "cpu"]
 UPDATES, STOP, CHECKPOINT = 20, 13, 10

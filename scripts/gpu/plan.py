@@ -18,7 +18,7 @@ START_S = 15.0
 """Seconds that a worker needs beside its runs: 8 s for Python, torch and a CUDA context, 5 s for 400 million random
 weights, 2 s to measure the rates of the device. This guess is replaced when a cell is measured."""
 FIRST_AUDIO_RUNS = 12
-"""Runs that time the first second of audio (``benchmarks.axes.latency.group.PARTS``)."""
+"""Runs that time the first second of audio (``benchmarks.axes.latency.measure.PARTS``)."""
 
 
 @dataclass

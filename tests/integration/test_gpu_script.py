@@ -423,7 +423,7 @@ def test_check_notices_a_run_that_is_lost_with_its_capture(monkeypatch: pytest.M
 
 @pytest.mark.usefixtures("captures", "no_failures")
 def test_check_notices_a_failure_that_is_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Session, "_captured", lambda self, kind, step: None)
+    monkeypatch.setattr(Session, "_captured", lambda self, kind, step: step)
     with pytest.raises(AssertionError, match="one line should report the failure, not 0"):
         failing.lost_runs("cpu")
 

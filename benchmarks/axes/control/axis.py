@@ -13,17 +13,13 @@ codebook is recorded at every step (``metrics/entropy.py``).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ....corpora.extractors import load_extractor
-from ...study.axis import Context, TrainingPoint
+from ...study.axis import Context, Group, TrainingPoint
 from ...study.cells import Cell
 from ...study.study import Study
 from ..fidelity.axis import Fidelity
 from .settings import ControlSettings
-
-if TYPE_CHECKING:
-    from .measure import ControlGroup
 
 
 class Control(Fidelity):
@@ -42,19 +38,18 @@ class Control(Fidelity):
 
     def content(self, cell: Cell) -> dict[str, Any]:
         """What the fidelity axis has, and the extractors."""
-        from ..fidelity.content import content_of
-        from .cells import VERSION
+        from ..fidelity.cells import content_of
+        from .cells import VERSION, extractor_names
 
         found = content_of(cell, VERSION)
-        extractors = {kind: load_extractor(kind, name).name for kind, name in cell.how["extractors"].items()}
-        found["evaluation"]["heard_by"] = extractors
+        found["evaluation"]["heard_by"] = extractor_names(cell.how["extractors"])
         return found
 
     def training_points(self, study: Study) -> list[TrainingPoint]:
         """One point; its runs are measured in every scenario."""
         return [TrainingPoint(study, cells=len(study.section(ControlSettings).given))]
 
-    def open(self, cells: Sequence[Cell], context: Context) -> ControlGroup:
+    def open(self, cells: Sequence[Cell], context: Context) -> Group:
         """Load data, evaluator and extractors; train the arm that the cells measure."""
         from .measure import ControlGroup
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ....common.errors import UserError
 from ....corpora.extractors import load_extractor
 from ....training.sources import Sources, identity, load_data
 from ...study.cells import Cell, CellConfig, EvaluationConfig
-from ...study.references import REFERENCES
 from ...study.study import Study
-from ..fidelity.cells import evaluation_of, reference_cell, trained_cells
+from ..fidelity.cells import evaluation_of, reference_cells, trained_cells
 from .settings import ControlSettings
 
 VERSION = 1  # to be raised when the protocol or the meaning of a metric changes, which makes all cells new
@@ -43,6 +43,11 @@ class ControlConfig(CellConfig):
     given: tuple[str, ...] = ()
 
 
+def extractor_names(extractors: Mapping[str, str]) -> dict[str, str]:
+    """Kind -> name and version of its extractor, as a cell's config states it."""
+    return {kind: load_extractor(kind, name).name for kind, name in extractors.items()}
+
+
 def expand(study: Study) -> list[Cell]:
     """The cells of a control study.
 
@@ -54,13 +59,8 @@ def expand(study: Study) -> list[Cell]:
         raise UserError(f"study {study.name}: controls.names is empty; name some, e.g. [chords_majmin, melody, drums]")
     data = load_data(Sources(study.corpus, study.representation, study.text, study.latents), latents=False)
     evaluation, how = evaluation_of(study, data)
-    extractors = {"chords": chosen.chords, "melody": chosen.melody, "beats": chosen.beats}
-    evaluation |= {
-        "controls": list(chosen.names),
-        "heard_by": {kind: load_extractor(kind, name).name for kind, name in extractors.items()},
-    }
+    evaluation |= {"controls": list(chosen.names), "heard_by": extractor_names(chosen.extractors)}
     shared = {"axis": "control", "version": VERSION, "data": identity(data), "evaluation": evaluation}
-    how = {**how, "extractors": extractors}
-    cells = [reference_cell("control", name, REFERENCES, shared, how) for name in study.evaluation.references]
+    how = {**how, "extractors": chosen.extractors}
     variants = {label: {"scenario": label, "given": given} for label, given in chosen.given.items()}
-    return cells + trained_cells("control", study, data, shared, how, variants)
+    return reference_cells(study, shared, how) + trained_cells(study, data, shared, how, variants)

@@ -155,21 +155,15 @@ class ControlScorer:
         }
 
     def _targets(self, clip: Clip, audio_N: np.ndarray, seconds: float) -> MusicTargets:
-        known = clip.annotation()
-        chords = _cut(known.chords, seconds) if known else ()
-        melody = _cut(known.melody, seconds) if known else ()
-        drums = known is not None and bool(known.drum_hits)
+        known = clip.annotation() or Annotation()
+        beats, downbeats = (known.beats, known.downbeats) if known.drum_hits else ((), ())
         return MusicTargets(
-            chords=chords or self.extractors["chords"](audio_N, self.rate),
-            melody=melody or self.extractors["melody"](audio_N, self.rate),
-            beats=_before(known, "beats", seconds) if drums else (),
-            downbeats=_before(known, "downbeats", seconds) if drums else (),
+            chords=_cut(known.chords, seconds) or self.extractors["chords"](audio_N, self.rate),
+            melody=_cut(known.melody, seconds) or self.extractors["melody"](audio_N, self.rate),
+            beats=[time for time in beats if time < seconds],
+            downbeats=[time for time in downbeats if time < seconds],
         )
 
 
 def _cut(spans: Sequence[tuple[float, float, Any]], seconds: float) -> tuple[tuple[float, float, Any], ...]:
     return tuple((start, min(end, seconds), label) for start, end, label in spans if start < seconds)
-
-
-def _before(annotation: Annotation | None, field: str, seconds: float) -> tuple[float, ...]:
-    return tuple(time for time in getattr(annotation, field) if time < seconds)

@@ -30,6 +30,11 @@ class ControlSettings(AxisSettings):
     beats: str = "librosa"
 
     @property
+    def extractors(self) -> dict[str, str]:
+        """Kind -> name of its extractor."""
+        return {"chords": self.chords, "melody": self.melody, "beats": self.beats}
+
+    @property
     def given(self) -> dict[str, list[str]]:
         """Label of each scenario -> the controls that arms are given in it; ``wrong`` gives those of another clip."""
         found: dict[str, list[str]] = {}

@@ -12,14 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ...study.axis import Context, Estimate, TrainingAxis, TrainingPoint
+from ...study.axis import Context, Estimate, Group, TrainingAxis, TrainingPoint
 from ...study.cells import Cell
 from ...study.study import Study
-
-if TYPE_CHECKING:
-    from .measure import FidelityGroup
 
 
 class Fidelity(TrainingAxis):
@@ -43,8 +40,7 @@ class Fidelity(TrainingAxis):
 
     def content(self, cell: Cell) -> dict[str, Any]:
         """Corpus, representation, text encoder, evaluator and reward, by content."""
-        from .cells import VERSION
-        from .content import content_of
+        from .cells import VERSION, content_of
 
         return content_of(cell, VERSION)
 
@@ -60,7 +56,7 @@ class Fidelity(TrainingAxis):
         """One point; its runs are measured at every snapshot and at the end."""
         return [TrainingPoint(study, cells=len(study.train.snapshots) + 1)]
 
-    def open(self, cells: Sequence[Cell], context: Context) -> FidelityGroup:
+    def open(self, cells: Sequence[Cell], context: Context) -> Group:
         """Load data and evaluator; train the arm that the cells measure."""
         from .measure import FidelityGroup
 

@@ -8,14 +8,13 @@ what a worker needs beside the config, such as where things are found on this ma
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Collection
 from typing import Any
 
 from .... import paradigms
 from ....common.config import from_dict, to_dict
 from ....common.errors import UserError, did_you_mean
-from ....common.lines import count
+from ....common.lines import count, say
 from ....corpora import Corpus
 from ....corpora.spec import CorpusChoice
 from ....training import TrainSpec
@@ -23,7 +22,7 @@ from ....training.sources import Data, Sources, identity, load_data
 from ....training.trained import resolved, training_folder
 from ....training.tuning import TuneSpec
 from ...evaluators.rewards import load_reward
-from ...study.arms import model_config
+from ...study.arms import control_tokens, model_config
 from ...study.cells import Cell, CellConfig
 from ...study.references import REFERENCES
 from ...study.study import ArmChoice, Study
@@ -41,7 +40,7 @@ def expand(study: Study) -> list[Cell]:
     data = load_data(Sources(study.corpus, study.representation, study.text, study.latents), latents=False)
     evaluation, how = evaluation_of(study, data)
     shared = {"axis": "fidelity", "version": VERSION, "data": identity(data), "evaluation": evaluation}
-    cells = [reference_cell("fidelity", name, REFERENCES, shared, how) for name in study.evaluation.references]
+    cells = reference_cells(study, shared, how)
     for seed in study.seeds:
         for arm in study.arms:
             cells += _arm(arm, seed, study, data, shared, how)
@@ -78,7 +77,7 @@ def evaluation_of(study: Study, data: Data, coded: bool = True) -> tuple[dict[st
     }  # fmt: skip
     if study.pretraining_corpus is not None:
         sources["pretraining"] = to_dict(study.pretraining_corpus)
-    evaluator = load_evaluator(chosen.evaluator, data, coded)
+    evaluator = load_evaluator(chosen.evaluator, data.corpus, data.representation if coded else None)
     evaluation = {
         "split": chosen.split,
         "prompts": prompts,
@@ -91,10 +90,7 @@ def evaluation_of(study: Study, data: Data, coded: bool = True) -> tuple[dict[st
         reward = load_reward(chosen.reward, data.corpus, data.representation)
         evaluation["reward"], how["reward"] = {"name": reward.name, "identity": reward.identity}, chosen.reward
         if reward.evaluator == evaluator.identity:
-            print(
-                f"note: {reward.name} is reward and evaluator at once, so scores are biased; choose another",
-                file=sys.stderr,
-            )
+            say(f"note: {reward.name} is reward and evaluator at once, so scores are biased; choose another")
     return evaluation, how
 
 
@@ -113,23 +109,26 @@ def prompts_of(study: Study, corpus: Corpus) -> int:
             "scoring needs at least 4; add clips or lower train.seconds"
         )
     if prompts < chosen.prompts:
-        print(
-            f"note: {count(fit, f'{chosen.split} clip')} give {count(prompts, 'prompt')}, not {chosen.prompts}",
-            file=sys.stderr,
-        )
+        say(f"note: {count(fit, f'{chosen.split} clip')} give {count(prompts, 'prompt')}, not {chosen.prompts}")
     return prompts
 
 
-def reference_cell(axis: str, name: str, known: Collection[str], shared: dict[str, Any], how: dict[str, Any]) -> Cell:
-    """The cell of a floor or ceiling.
+def reference_cells(
+    study: Study, shared: dict[str, Any], how: dict[str, Any], known: Collection[str] = tuple(REFERENCES)
+) -> list[Cell]:
+    """The cells of a study's floors and ceilings.
 
     Raises:
-        UserError: ``name`` is not one of ``known``.
+        UserError: one of them is not ``known``.
     """
-    if name not in known:
-        hint = did_you_mean(name, list(known))
-        raise UserError(f"evaluation.references: unknown {name!r}{hint}; known: {', '.join(known)}")
-    return Cell(axis, name, "reference", 0, None, "references", {**shared, "reference": name, "seed": 0}, how)
+    cells = []
+    for name in study.evaluation.references:
+        if name not in known:
+            hint = did_you_mean(name, list(known))
+            raise UserError(f"evaluation.references: unknown {name!r}{hint}; known: {', '.join(known)}")
+        config = {**shared, "reference": name, "seed": 0}
+        cells.append(Cell(shared["axis"], name, "reference", 0, None, "references", config, how))
+    return cells
 
 
 def trained_config(arm: ArmChoice, seed: int, study: Study, data: Data, shared: dict[str, Any]) -> dict[str, Any]:
@@ -152,12 +151,7 @@ def trained_config(arm: ArmChoice, seed: int, study: Study, data: Data, shared: 
 
 
 def trained_cells(
-    axis: str,
-    study: Study,
-    data: Data,
-    shared: dict[str, Any],
-    how: dict[str, Any],
-    variants: dict[str, dict[str, Any]],
+    study: Study, data: Data, shared: dict[str, Any], how: dict[str, Any], variants: dict[str, dict[str, Any]]
 ) -> list[Cell]:
     """Cells of every arm for every seed, trained to the end, one per variant.
 
@@ -175,7 +169,7 @@ def trained_cells(
             at, folder = last_update(config), training_folder(config)
             for label, beside in variants.items():
                 cell = {**config, "at_updates": at, **beside}
-                cells.append(Cell(axis, arm.name, "paradigm", seed, at, folder, cell, kept, at or 0, label))
+                cells.append(Cell(shared["axis"], arm.name, "paradigm", seed, at, folder, cell, kept, at or 0, label))
     return cells
 
 
@@ -208,6 +202,35 @@ def _tuned(arm: ArmChoice, seed: int, study: Study, config: dict[str, Any], how:
     return Cell("fidelity", arm.name, "paradigm", seed, at, training_folder(tuned), tuned, how, at)
 
 
+def content_of(cell: Cell, version: int, coded: bool = True) -> dict[str, Any]:
+    """The parts of a cell's config that state content, as they are on this machine.
+
+    Args:
+        version: of the axis' protocol.
+        coded: see ``evaluation_of``.
+
+    Raises:
+        UserError: something is not here at all.
+    """
+    how, sources = cell.how, cell.how["sources"]
+    corpus = from_dict(CorpusChoice, sources["corpus"], "corpus")
+    names = Sources(corpus, sources["representation"], sources["text"], sources["latents"])
+    data = load_data(names, latents=False)
+    evaluator = load_evaluator(how["evaluator"], data.corpus, data.representation if coded else None)
+    evaluation: dict[str, Any] = {"evaluator": {"name": evaluator.name, "identity": evaluator.identity}}
+    if how.get("reward"):
+        reward = load_reward(how["reward"], data.corpus, data.representation)
+        evaluation["reward"] = {"name": reward.name, "identity": reward.identity}
+    model: dict[str, Any] = {}
+    held = cell.config.get("model", {})
+    if "pretraining_corpus" in held:
+        first = from_dict(CorpusChoice, sources["pretraining"], "pretraining_corpus").load(captions=False)
+        model["pretraining_corpus"] = {"name": first.name, "fingerprint": first.fingerprint}
+    if "control_tokens" in held:
+        model["control_tokens"] = control_tokens()
+    return {"version": version, "data": identity(data), "evaluation": evaluation, **({"model": model} if model else {})}
+
+
 def _arm(
     arm: ArmChoice, seed: int, study: Study, data: Data, shared: dict[str, Any], how: dict[str, Any]
 ) -> list[Cell]:
@@ -219,17 +242,6 @@ def _arm(
     if arm.tune:
         return [_tuned(arm, seed, study, config, how)]
     snapshots = sorted(study.train.snapshots) if study.evaluation.snapshots else []
-    return [
-        Cell(
-            "fidelity",
-            arm.name,
-            "paradigm",
-            seed,
-            at,
-            training_folder(config),
-            {**config, "at_updates": at},
-            how,
-            study.train.updates if end is None else end,
-        )
-        for at in dict.fromkeys([*snapshots, end])
-    ]
+    folder, updates = training_folder(config), study.train.updates if end is None else end
+    cells = {at: {**config, "at_updates": at} for at in [*snapshots, end]}
+    return [Cell("fidelity", arm.name, "paradigm", seed, at, folder, own, how, updates) for at, own in cells.items()]

@@ -20,14 +20,14 @@ from ....corpora.audio import kept_format, write_audio
 from ....paradigms.base import Paradigm
 from ....paradigms.pipeline import Generated, generate
 from ....paradigms.session import capture_failures
-from ....training.cost import TrainingCost
+from ....training.budget import TrainingCost
 from ....training.trained import train_system, tune_system, untuned
 from ....training.tuning_rounds import Tuned
 from ...evaluators.rewards import load_reward
 from ...study.axis import Context, Measurement
 from ...study.cells import Cell, CellConfig
 from ...study.references import FLOORS, REFERENCES
-from ..eval_set import EvalSet, load_eval_set
+from ..eval_set import EvalSet, load_evaluator, make_eval_set
 from ..scoring import Scored, item_scores, joined, score
 from .cells import data_of
 
@@ -66,7 +66,8 @@ class FidelityGroup:
 
     def load_eval_set(self, cell: Cell) -> EvalSet:
         """Prompts, reference audio and evaluator of the group's cells."""
-        return load_eval_set(cell.read(CellConfig).evaluation, cell.how["evaluator"], self.data)
+        evaluator = load_evaluator(cell.how["evaluator"], self.data.corpus, self.data.representation)
+        return make_eval_set(cell.read(CellConfig).evaluation, evaluator, self.data.corpus)
 
     def measure(self, cell: Cell) -> Measurement:
         """Make one clip per prompt and score them."""
@@ -136,7 +137,6 @@ class FidelityGroup:
         return [clip.id.replace("/", "_") for clip in self.eval_set.prompts[: cell.how["keep_audio"]]]
 
     def _load_model(self, cell: Cell) -> Paradigm:
-        """The model with the weights that a cell measures, on its device."""
         if self.tuned is not None:
             folder = self.tuned.final
         elif cell.at_updates in (None, self.training.updates):

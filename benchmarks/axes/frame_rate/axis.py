@@ -1,7 +1,7 @@
 """The axis frame_rate: does the frame rate of the latents matter by itself, or by the length of the sequence?
 
 The question is that of Tal et al. 2025, section 5.1 and figure 4. The protocol is that of the fidelity axis, at every
-point of ``points.py``: one codec per rate, arms trained on its latents in crops of the point's duration, with equal
+point of ``settings.py``: one codec per rate, arms trained on its latents in crops of the point's duration, with equal
 updates and clips per update. Every point has the same prompts and its own ceilings, because a codec of another rate
 sounds different. Whole clips are scored, which compare between points of one duration, and one window of each clip
 (names end in ``_window``), which compare between all points (``measure.py``).
@@ -12,17 +12,13 @@ sounds different. Whole clips are scored, which compare between points of one du
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ...study.axis import Context, TrainingPoint
+from ...study.axis import Context, Group, TrainingPoint
 from ...study.cells import Cell
 from ...study.study import Study
 from ..fidelity.axis import Fidelity
-from .points import points_of
-from .settings import FrameRateSettings
-
-if TYPE_CHECKING:
-    from .measure import FrameRateGroup
+from .settings import FrameRateSettings, points_of
 
 
 class FrameRate(Fidelity):
@@ -41,7 +37,7 @@ class FrameRate(Fidelity):
 
     def content(self, cell: Cell) -> dict[str, Any]:
         """What the fidelity axis has; the evaluator is not trained on a representation's output."""
-        from ..fidelity.content import content_of
+        from ..fidelity.cells import content_of
         from .cells import VERSION
 
         return content_of(cell, VERSION, coded=False)
@@ -58,7 +54,7 @@ class FrameRate(Fidelity):
         """A point per frame rate and duration; its runs are measured at the end."""
         return [TrainingPoint(point.study, point.label) for point in points_of(study)]
 
-    def open(self, cells: Sequence[Cell], context: Context) -> FrameRateGroup:
+    def open(self, cells: Sequence[Cell], context: Context) -> Group:
         """Load data and evaluator; train the arm that the cells measure."""
         from .measure import FrameRateGroup
 

@@ -11,11 +11,10 @@ from ....common.lines import count
 from ....representations import load_representation
 from ....training.sources import Data, Sources, identity, load_data
 from ...study.cells import Cell, CellConfig, EvaluationConfig
-from ...study.references import REFERENCES
 from ...study.study import Study
 from ..eval_set import eligible
-from ..fidelity.cells import evaluation_of, reference_cell, trained_cells
-from .points import FrameRatePoint, points_of, window_of
+from ..fidelity.cells import evaluation_of, reference_cells, trained_cells
+from .settings import FrameRatePoint, points_of, window_of
 
 VERSION = 1  # to be raised when the protocol or the meaning of a metric changes, which makes all cells new
 
@@ -78,9 +77,9 @@ def _cells(point: FrameRatePoint, data: Data, evaluation: dict[str, Any], how: d
         "frame_rate": point.setting,
     }
     how = {**how, "sources": {**how["sources"], "representation": study.representation}}
-    cells = [reference_cell("frame_rate", name, REFERENCES, shared, how) for name in study.evaluation.references]
+    cells = reference_cells(study, shared, how)
     cells = [dataclasses.replace(cell, group=f"references at {point.label}", label=point.label) for cell in cells]
-    return cells + trained_cells("frame_rate", study, data, shared, how, {point.label: {}})
+    return cells + trained_cells(study, data, shared, how, {point.label: {}})
 
 
 def _data_by_rate(study: Study, points: list[FrameRatePoint]) -> dict[float, Data]:

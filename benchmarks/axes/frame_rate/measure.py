@@ -18,9 +18,8 @@ import numpy as np
 from ....common.seeds import seed_for
 from ....corpora import Clip
 from ....training.sources import Data
-from ...evaluators import Evaluator
 from ...study.cells import Cell
-from ..eval_set import EvalSet, beginnings, eligible, load_evaluator
+from ..eval_set import EvalSet, beginnings, eligible, load_evaluator, split_eval_set
 from ..fidelity.measure import FidelityGroup
 from ..scoring import Scored, joined, renamed, score
 from .cells import FrameRateConfig, WindowEvaluation
@@ -53,12 +52,12 @@ class WindowEvalSet:
         lengths = (evaluation.whole, evaluation.seconds, evaluation.window)
         whole, crop, self.window = (round(seconds * rate) for seconds in lengths)
         clips = eligible(data.corpus, evaluation.split, evaluation.whole)[: 2 * n]
-        audio_BN, loaded = beginnings(clips, rate, whole), load_evaluator(evaluator, data, coded=False)
+        audio_BN, loaded = beginnings(clips, rate, whole), load_evaluator(evaluator, data.corpus)
         starts = _starts(clips, whole, crop)
         self.at = [window - start for window, start in zip(_starts(clips, whole, self.window), starts)]
         crops_BN = cut(audio_BN, starts, crop)
-        self.crops = _eval_set(clips, crops_BN, rate, loaded)
-        self.windows = _eval_set(clips, cut(crops_BN, self.at, self.window), rate, loaded)
+        self.crops = split_eval_set(clips, crops_BN, evaluation, loaded)
+        self.windows = split_eval_set(clips, cut(crops_BN, self.at, self.window), evaluation, loaded)
 
     def score(self, audio_BN: np.ndarray) -> Scored:
         """Scores of whole crops (n, N), and of their windows with ``_window`` behind the names."""
@@ -69,13 +68,6 @@ class WindowEvalSet:
 def cut(audio_BN: np.ndarray, starts: Sequence[int], samples: int) -> np.ndarray:
     """``samples`` of each row from its start on, (B, samples)."""
     return np.stack([audio_N[start : start + samples] for audio_N, start in zip(audio_BN, starts)])
-
-
-def _eval_set(clips: Sequence[Clip], audio_BN: np.ndarray, rate: int, evaluator: Evaluator) -> EvalSet:
-    """The first half of the clips are the prompts, the second half the reference set."""
-    n = len(clips) // 2
-    own, reference = (evaluator.evaluate(list(part_BN), rate) for part_BN in (audio_BN[:n], audio_BN[n:]))
-    return EvalSet(list(clips[:n]), audio_BN[:n], own, reference, rate, evaluator)
 
 
 def _starts(clips: Sequence[Clip], whole: int, samples: int) -> list[int]:

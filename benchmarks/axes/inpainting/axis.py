@@ -12,16 +12,13 @@ the whole clip, the span alone (metrics whose names end in ``_span``, against sp
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ...study.axis import Context, TrainingPoint
+from ...study.axis import Context, Group, TrainingPoint
 from ...study.cells import Cell
 from ...study.study import Study
 from ..fidelity.axis import Fidelity
 from .settings import InpaintingSettings
-
-if TYPE_CHECKING:
-    from .measure import InpaintingGroup
 
 
 class Inpainting(Fidelity):
@@ -40,7 +37,7 @@ class Inpainting(Fidelity):
 
     def content(self, cell: Cell) -> dict[str, Any]:
         """The same as of the fidelity axis."""
-        from ..fidelity.content import content_of
+        from ..fidelity.cells import content_of
         from .cells import VERSION
 
         return content_of(cell, VERSION)
@@ -49,7 +46,7 @@ class Inpainting(Fidelity):
         """One point; its runs are measured at the end."""
         return [TrainingPoint(study)]
 
-    def open(self, cells: Sequence[Cell], context: Context) -> InpaintingGroup:
+    def open(self, cells: Sequence[Cell], context: Context) -> Group:
         """Load data and evaluator; train the arm that the cells measure."""
         from .measure import InpaintingGroup
 

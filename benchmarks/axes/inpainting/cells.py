@@ -8,7 +8,7 @@ from ....training.sources import Sources, identity, load_data
 from ...study.cells import Cell, CellConfig, EvaluationConfig
 from ...study.references import CEILINGS
 from ...study.study import Study
-from ..fidelity.cells import evaluation_of, reference_cell, trained_cells
+from ..fidelity.cells import evaluation_of, reference_cells, trained_cells
 from .fill import EDITS, drawn_spans
 from .settings import InpaintingSettings
 
@@ -58,6 +58,5 @@ def expand(study: Study) -> list[Cell]:
         "data": identity(data),
         "evaluation": {**evaluation, "span": span},
     }
-    known = [*CEILINGS, *EDITS]
-    cells = [reference_cell("inpainting", name, known, shared, how) for name in study.evaluation.references]
-    return cells + trained_cells("inpainting", study, data, shared, how, {"": {}})
+    cells = reference_cells(study, shared, how, [*CEILINGS, *EDITS])
+    return cells + trained_cells(study, data, shared, how, {"": {}})

@@ -17,7 +17,7 @@ from ...metrics.adherence import cosine_similarity
 from ...metrics.seam import RealSeams
 from ...study.axis import Context, UnsupportedError
 from ...study.cells import Cell, EvaluationConfig
-from ..eval_set import EvalSet, reference_audio
+from ..eval_set import EvalSet, eval_audio
 from ..fidelity.measure import FidelityGroup
 from ..scoring import Scored, item_scores, joined, renamed, score
 from .cells import InpaintingConfig
@@ -86,7 +86,7 @@ class SpanEvalSet:
 
     def __init__(self, eval_set: EvalSet, spans: Sequence[Span], evaluation: EvaluationConfig, data: Data) -> None:
         self.rate, self.spans, self.prompts = eval_set.sample_rate, spans, eval_set.prompts
-        reference_BN = reference_audio(evaluation, data.corpus)
+        reference_BN = eval_audio(evaluation, data.corpus)[1][evaluation.prompts :]
         self.real = RealSeams(reference_BN, self.rate)
         self.evaluator, own_BN = eval_set.evaluator, self._inside(eval_set.prompt_audio_BN)
         self.inside = dataclasses.replace(

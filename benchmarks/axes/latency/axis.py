@@ -11,16 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ...study.axis import Axis, Context, Estimate
+from ...study.axis import Axis, Context, Estimate, Group
 from ...study.cells import Cell
 from ...study.study import Study
 from .cells import expand
 from .settings import LatencySettings
-
-if TYPE_CHECKING:
-    from .group import LatencyGroup
 
 
 class Latency(Axis):
@@ -42,11 +38,8 @@ class Latency(Axis):
 
         return estimate(cells, results)
 
-    def prepare(self, cells: Sequence[Cell], context: Context) -> None:
-        """Groups share nothing."""
-
-    def open(self, cells: Sequence[Cell], context: Context) -> LatencyGroup:
+    def open(self, cells: Sequence[Cell], context: Context) -> Group:
         """The group that times one model and its baselines."""
-        from .group import LatencyGroup  # loads torch
+        from .measure import LatencyGroup  # loads torch
 
         return LatencyGroup(cells, context)

@@ -130,7 +130,6 @@ def _setting(settings: LatencySettings, latent: LatentSpec) -> LatencySetting:
 
 
 def _arm(arm: ArmChoice, seed: int, shape: BackboneConfig, shared: dict[str, Any], baselines: bool) -> list[Cell]:
-    """The cell of one arm and seed, and those of its baselines."""
     paradigm = paradigms.find(arm.paradigm)
     config = {
         **shared,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -24,7 +24,7 @@ from ...analysis.records import Record, all_records
 from ...run.estimate.sizes import parameter_count
 from ...run.estimate.timings import TimedConfig, bound_shares, published
 from ...study.axis import Estimate, Measurement
-from ...study.cells import Cell, read_config
+from ...study.cells import Cell
 from .cells import LatencyConfig
 from .model import DTYPES, build
 from .tracker.statistics import PARTS, StopRule
@@ -47,7 +47,7 @@ def estimate(cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate],
     found = {}
     for cell in cells:
         config = cell.read(LatencyConfig)
-        model, setting, dtype = _meta_model(config), config.setting, DTYPES[config.setting.dtype]
+        model, setting, dtype = meta_model(config), config.setting, DTYPES[config.setting.dtype]
         working_set = parameter_count(model) * dtype.itemsize
         key = (setting.device, setting.dtype, round(working_set / 1e7))
         if key not in rates:
@@ -56,7 +56,7 @@ def estimate(cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate],
         phases = model.cost(setting.batch, setting.frames, sampler, setting.text_tokens, dtype.itemsize)
         bound = bound_seconds(phases, rates[key].flops_per_s, rates[key].copy_bytes_per_s)
         seconds = _cell_seconds(config, bound / _share(config, shares), model)
-        found[cell.id] = Estimate(seconds, _needed_bytes(config, model))
+        found[cell.id] = Estimate(seconds, needed_bytes(config, model))
     return found, (
         "Times: the hardware bound at rates measured now, divided by the share of it that earlier records of the same "
         f"paradigm reached (here, or published: {published().machine}); sampling lasts until its cap. "
@@ -64,21 +64,16 @@ def estimate(cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate],
     )
 
 
-def hopeless(config: Mapping[str, Any]) -> Measurement | None:
+def hopeless(config: LatencyConfig) -> Measurement | None:
     """The result ``oom`` for a cell that needs far more memory than the device has; None for one worth trying."""
-    needed, there = needed_bytes(config), total_memory(config["setting"]["device"])
+    needed, there = needed_bytes(config, meta_model(config)), total_memory(config.setting.device)
     if there is None or needed <= CLEARLY * there:
         return None
     return Measurement(status="oom", reason=f"not tried: needs about {needed / 1e9:.0f} GB of {there / 1e9:.0f} GB")
 
 
-def needed_bytes(config: Mapping[str, Any]) -> float:
+def needed_bytes(config: LatencyConfig, model: Paradigm) -> float:
     """Memory in bytes that a cell needs: weights, KV caches and the largest activations of one forward pass."""
-    cell = read_config(config, LatencyConfig)
-    return _needed_bytes(cell, _meta_model(cell))
-
-
-def _needed_bytes(config: LatencyConfig, model: Paradigm) -> float:
     setting, shape, parameters = config.setting, model.backbone_config, parameter_count(model)
     width, layers, tokens = shape.d_model, shape.n_layers, setting.text_tokens
     rows = setting.batch * getattr(model.sampler(config.sampler), "branches", 1)
@@ -97,7 +92,7 @@ def _needed_bytes(config: LatencyConfig, model: Paradigm) -> float:
     return process + (weights + rows * length * per_position + text) * size + decoder
 
 
-def _meta_model(config: LatencyConfig) -> Paradigm:
+def meta_model(config: LatencyConfig) -> Paradigm:
     """The model of a cell, without memory for its weights."""
     with torch.device("meta"):
         return build(config)
@@ -120,7 +115,6 @@ def _series_seconds(rule: StopRule, sample_s: float) -> float:
 
 
 def _share(config: LatencyConfig, here: Mapping[Place, float]) -> float:
-    """Share of the bound that a cell is expected to reach."""
     place = _place(config)
     paradigm, baseline, width, batch, *_ = place
     published_share = published().bound_share(paradigm, baseline, width, batch)
@@ -128,7 +122,6 @@ def _share(config: LatencyConfig, here: Mapping[Place, float]) -> float:
 
 
 def _place(config: LatencyConfig) -> Place:
-    """What decides the share of the bound that a cell reaches."""
     model, setting = config.model, config.setting
     assert model is not None
     shape = (model.backbone.d_model, setting.batch)

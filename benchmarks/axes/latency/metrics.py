@@ -91,7 +91,7 @@ def _metrics(timed: Timed, subject: Subject, rates: Rates) -> dict[str, Metric]:
             better="higher",
         ),
         "real_time_factor": _scaled(whole, 1 / subject.setting.seconds, ""),
-        **{name: metric(value, n=whole.n, unit="s", better="lower") for name, value in _tails(timed.series.wall)},
+        **_tails(timed.series.wall),
         **_device(timed.series),
         **_parts(timed),
         **_bound(timed, subject, rates, whole),
@@ -107,7 +107,6 @@ def _metrics(timed: Timed, subject: Subject, rates: Rates) -> dict[str, Metric]:
 
 
 def _bound(timed: Timed, subject: Subject, rates: Rates, whole: Median) -> dict[str, Metric]:
-    """Cost, bound, and the share of the bound that is reached."""
     phases = subject.cost()
     least = bound_seconds(phases, rates.flops_per_s, rates.copy_bytes_per_s)
     decoder_s = _parts(timed).get("decoder_s")
@@ -149,9 +148,9 @@ def _memory(timed: Timed) -> dict[str, Metric]:
     }
 
 
-def _tails(wall: Sequence[float]) -> list[tuple[str, float]]:
-    tails = [(f"p{which}_latency_s", percentile(wall, which)) for which in (90, 99)]
-    return [(name, value) for name, value in tails if value is not None]
+def _tails(wall: Sequence[float]) -> dict[str, Metric]:
+    tails = {f"p{which}_latency_s": percentile(wall, which) for which in (90, 99)}
+    return {n: metric(value, n=len(wall), unit="s", better="lower") for n, value in tails.items() if value is not None}
 
 
 def _seconds(value: Median) -> Metric:
@@ -164,7 +163,6 @@ def _scaled(value: Median, factor: float, unit: str) -> Metric:
 
 
 def _items(series: Series) -> list[ItemRow]:
-    """The samples, one row each."""
     rows: list[ItemRow] = []
     for i, sample in enumerate(series.samples):
         row: dict[str, Any] = {"item": f"sample {i}", "wall_s": sample.wall_s, "round": sample.round}

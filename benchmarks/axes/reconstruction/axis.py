@@ -18,15 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ...study.axis import Axis, Context, Estimate
+from ...study.axis import Axis, Context, Estimate, Group
 from ...study.cells import Cell
 from ...study.study import Study
-from .settings import ReconstructionSettings
-
-if TYPE_CHECKING:
-    from .measure import ReconstructionGroup
+from .config import ReconstructionSettings
 
 
 class Reconstruction(Axis):
@@ -55,10 +52,7 @@ class Reconstruction(Axis):
 
         return estimate_scored(cells, results)
 
-    def prepare(self, cells: Sequence[Cell], context: Context) -> None:
-        """Groups share nothing."""
-
-    def open(self, cells: Sequence[Cell], context: Context) -> ReconstructionGroup:
+    def open(self, cells: Sequence[Cell], context: Context) -> Group:
         """Load clips, evaluator, extractors and the representation."""
         from .measure import ReconstructionGroup
 

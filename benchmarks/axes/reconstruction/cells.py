@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ....common.config import from_dict, to_dict
 from ....common.errors import UserError
 from ....corpora import Corpus
-from ....corpora.extractors import load_extractor
 from ....corpora.spec import CorpusChoice
 from ....representations import load_representation
 from ....representations.spec import LatentSpec
-from ...evaluators import Evaluator, get_evaluator
+from ...evaluators import Evaluator
 from ...metrics import reconstruction as metrics
 from ...study.cells import Cell
 from ...study.study import Study
+from ..control.cells import extractor_names
 from ..control.settings import ControlSettings
+from ..eval_set import load_evaluator
 from ..fidelity.cells import prompts_of
-from .config import VIEWS
-from .settings import ReconstructionSettings
+from .config import VIEWS, ReconstructionSettings
 
 VERSION = 1  # raise it when the protocol or the meaning of a metric changes; all cells are then measured again
 REFERENCES = ("real", "noise", "silence")
@@ -36,11 +35,10 @@ def expand(study: Study) -> list[Cell]:
     known = [name for name in study.evaluation.references if name in REFERENCES]
     if not known:
         raise UserError(f"{study.name}: evaluation.references has none of {', '.join(REFERENCES)}; name at least one")
-    controls = study.section(ControlSettings)
     how = {
         "corpus": to_dict(study.corpus),
         "evaluator": study.evaluation.evaluator,
-        "extractors": {"chords": controls.chords, "melody": controls.melody, "beats": controls.beats},
+        "extractors": study.section(ControlSettings).extractors,
         "representation": study.representation,
         "keep_audio": study.evaluation.keep_audio,
     }
@@ -90,17 +88,14 @@ def facts(spec: LatentSpec, view: str) -> dict[str, Any]:
 
 def open_sources(how: Mapping[str, Any]) -> tuple[Corpus, Evaluator]:
     """The corpus, and an evaluator that was not trained on any representation, so that it is the same for all."""
-    corpus, evaluator = from_dict(CorpusChoice, how["corpus"], "corpus").load(), how["evaluator"]
-    if Path(evaluator).is_dir():
-        return corpus, get_evaluator("builtin", folder=Path(evaluator))
-    return corpus, get_evaluator(evaluator, corpus=corpus, representation=None)
+    corpus = from_dict(CorpusChoice, how["corpus"], "corpus").load()
+    return corpus, load_evaluator(how["evaluator"], corpus)
 
 
 def _scored_by(how: Mapping[str, Any], evaluator: Evaluator) -> dict[str, Any]:
-    """The evaluator and the extractors, by content."""
     return {
         "evaluator": {"name": evaluator.name, "identity": evaluator.identity},
-        "heard_by": {kind: load_extractor(kind, name).name for kind, name in how["extractors"].items()},
+        "heard_by": extractor_names(how["extractors"]),
         "visqol": not metrics.visqol_missing(),
     }
 

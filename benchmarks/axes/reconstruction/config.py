@@ -1,12 +1,28 @@
-"""The config of a reconstruction cell, as dataclasses that reports can read without torch."""
+"""The section ``reconstruction`` of a study, and the config of a cell; reports read both without torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from ...study.cells import CellConfig, EvaluationConfig
+from ...study.study import AxisSettings
 
 VIEWS = ("continuous", "quantised")
+
+
+@dataclass(frozen=True)
+class ReconstructionSettings(AxisSettings):
+    """How clips that went through a representation are scored; the extractors are those of the section ``controls``.
+
+    Attributes:
+        sample_rate: in Hz, at which clips are scored whatever the representation's own, so that what it cuts off
+            counts too.
+    """
+
+    key: ClassVar[str] = "reconstruction"
+
+    sample_rate: int = 16_000
 
 
 @dataclass(frozen=True)

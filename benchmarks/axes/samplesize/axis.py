@@ -14,14 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ...study.axis import Axis, Context, Estimate
+from ...study.axis import Axis, Context, Estimate, Group
 from ...study.cells import Cell
 from ...study.study import Study
-
-if TYPE_CHECKING:
-    from .measure import SampleSizeGroup
 
 
 class SampleSize(Axis):
@@ -55,7 +52,7 @@ class SampleSize(Axis):
         found, basis = estimate_scored(cells, results)
         return found, f"{basis} Embedding all clips once comes on top."
 
-    def open(self, cells: Sequence[Cell], context: Context) -> SampleSizeGroup:
+    def open(self, cells: Sequence[Cell], context: Context) -> Group:
         """Embed every clip once."""
         from .measure import SampleSizeGroup
 

@@ -15,11 +15,12 @@ scored by an old evaluator. Systems under comparison share it, because they shar
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,9 +100,10 @@ def train_evaluator(
     """
     started = time.process_time()
     clips, classes, vocabulary = material(corpus, config)
+    tracked = functools.partial(track, description="evaluator: preparing the corpus", disable=not progress)
     with one_thread():
         examples = gather(
-            clips, classes, representation, config.reconstructed, config.network.window, config.seed, _tracker(progress)
+            clips, classes, representation, config.reconstructed, config.network.window, config.seed, tracked
         )
         torch.manual_seed(config.seed)
         network = Tagger(config.network, classes, len(vocabulary))
@@ -246,7 +248,7 @@ def _fit(
             group["lr"] = config.learning_rate * min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * done))
         value = _loss_of(network, sampler.sample(), config.text_weight)
         optimiser.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         step, spent = step + 1, time.process_time() - started
@@ -265,10 +267,6 @@ def _loss_of(network: Tagger, batch: TrainingBatch, weight: float) -> Tensor:
     return tagger_loss(
         output, network.embed_text(batch.text_BL), batch.labels, same_BB, batch.captioned_B, scale, weight
     )
-
-
-def _tracker(progress: bool) -> Callable[[Iterable[Clip]], Iterable[Clip]]:
-    return lambda clips: track(clips, "evaluator: preparing the corpus", disable=not progress)
 
 
 def _about(codec: Representation) -> dict[str, str]:

@@ -43,17 +43,14 @@ OWN_PIP = importlib.util.find_spec("pip") is not None  # then the venv does not 
 MARKER = "installed.json"  # written last: a folder without it is incomplete
 
 
-@dataclass(frozen=True)
-class Environment:
-    """The description of a script, from its PEP 723 block.
+@dataclass(frozen=True, kw_only=True)
+class _Block:
+    """The fields of ``[tool.bench]`` in a script's PEP 723 block.
 
     Attributes:
-        name: e.g. ``"panns"``, from the file name ``panns_env.py``.
-        script: the file.
-        dependencies: requirements, complete and pinned.
         about: description in one line.
         licence: of code and weights.
-        check: the task that ``bench evaluators check`` runs; ``"evaluate"`` for an evaluator.
+        check: the task that ``bench evaluators check`` runs: ``"evaluate"``, or that of a cross-check or importer.
         sample_rate: of the clips that it takes, in Hz; 0 for a script that takes no clips.
         window_seconds: cut clips into windows of this length and average the results; 0 for whole clips.
         no_deps: names among the dependencies to install last, without their own dependencies.
@@ -61,9 +58,6 @@ class Environment:
         models: networks to choose from, with their sample rates; empty where there is one.
     """
 
-    name: str
-    script: Path
-    dependencies: tuple[str, ...]
     about: str
     licence: str
     check: str
@@ -71,7 +65,22 @@ class Environment:
     window_seconds: float = 0.0
     no_deps: tuple[str, ...] = ()
     weights: str = ""
-    models: Mapping[str, int] = field(default_factory=dict)
+    models: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment(_Block):
+    """The description of a script, from its PEP 723 block.
+
+    Attributes:
+        name: e.g. ``"panns"``, from the file name ``panns_env.py``.
+        script: the file.
+        dependencies: requirements, complete and pinned.
+    """
+
+    name: str
+    script: Path
+    dependencies: tuple[str, ...]
 
     @property
     def folder(self) -> Path:
@@ -84,23 +93,6 @@ class Environment:
     def weights_folder(self) -> Path:
         """Folder of downloads, in which a local file of the same name is found too."""
         return cache_dir("weights", self.name)
-
-    @property
-    def is_evaluator(self) -> bool:
-        """Whether the script evaluates clips; others are cross-checks and importers."""
-        return self.check == "evaluate"
-
-
-@dataclass(frozen=True)
-class _Block:
-    about: str
-    licence: str
-    check: str
-    sample_rate: int = 0
-    window_seconds: float = 0.0
-    no_deps: list[str] = field(default_factory=list)
-    weights: str = ""
-    models: dict[str, int] = field(default_factory=dict)
 
 
 def read_script(script: Path) -> Environment:
@@ -118,13 +110,8 @@ def read_script(script: Path) -> Environment:
         raise UserError(f"{script.name}: its PEP 723 block is no valid TOML: {error}") from error
     fields = {key.replace("-", "_"): value for key, value in data.get("tool", {}).get("bench", {}).items()}
     about = from_dict(_Block, fields, f"{script.name}: [tool.bench]")
-    return Environment(
-        name=script.stem.removesuffix("_env"),
-        script=script,
-        dependencies=tuple(data.get("dependencies", [])),
-        no_deps=tuple(about.no_deps),
-        **{name: getattr(about, name) for name in set(_Block.__annotations__) - {"no_deps"}},
-    )
+    dependencies = tuple(data.get("dependencies", []))
+    return Environment(name=script.stem.removesuffix("_env"), script=script, dependencies=dependencies, **vars(about))
 
 
 def environments() -> dict[str, Environment]:

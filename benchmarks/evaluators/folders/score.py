@@ -172,7 +172,6 @@ def _panel(
 
 
 def _doubts(reference: Sequence[ScoredFile], generated: Sequence[ScoredFile]) -> list[str]:
-    """Reasons to doubt a comparison of the two sets."""
     notes = []
     lengths = [statistics.median(clip.output.seconds for clip in clips) for clips in (reference, generated)]
     if max(lengths) > 1.1 * min(lengths):

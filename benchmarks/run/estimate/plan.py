@@ -258,7 +258,6 @@ def _about_latents(inputs: ModelInputs) -> str:
 
 
 def _assumptions(study: Study, inputs: ModelInputs, device: Device) -> list[str]:
-    """What the figures rest on, a sentence each."""
     precision = study.train.precision
     used = dict.fromkeys(arm.paradigm for arm in study.arms)
     known = [f"{name} {_rate(device.trains_at[name])}" for name in used if name in device.trains_at]
@@ -282,7 +281,8 @@ def _assumptions(study: Study, inputs: ModelInputs, device: Device) -> list[str]
         f"Assumed sampling speed in float32, as a share of the hardware bound: {', '.join(shares)}{doubt}; "
         "scoring and decoding are left out."
     )
-    if any(_solver(arm) == "dopri5" for arm in study.arms):
+    samplers = [paradigms.find(arm.paradigm).sampler(arm.sampler) for arm in study.arms]
+    if any(getattr(sampler, "solver", "") == "dopri5" for sampler in samplers):
         lines.append("dopri5 is counted at the fewest evaluations it can take; it will take many times more.")
     lines.append(
         "Memory: 20 bytes per parameter (weights, gradients, two moments, average), 2 more in bf16, and what the "
@@ -293,11 +293,6 @@ def _assumptions(study: Study, inputs: ModelInputs, device: Device) -> list[str]
 
 def _rate(flops_per_s: float) -> str:
     return f"{flops_per_s / 1e12:,.4g} TFLOP/s" if flops_per_s >= 1e12 else f"{flops_per_s / 1e9:,.4g} GFLOP/s"
-
-
-def _solver(arm: ArmChoice) -> str:
-    """The ODE solver of an arm's sampler; empty where it has none."""
-    return str(getattr(paradigms.find(arm.paradigm).sampler(arm.sampler), "solver", ""))
 
 
 def hand_check(run: PlannedRun) -> float:

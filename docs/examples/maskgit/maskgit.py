@@ -9,14 +9,12 @@ each iteration draws them and keeps the surest, so that floor(T cos(pi i / 2N)) 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from paradigm_bench.backbones import BackboneConfig
 from paradigm_bench.backbones.cache import TextMemory
 from paradigm_bench.backbones.cost import Phase, linear
 from paradigm_bench.backbones.transformer import truncated_normal_
@@ -27,9 +25,6 @@ from paradigm_bench.paradigms.base import Batch, Conditions, Loss, Paradigm, Par
 from paradigm_bench.paradigms.conformance import ConformanceSettings, MemorisationSettings
 from paradigm_bench.paradigms.guidance import guide
 from paradigm_bench.paradigms.masks import cosine_counts
-from paradigm_bench.representations.latents.controls import ControlSpec
-from paradigm_bench.representations.spec import LatentSpec
-from paradigm_bench.representations.text.encoders import TextSpec
 
 
 @dataclass(frozen=True)
@@ -65,18 +60,12 @@ class MaskGIT(Paradigm):
         memorisation=MemorisationSettings(copies=4, sampler={"temperature": 0.0, "noise": 0.0}),
     )
 
-    def __init__(
-        self,
-        options: ParadigmOptions,
-        backbone: BackboneConfig,
-        latent: LatentSpec,
-        text: TextSpec,
-        controls: Sequence[ControlSpec] = (),
-    ) -> None:
-        super().__init__(options, backbone, latent, text, controls)
-        self.hidden_code, width = latent.cardinality, self.backbone_config.d_model
-        self.embeddings = nn.ModuleList(nn.Embedding(latent.cardinality + 1, width) for _ in range(latent.codebooks))
-        self.heads = nn.Parameter(torch.empty(latent.codebooks, latent.cardinality, width))
+    def add_layers(self) -> None:
+        """A table of embeddings and an output layer for each codebook."""
+        codebooks, codes, width = self.latent.codebooks, self.latent.cardinality, self.backbone_config.d_model
+        self.hidden_code = codes
+        self.embeddings = nn.ModuleList(nn.Embedding(codes + 1, width) for _ in range(codebooks))
+        self.heads = nn.Parameter(torch.empty(codebooks, codes, width))
         for weight in (self.heads, *self.embeddings.parameters()):
             truncated_normal_(weight, 1 / math.sqrt(width))
 

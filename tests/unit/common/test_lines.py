@@ -22,14 +22,13 @@ NOUNS = (
 ADJECTIVES = ("array", "generated", "good", "latent", "more", "reference", "training")
 AFTER_A_NUMBER = re.compile(rf"^ (?:(?:{'|'.join(ADJECTIVES)}) )?(?:{'|'.join(NOUNS)})\b(?! from)")
 NEVER_ONE = {  # compared before, or a size that is always large
-    "benchmarks/axes/frame_rate/points.py": "frames", "benchmarks/cli/compare.py": "gap.n_draws",
+    "benchmarks/axes/frame_rate/settings.py": "frames", "benchmarks/cli/compare.py": "gap.n_draws",
     "benchmarks/cli/inpaint.py": "native.channels", "benchmarks/conformance/accounting.py": "moved",
     "benchmarks/evaluators/environments/evaluator.py": "len(clip)",
     "benchmarks/evaluators/environments/scripts/fadtk_env.py": "len(frames)",
     "benchmarks/run/estimate/dry_run.py": "jobs",
     "benchmarks/run/progress.py": "self.total", "benchmarks/analysis/records.py": "len(found)",
-    "training/rewards.py": "len(scores)", "benchmarks/axes/fidelity/report/tables.py": "len(row.good)",
-    "benchmarks/axes/frame_rate/report/chapter.py": "len(row.good)",
+    "training/rewards.py": "len(scores)", "benchmarks/report/scores.py": "len(row.good)",
     "benchmarks/axes/frame_rate/report/figure.py": "[0].frames",
     "benchmarks/axes/latency/report/chapter.py": "len(table.body)",
     "benchmarks/axes/samplesize/report/chapter.py": "n", "representations/codecs/adversarial.py": "longest",

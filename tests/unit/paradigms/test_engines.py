@@ -113,7 +113,7 @@ def test_a_session_serves_new_clips(name: str, monkeypatch: pytest.MonkeyPatch) 
     model, first, second = make(name, std=0.08), some_conditions([4, 2], seed=1), some_conditions([4, 2], seed=2)
     fresh = sample(model, second, 9, [3, 4])
     held: dict[object, Session] = {}
-    monkeypatch.setattr(model, "session", lambda shape, made: held.setdefault(shape, made()))
+    monkeypatch.setattr(model._sessions, "get", lambda key, made, device: held.setdefault(key, made()))
     sample(model, first, 9, [1, 2])
     assert torch.equal(sample(model, second, 9, [3, 4]), fresh)
     assert len(held) == 1

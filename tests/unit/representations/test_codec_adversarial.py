@@ -20,9 +20,9 @@ from paradigm_bench.representations.codecs.losses import (
     discriminator_loss,
     feature_loss,
 )
-from paradigm_bench.representations.codecs.models import WaveModel, encodec_model, oobleck_model
 from paradigm_bench.representations.codecs.recipes import RECIPES, recipe
 from paradigm_bench.representations.codecs.trainer import train_codec
+from paradigm_bench.representations.codecs.waveform import WaveModel, encodec_model, oobleck_model
 
 TINY = {
     "encodec": WaveModel("encodec", (4, 2), width=4, dim=6, codebooks=2, cardinality=8, sample_rate=8000),

@@ -21,7 +21,7 @@ from paradigm_bench.representations.latents.encode import fill_shard
 from paradigm_bench.representations.latents.encoded import EncodedSplit, encode_corpus
 from paradigm_bench.representations.latents.normalisation import combine_moments, latent_stats, moments
 from paradigm_bench.representations.latents.store import StoreLayout, create_manifest, layout_of, update_manifest
-from paradigm_bench.training import BatchStream
+from paradigm_bench.training.data import BatchStream
 
 CLIPS, SHARD = 22, 10
 

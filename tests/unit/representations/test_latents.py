@@ -1,4 +1,4 @@
-"""Encoded corpora: the cache gives back what was encoded, never half of it; normalisation as in papers/002 E.2."""
+"""Encoded corpora: the cache gives back what was encoded, never half of it; normalisation as in Tal et al. 2025 E.2."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from paradigm_bench.representations.codecs.losses import log_mel_distance
 from paradigm_bench.representations.codecs.mel import Frames, MelConfig
 from paradigm_bench.representations.latents.encoded import encode_corpus
 from paradigm_bench.representations.spec import LatentSpec
-from paradigm_bench.training import BatchStream
+from paradigm_bench.training.data import BatchStream
 
 RATE = 16_000
 
@@ -86,7 +86,7 @@ def test_finer_mels_keep_more() -> None:
 
 
 def test_the_mel_vae_is_diffusers_cut_into_patches(tmp_path: Path) -> None:
-    """Token i: moment i // 4, band i % 4; inside a token channel, time, band (papers/003 F.1, 10.24 s: 256 of 128)."""
+    """Token i: moment i // 4, band i % 4; in it channel, time, band (Yang et al. 2025 F.1, 10.24 s: 256 of 128)."""
     latents = load_representation(f"mel_vae:{saved_pipeline(tmp_path, vocoder={})}")
     assert (latents.spec.frame_rate_hz, latents.spec.dim, latents.spec.frames(10.24)) == (25.0, 128, 256)
     wav_BN = torch.cat([chord(), chord().flip(-1)])

@@ -16,7 +16,7 @@ from paradigm_bench.corpora import load_corpus
 from paradigm_bench.representations import load_representation
 from paradigm_bench.representations.base import Representation
 from paradigm_bench.representations.latents.encoded import encode_corpus
-from paradigm_bench.training import BatchStream
+from paradigm_bench.training.data import BatchStream
 
 SPEC_OF_TOY = "toy_representation:load:16"
 

@@ -16,7 +16,8 @@ from paradigm_bench import paradigms
 from paradigm_bench.common.config import config_hash, to_dict
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.representations.text.encoders import NoText, TextSpec
-from paradigm_bench.training import BatchStream, TrainSpec
+from paradigm_bench.training import TrainSpec
+from paradigm_bench.training.data import BatchStream
 from paradigm_bench.training.optimiser import EMA, make_optimisers
 from paradigm_bench.training.spec import learning_rate
 

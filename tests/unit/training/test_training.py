@@ -33,7 +33,8 @@ from paradigm_bench.backbones import BackboneConfig
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.common.seeds import ItemRNG
 from paradigm_bench.paradigms.base import Batch, Loss
-from paradigm_bench.training import TrainSpec, checkpoints, train
+from paradigm_bench.training import TrainSpec, checkpoints
+from paradigm_bench.training.loop import train
 from paradigm_bench.training.optimiser import EMA, decayed, make_optimisers, matrices
 from paradigm_bench.training.spec import learning_rate
 
@@ -289,7 +290,7 @@ def test_bf16_learns_and_keeps_weights_in_fp32(tmp_path: Path) -> None:
 
 
 def test_stream_of_another_batch_size_is_refused(tmp_path: Path) -> None:
-    from paradigm_bench.training import train
+    from paradigm_bench.training.loop import train
 
     with pytest.raises(UserError, match=r"train\.batch is 6, but the stream has 3"):
         train(Denoiser(), toy_stream(dataclasses.replace(SPEC, batch=3)), SPEC, tmp_path)  # type: ignore[arg-type]

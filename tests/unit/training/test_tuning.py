@@ -26,7 +26,7 @@ from paradigm_bench.paradigms.base import Loss
 from paradigm_bench.paradigms.pipeline import load_model
 from paradigm_bench.representations.codecs.builtin import BuiltinCodec, CodecConfig, save_codec
 from paradigm_bench.representations.text.encoders import load_text_encoder
-from paradigm_bench.training import train
+from paradigm_bench.training.loop import train
 from paradigm_bench.training.rewards import Reward
 from paradigm_bench.training.tuning import Regularised, RewardedStream, TuneSpec, divergence, relative, reward_weights
 from paradigm_bench.training.tuning_rounds import diversity, tune

@@ -14,7 +14,7 @@ from ....report.chapter import Answer, Chapter, StudyPage, StudyRecords
 from ....report.clips import clips, listening
 from ....report.figure_cache import drawn, fingerprint
 from ....report.markup import Table, image, records_link
-from ....report.method import facts, left_out, measured, ran, sentence
+from ....report.method import facts, measured, ran, sentence
 from ....report.scores import figure, score_table, stated_scores
 from ....report.summary import trained
 from .chord_timeline import chord_timeline
@@ -49,10 +49,10 @@ def describe(study: StudyRecords) -> StudyPage:
     found = {} if short else followed(table)
     scores = score_table(table, SHOWN)
     details = [*figures(table, scores), *listening(table), published(), "## How it was run", ran(table)]
-    details += [*left_out(table.left_out), f"The {records_link(table.folder)} hold everything above."]
+    details.append(f"The {records_link(table.folder)} hold everything above.")
     return StudyPage(
         measured(table), scores, answers(table, found), details, row(table, found, short),
-        (len(table.labels), table.seeds), notes=said or verdicts(table, found),
+        (len(table.labels), table.seeds), notes=said or verdicts(table, found), left_out=table.left_out,
     )  # fmt: skip
 
 
@@ -143,7 +143,6 @@ def _has(record: Record, control: str) -> bool:
 
 
 def _gains(found: Followed, name: str) -> str:
-    """The gains of all arms, those that are decided first."""
     gains = {arm: pair for (arm, _, metric), pair in found.items() if metric == name}
     said: dict[str, list[str]] = {"yes": [], "not shown": []}
     for arm, (compared, judged) in sorted(gains.items(), key=lambda pair: -pair[1][0].difference.estimate):

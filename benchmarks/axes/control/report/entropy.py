@@ -75,7 +75,6 @@ def findings(table: ResultTable) -> str:
 
 
 def _curve(folder: Path, records: list[Record]) -> dict[str, np.ndarray]:
-    """Columns of the curve of the first record that has one."""
     for record in records:
         text = artefact(folder, record, "entropy")
         if text:

@@ -9,13 +9,13 @@ from typing import Any
 
 from .....common.lines import count
 from ....analysis.comparability import too_short
-from ....analysis.pooling import PairedDifference, differences, metric_names, not_usable
+from ....analysis.pooling import PairedDifference, Part, differences, metric_names, not_usable
 from ....analysis.result_table import ResultTable, make_table
 from ....metrics.catalogue import family
 from ....report.chapter import Answer, Chapter, StudyPage, StudyRecords
 from ....report.clips import listening
 from ....report.markup import Table, bullets, folded, image, link, records_link, write_changed
-from ....report.method import facts, left_out, measured, ran, sentence
+from ....report.method import facts, measured, ran, sentence
 from ....report.summary import standing, trained, unbeaten
 from .figures import write_figures
 from .tables import all_settings, by_setting, comparison, costs, tuning, verdicts
@@ -88,6 +88,7 @@ def describe(study: StudyRecords) -> StudyPage:
     return StudyPage(
         measured(table), comparison(table, leaders=not short), answers(found), details(found), row(found),
         weight(table), figures.get("scores"), PLACED, [sentence(short)] if short else [],
+        table.left_out,
     )  # fmt: skip
 
 
@@ -130,10 +131,9 @@ def details(found: FidelityFindings) -> list[str]:
     table, home = found.table, found.table.folder
     parts = listening(table, found.figures.get("spectrograms"), SPECTROGRAMS)
     if found.differences:
+        file = link("differences.csv", home / "differences.csv", home)
         parts += ["## Differences between systems", PAIRED, conclusion(found.differences)]
-        parts += [
-            f"Every comparison with its interval and p: {link('differences.csv', home / 'differences.csv', home)}."
-        ]
+        parts += [f"Every comparison with its interval and p: {file}."]
     parts += _further(found)
     if (tuned := tuning(table)).body:
         reward = table.newest.config.evaluation.reward
@@ -141,9 +141,11 @@ def details(found: FidelityFindings) -> list[str]:
         parts += ["## Fine-tuning by reward", told, tuned.markdown()]
     if table.arms:
         parts += ["## Training", costs(table).markdown(), image(found.figures.get("learning"), home, LOSSES)]
-    parts += ["## How it was run", ran(table), *left_out(table.left_out)]
+    parts += ["## How it was run", ran(table)]
     parts.append(f"The {records_link(home)} hold everything above.")
-    return [*parts, folded("How to read the tables", GUIDE.format(evaluator=_evaluator(table)))]
+    evaluator = table.newest.config.evaluation.evaluator
+    guide = GUIDE.format(evaluator=f"`{evaluator.name}` ({evaluator.identity[:8]})")
+    return [*parts, folded("How to read the tables", guide)]
 
 
 def conclusion(found: Sequence[PairedDifference]) -> str:
@@ -179,13 +181,13 @@ def _asked(table: ResultTable) -> list[tuple[str, str]]:
 def _further(found: FidelityFindings) -> list[str]:
     """Metrics beside the main ones, and all settings where the study has several."""
     table, parts = found.table, []
-    leaders = not found.short
-    if metric_names(table, "further"):
-        parts += ["What whole sets show, against as many real clips:"]
-        parts += [comparison(table, "further", leaders).markdown()]
-    if metric_names(table, "details"):
-        parts += ["Adherence by attribute, over the clips whose captions ask for it:"]
-        parts += [comparison(table, "details", leaders).markdown()]
+    kinds: dict[Part, str] = {
+        "further": "What whole sets show, against as many real clips:",
+        "details": "Adherence by attribute, over the clips whose captions ask for it:",
+    }
+    for part, told in kinds.items():
+        if metric_names(table, part):
+            parts += [told, comparison(table, part, leaders=not found.short).markdown()]
     if len(found.settings) > 1:
         parts += ["### By setting", "Every setting among the records, at the end of training:"]
         parts += [by_setting(found.settings).markdown()]
@@ -198,8 +200,3 @@ def _pairs(pairs: Sequence[str], of: Sequence[PairedDifference]) -> str:
 
 def _sentence(d: PairedDifference, winner: str, loser: str) -> str:
     return f"{winner} beats {loser} by {abs(d.comparison.difference.estimate):.2g} (p {d.judgement.p_adjusted:.2g})"
-
-
-def _evaluator(table: ResultTable) -> str:
-    evaluator = table.newest.config.evaluation.evaluator
-    return f"`{evaluator.name}` ({evaluator.identity[:8]})"

@@ -56,7 +56,7 @@ def scores(table: ResultTable) -> Figure | None:
     if not names or not rows:
         return None
     figure, axes = canvas(1, len(names), 2.2 * len(names) + 1, 0.32 * len(rows) + 1)
-    colours = _colours(table)
+    colours = arm_colours({row.system: row.paradigm for row in table.arms})
     for axis, name in zip(axes[0], names):
         ends = reach(references(table, name), name)
         placed = {row.system: _placed(pooled(table, row, name), ends) for row in rows}
@@ -95,7 +95,7 @@ def learning(table: ResultTable) -> Figure | None:
     adherence = next((name for name in metric_names(table) if family(name) == "adherence"), "")
     with_snapshots = bool(adherence) and any(row.snapshots for row in arms)
     figure, axes = canvas(1 + with_snapshots, 2, 9, 3 * (1 + with_snapshots))
-    colours = _colours(table)
+    colours = arm_colours({row.system: row.paradigm for row in table.arms})
     for row in arms:
         for record in row.good:
             _draw_loss(axes[0], record, colours[row.system], row.system if record is row.good[0] else None)
@@ -121,7 +121,6 @@ def _draw_loss(axes: Any, record: Record, colour: Any, label: str | None) -> Non
 
 
 def _draw_scores(axes: Any, records: list[Record], name: str, colour: Any) -> None:
-    """Means over seeds at each number of updates, each seed as a small dot."""
     points: dict[int, list[tuple[float, float]]] = {}
     for record in records:
         value = record.metrics.get(name, Metric(None)).value
@@ -177,7 +176,3 @@ def mosaic(tiles: dict[tuple[int, int], np.ndarray], rows: int, columns: int, wi
         level = (tile - tile.min()) / max(1e-9, tile.max() - tile.min())
         picture[row, 2:-2, column, 4:-4] = level[::-1, frames]
     return picture.reshape(rows * (bands + 4), columns * (width + 8))
-
-
-def _colours(table: ResultTable) -> dict[str, Any]:
-    return arm_colours({row.system: row.paradigm for row in table.arms})

@@ -11,7 +11,7 @@ from ....analysis.pooling import PairedDifference, Part, best, metric_names, not
 from ....analysis.records import Record, latest
 from ....analysis.result_table import ResultTable, TableRow, make_table
 from ....report.markup import Table
-from ....report.scores import ARROWS, failure, figure, fixed, heading, reference_rows
+from ....report.scores import ARROWS, clip_counts, failure, figure, fixed, heading, most_clips, reference_rows
 
 LOGGED = ("reward_watched", "diversity", "distance", "effective_clips")  # columns of a tuning's log
 NONE = "–"  # also of a setting that a record does not state: it is at its default, or younger than the record
@@ -37,7 +37,7 @@ def comparison(table: ResultTable, part: Part = "main", leaders: bool = True) ->
             body.append([row.system, "", failure(row), *[""] * (len(header) - 3)])
             continue
         cells = [figure(pooled(table, row, name)) for name in names]
-        body.append([row.system, _counts(row), *cells, *([_speed(row)] if main else [])])
+        body.append([row.system, clip_counts(row), *cells, *([_speed(row)] if main else [])])
         leading |= {(i, j + 2) for j, systems in enumerate(leading_of) if row.system in systems}
     italic = set(reference_rows(table))
     if details and names:
@@ -133,12 +133,11 @@ def by_setting(found: Sequence[tuple[Mapping[str, Any], ResultTable]]) -> Table:
             cost = [NONE, NONE] if training is None else [f"{training.updates:,}", f"{training.tokens:,}"]
             scores = [figure(pooled(table, row, name)) for name in names]
             told = [NONE if values[key] is None else f"{values[key]}" for key in keys]
-            body.append([*told, row.system, str(_most_clips(row)), *cost, *scores])
+            body.append([*told, row.system, str(most_clips(row)), *cost, *scores])
     return Table(header, body)
 
 
 def _setting(record: Record) -> dict[str, Any]:
-    """What may set records of a study apart."""
     skipped = (*PER_RUN, *BY_NATURE, "evaluation.seconds")  # the last follows train.seconds
     held = {key: value for key, value in settings(record).items() if not within(key, skipped)}
     return {key: value for section in SHARED for key, value in held.items() if within(key, [section])}
@@ -161,15 +160,6 @@ def _heading(table: ResultTable, name: str, detail: bool) -> str:
 def _chance(table: ResultTable, name: str) -> str:
     found = [r.environment.get("scoring", {}).get("chance", {}).get(name) for row in table.rows for r in row.good]
     return next((fixed(level["majority"], 2) for level in found if level), NONE)
-
-
-def _counts(row: TableRow) -> str:
-    n = _most_clips(row)
-    return f"{n}" if len(row.good) == 1 else f"{n} × {len(row.good)} seeds"
-
-
-def _most_clips(row: TableRow) -> int:
-    return max((m.n for m in row.good[0].metrics.values()), default=0)
 
 
 def _speed(row: TableRow) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from .....common.lines import count
@@ -12,7 +12,7 @@ from ....report.chapter import Answer, Chapter, StudyPage, StudyRecords
 from ....report.figure_cache import drawn, fingerprint
 from ....report.markup import Table, bullets, folded, records_link
 from ....report.method import sentence
-from ....report.scores import ARROWS, failure, figure, spent
+from ....report.scores import ARROWS, clip_counts, failure, figure, spent
 from ....report.summary import trained
 from .figure import draw
 from .rates import HELD, RateChange, RatePoint, arms, changes, metric, not_following, points, series
@@ -35,7 +35,7 @@ def describe(study: StudyRecords) -> StudyPage:
     mark = fingerprint(draw, study.folder, records, [name, sheet.markdown()])
     path = drawn(study.folder / "figures" / "rates.png", mark, partial(draw, found, name))
     details = [folded(f"Every comparison by {name}", differences(moves).markdown())] if moves else []
-    details += [published(), "## How it was run", bullets(basis(study, found, left_out))]
+    details += [published(), "## How it was run", bullets(basis(study, found))]
     rates = ", ".join(f"{hz:g}" for hz in sorted({point.hz for point in found}))
     head = {"audio": found[0].table.newest.config.data.corpus.name, "arms": str(len(arms(found)))}
     head |= {"updates": spent(runs), "seeds": str(len({run.seed for run in runs}))}
@@ -46,7 +46,7 @@ def describe(study: StudyRecords) -> StudyPage:
     return StudyPage(
         about, sheet, told,
         [*details, f"The {records_link(study.folder)} hold everything above."],
-        head, (len(found), len(runs)), path, CAPTION, notes,
+        head, (len(found), len(runs)), path, CAPTION, notes, left_out,
     )  # fmt: skip
 
 
@@ -84,9 +84,7 @@ def table(found: Sequence[RatePoint]) -> Table:
                 body.append([*place, "", failure(row), *[""] * (len(windows + whole) - 1), ""])
                 continue
             scores = [figure(point.score(row.system, name)) for name in windows + whole]
-            n = max((m.n for m in row.good[0].metrics.values()), default=0)
-            counts = f"{n}" if len(row.good) == 1 else f"{n} × {len(row.good)} seeds"
-            body.append([*place, counts, *scores, above(point, row.system, windows[0]) if windows else "–"])
+            body.append([*place, clip_counts(row), *scores, above(point, row.system, windows[0]) if windows else "–"])
             italic |= {len(body) - 1} if row.kind == "reference" else set()
     return Table([*header, f"{windows[0] if windows else 'score'} above the codec's"], body, italic=frozenset(italic))
 
@@ -125,7 +123,6 @@ def captions_not_followed(found: Sequence[RatePoint]) -> list[str]:
 
 
 def _verdict(move: RateChange) -> str:
-    """A verdict in words, as in ``(25 Hz, 4 s) **better** than (50 Hz, 4 s)``."""
     kind = move.judgement.verdict
     a, b = f"({move.a.label})", f"({move.b.label})"
     if kind == "same":
@@ -146,8 +143,8 @@ def differences(moves: Sequence[RateChange]) -> Table:
     return Table(["arm", "held", "difference", "estimate [95%]", "p (Holm)", "verdict of the first"], body)
 
 
-def basis(study: StudyRecords, found: Sequence[RatePoint], left_out: Mapping[str, int]) -> list[str]:
-    """How the study was run: codecs, windows, training, what is left out, command."""
+def basis(study: StudyRecords, found: Sequence[RatePoint]) -> list[str]:
+    """How the study was run: codecs, windows, training, command."""
     newest = found[0].table.newest
     codecs = {point.hz: point.table.newest.config.data.representation for point in found}
     named = ", ".join(f"`{codec.name}` ({codec.fingerprint[:8]})" for codec in codecs.values())
@@ -159,9 +156,6 @@ def basis(study: StudyRecords, found: Sequence[RatePoint], left_out: Mapping[str
         "points of one duration.",
     ]
     lines += [f"Every arm: {count(training.updates, 'update')}."] if training else []
-    if left_out:
-        told = ", ".join(f"{keys} ({n})" for keys, n in left_out.items())
-        lines.append(f"Left out: {count(sum(left_out.values()), 'record')} of other settings. They differ in {told}.")
     return [*lines, f"Command: `{study.records[-1].command}`."]
 
 

@@ -23,7 +23,7 @@ def draw(found: Sequence[RatePoint], name: str) -> Figure | None:
     if not panels or not name:
         return None
     figure, axes = canvas(1, len(panels), 4.8 * len(panels) + 0.6, 3.6)
-    colours = arm_colours(_paradigms(found))
+    colours = arm_colours({row.system: row.paradigm for point in found for row in point.table.arms})
     for axis, (mode, groups) in zip(axes[0], panels.items()):
         for group, marker in zip(groups, MARKERS):
             held = f"{group[0].seconds:g} s" if mode == "duration" else f"{group[0].frames} frames"
@@ -40,7 +40,6 @@ def draw(found: Sequence[RatePoint], name: str) -> Figure | None:
 
 
 def _line(axis: Any, group: Sequence[RatePoint], system: str, name: str, style: dict[str, Any]) -> None:
-    """A system's scores over rates, with intervals for arms."""
     scored = [(point.hz, m) for point in group if (m := point.score(system, name)).value is not None]
     if not scored:
         return
@@ -81,7 +80,3 @@ def _same_heights(axes: Sequence[Any]) -> None:
         if wide:
             axis.set_yscale("log")
         axis.set_ylim(least / 1.3 if wide else low, high * 1.1 if wide else high)
-
-
-def _paradigms(found: Sequence[RatePoint]) -> dict[str, str]:
-    return {row.system: row.paradigm for point in found for row in point.table.arms}

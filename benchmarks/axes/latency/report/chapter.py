@@ -6,8 +6,8 @@ papers state, ``units`` formats numbers. This module makes the page of a study.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from .....common.lines import count
 from ....report.chapter import Answer, Chapter, StudyPage, StudyRecords
 from ....report.figure_cache import drawn, fingerprint
 from ....report.markup import Table, bullets, folded, image, records_link
-from ....report.method import left_out
+from ....report.method import software
 from ....report.style import arm_colours
 from . import units
 from .crossover import EQUAL, PublishedSpeed, matching, published_speeds, sentences
@@ -56,28 +56,16 @@ TITLES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class SweepFigures:
-    """A sweep with its figures (name -> file)."""
-
-    sweep: Sweep
-    figures: Mapping[str, Path]
-
-    @property
-    def title(self) -> str:
-        """The title of its platform."""
-        return self.sweep.platform.title
-
-
 def describe(study: StudyRecords) -> StudyPage:
     """The page of one study, with its tables and figures for every platform that it was measured on."""
     sweeps, speeds = make_sweeps(study), published_speeds()
     colours = arm_colours({point.arm: point.paradigm for sweep in sweeps for point in sweep.points})
-    found = [SweepFigures(sweep, _figures(sweep, colours, speeds)) for sweep in sweeps]
-    about = "; ".join(f"{one.title}; {_common(one.sweep)}" for one in found) + "."
+    figures = [_figures(sweep, colours, speeds) for sweep in sweeps]
+    about = "; ".join(f"{sweep.platform.title}; {_common(sweep)}" for sweep in sweeps) + "."
     return StudyPage(
-        about, _main_table(sweeps[0]), answers(sweeps), _details(found, speeds, study.folder), _row(sweeps),
-        max(_weight(sweep) for sweep in sweeps), notes=_notes(found, speeds),
+        about, _main_table(sweeps[0]), answers(sweeps), _details(sweeps, figures, speeds, study.folder),
+        _row(sweeps), max(_weight(sweep) for sweep in sweeps), notes=_notes(sweeps, speeds),
+        left_out=sum((Counter(sweep.left_out) for sweep in sweeps), Counter[str]()),
     )  # fmt: skip
 
 
@@ -101,7 +89,6 @@ def answers(sweeps: Sequence[Sweep]) -> list[Answer]:
 
 
 def _row(sweeps: Sequence[Sweep]) -> dict[str, str]:
-    """The study's row among all studies of latency."""
     points, found = [point for sweep in sweeps for point in sweep.points], answers(sweeps)
     return {
         "machine": "; ".join(sweep.platform.title for sweep in sweeps),
@@ -127,12 +114,10 @@ def _shared_settings(sweep: Sweep) -> list[tuple[LatencyPoint, ...]]:
 
 
 def _evidence(settings: Sequence[Sequence[LatencyPoint]]) -> tuple[int, int]:
-    """The number of paradigms at a setting, and of settings."""
     return len({point.paradigm for point in settings[0]}) if settings else 0, len(settings)
 
 
 def _order(sweep: Sweep, points: Sequence[LatencyPoint]) -> str:
-    """The systems at one setting with their latencies, fastest first."""
     names = [name for name in SETTING if name in sweep.swept or name in ("batch", "seconds")]
     where = ", ".join(units.named(name, points[0].settings[name]) for name in names)
     ranked = sorted((point.value("latency_s") or 0.0, sweep.label(point, *SETTING)) for point in points)
@@ -142,7 +127,6 @@ def _order(sweep: Sweep, points: Sequence[LatencyPoint]) -> str:
 
 
 def _figures(sweep: Sweep, colours: Mapping[str, Any], speeds: Sequence[PublishedSpeed]) -> dict[str, Path]:
-    """Write all figures of a sweep; returns name -> file."""
     functions: dict[str, Callable[[], Figure | None]] = {
         **{name: partial(against, sweep, name, colours, speeds) for name in horizontal(sweep)},
         "heat": partial(heat_map, sweep), "shares": partial(shares, sweep, colours),
@@ -164,46 +148,39 @@ def _main_table(sweep: Sweep) -> Table:
     return in_short(sweep, (f"{SHORT}.",)) if len(table.body) > LONG else table
 
 
-def _notes(found: Sequence[SweepFigures], speeds: Sequence[PublishedSpeed]) -> list[str]:
+def _notes(sweeps: Sequence[Sweep], speeds: Sequence[PublishedSpeed]) -> list[str]:
     """A sentence on every crossover, with its platform if there are several."""
-    several = len(found) > 1
-    return [
-        f"{one.title}: {sentence}" if several else sentence
-        for one in found
-        for sentence in sentences(one.sweep, speeds)
-    ]
+    found = [(sweep.platform.title, sentence) for sweep in sweeps for sentence in sentences(sweep, speeds)]
+    return [f"{title}: {sentence}" if len(sweeps) > 1 else sentence for title, sentence in found]
 
 
-def _details(found: Sequence[SweepFigures], speeds: Sequence[PublishedSpeed], home: Path) -> list[str]:
-    """The Markdown paragraphs below the main table and the answers."""
+def _details(
+    sweeps: Sequence[Sweep], figures: Sequence[Mapping[str, Path]], speeds: Sequence[PublishedSpeed], home: Path
+) -> list[str]:
     parts = []
-    for i, one in enumerate(found):
-        parts += [f"## {one.title}", _main_table(one.sweep).markdown()] if i else []
-        parts += _sweep_parts(one, speeds, home)
+    for sweep, files in zip(sweeps, figures):
+        parts += [f"## {sweep.platform.title}", _main_table(sweep).markdown()] if sweep is not sweeps[0] else []
+        parts += _sweep_parts(sweep)
+        parts += [image(path, home, _caption(sweep, name, speeds)) for name, path in files.items()]
     parts += ["## How it was run"]
-    for one in found:
-        lines = [f"{one.title}.", *_machine(one.sweep), *_settings(one.sweep), *left_out(one.sweep.left_out)]
+    for sweep in sweeps:
+        lines = [f"{sweep.platform.title}.", *_machine(sweep), *_settings(sweep)]
         parts += [bullets(lines)]
     parts.append(f"The {records_link(home)} hold everything above.")
     return [*parts, folded("How to read the tables", GUIDE)]
 
 
 def _machine(sweep: Sweep) -> list[str]:
-    """Sentences on the rates of the device, versions and code."""
     lines, limits = [], roof(sweep)
     if limits:
         flops, bandwidth = limits
         rates = f"{units.rate(flops)}FLOP/s in matrix products, {units.rate(bandwidth)}B/s copied (read and written)"
         lines.append(f"The device, measured in the same runs (medians): {rates}.")
     newest = max(sweep.points, key=lambda point: point.record.created).record
-    git, packages = newest.environment.get("git", {}), newest.environment.get("packages", {})
-    revision = (git.get("revision") or "unknown")[:10] + " with uncommitted changes" * bool(git.get("dirty"))
-    versions = f"Python {newest.environment.get('python')}, torch {packages.get('torch')}"
-    return [*lines, f"{versions}; code {revision}, {newest.created[:10]}."]
+    return [*lines, f"{software(newest.environment)}, {newest.created[:10]}."]
 
 
 def _settings(sweep: Sweep) -> list[str]:
-    """Sentences on the settings that all measurements share, every arm's sampler, and the command."""
     samplers = {p.arm: _sampler(sweep, p) for p in sweep.ours}
     commands = dict.fromkeys(p.record.command for p in sweep.points if p.record.command)
     lines = [f"{_common(sweep)}."]
@@ -212,7 +189,6 @@ def _settings(sweep: Sweep) -> list[str]:
 
 
 def _common(sweep: Sweep) -> str:
-    """The settings that all measurements share, and what is timed."""
     common = [text for name in COMMON if (text := _shared(sweep, name))]
     decoders = dict.fromkeys(str(p.settings.get("decoder")) for p in sweep.points)
     clock = "; ".join(CLOCKED.get(name, f"sampler and decoder {name}") for name in decoders)
@@ -237,19 +213,17 @@ def _sampler(sweep: Sweep, point: LatencyPoint) -> str:
     return ", ".join([*texts, *(["compiled"] if compiled else [])])
 
 
-def _sweep_parts(one: SweepFigures, speeds: Sequence[PublishedSpeed], home: Path) -> list[str]:
-    """The long table, the table of baselines, and the figures of one sweep."""
-    table, baselines, parts = measurements(one.sweep), against_baselines(one.sweep), []
+def _sweep_parts(sweep: Sweep) -> list[str]:
+    table, baselines, parts = measurements(sweep), against_baselines(sweep), []
     if len(table.body) > LONG:
         parts += [folded(f"All {len(table.body)} measurements", table.markdown())]
     if baselines is not None:
         explained = "above 1: ours is faster; the interval uses the far ends of both"
         parts += [f"Ours against peers at the same settings (`peer / ours` {explained}):", baselines.markdown()]
-    return parts + [image(path, home, _caption(one.sweep, name, speeds)) for name, path in one.figures.items()]
+    return parts
 
 
 def _caption(sweep: Sweep, name: str, speeds: Sequence[PublishedSpeed]) -> str:
-    """The caption of a figure: what it shows, where it was measured, and the settings of all measurements."""
     dots = "larger dots are larger batches"
     key = "Full lines: measured, dots: the bound" + (
         ", dashes: peers." if any(p.baseline for p in sweep.points) else "."

@@ -126,7 +126,6 @@ def _series(sweep: Sweep, paradigm: str) -> dict[str, dict[float, LatencyPoint]]
 
 
 def _result(lead: Lead) -> str:
-    """The crossover of a pair as text."""
     first, last = (units.setting(batch) for batch in (min(lead), max(lead)))
     since = from_batch(lead)
     if since == min(lead):

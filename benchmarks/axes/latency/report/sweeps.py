@@ -21,7 +21,6 @@ from ....analysis.records import Record
 from ....metrics.metric import Metric
 from ....report.chapter import StudyRecords
 from ....report.style import natural
-from ....study.cells import read_config
 from ..cells import LatencyConfig
 from . import units
 
@@ -157,7 +156,7 @@ def make_sweeps(study: StudyRecords) -> list[Sweep]:
     """The sweeps of a study: accelerators first, then by their newest record."""
     platforms: dict[Platform, list[Record]] = {}
     for record in study.records:
-        platforms.setdefault(_platform(read_config(record.cell, LatencyConfig)), []).append(record)
+        platforms.setdefault(_platform(record.read(LatencyConfig)), []).append(record)
     order = sorted(platforms, key=lambda p: (p.device != "cpu", max(r.created for r in platforms[p])), reverse=True)
     return [_sweep(study, platform, platforms[platform]) for platform in order]
 
@@ -191,7 +190,7 @@ def _point(record: Record) -> LatencyPoint:
     own = {key.removeprefix(SAMPLER): value for key, value in cell.items() if key.startswith(SAMPLER)}
     options = {key.removeprefix("model."): value for key, value in cell.items() if key.startswith(OPTIONS)}
     settings = {name: cell.get(key) for name, key in SETTINGS.items()} | own | options
-    return LatencyPoint(record, read_config(record.cell, LatencyConfig), settings)
+    return LatencyPoint(record, record.read(LatencyConfig), settings)
 
 
 def _platform(config: LatencyConfig) -> Platform:

@@ -186,7 +186,6 @@ def _finished(series: Series, rule: StopRule) -> bool:
 
 
 def _sample(series: Series, device: str, round_: int, monitor: GpuMonitor | None) -> None:
-    """Add one sample, or count those that were throttled."""
     for pause in PAUSES:
         joules = monitor.energy_j() if monitor is not None else None
         sample = take_sample(series.work, device, round_)

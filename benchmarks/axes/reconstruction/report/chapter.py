@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from .....common.lines import count
 from ....analysis import published
 from ....analysis.pooling import compare_rows, pooled
@@ -12,9 +10,7 @@ from ....analysis.result_table import ResultTable, TableRow, make_table
 from ....metrics.catalogue import about, family
 from ....report.chapter import Chapter, StudyPage, StudyRecords
 from ....report.markup import Table, bullets, folded, records_link
-from ....report.method import left_out
-from ....report.scores import ARROWS, failure, figure
-from ....study.cells import read_config
+from ....report.scores import ARROWS, scores_of
 from ..config import VIEWS, ReconstructionConfig, RepresentationView
 
 SIGNAL = {"si_snr": "SI-SNR, dB", "visqol": "ViSQOL", "log_msd": "log-MSD", "log_mel_distance": "log-mel distance"}
@@ -32,13 +28,13 @@ def describe(study: StudyRecords) -> StudyPage:
     found = differences(table)
     details = ["## What is left of the music", content(table).markdown()]
     details += ["## What differs", PAIRED, bullets(found)] if found else []
-    details += [published_table(), "## How it was run", basis(table), *left_out(table.left_out)]
-    corpus = _config(table.newest).data.corpus.name
+    details += [published_table(), "## How it was run", basis(table)]
+    corpus = table.newest.config.data.corpus.name
     views = [row.system for row in table.rows if _view(row) is not None]
     return StudyPage(
         f"{len(views)} representations of the corpus `{corpus}`.", signal(table),
         details=[*details, f"The {records_link(study.folder)} hold everything above."],
-        row={"audio": corpus, "representations": str(len(views))}, weight=(len(views),),
+        row={"audio": corpus, "representations": str(len(views))}, weight=(len(views),), left_out=table.left_out,
     )  # fmt: skip
 
 
@@ -57,7 +53,7 @@ def signal(table: ResultTable) -> Table:
     body = []
     for row in table.rows:
         speed = row.records[0].timing.get("real_time_factor")
-        cells = [*_facts(_view(row)), *_scores(table, row, list(SIGNAL))]
+        cells = [*_facts(_view(row)), *scores_of(table, row, list(SIGNAL))]
         body.append([row.system, *cells, "–" if speed is None else f"{speed:.3f}"])
     return Table(header, body, italic=_references(table), notes=_missing_visqol(table))
 
@@ -69,7 +65,7 @@ def content(table: ResultTable) -> Table:
     ceiling = table.row(CEILING)
     body = []
     for row in table.rows:
-        cells = _scores(table, row, names)
+        cells = scores_of(table, row, names)
         for i, name in enumerate(names):
             full, own = (pooled(table, r, name).value if r is not None else None for r in (ceiling, row))
             if about(name).better == "higher" and full and own is not None and row is not ceiling:
@@ -96,7 +92,8 @@ def differences(table: ResultTable) -> list[str]:
 
 def basis(table: ResultTable) -> str:
     """Corpus, clips, evaluator, extractors and command, in two sentences."""
-    record, config = table.records[-1], _config(table.records[-1])
+    record = table.records[-1]
+    config = record.read(ReconstructionConfig)
     scored = config.evaluation
     extractors = ", ".join(f"{kind} by {name}" for kind, name in scored.heard_by.items())
     return (
@@ -131,13 +128,8 @@ def _order(record: Record) -> tuple[bool, bool, str]:
     return record.system in FLOORS, record.system != CEILING, record.system
 
 
-def _config(record: Record) -> ReconstructionConfig:
-    return read_config(record.cell, ReconstructionConfig)
-
-
 def _view(row: TableRow) -> RepresentationView | None:
-    """The view that a row measures; None for a reference."""
-    return _config(row.records[0]).representation
+    return row.records[0].read(ReconstructionConfig).representation
 
 
 def _compared_with(views: dict[str, RepresentationView], view: RepresentationView) -> str:
@@ -161,7 +153,6 @@ def _difference(table: ResultTable, row: TableRow, other: TableRow, name: str) -
 
 
 def _facts(view: RepresentationView | None) -> list[str]:
-    """Frames per second, content of a frame, and bits per second."""
     if view is None:
         return ["–", "–", "–"]
     if view.view == VIEWS[0]:
@@ -170,19 +161,11 @@ def _facts(view: RepresentationView | None) -> list[str]:
     return [f"{view.frame_rate_hz:g}", codes, f"{view.bits_per_second:g}"]
 
 
-def _scores(table: ResultTable, row: TableRow, names: Sequence[str]) -> list[str]:
-    if not row.good:
-        return [failure(row), *[""] * (len(names) - 1)]
-    return [figure(pooled(table, row, name)) for name in names]
-
-
 def _references(table: ResultTable) -> frozenset[int]:
-    """The indices of the rows that are no view of a representation."""
     return frozenset(i for i, row in enumerate(table.rows) if _view(row) is None)
 
 
 def _missing_visqol(table: ResultTable) -> tuple[str, ...]:
-    """A note on why the column of ViSQOL is empty."""
     states = {r.environment.get("scoring", {}).get("visqol", "") for row in table.rows for r in row.good}
     missing = sorted(text for text in states if "pip install" in text)
     return (f"ViSQOL: {missing[0]}, then run the study again.",) if missing else ()

@@ -15,9 +15,8 @@ from record_toys import FIGURES, ROWS, a_record, a_study, files_in, spread, stud
 from paradigm_bench.benchmarks.analysis import packing, packs
 from paradigm_bench.benchmarks.analysis.collect import collect
 from paradigm_bench.benchmarks.analysis.packing import pack, unpack
-from paradigm_bench.benchmarks.analysis.packs import PACK
+from paradigm_bench.benchmarks.analysis.packs import PACK, studies_in
 from paradigm_bench.benchmarks.analysis.records import check_records, load_records, read_items, save_record
-from paradigm_bench.benchmarks.analysis.packs import studies_in
 from paradigm_bench.benchmarks.cli.main import status
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.common.files import json_text, write_text

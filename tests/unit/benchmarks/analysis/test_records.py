@@ -25,7 +25,7 @@ from paradigm_bench.benchmarks.analysis.records import (
 from paradigm_bench.benchmarks.metrics.metric import Metric, metric
 from paradigm_bench.benchmarks.study.cells import Preparation
 from paradigm_bench.common.errors import UserError
-from paradigm_bench.training.cost import TrainingCost
+from paradigm_bench.training.budget import TrainingCost
 
 ROOT = Path(__file__).parents[4]
 

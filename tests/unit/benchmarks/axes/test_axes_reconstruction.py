@@ -174,7 +174,7 @@ def test_records_of_other_settings_are_left_out_and_counted(
     write_report(tmp_path, [], tmp_path / "REPORT.md")
     text = (tmp_path / "s" / "README.md").read_text()
     assert "| cosines 24, continuous |" not in text
-    assert f"1 that differ in {key}" in text
+    assert f"1 that differs in {key}" in text
 
 
 def test_a_study_without_a_row_of_this_axis_is_refused() -> None:

@@ -13,7 +13,7 @@ from fidelity_toys import _own_cache, home, settings
 from paradigm_bench.benchmarks.axes.frame_rate.axis import FrameRate
 from paradigm_bench.benchmarks.axes.frame_rate.cells import FrameRateConfig
 from paradigm_bench.benchmarks.axes.frame_rate.measure import WindowEvalSet
-from paradigm_bench.benchmarks.axes.frame_rate.points import points_of
+from paradigm_bench.benchmarks.axes.frame_rate.settings import points_of
 from paradigm_bench.benchmarks.run.estimate.devices import Device
 from paradigm_bench.benchmarks.run.estimate.plan import make_plan
 from paradigm_bench.benchmarks.study.axis import Context, Measurement

@@ -12,8 +12,8 @@ import torch
 
 from paradigm_bench.benchmarks.axes.latency.axis import Latency
 from paradigm_bench.benchmarks.axes.latency.cells import LatencyConfig, latent_of
-from paradigm_bench.benchmarks.axes.latency.estimate import hopeless, needed_bytes
-from paradigm_bench.benchmarks.axes.latency.group import LatencyGroup
+from paradigm_bench.benchmarks.axes.latency.estimate import hopeless, meta_model, needed_bytes
+from paradigm_bench.benchmarks.axes.latency.measure import LatencyGroup
 from paradigm_bench.benchmarks.axes.latency.metrics import Timed, measurement
 from paradigm_bench.benchmarks.axes.latency.model import Subject, decoder_of
 from paradigm_bench.benchmarks.axes.latency.tracker.sampling import Sample, Series
@@ -169,7 +169,7 @@ def test_a_peer_that_fails_leaves_our_record_whole(
     error: Exception, kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Broken, "error", error)
-    monkeypatch.setattr("paradigm_bench.benchmarks.axes.latency.group.BASELINES.load", lambda name: Broken)
+    monkeypatch.setattr("paradigm_bench.benchmarks.axes.latency.measure.BASELINES.load", lambda name: Broken)
     ours, peer, *_ = cells_of("latency.peers=true", paradigm="fm")
     both = group([ours, peer], tmp_path)
     assert both.measure(ours).status == "ok"
@@ -184,7 +184,7 @@ def test_what_breaks_for_all_is_every_cells_outcome(tmp_path: Path, monkeypatch:
         loads.append(config.model.paradigm if config.model else "")
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("paradigm_bench.benchmarks.axes.latency.group.Subject", load)
+    monkeypatch.setattr("paradigm_bench.benchmarks.axes.latency.measure.Subject", load)
     ours, peer, *_ = cells_of("latency.peers=true", paradigm="fm")
     both = group([ours, peer], tmp_path)
     for cell in (ours, peer):
@@ -199,7 +199,7 @@ def test_a_cell_that_clearly_does_not_fit_is_recorded_without_being_tried(tmp_pa
     assert found.status == "oom"
     assert found.reason.startswith("not tried: needs about ")
     (small,) = cells_of(paradigm="ar")
-    assert hopeless(small.config) is None
+    assert hopeless(small.read(LatencyConfig)) is None
 
 
 def test_needed_memory_counts_weights_and_cache() -> None:
@@ -207,7 +207,8 @@ def test_needed_memory_counts_weights_and_cache() -> None:
     (many,) = cells_of("latency.seconds=10", "latency.batch=101", paradigm="ar")
     rows, layers, width, frames, tokens = 2 * 100, 2, 32, 250, 3
     cache, text = 2 * layers * rows * frames * width * 4, 2 * layers * 100 * tokens * width * 4
-    assert needed_bytes(many.config) - needed_bytes(one.config) == cache + text
+    more, less = (needed_bytes(c, meta_model(c)) for c in (cell.read(LatencyConfig) for cell in (many, one)))
+    assert more - less == cache + text
 
 
 def test_more_throttled_than_kept_is_throttled() -> None:

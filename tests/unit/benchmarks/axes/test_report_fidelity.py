@@ -25,7 +25,7 @@ from paradigm_bench.benchmarks.report.summary import standing, trained, unbeaten
 from paradigm_bench.common.config import config_hash
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.corpora.audio import read_audio, write_audio
-from paradigm_bench.training.cost import TrainingCost
+from paradigm_bench.training.budget import TrainingCost
 
 N = 40
 LEVELS = {
@@ -169,7 +169,7 @@ def test_an_arm_of_which_only_snapshots_were_measured_stays_out(results: Path) -
     save(results / "s", "mar", 0, at=50)
     board = board_of(results)
     assert board.row("mar") is None
-    assert board.left_out == {"at_updates (of arms that have no end)": 1}
+    assert board.left_out == {"snapshots of trainings that have not ended": 1}
 
 
 def test_of_an_arm_measured_with_other_options_the_newest_stands_alone(results: Path) -> None:

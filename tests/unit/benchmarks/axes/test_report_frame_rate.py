@@ -115,7 +115,7 @@ def test_the_page_tells_shows_and_draws(study: StudyRecords) -> None:
     assert float(fm.split("|")[-2]) == pytest.approx(15 - 2, abs=0.2)  # above its own ceiling, the continuous latents
     assert float(ar.split("|")[-2]) == pytest.approx(20 - 4, abs=0.2)  # and above the codes
     assert "99.0" not in text
-    assert "Left out: 1 record of other settings." in text
+    assert "Records of other settings, not shown: 1 that" in text
     assert (study.folder / "figures" / "rates.png").stat().st_size > 5_000
     assert len(told.table.body) == 7 * 7
 

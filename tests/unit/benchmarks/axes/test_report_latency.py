@@ -95,7 +95,7 @@ def test_what_was_not_swept_must_agree_and_what_is_left_out_is_counted(
     assert [point.settings["batch"] for point in sweep.points] == [1]
     assert sweep.left_out == {key: 1}
     write_report(tmp_path, [], tmp_path / "REPORT.md")
-    assert f"1 that differ in {key}" in (tmp_path / "s" / "README.md").read_text()
+    assert f"1 that differs in {key}" in (tmp_path / "s" / "README.md").read_text()
 
 
 def test_a_line_has_time_rate_and_share(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from paradigm_bench.benchmarks.analysis.records import Record, save_record
 from paradigm_bench.benchmarks.axes.samplesize import cells as samplesize_cells
 from paradigm_bench.benchmarks.axes.samplesize import measure as samplesize_measure
 from paradigm_bench.benchmarks.axes.samplesize.axis import SampleSize
-from paradigm_bench.benchmarks.axes.samplesize.report.curves import make_curves, recommended
+from paradigm_bench.benchmarks.axes.samplesize.report.chapter import make_curves, recommended
 from paradigm_bench.benchmarks.metrics.metric import metric
 from paradigm_bench.benchmarks.report import write_report
 from paradigm_bench.benchmarks.study.axis import Context

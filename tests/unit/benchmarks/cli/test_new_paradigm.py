@@ -19,7 +19,7 @@ from paradigm_bench.benchmarks.axes.latency.cells import LatencyConfig, expand
 from paradigm_bench.benchmarks.axes.latency.model import Subject
 from paradigm_bench.benchmarks.cli.main import status
 from paradigm_bench.benchmarks.cli.new_paradigm import class_name
-from paradigm_bench.benchmarks.conformance import CHECKS, ConformanceCase, CheckSkipped
+from paradigm_bench.benchmarks.conformance import CHECKS, CheckSkipped, ConformanceCase
 from paradigm_bench.benchmarks.conformance.case import some_conditions
 from paradigm_bench.benchmarks.study.load import load_study
 from paradigm_bench.common.seeds import ItemRNG

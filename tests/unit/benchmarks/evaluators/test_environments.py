@@ -188,10 +188,10 @@ def test_every_script_declares_what_is_true() -> None:
         names = [dependency.split("==")[0] for dependency in env.dependencies]
         assert all("==" in dependency for dependency in env.dependencies), name
         assert set(env.no_deps) <= set(names), name
-        assert env.is_evaluator == (env.check not in CHECKS), name
+        assert (env.check == "evaluate") == (env.check not in CHECKS), name
         assert not {package.lower() for package in env.no_deps} & ours, name  # licences and pins stay out of the core
         assert f"| {name} |" in docs, name
-    evaluators = {name for name, env in environments().items() if env.is_evaluator or name == "fadtk"}
+    evaluators = {name for name, env in environments().items() if env.check == "evaluate" or name == "fadtk"}
     assert set(OWN_ENVIRONMENTS) == evaluators
     assert int(re.search(r"FORMAT = (\d+)", (SCRIPTS / "exchange.py").read_text())[1]) == environment.FORMAT  # type: ignore[index]
 

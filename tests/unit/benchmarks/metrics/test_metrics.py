@@ -6,7 +6,7 @@ import scipy.linalg
 import torch
 
 from paradigm_bench.benchmarks.metrics.adherence import agreement, chance, cosine_similarity
-from paradigm_bench.benchmarks.metrics.frechet import covariance, frechet_distance, gaussian_distance
+from paradigm_bench.benchmarks.metrics.frechet import FrechetReference, covariance, frechet_distance
 from paradigm_bench.benchmarks.metrics.kad import SCALE, kernel_distance, median_bandwidth
 from paradigm_bench.benchmarks.metrics.posteriors import EPSILON, inception_score, joint_kl, paired_kl
 from paradigm_bench.common.errors import UserError
@@ -34,10 +34,11 @@ def test_frechet_equals_the_general_matrix_square_root():
 def test_frechet_of_gaussians_with_a_closed_form():
     # Commuting covariances: |m1 - m2|^2 + sum (sd1 - sd2)^2 = 9 + 16 + (1 - 3)^2 + (2 - 5)^2.
     first, second = (np.array([3.0, 0.0]), np.diag([1.0, 4.0])), (np.array([0.0, 4.0]), np.diag([9.0, 25.0]))
-    value, clipped = gaussian_distance(*first, *second)
+    value, clipped = FrechetReference.of_gaussian(*first).to_gaussian(*second)
     assert value == pytest.approx(38.0, rel=1e-12)
     assert clipped == 0.0
-    one_d, _ = gaussian_distance(np.array([1.0]), np.array([[4.0]]), np.array([3.0]), np.array([[1.0]]))
+    wide = FrechetReference.of_gaussian(np.array([1.0]), np.array([[4.0]]))
+    one_d, _ = wide.to_gaussian(np.array([3.0]), np.array([[1.0]]))
     assert one_d == pytest.approx(5.0)
 
 
@@ -152,5 +153,6 @@ def test_frechet_is_the_same_by_factors_and_by_covariances(n, m):
     """A set of fewer items than dimensions is its own factor; the distance of the two Gaussians stays this one."""
     rng = np.random.default_rng(n + m)
     first, second = rng.normal(size=(n, 20)), 0.5 + 2 * rng.normal(size=(m, 20))
-    by_covariance, _ = gaussian_distance(first.mean(0), covariance(first), second.mean(0), covariance(second))
+    reference = FrechetReference.of_gaussian(first.mean(0), covariance(first))
+    by_covariance, _ = reference.to_gaussian(second.mean(0), covariance(second))
     assert frechet_distance(first, second).value == pytest.approx(by_covariance, rel=1e-6)

@@ -24,7 +24,7 @@ from paradigm_bench.benchmarks.papers.claims import (
 from paradigm_bench.benchmarks.papers.record_index import RecordIndex
 from paradigm_bench.benchmarks.study.load import study_names
 from paradigm_bench.common.errors import UserError
-from paradigm_bench.training.cost import TrainingCost
+from paradigm_bench.training.budget import TrainingCost
 
 PROMPTS, NOISE = 32, 0.05
 LOWER = {"fad_builtin": "lower"}

@@ -15,8 +15,7 @@ from papers_toys import REPOSITORY, quality, speed
 from paradigm_bench.benchmarks.analysis.packing import pack
 from paradigm_bench.benchmarks.analysis.packs import PACK
 from paradigm_bench.benchmarks.analysis.records import save_record
-from paradigm_bench.benchmarks.axes.fidelity.cells import data_of
-from paradigm_bench.benchmarks.axes.fidelity.cells import expand
+from paradigm_bench.benchmarks.axes.fidelity.cells import data_of, expand
 from paradigm_bench.benchmarks.papers.figures import find_panels, line_label
 from paradigm_bench.benchmarks.papers.pages import write_papers
 from paradigm_bench.benchmarks.papers.record_index import RecordIndex

@@ -147,7 +147,7 @@ def test_a_report_stays_where_no_chapter_could_replace_it(tmp_path: Path) -> Non
     ],
 )
 def test_from_where_on_arms_are_compared(updates: int, prompts: int, told: str) -> None:
-    from paradigm_bench.training.cost import TrainingCost
+    from paradigm_bench.training.budget import TrainingCost
 
     cell = {"evaluation": {"prompts": prompts}}
     one = Record("i", "s", "x", "ar", "paradigm", 0, "ok", cell, "", training=TrainingCost(updates, 1.0, 1.0))

@@ -14,7 +14,7 @@ import torch
 from fidelity_toys import SECONDS, _own_cache, home, settings
 
 from paradigm_bench.benchmarks.analysis.records import load_records, read_items
-from paradigm_bench.benchmarks.axes.eval_set import eligible, load_eval_set
+from paradigm_bench.benchmarks.axes.eval_set import eligible, load_evaluator, make_eval_set
 from paradigm_bench.benchmarks.axes.fidelity.axis import Fidelity
 from paradigm_bench.benchmarks.axes.fidelity.cells import data_of
 from paradigm_bench.benchmarks.cli.main import status
@@ -180,7 +180,8 @@ def test_the_same_arm_under_two_labels_is_refused(home: Path) -> None:
 def test_prompts_and_reference_set_are_disjoint_and_equally_many(home: Path) -> None:
     cell = cells_of(tiny_study(home), "real")[0]
     data = data_of(cell)
-    eval_set = load_eval_set(cell.read(CellConfig).evaluation, cell.how["evaluator"], data)
+    evaluator = load_evaluator(cell.how["evaluator"], data.corpus, data.representation)
+    eval_set = make_eval_set(cell.read(CellConfig).evaluation, evaluator, data.corpus)
     ordered = [clip.id for clip in eligible(data.corpus, "test", SECONDS)]
     assert [clip.id for clip in eval_set.prompts] == ordered[:4]
     assert len(eval_set.reference_outputs.embeddings) == len(eval_set.prompts) == 4

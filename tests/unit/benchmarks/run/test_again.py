@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from paradigm_bench.benchmarks.analysis.records import load_records
 from paradigm_bench.benchmarks.analysis.packs import studies_in
+from paradigm_bench.benchmarks.analysis.records import load_records
 from paradigm_bench.benchmarks.cli.main import status
 from paradigm_bench.benchmarks.run.again import start_over
 from paradigm_bench.benchmarks.run.runner import plan

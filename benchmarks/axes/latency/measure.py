@@ -56,7 +56,9 @@ class LatencyGroup:
     def _measure_all(self) -> None:
         setting, rule = self.config.setting, self.config.protocol
         torch.set_num_threads(setting.threads)
-        self._outcomes = {cell.id: bad for cell in self.cells if (bad := hopeless(cell.config)) is not None}
+        self._outcomes = {
+            cell.id: bad for cell in self.cells if (bad := hopeless(cell.read(LatencyConfig))) is not None
+        }
         hopeful = [cell for cell in self.cells if cell.id not in self._outcomes]
         if not hopeful:
             return
@@ -124,7 +126,6 @@ def _system(baseline: str | None, subject: Subject) -> tuple[Generate, bool]:
 
 
 def _memory_used(device: str) -> memory.Peak:
-    """Memory that the process uses before a system is loaded."""
     if device == "cpu":
         return memory.Peak(memory.resident())
     return memory.Peak(memory.resident(), torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device))
@@ -140,7 +141,6 @@ def _free(error: Exception, device: str) -> None:
 
 
 def _time(work: Work | None, device: str) -> Series | None:
-    """Samples of a part of the work; None if there is no such part."""
     if work is None:
         return None
     series = warm_up(work, PARTS, device)
