@@ -27,7 +27,7 @@ def count(number: int | str, noun: str, plural: str = "") -> str:
 
 @contextlib.contextmanager
 def said_if_slow(text: str, seconds: float = 5.0) -> Iterator[None]:
-    """Context that prints ``text`` on stderr if it is open for longer than ``seconds``."""
+    """Context that prints ``text`` on stderr if the block runs for longer than ``seconds``."""
     timer = threading.Timer(seconds, say, [text])
     timer.daemon = True
     timer.start()

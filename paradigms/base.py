@@ -97,7 +97,7 @@ class Paradigm(nn.Module):
         super().__init__()
         if self.view == "codes" and not latent.codebooks:
             raise UserError(
-                f"paradigm {self.name!r} models codes, which {latent.name!r} has not; use one with a quantiser"
+                f"paradigm {self.name!r} models codes, but {latent.name!r} has no quantiser; use one that has"
             )
         self.options, self.latent = options, latent
         self.backbone_config = dataclasses.replace(backbone, **self.backbone_needs)

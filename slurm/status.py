@@ -121,7 +121,7 @@ def _status(cell: Cell, record: Record | None, place: _Place | None) -> CellStat
     if element.code == "UNKNOWN":
         return CellStatus(cell, "unknown", element.reason)
     name, log = manifest.element_id(place.index), place.submission.log(place.index)
-    told = ", ".join(filter(None, [element.code, element.reason])) or "no word from the scheduler"
+    told = ", ".join(filter(None, [element.code, element.reason])) or "the scheduler gives no reason"
     seen = f"; its output is in {log}" if log.exists() else ""
     return CellStatus(cell, ENDINGS.get(element.code, "lost"), f"element {name}: {told}{seen}")
 

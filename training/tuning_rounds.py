@@ -144,7 +144,7 @@ class Tuner:
         return torch.cat(parts)
 
     def stream(self, model: Paradigm, pool: Pool, number: int) -> RewardedStream:
-        """A round's clips as the training loop reads them."""
+        """The generated clips of a round with their rewards, as a stream of training batches."""
         codes = model.view == "codes"
         raw = self.pipeline.representation.dequantise(pool.drawn) if codes else model.latent.denormalise(pool.drawn)
         frames, held = [raw.shape[1]] * len(raw), list(pool.drawn.to(torch.int16)) if codes else None

@@ -61,7 +61,11 @@ def load_table(study: str, results: Path) -> ResultTable:
     from ..analysis.records import load_records
     from ..analysis.result_table import make_table
 
-    records = [record for record in load_records(results / study)[0] if record.axis == "fidelity"]
+    held = load_records(results / study)[0]
+    records = [record for record in held if record.axis == "fidelity"]
+    if held and not records:
+        axes = ", ".join(dict.fromkeys(record.axis for record in held))
+        raise UserError(f"study {study!r} has no records of axis fidelity, only of {axes}; see its page, bench report")
     if not records:
         known = studies_in(results)
         hint = did_you_mean(study, known)

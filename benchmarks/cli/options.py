@@ -134,6 +134,8 @@ def study_of_options(options: Mapping[str, Any]) -> Study:
         settings.insert(0, f"seeds={list(seeds)}")
     name, axis = options.get("study") or "", options.get("axis") or ""
     default = find_axis(axis or DEFAULT_AXIS).default_study if axis or not name else ""
+    if not (name or default):
+        raise UserError(f"axis {axis!r} has no default study; name one, as in bench run STUDY --axis {axis}")
     study = load_study(
         name or default, [*settings, *options.get("settings", ())], options.get("paradigm", ()),
         options.get("sweep", ()), options.get("updates"),

@@ -110,7 +110,7 @@ def check_shapes(case: ConformanceCase, batch: int, frames: int, dim: int, codeb
 
 
 def gradients(case: ConformanceCase) -> None:
-    """Every parameter gets a gradient in one of eight updates, and parameter_counts counts all parameters."""
+    """Every parameter gets a gradient in at least one of eight updates, and parameter_counts counts all parameters."""
     model = case.model().train()
     for step in range(UPDATES):
         seeds = ItemRNG([2 * step, 2 * step + 1])

@@ -101,7 +101,7 @@ class Axis(abc.ABC):
     """One thing that can be measured.
 
     Attributes:
-        default_study: the study that ``bench run --axis NAME`` measures where none is named.
+        default_study: the study that ``bench run --axis NAME`` measures where none is named; empty: there is none.
         exclusive: a cell needs the machine to itself: workers run one after the other, and records are neither shared
             between studies nor verified.
         measures_arms: a study needs at least one arm.
@@ -172,7 +172,9 @@ def find_axis(name: str) -> Axis:
     """
     axis = AXES.load(name)()
     if not isinstance(axis, Axis):
-        raise UserError(f"axis {name!r} is no subclass of paradigm_bench.benchmarks.study.axis.Axis; make it one")
+        raise UserError(
+            f"axis {name!r} is no subclass of paradigm_bench.benchmarks.study.axis.Axis; derive it from that class"
+        )
     return axis
 
 

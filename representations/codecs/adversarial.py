@@ -95,7 +95,7 @@ class AdversarialRecipe(CodecRecipe):
             )
 
     def trainer(self) -> AdversarialTrainer:
-        """A new run."""
+        """The trainer for the model family of this recipe."""
         return EncodecTrainer(self) if self.model.family == "encodec" else OobleckTrainer(self)
 
 
@@ -240,7 +240,7 @@ class EncodecTrainer(AdversarialTrainer):
         return (z_BTD - z_hat_BTD).square().mean(), output_BN
 
     def update_model(self) -> None:
-        """Copy the codebooks."""
+        """Copy the trained codebooks into the EnCodec model."""
         for layer, entries_CD in zip(self.model.quantizer.layers, self.quantiser.codebooks_KCD):
             layer.codebook.embed.copy_(entries_CD)
 

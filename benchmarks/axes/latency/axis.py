@@ -33,7 +33,7 @@ class Latency(Axis):
         return expand(study)
 
     def estimate(self, cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate], str]:
-        """Times from the bound at this device's rates, and from how close earlier records came to theirs."""
+        """Estimated seconds: the bound at this device's rates, times the ratio of time to bound in earlier records."""
         from .estimate import estimate  # loads torch
 
         return estimate(cells, results)

@@ -146,7 +146,7 @@ def _training_points(study: Study) -> Iterator[tuple[TrainingPoint, str]]:
     """Where ``study`` trains its arms: the axis' points at every point of the sweep, each with its name."""
     axis = find_axis(study.axis)
     if not isinstance(axis, TrainingAxis):
-        raise UserError(f"study {study.name!r} trains nothing; for its time see `bench run {study.name} --dry-run`")
+        raise UserError(f"study {study.name!r} trains nothing; for its time see `bench run STUDY --dry-run`")
     for point, values in points(study):
         swept = [f"{key.rpartition('.')[2]} {value}" for key, value in values.items()]
         for at in axis.training_points(point):

@@ -61,6 +61,8 @@ def test_its_section_is_read_as_strictly_as_any(study: str) -> None:
 def test_it_is_listed_planned_measured_reported_and_verified(study: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert status(["list", "axes"]) == 0
     assert capsys.readouterr().out.rstrip().endswith("samplesize, loudness")
+    assert status(["run", "--axis", "loudness"]) == 2
+    assert "axis 'loudness' has no default study; name one" in capsys.readouterr().err
     assert status(["plan", study, "--results", "."]) == 0
     assert "In all: " in capsys.readouterr().out
     assert status(["run", study, "--sweep", "loudness.gain=1,2", "--dry-run"]) == 0
