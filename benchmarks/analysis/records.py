@@ -177,6 +177,20 @@ def load_records(folder: Path, ids: Collection[str] | None = None) -> tuple[list
     return sorted(records, key=lambda r: (r.created, r.attempt)), problems
 
 
+def load_typed(folder: Path) -> tuple[list[Record], list[str]]:
+    """``load_records`` without the records whose config has a value that the dataclasses do not know."""
+    records, problems = load_records(folder)
+    typed = []
+    for record in records:
+        try:
+            record.read(CellConfig)
+        except UserError as error:
+            problems.append(f"{record_file(folder, record)}: {record.stem}: {error}; move it elsewhere")
+        else:
+            typed.append(record)
+    return typed, problems
+
+
 def all_records(results: Path) -> list[Record]:
     """All records in ``results`` that can be read, of all studies."""
     return [record for study in packs.studies_in(results) for record in load_records(results / study)[0]]
@@ -259,10 +273,6 @@ def read_record(path: Path) -> Record:
         raise UserError(f"{path}: its name does not match its id and attempt ({record.stem}); rename it")
     if config_hash(record.cell) != record.id:
         raise UserError(f"{path}: its cell does not match its id (edited by hand?); delete it and run the cell again")
-    try:
-        record.read(CellConfig)  # so that a config of another version is named here, with its file
-    except UserError as error:
-        raise UserError(f"{path}: {error}; move it elsewhere, or use the version that wrote it") from error
     return record
 
 

@@ -58,10 +58,10 @@ def load_table(study: str, results: Path) -> ResultTable:
         UserError: it has none.
     """
     from ..analysis.packs import studies_in
-    from ..analysis.records import load_records
+    from ..analysis.records import load_typed
     from ..analysis.result_table import make_table
 
-    held = load_records(results / study)[0]
+    held = load_typed(results / study)[0]
     records = [record for record in held if record.axis == "fidelity"]
     if held and not records:
         axes = ", ".join(dict.fromkeys(record.axis for record in held))

@@ -15,7 +15,7 @@ from typing import Any
 from ...common.config import flat
 from ..analysis.comparability import differences, named, settings, within
 from ..analysis.pooling import pooled
-from ..analysis.records import Record, latest, load_records
+from ..analysis.records import Record, latest, load_typed
 from ..analysis.result_table import ResultTable, TableRow
 from ..metrics.catalogue import family
 from ..metrics.metric import Metric
@@ -80,7 +80,7 @@ class RecordIndex:
     def records(self, study: str) -> list[Record]:
         """The newest record of each cell of a study, oldest first; none where it has not run."""
         if study not in self._held:
-            found, problems = load_records(self.results / study)
+            found, problems = load_typed(self.results / study)
             self.problems += problems
             self._held[study] = sorted(latest(found).values(), key=lambda r: r.created)
         return self._held[study]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...common.lines import count, say
-from ..analysis.records import load_records
+from ..analysis.records import load_typed
 from ..study.load import title_of
 from .chapter import Chapter, StudyPage, StudyRecords, find_chapter, in_order
 from .markup import bullets, folded, image, write_changed
@@ -79,7 +79,7 @@ def make_study(results: Path, study: str) -> StudyReport:
     Records that cannot be read, or whose axis has no chapter, are reported on stderr and left out.
     """
     folder = results / study
-    records, problems = load_records(folder)
+    records, problems = load_typed(folder)
     counted = Counter(record.axis for record in records)
     chapters = {axis: find_chapter(axis) for axis in in_order(counted)}
     unknown = [axis for axis in counted if chapters[axis] is None]

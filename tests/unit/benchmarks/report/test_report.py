@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from fake_axis import FakeAxis
 
 from paradigm_bench.benchmarks.analysis.comparability import PROMPTS, UPDATES, too_short
-from paradigm_bench.benchmarks.analysis.records import Record, save_record
+from paradigm_bench.benchmarks.analysis.records import Record, load_records, save_record
 from paradigm_bench.benchmarks.report import report_file, write_report, write_study
 from paradigm_bench.benchmarks.report.chapter import Answer, Chapter, StudyPage, StudyRecords
 from paradigm_bench.benchmarks.report.markup import Table
@@ -186,3 +188,16 @@ def test_latex_table_has_booktabs_rules_and_no_bare_special_letters() -> None:
         r"ar|50\% & \textbf{1.0 (a)} \\", r"\textit{real} & -- \\", r"\bottomrule", r"\end{tabular}",
         r"\par (a) few \& far",
     ]  # fmt: skip
+
+
+def test_a_record_with_an_unknown_value_is_named_and_stops_no_other_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    published = Path(__file__).parents[4] / "results" / "samplesize"
+    shutil.copytree(published, tmp_path / "samplesize", ignore=shutil.ignore_patterns("figures"))
+    record = load_records(tmp_path / "samplesize")[0][0]
+    cell = {**record.cell, "noise": "mt19937"}
+    odd = save_record(tmp_path / "samplesize", dataclasses.replace(record, id=config_hash(cell), cell=cell))
+    write_report(tmp_path, [], tmp_path / "REPORT.md")
+    assert f"{odd.stem}: config of a cell" in capsys.readouterr().err
+    assert "mt19937" not in (tmp_path / "samplesize" / "README.md").read_text()
