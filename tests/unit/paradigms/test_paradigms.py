@@ -73,7 +73,7 @@ def test_impossible_sampler_settings(name: str, settings: dict, message: str) ->
 def test_unknown_paradigm_and_unfit_latent() -> None:
     with pytest.raises(UserError, match=r"unknown paradigm 'mnpt'.*did you mean 'mntp'"):
         paradigms.build("mnpt", {}, BACKBONE, LATENT, TEXT)
-    with pytest.raises(UserError, match="'ar' models codes, which 'toy' has not"):
+    with pytest.raises(UserError, match="'ar' models codes, but 'toy' has no quantiser"):
         paradigms.build("ar", {}, BACKBONE, LATENT.replace(codebooks=0, cardinality=0), TEXT)
     with pytest.raises(UserError, match="mae or skips to false"):
         paradigms.build("mar", OPTIONS["mar"], BackboneConfig(skips=True), LATENT, TEXT)
