@@ -20,8 +20,8 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	# mypy looks for the package by its folder's name, which a checkout need not have.
-	mkdir -p build/types && ln -sfn ../.. build/types/paradigm_bench
-	MYPYPATH=build/types $(BIN)/mypy
+	mkdir -p build/package && ln -sfn ../.. build/package/paradigm_bench
+	MYPYPATH=build/package $(BIN)/mypy
 
 wheel: $(VENV)/installed
 	rm -rf dist build/lib build/bdist*  # what an earlier build left would get into the wheel

@@ -86,7 +86,7 @@ def collect(results: Path, studies: Sequence[str] = (), columns: Sequence[str] =
     paths = [path for folder in folders for path in record_paths(folder)]
     parts = list(_read(paths, {**LABELS, **DETAILS, **{place: place for place in columns}}, processes))
     records, metrics = (_joined([part[i] for part in parts]) for i in (0, 1))
-    problems = [line for folder in folders for line in _strangers(folder)]
+    problems = [line for folder in folders for line in _foreign_files(folder)]
     problems += problem_lines(error for part in parts for error in part[2])
     if not records.num_rows:
         raise UserError(f"no record in {results} can be read" + (f", for one: {problems[0]}" if problems else ""))
@@ -99,7 +99,7 @@ def collect(results: Path, studies: Sequence[str] = (), columns: Sequence[str] =
 Part = tuple["pa.Table", "pa.Table", list[UserError]]
 
 
-def _strangers(folder: Path) -> Iterator[str]:
+def _foreign_files(folder: Path) -> Iterator[str]:
     """A line for each file among the records of a study that can be none, and for a pack that is cut off."""
     held = packs.opened(folder)
     if held.problem:

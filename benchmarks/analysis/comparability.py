@@ -17,6 +17,7 @@ Keys are dotted as in ``common.config.flat``; the section ``model`` is left out:
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -136,22 +137,13 @@ def select(
         return kept
 
     varied = (*free, *(key.removeprefix("model.") for key in rows))
-    scored = [r for r in held if r.status == "ok"] or held  # a failed cell decides no table
-    newest = newest_of([r for r in scored if r.ended] or scored)
-    device = next((device_kind(r) for r in reversed(scored) if r.kind == newest.kind and device_kind(r)), "")
-
-    def unlike(record: Record) -> str:
-        keys = differences(record, newest, (*varied, *per_arm))
-        other = record.kind == newest.kind and device_kind(record) not in ("", device)
-        return named([*keys, "device"] if other and "device" not in keys and not within("device", varied) else keys)
-
-    kept = keep(held, unlike)
-    last = {r.system: r for r in sorted(kept, key=lambda r: r.status == "ok")}
+    model = _model_of(held)
+    kept = keep(held, lambda r: named(differences(r, model, (*varied, *per_arm))))
+    last = {r.system: r for r in _scored_last(kept)}
     kept = keep(kept, lambda r: named(differences(r, last[r.system], varied, same_row=True)))
     ended = {row(r) for r in kept if r.ended}
     kept = keep(kept, lambda r: "" if row(r) in ended else SNAPSHOTS)
-    ranked = sorted(kept, key=lambda r: r.status == "ok")
-    place = {(row(r), r.seed, None if r.ended else r.at_updates): r for r in ranked}
+    place = {(row(r), r.seed, None if r.ended else r.at_updates): r for r in _scored_last(kept)}
 
     def again(record: Record) -> str:
         stands = place[row(record), record.seed, None if record.ended else record.at_updates]
@@ -202,6 +194,23 @@ def too_short(records: Sequence[Record]) -> str:
     if prompts and min(prompts) < PROMPTS:
         lacking.append(f"{count(min(prompts), 'prompt')} (at least {PROMPTS})")
     return f"too short to compare: {' and '.join(lacking)}" if lacking else ""
+
+
+def _scored_last(records: Iterable[Record]) -> list[Record]:
+    """Records in their order, those with scores behind the others: a failed cell takes nobody's place."""
+    return sorted(records, key=lambda r: r.status == "ok")
+
+
+def _model_of(records: Sequence[Record]) -> Record:
+    """The record whose settings are those of the table: of the newest that has scores and is no snapshot.
+
+    Where it does not state its device, it gets that of the newest record of its kind that does, because a record
+    without a device agrees with any, and two of them would bring different devices into one table.
+    """
+    scored = [r for r in records if r.status == "ok"] or records
+    newest = newest_of([r for r in scored if r.ended] or scored)
+    device = next((d for r in reversed(scored) if r.kind == newest.kind and (d := r.environment.get("device"))), "")
+    return dataclasses.replace(newest, environment={**newest.environment, "device": device})
 
 
 def _is_arm(record: Record) -> bool:

@@ -129,13 +129,13 @@ def _announce(context: Context, axis: str, todo: Plan, command: str, taken: Mapp
         taken: other study -> number of records that were taken over from it.
     """
     done, left = len(todo.done), len(todo.pending)
-    shared = "".join(f"; {count(n, 'record')} taken over from study {other}" for other, n in taken.items())
+    reused = "".join(f"; {count(n, 'record')} taken over from study {other}" for other, n in taken.items())
     for problem in todo.problems:
         say(f"left out: {problem}")
     if not left:
         again = command if "--again" in command.split() else f"{command} --again"
-        have = f"{count(done, 'cell')}, all measured already in {context.results}{shared}"
+        have = f"{count(done, 'cell')}, all measured already in {context.results}{reused}"
         say(f"study {context.study}: {have}; to measure anew: {again}")
         return
     skipped = f"; {count(done, 'cell')} already measured, skipped" if done else ""
-    say(f"study {context.study} ({axis}): {count(left, 'cell')} to measure{skipped}{shared}")
+    say(f"study {context.study} ({axis}): {count(left, 'cell')} to measure{skipped}{reused}")

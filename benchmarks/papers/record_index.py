@@ -106,13 +106,13 @@ class RecordIndex:
 
     def _seeds(self, study: str, records: list[Record]) -> tuple[Record, ...]:
         """One record per seed, all with the settings of the newest."""
-        newest = records[-1]
-        kept = {r.seed: r for r in records if not differences(r, newest, same_row=True)}
-        for record, keys in ((r, named(differences(r, newest, same_row=True))) for r in records):
-            if not keys:
-                continue
-            one = f"{record.system} of seed {record.seed}"
-            self.problems.append(f"{study}: {one} differs from the arm's newest record in {keys}")
+        kept: dict[int, Record] = {}
+        for record in records:
+            if keys := named(differences(record, records[-1], same_row=True)):
+                one = f"{record.system} of seed {record.seed}"
+                self.problems.append(f"{study}: {one} differs from the arm's newest record in {keys}")
+            else:
+                kept[record.seed] = record
         return tuple(kept[seed] for seed in sorted(kept))
 
 

@@ -3,7 +3,7 @@
 The model has the real shape and random weights; nothing is trained and no data is read. A cell is one model, sampler
 and setting (batch, duration, text, number format, decoder in the clock or not) on one device, in a process of its own.
 Only a baseline, another library that does the same work, shares the process, so that the two are timed in turns.
-``cells`` makes the cells, ``model`` is what is timed, ``group`` measures one model and its baselines by means of
+``cells`` makes the cells, ``model`` is what is timed, ``measure`` times one model and its baselines by means of
 ``tracker``, and ``metrics`` says what a record holds.
 """
 

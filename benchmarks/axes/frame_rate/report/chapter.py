@@ -58,7 +58,7 @@ CHAPTER = Chapter(
 
 
 def answers(found: Sequence[RatePoint], name: str) -> list[Answer]:
-    """Of each arm the scores at one duration, by rate."""
+    """Each arm's scores by rate, at the shortest duration that several rates share."""
     lines = []
     for group in series(found, "duration")[:1]:
         scores = {arm: [point.score(arm, name).value for point in group] for arm in arms(group)}

@@ -8,6 +8,7 @@ decide speed, such as batch and duration, may vary in a table; everything else m
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 from ..... import paradigms
 from .....common.config import flat
 from .....common.lines import count
-from ....analysis.comparability import select
+from ....analysis.comparability import AGAIN, select
 from ....analysis.records import Record
 from ....metrics.metric import Metric
 from ....report.chapter import StudyRecords
@@ -182,7 +183,9 @@ def _sweep(study: StudyRecords, platform: Platform, records: list[Record]) -> Sw
     keys = dict.fromkeys(key for record in records for key in flat(record.cell) if key.startswith((SAMPLER, OPTIONS)))
     selection = select(records, FREE, rows=[*SETTINGS.values(), *keys])
     newest = {(point.system, str(point.settings)): point for point in map(_point, selection.kept)}
-    return Sweep(study.name, study.folder, platform, sorted(newest.values(), key=rank), selection.left_out)
+    replaced = Counter({AGAIN: len(selection.kept) - len(newest)})  # other seeds: a time has no spread over them
+    left_out = +(Counter(selection.left_out) + replaced)
+    return Sweep(study.name, study.folder, platform, sorted(newest.values(), key=rank), left_out)
 
 
 def _point(record: Record) -> LatencyPoint:

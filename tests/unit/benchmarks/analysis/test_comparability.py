@@ -260,6 +260,38 @@ def test_claims_compare_no_arms_of_different_settings(tmp_path: Path, what: str)
     assert why_apart((RecordIndex(tmp_path).find("s", arm) for arm in ("fm", "ar")), [key]) == ""
 
 
+def test_papers_name_a_record_that_takes_the_place_of_another_of_its_seed(tmp_path: Path) -> None:
+    first = toys(tmp_path, "fm", 1)[0]
+    save_record(tmp_path / "s", changed(first, "sampler.guidance", 1.0, NEWER))
+    index = RecordIndex(tmp_path)
+    assert [record.created for record in index.find("s", "fm").records] == [NEWER]
+    assert len(index.problems) == 1
+    assert "fm of seed 0 differs from the arm's newest record in sampler.guidance" in index.problems[0]
+
+
+def test_a_record_without_a_device_brings_no_two_devices_into_one_table(tmp_path: Path) -> None:
+    (fm,), (mar,), (ar,) = (toys(tmp_path, arm, 1) for arm in ("fm", "mar", "ar"))
+    on_gpu = changed(mar, "device", "NVIDIA H100", "2050-01-01T00:00:00")
+    silent = dataclasses.replace(ar, environment={}, created=NEWER)
+    found = select([fm, silent, on_gpu])
+    assert {record.environment.get("device") for record in found.kept} == {None, "NVIDIA H100"}
+    assert found.left_out == {"device": 1}
+    assert select([silent]).kept == [silent]
+
+
+def test_what_a_training_writes_is_no_setting(tmp_path: Path) -> None:
+    (fm,) = toys(tmp_path, "fm", 1)
+    for key, value in (("log_every", 20), ("checkpoint_every", 5), ("snapshots", [5])):
+        assert differences(fm, changed(fm, f"train.{key}", value, NEWER), same_row=True) == []
+
+
+def test_other_seeds_of_a_time_are_counted() -> None:
+    records, _ = load_records(RESULTS / "latency_layers")
+    added = changed(next(r for r in records if r.status == "ok"), "seed", 99, OLDER)
+    (sweep,) = make_sweeps(StudyRecords("s", RESULTS, [*records, added]))
+    assert sweep.left_out == {"replaced by a newer measurement": 1}
+
+
 def test_bench_compare_says_what_it_leaves_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arm, scores in {"fm": [0.1, 0.5, 0.3], "ar": [0.4, 0.9, 0.7]}.items():
         one = quality(tmp_path, "s", arm, {"clap_b": scores})

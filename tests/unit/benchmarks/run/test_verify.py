@@ -137,6 +137,19 @@ def test_an_older_record_is_found_by_its_command_and_refused_where_its_cell_is_g
     assert "runs no study" in capsys.readouterr().err
 
 
+def test_damaged_fields_are_refused_in_one_line(
+    recorded: dict[str, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = recorded["a"]
+    monkeypatch.setattr(AXES.load("fake_axis:FakeAxis"), "content", lambda self, cell: cell.how["sources"])
+    assert status(["verify", str(path)]) == 2
+    assert "its field 'how' is damaged ('sources'); give the study's file by --study" in capsys.readouterr().err
+    without_how(path)
+    spoil(path, '"command": "bench run', '"command": "bench \'run')
+    assert status(["verify", str(path)]) == 2
+    assert "cannot be read (No closing quotation); restore the record" in capsys.readouterr().err
+
+
 def test_what_has_no_figures_or_only_times_is_refused(
     recorded: dict[str, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
