@@ -170,8 +170,8 @@ class Session:
         try:
             graph = self.capture(step)
         except RuntimeError as error:
-            if stream is not None:  # a capture that fails may leave its own stream current
-                torch.cuda.set_stream(stream)
+            if stream is not None:
+                _end_failed_capture(stream)
             first_line = (str(error).splitlines() or [type(error).__name__])[0]
             _Captures.failures.append(f"{type(self).__name__} step {kind}: not captured ({first_line})")
             if isinstance(error, torch.OutOfMemoryError):
@@ -243,6 +243,14 @@ class Sessions:
     def __deepcopy__(self, memo: dict[int, Any]) -> Sessions:
         """A copied model starts without sessions, since captured graphs read the weights of the original."""
         return Sessions()
+
+
+def _end_failed_capture(stream: torch.cuda.Stream) -> None:
+    """Undo what a capture that fails may leave behind: its own stream as the current one, and a random generator that
+    still counts for the graph, so that every later draw from it raises an error."""
+    torch.cuda.set_stream(stream)
+    generator = torch.cuda.default_generators[stream.device.index]
+    generator.graphsafe_set_state(generator.clone_state())  # a cloned state belongs to no graph
 
 
 def _empty_cache() -> None:

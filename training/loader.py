@@ -30,6 +30,8 @@ class BatchLoader:
     """
 
     def __init__(self, stream: BatchStream, parts: Sequence[slice], device: torch.device, first: int) -> None:
+        if device.type == "cuda" and device.index is None:  # accelerate names the device without its index
+            device = torch.device("cuda", torch.cuda.current_device())
         self._stream, self._parts, self._device = stream, parts, device
         self._next = (first, 0)
         self._ready: queue.Queue[Made | BaseException] = queue.Queue(AHEAD)

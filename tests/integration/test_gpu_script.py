@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -20,6 +21,7 @@ import pytest
 import torch
 
 from paradigm_bench import paradigms
+from paradigm_bench.backbones import cache
 from paradigm_bench.backbones.cache import TextMemory
 from paradigm_bench.benchmarks.analysis.records import load_records
 from paradigm_bench.benchmarks.study.load import load_study
@@ -406,6 +408,16 @@ def test_check_notices_conditions_that_are_overwritten(name: str, monkeypatch: p
 def no_failures(monkeypatch: pytest.MonkeyPatch) -> None:
     """A list of failures for this test alone: after a failure the process captures nothing any more."""
     monkeypatch.setattr("paradigm_bench.paradigms.session._Captures.failures", [])
+
+
+@pytest.mark.parametrize("name", ["ar", "mntp"])
+def test_later_batches_capture_nothing_with_the_cache_of_a_gpu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its KV cache has buckets of 64 positions, of which the clips of a dry run fill only one."""
+    monkeypatch.setattr(cache.KVCache, "_round", lambda self, n: -(-n // cache.GPU_BUCKET) * cache.GPU_BUCKET)
+    size = dataclasses.replace(toys.FULL, width=32, layers=1, heads=1)
+    assert size.frames > cache.GPU_BUCKET
+    with simulated_captures():
+        assert prompts.Batches(name, "cpu", size).new_captures() == 0
 
 
 @pytest.mark.usefixtures("captures", "no_failures")

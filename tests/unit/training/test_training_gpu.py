@@ -95,6 +95,23 @@ def test_batches_made_ahead_are_the_batches(monkeypatch: pytest.MonkeyPatch) -> 
     assert not any(thread.name == "loader" and thread.is_alive() for thread in threading.enumerate())
 
 
+def test_a_gpu_without_an_index_is_the_current_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``accelerate`` trains on ``cuda``, and ``torch.cuda.set_device`` refuses a device without an index."""
+    chosen: list[torch.device] = []
+
+    def set_device(device: torch.device) -> None:
+        chosen.append(device)
+        raise RuntimeError("no GPU here")
+
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_device", set_device)
+    loader = BatchLoader(toy_stream(), [slice(None)], torch.device("cuda"), first=1)
+    with pytest.raises(RuntimeError, match="no GPU here"):
+        loader.next()
+    loader.close()
+    assert chosen == [torch.device("cuda", 1)]
+
+
 def test_few_batches_are_made_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     real = BatchStream.host_batch
