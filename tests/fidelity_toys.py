@@ -36,6 +36,7 @@ def _own_cache(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def settings(home: Path) -> list[str]:
     return [
         f"representation={home / 'codec'}", f"evaluation.evaluator={home / 'evaluator'}", "evaluation.prompts=4",
+        "evaluation.judges=[logmel]",
         f"corpus.seconds={SECONDS}", f"train.seconds={SECONDS}", "corpus.clips=12", "train.batch=2", "train.updates=2",
         "train.snapshots=[1]", "train.warmup=1", "train.log_every=1", "jobs=2",
         "backbone.overrides={d_model: 16, d_ff: 16}",

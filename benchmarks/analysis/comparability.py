@@ -38,6 +38,7 @@ PER_RUN = (
 BY_NATURE = ("backbone.causal", "backbone.time")
 PER_ARM = (
     "paradigm", "options", "normalisation", "sampler", "tune",
+    "trained_on",  # a declaration; it decides which metrics give a verdict on the arm
     "noise",  # which generator draws the random numbers: other numbers, the same distribution
 )  # fmt: skip
 OF_ARMS = (*PER_ARM, "backbone", "controls", "control_tokens", "train", "precision", "device")  # references have none

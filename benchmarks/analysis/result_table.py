@@ -14,7 +14,8 @@ from typing import Any
 from ... import paradigms
 from ...common.config import flat
 from ..metrics.metric import Metric
-from ..study.references import CEILINGS, FLOORS
+from ..metrics.variance import SeedEffect
+from ..study.references import BASELINES, CEILINGS, FLOORS
 from .comparability import newest_of, row_of, select
 from .records import Record, items_text
 
@@ -63,6 +64,7 @@ class ResultTable:
         left_out: how many records are not in the table, by the keys in which they differ from it.
         pooled: metrics over seeds that were computed already, as tables and figures ask for the same ones.
         scored: scores per item that were read already, by system and metric.
+        seed_effects: mean squares of seeds that were pooled already, by metric and reference (``pooling``).
     """
 
     study: str
@@ -71,6 +73,9 @@ class ResultTable:
     left_out: dict[str, int]
     pooled: dict[tuple[str, ...], Metric] = field(default_factory=dict, compare=False, repr=False)
     scored: dict[tuple[str, str], Items] = field(default_factory=dict, compare=False, repr=False)
+    seed_effects: dict[tuple[str, str], dict[tuple[str, ...], SeedEffect]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @property
     def arms(self) -> list[TableRow]:
@@ -119,9 +124,9 @@ class ResultTable:
 
 
 def in_order(record: Record) -> tuple[Any, ...]:
-    """Sort key of rows: ceilings, floors, other references, then arms in the order of the paradigms' registry."""
+    """Sort key of rows: ceilings, baselines, floors, other references, arms in the order of the paradigms' registry."""
     if record.kind != "paradigm":
-        known: tuple[str, ...] = (*CEILINGS, *FLOORS)
+        known: tuple[str, ...] = (*CEILINGS, *BASELINES, *FLOORS)
         return 0, known.index(record.system) if record.system in known else len(known), record.system
     names, name = paradigms.names(), paradigm_of(record)
     return 1, names.index(name) if name in names else len(names), record.system

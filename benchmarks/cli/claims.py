@@ -1,4 +1,4 @@
-"""``bench claims``: does what the papers claim hold here?"""
+"""``bench claims``: which claims of the papers are seen here?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ...common.console import shown
-from ...common.lines import say
+from ...common.lines import count, say
 from ..analysis.locations import to_read
 from .options import Json, ReadResults
 
@@ -21,15 +21,16 @@ def claims(
 ) -> None:
     """Test the claims of the papers on the records.
 
-    Prints for each claim whether it holds here, with effect, interval and n. Writes them all to papers/claims.md in the
-    results folder.
+    Prints for each claim whether it is seen at the scale of the records, with effect, interval and n, or what is
+    missing before it can be tested. Writes them all to papers/claims.md in the results folder.
 
     \b
     Examples:
       bench claims
       bench claims --paper tal2025
     """
-    from ..papers.claims import claims_table, evaluate_claims, verdict_counts, write_claims_page
+    from ..papers.claims import evaluate_claims, verdict_counts
+    from ..papers.claims_page import claims_table, write_claims_page
     from ..papers.record_index import RecordIndex
 
     folder = to_read(results)
@@ -38,8 +39,10 @@ def claims(
     page = write_claims_page(found, folder)
     for problem in dict.fromkeys(index.problems):
         say(f"left out: {problem}")
-    wanted = evaluate_claims(index, paper) if paper else found
+    wanted = [one for one in found if one.claim.paper in paper] if paper else found
+    if paper and not wanted:
+        evaluate_claims(index, paper)  # names the paper that is not known
     table = claims_table(wanted)
     print(shown(table.header, table.body, as_json))
     if not as_json:
-        print(f"\nAll: {verdict_counts(wanted)}. In full: {page}")
+        print(f"\n{count(len(wanted), 'claim')}: {verdict_counts(wanted)}. In full: {page}")

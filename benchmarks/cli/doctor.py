@@ -35,8 +35,8 @@ OPTIONAL_PROGRAMS = {
 def doctor(as_json: Json = False) -> None:
     """Check what this machine can do.
 
-    Reports Python, torch, processor, GPUs, threads, number formats, disk space and optional packages and programs, with
-    what a missing one disables.
+    Reports Python, torch, processor, GPUs, threads, number formats, disk space, optional packages and programs, and
+    weights of judges, with what a missing one disables.
 
     \b
     Examples:
@@ -44,6 +44,7 @@ def doctor(as_json: Json = False) -> None:
       bench doctor --json
     """
     from ...common.environment import cpu_model, package_version
+    from ..evaluators.judges.weights import PACKAGES
 
     rows = [
         ["python", "ok", platform.python_version()],
@@ -56,6 +57,10 @@ def doctor(as_json: Json = False) -> None:
     for name, use in OPTIONAL_PROGRAMS.items():
         path = shutil.which(name)
         rows.append([name, "ok" if path else "missing", path or f"disables {use}"])
+    for name, package in PACKAGES.items():
+        here = package.installed()
+        missing = f"disables the judge {name}; bench evaluators install {name}"
+        rows.append([name, "ok" if here else "missing", package.about if here else missing])
     print(shown(["part", "state", "detail"], rows, as_json))
 
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...common.console import shown
-from ...common.errors import UserError
+from ...common.console import shown, table
+from ...common.errors import UserError, did_you_mean
 from ...common.files import cache_dir
 from ...common.lines import count
 from ..analysis.locations import check_writable
 from .options import Json
 
+if TYPE_CHECKING:
+    from ..evaluators.environments.environment import Environment
+
 app = typer.Typer(rich_markup_mode=None)
-HERE = ("clap", "encodec")  # evaluators that run in this environment by transformers
+OURS = ("builtin", "logmel")  # they need nothing but this suite
+HERE = ("clap", "encodec")  # judges that run in this environment by transformers
+COLUMNS = ("evaluator", "role", "package", "version", "licence", "state", "weights")
 
 
 @app.callback()
@@ -27,7 +32,8 @@ def evaluators() -> None:
 def list_(as_json: Json = False) -> None:
     """List evaluators and what each still needs.
 
-    Says which are installed, which weights are here or would be downloaded, and where to put weights that you have.
+    A tagger decides whether clips follow their captions, a judge how far they are from real audio. Says which are
+    installed, how to install the others, and where to put weights that you have.
 
     \b
     Examples:
@@ -37,23 +43,44 @@ def list_(as_json: Json = False) -> None:
     from ..evaluators.environments import environments
     from ..evaluators.environments.environment import installed
 
-    core = _transformers()
+    apart = environments().values()
     if as_json:
-        here = [["builtin", "ready", "", "shipped"], *([name, core, "", "folder or hub id"] for name in HERE)]
-        apart = [
-            [name, "installed" if installed(env) else "missing", env.licence, env.weights]
-            for name, env in environments().items()
-        ]
-        return print(shown(["evaluator", "state", "licence", "weights"], [*here, *apart], as_json))
-    print(f"In this environment (metrics carry the evaluator's name):\n  {'builtin':<12}ready, weights shipped")
-    print(f"  {'clap':<12}{core}; clap:general, clap:music, or clap:<folder or hub id>")
-    print(f"  {'encodec':<12}{core}; encodec:<folder or hub id>\n\nIn environments of their own:")
-    for name, env in environments().items():
+        states = [(env, "installed" if installed(env) else f"bench evaluators install {env.name}") for env in apart]
+        rows = [[env.name, "judge", *_package(env), env.licence, state, env.weights] for env, state in states]
+        return print(shown(COLUMNS, [*_here(), *rows], as_json))
+    print("In this environment (metrics carry the evaluator's name):")
+    print("\n".join(f"  {line}" for line in table(COLUMNS, _here()).splitlines()))
+    print("\nIn environments of their own (judges):")
+    for env in apart:
         local = sorted(path.name for path in env.weights_folder.glob("*"))
-        print(f"  {name:<12}{'installed' if installed(env) else f'missing: bench evaluators install {name}'}")
-        print(f"{'':14}{env.about}\n{'':14}licence: {env.licence}")
+        print(f"  {env.name:<12}{'installed' if installed(env) else f'missing: bench evaluators install {env.name}'}")
+        print(f"{'':14}{env.about}\n{'':14}licence: {env.licence}\n{'':14}package: {' '.join(_package(env))}")
         print(f"{'':14}weights: {'here: ' + ', '.join(local) if local else 'not here; ' + env.weights}")
-    print(f"\nA weights file that you have: say NAME:FILE, or put it into {cache_dir('weights', 'NAME')}.")
+    print(f"\nYou have a file of their weights: say NAME:FILE, or put it into {cache_dir('weights', 'NAME')}.")
+
+
+def _here() -> list[list[str]]:
+    """A row of ``COLUMNS`` for each evaluator that needs no environment of its own."""
+    from ...common.environment import package_version
+    from ..evaluators.judges.weights import PACKAGES, SHIPPED
+
+    ours, found = package_version("paradigm-bench") or "", package_version("transformers") or ""
+    state = "ready" if found else "missing: pip install transformers"
+    hub = "folder or hub id; clap:general and clap:music are short names"
+    rows = [
+        ["builtin", "tagger", "this suite", ours, "Apache-2.0", "ready", "shipped: the built-in attribute tagger"],
+        ["logmel", "judge", "this suite", ours, "Apache-2.0", "ready", "none: log-mel statistics and band levels"],
+    ]
+    for name, one in PACKAGES.items():
+        ready = "ready" if one.installed() else f"bench evaluators install {name}"
+        where = "shipped" if SHIPPED in one.file.parents else "installed" if one.installed() else "on PyPI"
+        rows.append([name, "judge", one.name, one.version, one.licence, ready, f"{where}: {one.about}"])
+    return rows + [[name, "judge", "transformers", found, "see the hub page", state, hub] for name in HERE]
+
+
+def _package(env: Environment) -> list[str]:
+    """The package that an environment is made for, which its script names last, and its version."""
+    return env.dependencies[-1].split("==")
 
 
 @app.command()
@@ -63,7 +90,7 @@ def train(
     representation: Annotated[str, typer.Option(help="Codec whose reconstructions it also learns.")] = "codec_builtin",
     cpu_seconds: Annotated[float, typer.Option(min=1, help="Training budget, in seconds of CPU time.")] = 450.0,
 ) -> None:
-    """Train the built-in evaluator on a corpus of your own.
+    """Train the built-in tagger on a corpus of your own.
 
     It learns from real clips and from their reconstructions by the codec; otherwise it would misjudge every clip that
     the codec decoded. `bench run --corpus FOLDER` does this by itself and keeps the evaluator in the cache.
@@ -87,25 +114,38 @@ def train(
 def install(
     name: Annotated[str, typer.Argument(help="An evaluator of `bench evaluators list`.")],
     borrow: Annotated[
-        bool, typer.Option("--borrow", help="Use the packages of this Python and install only the missing ones.")
+        bool, typer.Option("--borrow", help="Use the packages of this Python, install only the missing ones.")
     ] = False,
 ) -> None:
-    """Install an evaluator's environment with pip.
+    """Install the weights or environment of an evaluator.
 
-    The environment is made in the cache folder; its weights are downloaded when it is first used. With --borrow it
-    takes seconds and little space, but depends on the packages of this Python.
+    The weights of musicnn_msd and aisfx come in a package on PyPI (29 and 23 MB): it is downloaded, its hash is
+    checked, its weights are kept in the cache folder, and none of its code is run. The other evaluators get an
+    environment of their own in the cache folder, and their weights are downloaded when they are first used. With
+    --borrow it takes seconds and little space, but depends on the packages of this Python.
 
     \b
     Examples:
+      bench evaluators install aisfx
       bench evaluators install fadtk
       bench evaluators install audiobox --borrow
     """
-    from ..evaluators.environments import get_environment
+    from ..evaluators.environments import environments
     from ..evaluators.environments.environment import install as make
+    from ..evaluators.judges.weights import PACKAGES
 
-    env = get_environment(name)
-    make(env, borrow)
-    print(f"{name}: installed in {env.folder}; try it: bench evaluators check {name}")
+    envs = environments()
+    if name in (*OURS, *HERE):
+        return print(f"{name} needs no installation")
+    if name in PACKAGES:
+        from ..evaluators.judges.install import install_weights
+
+        return print(f"{name}: weights in {install_weights(PACKAGES[name])}")
+    if name not in envs:
+        known = [*PACKAGES, *envs]
+        raise UserError(f"no evaluator {name!r} to install{did_you_mean(name, known)}; known: {', '.join(known)}")
+    make(envs[name], borrow)
+    print(f"{name}: installed in {envs[name].folder}; try it: bench evaluators check {name}")
 
 
 @app.command()

@@ -5,6 +5,7 @@ Exit status: 0 done; 1 a cell failed (its record says why); 2 bad input, with on
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ from types import FrameType
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from ...common.errors import UserError
 from ...common.lines import say
@@ -33,6 +34,7 @@ from . import (
     new_paradigm,
     pack,
     plan,
+    power,
     report,
     run,
     sample,
@@ -40,6 +42,7 @@ from . import (
     submit,
     train,
     tune,
+    validate_metrics,
     verify,
 )
 
@@ -64,10 +67,12 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "Results": {
         "report": report.report,
         "compare": compare.compare,
+        "power": power.power,
         "claims": claims.claims,
         "collect": collect.collect,
         "pack": pack.pack,
         "verify": verify.verify,
+        "validate-metrics": validate_metrics.validate_metrics,
         "score": score.score,
     },
     "Models": {
@@ -121,6 +126,18 @@ class SectionedCommands(TyperGroup):
                 formatter.write_dl(rows)
 
 
+class FiniteCommand(TyperCommand):
+    """A command that refuses NaN and infinity as the value of an option; the ranges of options let NaN pass."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Check the options and run the command."""
+        for parameter in self.params:
+            value = ctx.params.get(parameter.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"{parameter.opts[0]} {value:g}: give a finite number")
+        return super().invoke(ctx)
+
+
 app = typer.Typer(
     help=HELP,
     cls=SectionedCommands,
@@ -131,9 +148,11 @@ app = typer.Typer(
 for _section, _commands in COMMANDS.items():
     for _name, _command in _commands.items():
         if isinstance(_command, typer.Typer):
+            for _registered in _command.registered_commands:
+                _registered.cls = FiniteCommand
             app.add_typer(_command, name=_name, cls=SectionedCommands, rich_help_panel=_section)
         else:
-            app.command(_name, rich_help_panel=_section)(_command)
+            app.command(_name, cls=FiniteCommand, rich_help_panel=_section)(_command)
 
 
 def _print_version(wanted: bool) -> None:

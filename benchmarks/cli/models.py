@@ -17,7 +17,7 @@ def models(
     ] = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """Print parameter counts for each size preset and paradigm.
+    """Print parameter counts per size preset and paradigm.
 
     All arms of a comparison share the backbone's shape; they differ in the heads and embeddings of their paradigm.
     The counts are for the built-in codec's latents (dim 32, 4 codebooks of 512) and a vocabulary of 200 words.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -78,7 +79,8 @@ def verify(
     if as_json:
         print(as_table(found, as_json))
         return int(bool(found))
-    print(summary(held, found, tolerance, verifying.loss_parts_at(held, again), verifying.other_conditions(held)))
+    others, intervals = verifying.other_conditions(held), verifying.same_intervals(held, again)
+    print(summary(held, found, tolerance, verifying.loss_parts_at(held, again), others, intervals))
     return int(bool(found))
 
 
@@ -112,15 +114,29 @@ def cell_by_command(
         chosen = study_of_options({**options, **given})
     except UserError as error:
         raise UserError(f"{path}: {error} (its command: {record.command}; see --study and --corpus)") from error
-    return cell_among(record, expand(chosen), path)
+    stated = record.config.evaluation  # records older than judges were scored by none, whatever the study has now
+    evaluation = dataclasses.replace(
+        chosen.evaluation, judges=tuple(judge.name for judge in stated.judges), replication=stated.replication
+    )
+    return cell_among(record, expand(dataclasses.replace(chosen, evaluation=evaluation)), path)
 
 
-def summary(held: Record, found: list[Difference], tolerance: float, update: int | None, others: list[str]) -> str:
-    """The summary that ``bench verify`` prints."""
+def summary(
+    held: Record,
+    found: list[Difference],
+    tolerance: float,
+    update: int | None,
+    others: list[str],
+    intervals: bool = True,
+) -> str:
+    """The summary that ``bench verify`` prints; ``intervals``: they were compared too."""
     within = f"within {tolerance:g}" if tolerance else "to the last digit"
     names = {difference.metric for difference in found}
     same = len(held.metrics.keys() - names)
-    lines = [f"{held.stem} ({held.study}): {same} of {len(held.metrics)} metrics repeat {within}, intervals and n too"]
+    also = "intervals and n" if intervals else "n"
+    lines = [f"{held.stem} ({held.study}): {same} of {len(held.metrics)} metrics repeat {within}, {also} too"]
+    if not intervals:
+        lines.append("Intervals were not compared: the rule that computes them has changed since.")
     if found:
         lines.append(as_table(found))
     if update is not None:

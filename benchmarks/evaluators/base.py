@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ class EvaluatorOutput:
         similarity: cosine between each clip and its caption (n,), in [-1, 1]; ``None`` without captions.
         silent: number of silent clips.
         scores: name -> a score per clip (n,) that the evaluator computes itself, e.g. production quality; mostly empty.
+        band_levels: level of each octave band of each clip (n, bands), in dB; ``None`` from most evaluators.
     """
 
     embeddings: Float
@@ -38,6 +39,7 @@ class EvaluatorOutput:
     similarity: Float | None
     silent: int = 0
     scores: dict[str, Float] = field(default_factory=dict)
+    band_levels: Float | None = None
 
 
 class Evaluator(ABC):
@@ -48,12 +50,17 @@ class Evaluator(ABC):
         identity: digest of weights and configuration; part of every record and of every cache key.
         classes: attribute -> its values, in the order of the posteriors' columns; may be empty.
         checkpoint: source of the weights for the records, e.g. a hub id with its revision.
+        role: ``tagger``: trained to name the attributes that captions ask for, so its posteriors decide adherence, and
+            its distances are no fidelity; ``judge``: independent of the suite, so its distances measure fidelity.
+        reads_captions: whether outputs depend on the captions, so that a clip is evaluated once for each.
     """
 
     name: str
     identity: str
     checkpoint: str = "shipped or trained by this suite"
     classes: dict[str, list[str]]
+    role: Literal["tagger", "judge"] = "judge"
+    reads_captions: bool = True
 
     @abstractmethod
     def evaluate(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> EvaluatorOutput:
@@ -82,11 +89,16 @@ class Evaluator(ABC):
         return np.full(len(audio), np.nan) if similarity is None else similarity
 
 
+JUDGES = ("musicnn", "musicnn_msd", "aisfx", "logmel")
 OWN_ENVIRONMENTS = ("audiobox", "fadtk", "laion_clap", "panns", "passt")
 EVALUATORS = Registry(
     "evaluator",
     {
         "builtin": "paradigm_bench.benchmarks.evaluators.builtin.training:builtin_evaluator",
+        "musicnn": "paradigm_bench.benchmarks.evaluators.judges.musicnn:musicnn",
+        "musicnn_msd": "paradigm_bench.benchmarks.evaluators.judges.musicnn:musicnn_msd",
+        "aisfx": "paradigm_bench.benchmarks.evaluators.judges.aisfx:aisfx",
+        "logmel": "paradigm_bench.benchmarks.evaluators.judges.logmel:logmel",
         "clap": "paradigm_bench.benchmarks.evaluators.pretrained:load_clap",
         "encodec": "paradigm_bench.benchmarks.evaluators.pretrained:load_encodec_embedding",
         **{name: f"paradigm_bench.benchmarks.evaluators.environments.evaluator:{name}" for name in OWN_ENVIRONMENTS},
@@ -101,7 +113,8 @@ def get_evaluator(name: str = "builtin", **options: Any) -> Evaluator:
         name: a registered name, with a checkpoint after a colon: ``"builtin"``, ``"clap:music"``,
             ``"encodec:FOLDER"``, ``"panns:FILE"``, ``"builtin:FOLDER"``; ``"builtin:7"`` is trained on the corpus from
             seed 7 and differs from the default one; or ``package.module:attribute`` of a plugin.
-        options: its own settings, and what the built-in evaluator is trained on: ``corpus`` and ``representation``.
+        options: its own settings, and what the built-in attribute tagger is trained on: ``corpus`` and
+            ``representation``.
 
     Raises:
         UserError: no such evaluator, no such checkpoint, or it cannot be trained on that corpus.

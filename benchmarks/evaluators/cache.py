@@ -20,7 +20,7 @@ from ...common.files import atomic_path, cache_dir
 from . import audio as policy
 from .base import Audio, Evaluator, EvaluatorOutput, Float
 
-ClipRow = dict[str, NDArray[np.float64]]  # "embedding", "similarity", "posterior/<attribute>", "score/<name>"
+ClipRow = dict[str, NDArray[np.float64]]  # "embedding", "similarity", "band_levels", "posterior/<name>", "score/<name>"
 
 
 class CachedEvaluator(Evaluator):
@@ -28,12 +28,15 @@ class CachedEvaluator(Evaluator):
 
     def __init__(self, inner: Evaluator) -> None:
         self.inner, self.name, self.identity, self.classes = inner, inner.name, inner.identity, inner.classes
-        self.checkpoint = inner.checkpoint
+        self.checkpoint, self.role = inner.checkpoint, inner.role
+        self.reads_captions = inner.reads_captions
+        self.vocabulary: tuple[str, ...] = tuple(getattr(inner, "vocabulary", ()))  # known words of captions, if any
 
     def evaluate(self, audio: Audio, sample_rate: int, captions: Sequence[str] | None = None) -> EvaluatorOutput:
         """See ``Evaluator.evaluate``; the inner evaluator is only given clips that are not cached."""
         policy.check(audio, sample_rate, "audio")
         policy.check_captions(audio, captions)
+        captions = captions if self.reads_captions else None
         texts = [None] * len(audio) if captions is None else list(captions)
         files = [self._file(wav, sample_rate, text) for wav, text in zip(audio, texts)]
         rows = {file: row for file in set(files) if (row := _read(file)) is not None}
@@ -59,6 +62,7 @@ def row_of(output: EvaluatorOutput, i: int) -> ClipRow:
     """Clip ``i`` of an output as named arrays."""
     row = {"embedding": output.embeddings[i]}
     row |= {} if output.similarity is None else {"similarity": output.similarity[i]}
+    row |= {} if output.band_levels is None else {"band_levels": output.band_levels[i]}
     row |= {f"posterior/{name}": values[i] for name, values in output.posteriors.items()}
     return row | {f"score/{name}": values[i] for name, values in output.scores.items()}
 
@@ -76,6 +80,7 @@ def output_from(table: Mapping[str, Float], silent: int) -> EvaluatorOutput:
         similarity=table.get("similarity"),
         silent=silent,
         scores={name.partition("/")[2]: v for name, v in table.items() if name.startswith("score/")},
+        band_levels=table.get("band_levels"),
     )
 
 

@@ -4,9 +4,9 @@ Three sets of n clips take part: the reference set of the distances, the generat
 caption, with which paired metrics compare. The last may be the reference set itself. Metric names end in the name of
 the evaluator (``fad_builtin``):
 
-- set-level, each with its bootstrap interval: ``fad`` and ``fad_inf`` (Frechet distance, and its value extrapolated to
+- set-level, each with its interval: ``fad`` and ``fad_inf`` (Frechet distance, and its value extrapolated to
   infinitely many clips), ``kad`` (kernel distance), ``mad`` (MAUVE), ``precision``, ``recall``, ``density``,
-  ``coverage``, ``is`` (Inception Score);
+  ``coverage``, ``is`` (Inception Score), ``band_level`` (difference of octave bands' levels);
 - per clip: ``kl`` (summed over attributes), ``adherence_<attribute>`` and ``adherence`` (their mean per clip),
   ``clap``, and the scores that an evaluator computes itself (``pq_audiobox``).
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,13 +29,15 @@ from ...common.errors import UserError
 from ...common.lines import count
 from ..metrics.adherence import Chance, agreement, chance
 from ..metrics.arrays import by_content
-from ..metrics.catalogue import CATALOGUE, about
+from ..metrics.bands import band_level
+from ..metrics.catalogue import CATALOGUE, about, family
 from ..metrics.frechet import MIN_CLIPS, FrechetInfinity, FrechetReference, frechet_distance, frechet_infinity
 from ..metrics.kad import KernelTable
 from ..metrics.manifold import NEIGHBOURS, manifold
 from ..metrics.mauve import counts, divergence, quantise
 from ..metrics.posteriors import joint_inception_score, joint_kl
-from ..metrics.statistics import Interval, Labels, contributions, interval, interval_of
+from ..metrics.statistics import LEVEL, Interval, contributions, interval, resampled
+from ..metrics.variance import Labels
 from . import audio as policy
 from .base import Audio, Evaluator, EvaluatorOutput, Float
 
@@ -73,24 +76,36 @@ class PanelScores:
 
         Empty for fewer than three clips: the jackknife leaves one out, and a set of one clip has no spread.
         """
+        return dict(self._contributions)
+
+    @functools.cached_property
+    def _contributions(self) -> dict[str, Float]:
         n, suffix = len(self.generated.embeddings), self.details["evaluator"]
         if n < 3:
             return {}
         smooth = {name: metric for name, metric in self.sets.functions.items() if CATALOGUE[name].smooth}
         return {f"{name}_{suffix}": contributions(metric, n) for name, metric in smooth.items()}
 
-    def intervals(
-        self, prompts: Labels, seeds: Labels | None = None, *, n_draws: int = 2000, set_draws: int = 200, seed: int = 0
-    ) -> dict[str, Interval]:
-        """Bootstrap interval of every metric, clustered on prompt and seed; the reference set is held fixed."""
-        means = {name: interval(v, prompts, seeds, n_draws=n_draws, seed=seed) for name, v in self.per_item.items()}
+    def intervals(self, prompts: Labels) -> dict[str, Interval]:
+        """Interval of every metric over the prompts of this run; the reference set is held fixed.
+
+        Smooth set-level metrics by the contributions of the clips, those of nearest neighbours by a bootstrap over
+        clips. ``fad_inf``, a random extrapolation, has none: its ends are infinite.
+        """
+        means = {name: interval(values, prompts) for name, values in self.per_item.items()}
+        smooth = {name: interval(values, prompts) for name, values in self.contributions().items()}
         sets = {}
         for name, metric in self.set_level().items():
             kind = about(name)
-            drawn = interval_of(metric, prompts, seeds, n_draws=min(set_draws, kind.draws), seed=seed)
-            low, high = max(drawn.low, kind.least), min(drawn.high, kind.most)
-            sets[name] = dataclasses.replace(drawn, low=low, high=high)
+            found = smooth[name] if name in smooth else self._interval(name, metric)
+            sets[name] = dataclasses.replace(found, low=max(found.low, kind.least), high=min(found.high, kind.most))
         return {**sets, **means}
+
+    def _interval(self, name: str, metric: SetMetric) -> Interval:
+        n = len(self.generated.embeddings)
+        if family(name) != "fad_inf" and not about(name).smooth:
+            return resampled(metric, n)
+        return Interval(self.set_metrics[name], -math.inf, math.inf, LEVEL, n, n, 1)
 
 
 def score_set(
@@ -175,7 +190,7 @@ def panel(
 class SetLevel:
     """The set-level metrics of ``generated`` against ``reference``, for any selection of generated clips.
 
-    The bootstrap and paired comparisons call them for many draws of clips, so the share of the reference set, which is
+    Jackknife and bootstrap call them for many selections of clips, so the share of the reference set, which is
     held fixed, is computed once. The clusters of MAD and the balls of precision and recall are also computed once, from
     the whole set, and held for all draws. The clips of a draw are sorted by content, so that their order does not
     change the result.
@@ -197,31 +212,68 @@ class SetLevel:
         self._rank = np.argsort(order)
         self._reference, self._generated = by_content(reference.embeddings), generated.embeddings[order]
         self._posteriors = {name: rows[order] for name, rows in generated.posteriors.items()}
+        made = generated.band_levels
+        real = reference.band_levels
+        self._levels = None if real is None else by_content(real), None if made is None else made[order]
         self.missing: dict[str, str] = {}
         self.functions = {name: self._sorted(metric) for name, metric in self._metrics().items()}
 
     def _metrics(self) -> dict[str, SetMetric]:
-        real, made, n = self._reference, self._generated, len(self._generated)
-        fixed, kernels, labels = FrechetReference.of(real), KernelTable.of(real, made), quantise(real, made)
-        shares = counts(labels.reference, labels.clusters)
-        found: dict[str, SetMetric] = {
-            "fad": lambda index: fixed.distance(made[index])[0],
-            "kad": lambda index: kernels.distance(np.bincount(index, minlength=n).astype(np.float64)),
-            "mad": lambda index: divergence(counts(labels.generated[index], labels.clusters), shares),
+        """Every metric that can be prepared; one that cannot leaves the others and has its reason in ``missing``."""
+        prepare: dict[tuple[str, ...], Callable[[], tuple[SetMetric, ...]]] = {
+            ("fad",): self._fad,
+            ("kad",): self._kad,
+            ("mad",): self._mad,
+            ("fad_inf",): lambda: (self._fad_inf,) if self._enough(MIN_CLIPS, "fad_inf") else (),
+            ("precision", "recall", "density", "coverage"): self._balls,
+            ("is",): self._inception,
+            ("band_level",): self._bands,
         }
-        if self._enough(MIN_CLIPS, "fad_inf"):
-            found["fad_inf"] = self._fad_inf
-        if self._enough(NEIGHBOURS + 1, "precision", "recall", "density", "coverage"):
-            balls = manifold(real, made)
-            found["precision"] = lambda index: balls.of(index).precision
-            found["recall"] = lambda index: balls.of(index).recall
-            found["density"] = lambda index: balls.of(index).density
-            found["coverage"] = lambda index: balls.of(index).coverage
-        if posteriors := self._posteriors:
-            found["is"] = lambda index: joint_inception_score({k: rows[index] for k, rows in posteriors.items()})
-        else:
-            self.missing["is"] = "this evaluator gives no class posteriors"
+        found: dict[str, SetMetric] = {}
+        for families, functions in prepare.items():
+            try:
+                found |= zip(families, functions())
+            except UserError as error:
+                self.missing |= dict.fromkeys(families, str(error))
         return found
+
+    def _fad(self) -> tuple[SetMetric, ...]:
+        fixed, made = FrechetReference.of(self._reference), self._generated
+        return (lambda index: fixed.distance(made[index])[0],)
+
+    def _kad(self) -> tuple[SetMetric, ...]:
+        kernels, n = KernelTable.of(self._reference, self._generated), len(self._generated)
+        return (lambda index: kernels.distance(np.bincount(index, minlength=n).astype(np.float64)),)
+
+    def _mad(self) -> tuple[SetMetric, ...]:
+        labels = quantise(self._reference, self._generated)
+        shares = counts(labels.reference, labels.clusters)
+        return (lambda index: divergence(counts(labels.generated[index], labels.clusters), shares),)
+
+    def _balls(self) -> tuple[SetMetric, ...]:
+        """Precision, recall, density and coverage; none where a set is too small."""
+        if not self._enough(NEIGHBOURS + 1, "precision", "recall", "density", "coverage"):
+            return ()
+        balls = manifold(self._reference, self._generated)
+        return (
+            lambda index: balls.of(index).precision,
+            lambda index: balls.of(index).recall,
+            lambda index: balls.of(index).density,
+            lambda index: balls.of(index).coverage,
+        )
+
+    def _inception(self) -> tuple[SetMetric, ...]:
+        posteriors = self._posteriors
+        if not posteriors:
+            raise UserError("this evaluator gives no class posteriors")
+        return (lambda index: joint_inception_score({k: rows[index] for k, rows in posteriors.items()}),)
+
+    def _bands(self) -> tuple[SetMetric, ...]:
+        """Difference of the octave bands' levels; none from an evaluator that does not measure them."""
+        real, made = self._levels
+        if real is None or made is None:
+            return ()
+        return (lambda index: band_level(real, made[index]),)
 
     def details(self) -> dict[str, Any]:
         """Clipped eigenvalues, the fit of FAD-infinity, and what is missing and why; JSON-ready."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ...representations import Representation
 
 AESTHETICS = "audiobox"
+TEXT_SIMILARITY = "clap_"  # beginning of the names of rewards that are similarities of clip and caption
 
 
 def load_reward(spec: str, corpus: Corpus | None = None, representation: Representation | None = None) -> Reward:
@@ -45,14 +46,22 @@ def load_reward(spec: str, corpus: Corpus | None = None, representation: Represe
         return Reward(
             spec, evaluator.identity, evaluator.identity, lambda a, r, c: _own_scores(evaluator.evaluate(a, r).scores)
         )
-    kind, _, name = spec.partition("_")
-    if kind != "clap" or not name:
+    name = spec.removeprefix(TEXT_SIMILARITY)
+    if name in ("", spec):
         raise UserError(f"no reward {spec!r}; known: clap_EVALUATOR (clap_builtin), aesthetics, FILE.py:FUNCTION")
     evaluator = get_evaluator(name, corpus=corpus, representation=representation)
     where, colon, source = spec.partition(":")
     return Reward(
         f"{where}{colon}{Path(source).name}", evaluator.identity, evaluator.identity, evaluator.text_similarity
     )
+
+
+def evaluator_in(reward: str) -> str:
+    """Name of the evaluator that a reward is made of, by the reward's name; empty for a function of the user's own."""
+    if reward == "aesthetics":
+        return AESTHETICS
+    name = reward.removeprefix(TEXT_SIMILARITY)
+    return "" if name == reward else name.partition(":")[0]
 
 
 def _own_scores(scores: dict[str, Float]) -> Float:

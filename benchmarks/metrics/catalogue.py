@@ -34,7 +34,6 @@ class MetricInfo:
             audio is as good as real audio.
         smooth: of a set-level metric: it changes only a little with one clip, so each clip has a contribution
             (``statistics.contributions``), and systems can be compared clip by clip.
-        draws: bootstrap draws of a set-level metric; fewer where one draw is expensive.
     """
 
     better: Literal["higher", "lower", "neither"]
@@ -45,19 +44,20 @@ class MetricInfo:
     compared: bool = False
     reads_captions: bool = False
     smooth: bool = False
-    draws: int = 200
 
 
 CATALOGUE = {
     # Of two sets of clips, from embeddings: frechet.py, kad.py, mauve.py, manifold.py
     "fad": MetricInfo("lower", "set", compared=True, smooth=True),
-    "fad_inf": MetricInfo("lower", "set", draws=40),  # each draw costs many Frechet distances
+    "fad_inf": MetricInfo("lower", "set"),
     "kad": MetricInfo("lower", "set", compared=True, smooth=True),
     "mad": MetricInfo("lower", "set", 0.0, smooth=True),
     "precision": MetricInfo("higher", "set", 0.0, 1.0),
     "recall": MetricInfo("higher", "set", 0.0, 1.0),
     "density": MetricInfo("higher", "set", 0.0),
     "coverage": MetricInfo("higher", "set", 0.0, 1.0),
+    # Of two sets of clips, from octave-band levels: bands.py
+    "band_level": MetricInfo("lower", "set", 0.0, unit="dB", compared=True, smooth=True),
     # From class posteriors: posteriors.py
     "is": MetricInfo("higher", "set", 1.0, smooth=True),
     "kl": MetricInfo("lower", "item", unit="nats", compared=True, reads_captions=True),
@@ -65,6 +65,9 @@ CATALOGUE = {
     "adherence": MetricInfo("higher", "item", compared=True, reads_captions=True),
     "clap": MetricInfo("higher", "item", compared=True, reads_captions=True),
     "reward": MetricInfo("higher", "item", compared=True),
+    # Of a clip's level: loudness.py
+    "loudness_lufs": MetricInfo("neither", "item", unit="LUFS"),
+    "peak": MetricInfo("neither", "item", 0.0),
     # Of a clip and its temporal controls: control.py
     "chord_iou": MetricInfo("higher", "item", 0.0, 1.0),
     "beat_f1": MetricInfo("higher", "item", 0.0, 1.0),
@@ -78,10 +81,21 @@ CATALOGUE = {
     "visqol": MetricInfo("higher", "item", 1.0, 5.0),
     "log_msd": MetricInfo("lower", "item", 0.0),
     "log_mel_distance": MetricInfo("lower", "item", 0.0, unit="nats"),
+    # Of a clip and the nearest training clip: replication.py
+    "replication": MetricInfo("neither", "item", 0.0),
+    "replication_share": MetricInfo("neither", "item", 0.0, 1.0),
     # Of a filled span: seam.py and adherence.cosine_similarity
-    "seam": MetricInfo("lower", "item"),
-    "context_similarity": MetricInfo("higher", "item", -1.0, 1.0),
+    "seam_rank": MetricInfo("neither", "item", 0.0, 1.0),
+    "seam": MetricInfo("lower", "set", compared=True, smooth=True),
+    "context_similarity": MetricInfo("higher", "item", -1.0, 1.0, compared=True),
 }
+
+
+# An attribute tagger hears what a caption names and little else: its distances are recorded, but they are no fidelity.
+TAGGERS = ("builtin",)
+FIDELITY_FAMILIES = frozenset(  # each needs a judge's outputs
+    ("fad", "fad_inf", "kad", "mad", "precision", "recall", "density", "coverage", "is", "kl", "band_level")
+)
 
 
 def family(name: str) -> str:
@@ -89,6 +103,27 @@ def family(name: str) -> str:
     parts = name.split("_")
     known = ["_".join(parts[:end]) for end in range(len(parts), 0, -1)]
     return next((head for head in known if head in CATALOGUE), parts[0])
+
+
+def of_whole_clips(name: str) -> str:
+    """``kad_musicnn`` of ``kad_musicnn_span``: the same metric of whole clips, not of spans or windows."""
+    return name.removesuffix("_span").removesuffix("_window")
+
+
+def evaluator_of(name: str) -> str:
+    """``musicnn`` of ``kad_musicnn`` and of ``kad_musicnn_span``, ``builtin`` of ``adherence_key_builtin``; empty where
+    no evaluator is named.
+    """
+    rest = of_whole_clips(name).removeprefix(family(name)).removeprefix("_")
+    if tagger := next((one for one in TAGGERS if rest.endswith(f"_{one}")), ""):
+        return tagger  # the attribute stands before it
+    return rest
+
+
+def is_fidelity(name: str) -> bool:
+    """Whether a metric measures fidelity: a distance or a diversity of two sets by a judge, not by a tagger."""
+    evaluator = evaluator_of(name)
+    return family(name) in FIDELITY_FAMILIES and evaluator != "" and evaluator not in TAGGERS
 
 
 def about(name: str) -> MetricInfo:
@@ -99,4 +134,5 @@ def about(name: str) -> MetricInfo:
 def metric_of(name: str, found: Interval) -> Metric:
     """The figure of a record: an estimate with its interval, under the metric's full name."""
     kind = about(name)
-    return metric(found.estimate, low=found.low, high=found.high, n=found.n_items, better=kind.better, unit=kind.unit)
+    low, high = max(found.low, kind.least), min(found.high, kind.most)
+    return metric(found.estimate, low=low, high=high, n=found.n_items, better=kind.better, unit=kind.unit)

@@ -44,7 +44,7 @@ from .arrays import Float, as_pair, by_content
 
 MIN_CLIPS = 16
 POINTS = 6  # sizes from n / 4 to n, the smaller set's, evenly spaced in 1 / n
-REPEATS = 4  # random subsets per size
+REPEATS = 40  # random subsets per size: with 4 the value had a standard deviation of 1.06, with 40 it has .23
 
 
 @dataclass(frozen=True)

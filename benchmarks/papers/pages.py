@@ -19,7 +19,8 @@ from ..report.figure_cache import drawn, fingerprint
 from ..report.markup import Table, folded, image, link, write_changed
 from ..report.overview import PaperPages
 from ..report.scores import figure as shown
-from .claims import evaluate_claims, load_claim_tests, tally, verdict_counts, write_claims_page
+from .claims import evaluate_claims, load_claim_tests, tally, verdict_counts
+from .claims_page import write_claims_page
 from .figures import FigurePanel, draw, find_panels
 from .record_index import RecordIndex, not_run
 from .table_specs import PaperSpec, TableSpec, load_paper, paper_keys
@@ -28,7 +29,8 @@ from .tables import FilledTable, as_csv, as_latex, as_markdown, differences_from
 INTRODUCTION = """\
 Left, as printed: what the paper states. Right of ‖: what was measured here, under the names of its own metrics, in
 italics where it cannot be compared (the notes below a table say why). A figure links to its record; `s0`, `s1` ... are
-the records of all seeds. Intervals are 95% bootstraps, clustered on prompt and seed."""
+the records of all seeds. Intervals are 95%, from the variance between prompts, between seeds and within both. Distances
+by the attribute tagger (`_builtin`) are no measure of fidelity and are left out."""
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...common.lines import count
+from ..analysis.metric_validity import FAD_CLIPS
 from ..analysis.published import PublishedResult
 from ..analysis.records import Record, record_file
+from ..metrics.catalogue import evaluator_of, family
 from ..metrics.metric import Metric
 from ..report.markup import Table, link
 from ..report.scores import ARROWS, figure
+from ..report.words import SEEDS
 from .record_index import ArmRecords, RecordIndex, not_run, value_at, why_apart
+from .requirements import LEARNT, Lack, in_words
 from .table_specs import ColumnSpec, PaperSpec, RowSpec, TableSpec
 
 RULE = "‖"
@@ -73,12 +77,14 @@ class FilledTable:
     Attributes:
         apart: why our numbers cannot be compared with the paper's; empty where they can.
         refused: why our records cannot even stand beside each other; then none is shown.
+        lacks: what our numbers lack before they can give a verdict on paradigms, in the words of the page of claims.
     """
 
     spec: TableSpec
     lines: list[TableLine]
     apart: list[str] = field(default_factory=list)
     refused: str = ""
+    lacks: list[str] = field(default_factory=list)
 
     @property
     def records(self) -> list[Record]:
@@ -96,7 +102,25 @@ def fill(paper: PaperSpec, spec: TableSpec, published: Sequence[PublishedResult]
         lines = [TableLine(line.label, line.published, {}, refused) for line in lines]
     filled = FilledTable(spec, lines, refused=refused)
     filled.apart.extend(differences_from_paper(paper, filled.records))
+    filled.lacks.extend(_lacks(lines, index))
     return filled
+
+
+def _lacks(lines: Sequence[TableLine], index: RecordIndex) -> list[str]:
+    """What the trained arms of a table, and its metrics, lack before they can give a verdict."""
+    arms = {id(arm): arm for line in lines for arm in line.arms if arm.records[0].config.train is not None}
+    lacks = [Lack(LEARNT, why, (arm.row.system,)) for arm in arms.values() if (why := index.still_learning(arm))]
+    for arm in arms.values():
+        if (seeds := len({record.seed for record in arm.records})) < SEEDS:
+            lacks.append(Lack(f"{SEEDS} training seeds", count(seeds, "seed"), (arm.row.system,)))
+    cells = [cell for line in lines for held in line.ours.values() for cell in held]
+    small = [
+        cell.name
+        for cell in cells
+        if family(cell.name) == "fad" and cell.arm.records[0].metrics[cell.name].n < FAD_CLIPS
+    ]
+    lacks += [Lack(f"{FAD_CLIPS} clips in each set for FAD", "of fewer clips it is mostly bias")] if small else []
+    return in_words(lacks)
 
 
 def differences_from_paper(paper: PaperSpec, records: Sequence[Record]) -> list[str]:
@@ -104,11 +128,14 @@ def differences_from_paper(paper: PaperSpec, records: Sequence[Record]) -> list[
     reasons: dict[str, None] = {}
     conditions = paper.conditions
     for record in records:
-        evaluator, corpus = record.config.evaluation.evaluator.name, record.config.data.corpus.name
+        stated, corpus = record.config.evaluation, record.config.data.corpus.name
+        evaluators = [one.name for one in (*stated.judges, stated.evaluator) if one.name]
         hardware = value_at(record, "setting.hardware")
-        if evaluator and evaluator not in conditions.evaluators:
-            reasons[f"evaluator `{evaluator}`, there {conditions.evaluator}"] = None
-        if evaluator and corpus not in conditions.corpora:
+        if evaluators and not set(evaluators) & set(conditions.evaluators):
+            reasons[f"judged by {' and '.join(f'`{name}`' for name in evaluators)}, there {conditions.evaluator}"] = (
+                None
+            )
+        if evaluators and corpus not in conditions.corpora:
             reasons[f"corpus `{corpus}`, there {conditions.corpus}"] = None
         if hardware and hardware != conditions.hardware:
             reasons[f"timed on {hardware} ({value_at(record, 'setting.device')}), there {conditions.hardware}"] = None
@@ -231,7 +258,7 @@ def _own_fields(cell: TableCell) -> dict[str, object]:
     return {
         **{key: "" if value is None else f"{value:.6g}" for key, value in bounds.items()},
         "metric": cell.name, "n": metric.n, "arm": first.system, "seeds": " ".join(str(r.seed) for r in arm.records),
-        "study": arm.study, "evaluator": first.config.evaluation.evaluator.name,
+        "study": arm.study, "evaluator": evaluator_of(cell.name),
         "records": " ".join(arm.names), "command": arm.command,
     }  # fmt: skip
 
@@ -265,6 +292,8 @@ def _lines_below(paper: PaperSpec, filled: FilledTable, printed: list[int]) -> l
     lines = []
     if filled.apart:
         lines.append(f"{RULE} Here, not comparable with the published columns: {'; '.join(filled.apart)}.")
+    if filled.lacks:
+        lines.append(f"No verdict on paradigms rests on the numbers here. Missing: {'; '.join(filled.lacks)}.")
     commands = dict.fromkeys(arm.command for line in filled.lines for arm in line.arms if arm.command)
     if commands:
         lines.append("Made by " + ", ".join(f"`{command}`" for command in commands) + ".")

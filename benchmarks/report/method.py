@@ -9,7 +9,8 @@ from ...common.lines import count
 from ...training import TrainSpec
 from ..analysis.records import Record
 from ..analysis.result_table import ResultTable
-from ..study.cells import CellConfig
+from ..metrics.catalogue import TAGGERS
+from ..study.cells import CellConfig, EvaluationConfig
 from .markup import bullets
 from .scores import spent
 
@@ -22,9 +23,25 @@ def measured(table: ResultTable) -> str:
     trained = f"{arms}, trained for {updates} with {count(table.seeds, 'seed')}"
     return (
         f"{trained if table.runs else 'No trained arm'}; {count(eval_set.prompts, 'prompt')} of the corpus "
-        f"`{config.data.corpus.name}`, clips of {eval_set.seconds:g} s, judged by the evaluator "
-        f"`{eval_set.evaluator.name}`."
+        f"`{config.data.corpus.name}`, clips of {eval_set.seconds:g} s, scored by {scored_by(config.evaluation)}."
     )
+
+
+def scored_by(evaluation: EvaluationConfig) -> str:
+    """What scores a study's clips: ``the judges `musicnn`, `logmel` and the built-in attribute tagger``."""
+    name = evaluation.evaluator.name
+    tagger = "the built-in attribute tagger" if name in TAGGERS else f"the evaluator `{name}`"
+    judges = [f"`{one.name}`" for one in evaluation.judges]
+    if not judges:
+        return tagger
+    return f"{'the judge' if len(judges) == 1 else 'the judges'} {', '.join(judges)} and {tagger}"
+
+
+def evaluators(table: ResultTable) -> str:
+    """The evaluators of a table with the first digits of their identities."""
+    evaluation = table.newest.config.evaluation
+    held = [evaluation.evaluator, *evaluation.judges]
+    return ", ".join(f"`{one.name}` ({one.identity[:8]})" for one in held)
 
 
 def facts(table: ResultTable) -> dict[str, str]:
@@ -56,7 +73,7 @@ def _data_line(config: CellConfig) -> str:
     return (
         f"Corpus `{data.corpus.name}`, representation `{data.representation.name}`, text `{data.text}`; "
         f"{count(eval_set.prompts, 'prompt')} of the {eval_set.split} split, clips of {eval_set.seconds:g} s "
-        f"at {eval_set.sample_rate} Hz, evaluator `{eval_set.evaluator.name}`."
+        f"at {eval_set.sample_rate} Hz, scored by {scored_by(eval_set)}."
     )
 
 

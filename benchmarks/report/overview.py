@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ...common.lines import count
 from ..analysis.locations import PUBLISHED
+from ..metrics.catalogue import TAGGERS
 from .chapter import Answer, StudyPage, in_order
 from .markup import Table, bullets, image, link, write_changed
 from .page import Section
@@ -29,10 +30,11 @@ the training loop, the number of updates and the evaluation. An arm is a paradig
 - `masked_fm`: masked flow matching, with a flow head
 - `mntp`, `ntp`: masked and plain next-token prediction, with a diffusion head"""
 WRITTEN = "`bench report` writes this file and the pages it links to from the records; nothing in it is typed by hand."
-QUESTION = "Which claims of the four papers hold at this scale?"
+QUESTION = "Which claims of the four papers are seen at this scale?"
 PAPERS = """\
 Pages of four papers hold their tables and figures with the published numbers beside ours. The page of claims tests what
-they claim, with effect, interval and n."""
+they claim, with effect, interval and n, or says what a test still lacks."""
+TAGGER = TAGGERS[0]
 LONGEST = 16  # a leading study's table is shown here if it has at most this many rows
 
 
@@ -129,7 +131,7 @@ def sections(text: str, reports: Sequence[StudyReport], papers: PaperPages | Non
 def certainty(reports: Sequence[StudyReport]) -> list[str]:
     """Sentences on what the answers are based on and how far they reach."""
     records = sum(report.records for report in reports)
-    corpora, evaluators = _all(reports, "corpora"), _all(reports, "evaluators")
+    corpora = _all(reports, "corpora")
     several = [report for report in reports if len(report.facts["seeds"]) > 1]
     single = [report for report in reports if len(report.facts["seeds"]) == 1]
     lines = [f"Evidence: {count(records, 'record')} of {count(len(reports), 'study', 'studies')}."]
@@ -141,20 +143,43 @@ def certainty(reports: Sequence[StudyReport]) -> list[str]:
     )
     if corpora:
         lines.append(f"Audio: the corpora {', '.join(corpora)}. Every study's page names its own.")
-    if "builtin" in evaluators:
+    lines += _on_judges(reports)
+    if TAGGER in _all(reports, "evaluators"):
         lines.append(
-            "Evaluator: scores that end in `_builtin` come from the small evaluators that this suite trains itself. "
-            "They rank systems on the same audio and cannot be compared with published FAD, KL or CLAP."
+            f"Attribute tagger: scores that end in `_{TAGGER}` come from a small network that this suite trains itself "
+            "to name what captions ask for. They say how clips follow captions, not how real clips sound, and cannot "
+            "be compared with published figures."
         )
     if several or single:
         lines.append(
             f"Seeds: several in {count(len(several), 'study', 'studies')}, where intervals cover training too; "
-            f"one in {count(len(single), 'study', 'studies')}, where intervals cover the prompts alone."
+            f"one in {count(len(single), 'study', 'studies')}, where intervals cover the prompts alone, so that "
+            "sentences speak of one run of an arm."
         )
     lines.append(
-        "Statistics: 95% bootstrap intervals, clustered on prompts and seeds. Arms are compared on the same prompts "
-        "and seeds, with Holm's correction. A metric that does not tell noise from real audio gives no verdict."
+        "Statistics: 95% intervals from the variance between prompts and between seeds. Arms are compared on the same "
+        "prompts and seeds, with Holm's correction and margins that were fixed beforehand. A metric that does not tell "
+        "noise from real audio, or does not order known degradations of it, gives no verdict."
     )
+    return lines
+
+
+def _on_judges(reports: Sequence[StudyReport]) -> list[str]:
+    """Which judges there are, and how many studies of fidelity have none."""
+    scored = [report for report in reports if "fidelity" in report.pages]
+    without = [report for report in scored if not report.facts["judges"]]
+    judges = _all(reports, "judges")
+    lines = []
+    if judges:
+        lines.append(
+            f"Judges: fidelity is scored by {', '.join(judges)}, which are independent of this suite, and an answer "
+            "rests on the verdicts that all of them share."
+        )
+    if without:
+        lines.append(
+            f"No judge: {count(len(without), 'study', 'studies')} of fidelity {'was' if len(without) == 1 else 'were'} "
+            "measured before independent judges existed and can only tell how clips follow their captions."
+        )
     return lines
 
 

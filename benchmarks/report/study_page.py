@@ -26,7 +26,7 @@ class StudyReport:
         folder: ``results/<study>``.
         title: what it asks; empty for a study that does not come with the suite.
         pages: axis -> what the study shows on it.
-        facts: names of the corpora and evaluators of its records, and their seeds.
+        facts: names of the corpora, evaluators and judges of its records, and their seeds.
         records: number of records.
     """
 
@@ -95,6 +95,7 @@ def make_study(results: Path, study: str) -> StudyReport:
     facts = {
         "corpora": frozenset(_corpus(record.cell) for record in records) - {""},
         "evaluators": frozenset(_evaluator(record.cell) for record in records) - {""},
+        "judges": frozenset(name for record in records for name in _judges(record.cell)),
         "seeds": frozenset(str(record.seed) for record in records if record.kind == "paradigm"),
     }
     report = StudyReport(study, folder, title_of(study), pages, facts, len(records))
@@ -126,3 +127,9 @@ def _evaluator(cell: Mapping[str, object]) -> str:
     eval_set = cell.get("evaluation") or {}
     judge = eval_set.get("evaluator") if isinstance(eval_set, Mapping) else None
     return str(judge.get("name", "")) if isinstance(judge, Mapping) else ""
+
+
+def _judges(cell: Mapping[str, object]) -> list[str]:
+    eval_set = cell.get("evaluation") or {}
+    named = eval_set.get("judges") if isinstance(eval_set, Mapping) else None
+    return [str(one.get("name", "")) for one in named if isinstance(one, Mapping)] if isinstance(named, list) else []

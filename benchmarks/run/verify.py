@@ -125,14 +125,23 @@ def measured_again(record: Record, cell: Cell, study: str, work: Path | None) ->
 
 
 def differences(record: Record, again: Record, tolerance: float = 0.0) -> list[Difference]:
-    """Every number of every metric that differs by more than ``tolerance``, relative to the larger one."""
-    found = []
-    for name in dict.fromkeys([*record.metrics, *again.metrics]):
-        for part in PARTS:
+    """Every number of the record's metrics that differs by more than ``tolerance``, relative to the larger one.
+
+    Metrics that came after the record are left out, and so are the ends of intervals whose rule has changed since.
+    """
+    found, parts = [], PARTS if same_intervals(record, again) else ("value", "n")
+    for name in record.metrics:
+        for part in parts:
             there, here = (getattr(r.metrics.get(name), part, None) for r in (record, again))
             if not _same(there, here, tolerance):
                 found.append(Difference(name, part, there, here))
     return found
+
+
+def same_intervals(record: Record, again: Record) -> bool:
+    """Whether the intervals of two records were computed by the same rule."""
+    there, here = (one.environment.get("scoring", {}).get("intervals") for one in (record, again))
+    return bool(there == here)
 
 
 def loss_parts_at(record: Record, again: Record) -> int | None:

@@ -57,8 +57,10 @@ class EvaluationConfig:
         split, prompts: the clips whose captions are the prompts.
         seconds: length of a clip.
         sample_rate: in Hz, at which clips are scored.
-        evaluator: what computes embeddings and adherence.
+        evaluator: the tagger, which computes adherence.
+        judges: evaluators that are independent of the suite; old records have none.
         reward: what else scores every clip; None: nothing.
+        replication: the distance of every clip to the nearest training clip is measured.
     """
 
     split: str = ""
@@ -66,7 +68,9 @@ class EvaluationConfig:
     seconds: float = 0.0
     sample_rate: int = 0
     evaluator: Identity = Identity()
+    judges: tuple[Identity, ...] = ()
     reward: Identity | None = None
+    replication: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class CellConfig:
         at_updates: the training update whose weights are measured; None: nothing is trained, or the end.
         noise: how random numbers are drawn; the first records, which do not state it, drew torch's own.
         tune: settings of the tuning by reward; None: the arm is not tuned.
+        trained_on: evaluators whose scores the arm was trained on, as the study declares.
         reference: name of the floor or ceiling; empty for an arm.
     """
 
@@ -94,6 +99,7 @@ class CellConfig:
     noise: Noise = "torch"
     precision: Precision = "fp32"
     tune: dict[str, Any] | None = None
+    trained_on: tuple[str, ...] = ()
     reference: str = ""
 
 

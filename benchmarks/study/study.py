@@ -29,6 +29,8 @@ class ArmChoice:
         normalisation: of the latents that it sees: by the paper's spread, by the whole corpus', or none at all.
         options, sampler: of the paradigm, beside its defaults.
         tune: settings of ``training.tuning.TuneSpec`` by which it is tuned with a reward after training; empty: not.
+        trained_on: evaluators whose scores it was trained or tuned on, beside the reward of ``tune``, by the names that
+            their metrics end in; these metrics give no verdict on it (analysis/declared.py).
     """
 
     paradigm: str
@@ -37,6 +39,7 @@ class ArmChoice:
     options: dict[str, Any] = field(default_factory=dict)
     sampler: dict[str, Any] = field(default_factory=dict)
     tune: dict[str, Any] = field(default_factory=dict)
+    trained_on: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -58,22 +61,27 @@ class EvaluationChoice:
 
     Attributes:
         prompts, split: every arm answers the same ``prompts`` captions of ``split``.
-        evaluator: what computes embeddings and adherence.
+        evaluator: the tagger, which hears what captions ask for: adherence, and the similarity of clip and caption.
+        judges: evaluators that are independent of the suite; their distances are the fidelity of a table.
         references: the floors and ceilings that are measured beside the arms.
         batch: clips that are generated at once; no result depends on it.
         keep_audio: number of fixed prompts whose clips are kept beside the records.
         snapshots: measure the snapshots of the training too.
         reward: what else scores every clip, and tunes arms that have ``tune`` (benchmarks/evaluators/rewards.py).
         precision: number format in which arms sample.
+        replication: measure the distance of every clip to the nearest training clip.
     """
 
     prompts: int = 64
     split: str = "test"
     evaluator: str = "builtin"
+    judges: tuple[str, ...] = ("musicnn", "logmel")
     references: tuple[str, ...] = (
         "real",
         "codec_continuous",
         "codec_quantised",
+        "retrieved",
+        "sine_chords",
         "shuffled_captions",
         "noise",
         "silence",
@@ -83,6 +91,7 @@ class EvaluationChoice:
     snapshots: bool = True
     reward: str = ""
     precision: Precision = "fp32"
+    replication: bool = False
 
 
 class AxisSettings:

@@ -4,7 +4,7 @@
 
     extract = load_extractor("chords", "templates")  # also "chordino"
     extract(audio_N, sample_rate)                    # ((0.0, 2.0, "C:maj"), ...), as in corpora.clip.Annotation
-    extract.name                                     # "templates 1": its name and version, for records
+    extract.name                                     # "templates 2": its name and version, for records
 
 Every extractor is a callable of samples (N,) and their rate in Hz. ``chords`` gives (start, end, Harte label),
 ``melody`` (start, end, MIDI note), ``beats`` the times of beats and of downbeats; times in seconds. The first of each

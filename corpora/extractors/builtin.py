@@ -4,7 +4,9 @@ Chords and melody rest on magnitudes of a long-window Fourier transform at one r
 
 Chords (Fujishima, ICMC 1999): chroma of 100..1200 Hz is compared by cosine with the tones of major, minor, dominant and
 minor seventh chords on twelve roots; a chord whose root sounds in the bass (40..140 Hz) gains. Sevenths are told from
-triads, so both vocabularies can be scored.
+triads, so both vocabularies can be scored. Pitch classes lie where the clip is tuned (``librosa.estimate_tuning``); a
+clip that is half a semitone off has two readings a semitone apart. Silence is no chord, and neither is noise: a frame
+whose spectrum is as flat inside each octave as that of noise, whatever the noise's colour.
 
 Melody: the pitch with the strongest harmonics. The salience of each of the 53 notes G2..B6 is the sum of eight
 harmonics' magnitudes, each weighted 0.8 of the one below (as in Salamon and Gomez, TASLP 2012). A slight tilt upwards,
@@ -39,6 +41,8 @@ BASS_WEIGHT = 0.4
 NO_CHORD_SCORE = 0.6  # a chord must be this similar to win against "no chord"
 CHORD_SWITCH_COST = 0.75  # in cosines, summed over the frames: what a change of chord must gain
 CHORD_SILENCE = 1e-4  # mean magnitude below which a frame counts as silent
+OCTAVES = (100, 200, 400, 800, 1600)  # Hz, in which the flatness is measured
+NOISE_FLATNESS = -0.85  # log of the flatness above which a frame is noise; noise has -0.6 +- 0.1, music -9 to -1
 
 NOTES = np.arange(43, 96)  # MIDI, G2..B6
 HARMONICS, HARMONIC_DECAY = 8, 0.8
@@ -98,28 +102,45 @@ def best_path(score_TS: np.ndarray, switch_cost: float) -> np.ndarray:
 class TemplateChords:
     """The built-in chord extractor."""
 
-    name = "templates 1"
+    name = "templates 2"
 
     def __call__(self, audio_N: np.ndarray, sample_rate: int) -> tuple[tuple[float, float, str], ...]:
         """Chords as (start, end, Harte label), from 0 to the end of the audio."""
         magnitude_TF = magnitudes(audio_N, sample_rate)
-        chroma_TP, bass_TP = chroma(magnitude_TF), bass_chroma(magnitude_TF)
+        tuning = estimated_tuning(magnitude_TF)
+        chroma_TP, bass_TP = chroma(magnitude_TF, tuning), bass_chroma(magnitude_TF, tuning)
         chords = len(CHORD_LABELS) - 1
         similarity_TS = chroma_TP @ _templates().T + BASS_WEIGHT * bass_TP[:, np.arange(chords) % 12]
-        similarity_TS[magnitude_TF.mean(axis=1) < CHORD_SILENCE] = 0.0
+        similarity_TS[(magnitude_TF.mean(axis=1) < CHORD_SILENCE) | (flatness(magnitude_TF) > NOISE_FLATNESS)] = 0.0
         score_TS = np.pad(similarity_TS, ((0, 0), (0, 1)), constant_values=NO_CHORD_SCORE)
         path_T = best_path(score_TS, CHORD_SWITCH_COST)
         return tuple((a, b, CHORD_LABELS[state]) for a, b, state in spans(path_T, len(audio_N) / sample_rate))
 
 
-def chroma(magnitude_TF: np.ndarray) -> np.ndarray:
-    """The strength of each pitch class in ``magnitudes``, (T, 12), rows of length 1."""
-    return _unit(magnitude_TF @ _pitch_class_weights()[0])
+def estimated_tuning(magnitude_TF: np.ndarray) -> float:
+    """Deviation from A4 = 440 Hz in semitones, -0.5 to 0.5, to 5 cents; 0 where nothing has a pitch."""
+    import librosa  # slow to import
+
+    if not magnitude_TF.any():
+        return 0.0
+    return float(librosa.estimate_tuning(S=magnitude_TF.T, sr=RATE, n_fft=WINDOW, fmin=100, fmax=1600, resolution=0.05))
 
 
-def bass_chroma(magnitude_TF: np.ndarray) -> np.ndarray:
-    """The strength of each pitch class in the bass, (T, 12), rows of length 1."""
-    return _unit(magnitude_TF @ _pitch_class_weights()[1])
+def flatness(magnitude_TF: np.ndarray) -> np.ndarray:
+    """Log of geometric over arithmetic mean of the power inside an octave, averaged over ``OCTAVES``, (T,)."""
+    power_TF, hertz_F = magnitude_TF.astype(np.float64) ** 2 + 1e-20, bin_frequencies()
+    octaves = [power_TF[:, (hertz_F >= low) & (hertz_F < high)] for low, high in pairwise(OCTAVES)]
+    return np.asarray(np.mean([np.log(part).mean(axis=1) - np.log(part.mean(axis=1)) for part in octaves], axis=0))
+
+
+def chroma(magnitude_TF: np.ndarray, tuning: float = 0.0) -> np.ndarray:
+    """The strength of each pitch class in ``magnitudes``, (T, 12), rows of length 1; ``tuning`` in semitones."""
+    return _unit(magnitude_TF @ _pitch_class_weights(tuning)[0])
+
+
+def bass_chroma(magnitude_TF: np.ndarray, tuning: float = 0.0) -> np.ndarray:
+    """The strength of each pitch class in the bass, (T, 12), rows of length 1; ``tuning`` in semitones."""
+    return _unit(magnitude_TF @ _pitch_class_weights(tuning)[1])
 
 
 def _unit(x_TP: np.ndarray) -> np.ndarray:
@@ -135,11 +156,11 @@ def _templates() -> np.ndarray:
     return _unit(np.array(rows, dtype=float))
 
 
-@functools.cache
-def _pitch_class_weights() -> tuple[np.ndarray, np.ndarray]:
+@functools.lru_cache(maxsize=21)  # tunings that ``estimated_tuning`` can give
+def _pitch_class_weights(tuning: float) -> tuple[np.ndarray, np.ndarray]:
     """(F, 12) for chroma and for bass: a Gaussian of 0.3 semitones around each pitch, within the band."""
     hertz_F = bin_frequencies()
-    midi_F = 69 + 12 * np.log2(np.maximum(hertz_F, 1) / 440)
+    midi_F = 69 + 12 * np.log2(np.maximum(hertz_F, 1) / 440) - tuning
     off_FP = (midi_F[:, None] - np.arange(12) + 6) % 12 - 6
     near_FP = np.exp(-0.5 * (off_FP / 0.3) ** 2)
 

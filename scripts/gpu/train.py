@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STUDY = "gpu_small"
-METRICS = ("fad_builtin", "kad_builtin", "kl_builtin", "clap_builtin", "adherence_builtin")
-BESIDE_S = 15.0
+METRICS = ("kad_musicnn", "kad_logmel", "band_level_logmel", "clap_builtin", "adherence_builtin")
+BESIDE_S = 20.0
 """Guess of the seconds that an arm needs beside training: start, loading, sampling and scoring."""
-REFERENCES_S = 25.0
+REFERENCES_S = 40.0
 """Guess of the seconds that all references need."""
 DRY = (
     "backbone.preset=tiny", "corpus={spec: builtin, clips: 64, seconds: 2.0}", "evaluation.prompts=4",

@@ -14,7 +14,7 @@ from pathlib import Path
 from paradigm_bench.common.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PACKAGES = ("msgspec",)
+PACKAGES = ("msgspec", "pyloudnorm")
 PYTHON = "3.12"
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 """pip accepts a wheel only if one of its platforms is listed."""

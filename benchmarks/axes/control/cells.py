@@ -13,7 +13,7 @@ from ...study.study import Study
 from ..fidelity.cells import evaluation_of, reference_cells, trained_cells
 from .settings import ControlSettings
 
-VERSION = 1  # to be raised when the protocol or the meaning of a metric changes, which makes all cells new
+VERSION = 2  # to be raised when the protocol or the meaning of a metric changes, which makes all cells new
 
 
 @dataclass(frozen=True)
@@ -63,4 +63,4 @@ def expand(study: Study) -> list[Cell]:
     shared = {"axis": "control", "version": VERSION, "data": identity(data), "evaluation": evaluation}
     how = {**how, "extractors": chosen.extractors}
     variants = {label: {"scenario": label, "given": given} for label, given in chosen.given.items()}
-    return reference_cells(study, shared, how) + trained_cells(study, data, shared, how, variants)
+    return reference_cells(study, data, shared, how) + trained_cells(study, data, shared, how, variants)

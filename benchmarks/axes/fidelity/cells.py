@@ -8,25 +8,27 @@ what a worker needs beside the config, such as where things are found on this ma
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+import functools
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from .... import paradigms
 from ....common.config import from_dict, to_dict
 from ....common.errors import UserError, did_you_mean
-from ....common.lines import count, say
+from ....common.lines import count, say, say_once
 from ....corpora import Corpus
 from ....corpora.spec import CorpusChoice
 from ....training import TrainSpec
 from ....training.sources import Data, Sources, identity, load_data
 from ....training.trained import resolved, training_folder
 from ....training.tuning import TuneSpec
+from ...evaluators.base import EVALUATORS
 from ...evaluators.rewards import load_reward
 from ...study.arms import control_tokens, model_config
 from ...study.cells import Cell, CellConfig
-from ...study.references import REFERENCES
+from ...study.references import REFERENCES, why_impossible
 from ...study.study import ArmChoice, Study
-from ..eval_set import eligible, load_evaluator
+from ..eval_set import check_roles, eligible, identities, load_evaluators, named_evaluators
 
 VERSION = 1  # to be raised when the protocol or the meaning of a metric changes, which makes all cells new
 
@@ -40,7 +42,7 @@ def expand(study: Study) -> list[Cell]:
     data = load_data(Sources(study.corpus, study.representation, study.text, study.latents), latents=False)
     evaluation, how = evaluation_of(study, data)
     shared = {"axis": "fidelity", "version": VERSION, "data": identity(data), "evaluation": evaluation}
-    cells = reference_cells(study, shared, how)
+    cells = reference_cells(study, data, shared, how)
     for seed in study.seeds:
         for arm in study.arms:
             cells += _arm(arm, seed, study, data, shared, how)
@@ -77,21 +79,44 @@ def evaluation_of(study: Study, data: Data, coded: bool = True) -> tuple[dict[st
     }  # fmt: skip
     if study.pretraining_corpus is not None:
         sources["pretraining"] = to_dict(study.pretraining_corpus)
-    evaluator = load_evaluator(chosen.evaluator, data.corpus, data.representation if coded else None)
+    named = named_evaluators(chosen)
+    evaluators = load_evaluators(named, data.corpus, data.representation if coded else None)
+    check_roles(evaluators, chosen)
+    _check_declared(study, [evaluator.name for evaluator in evaluators])
     evaluation = {
         "split": chosen.split,
         "prompts": prompts,
         "seconds": seconds,
         "sample_rate": data.representation.spec.sample_rate,
-        "evaluator": {"name": evaluator.name, "identity": evaluator.identity},
+        **identities(evaluators),
+        **({"replication": True} if chosen.replication else {}),
     }
-    how = {"sources": sources, "evaluator": chosen.evaluator, "batch": chosen.batch, "keep_audio": chosen.keep_audio}
+    how = {"sources": sources, **named, "batch": chosen.batch, "keep_audio": chosen.keep_audio}
     if chosen.reward:
         reward = load_reward(chosen.reward, data.corpus, data.representation)
         evaluation["reward"], how["reward"] = {"name": reward.name, "identity": reward.identity}, chosen.reward
-        if reward.evaluator == evaluator.identity:
-            say(f"note: {reward.name} is reward and evaluator at once, so scores are biased; choose another")
+        for evaluator in evaluators:
+            if reward.evaluator == evaluator.identity:
+                role = "evaluator" if evaluator.role == "tagger" else "judge"
+                say(f"note: {reward.name} is reward and {role} at once, so scores are biased; choose another")
     return evaluation, how
+
+
+def _check_declared(study: Study, held: Sequence[str]) -> None:
+    """Refuse a name in ``trained_on`` that no metric has, since a declaration with a misspelt name would hide nothing.
+
+    Raises:
+        UserError: naming it.
+    """
+    known = dict.fromkeys([*EVALUATORS.names(), *held])
+    for arm in study.arms:
+        for name in arm.trained_on:
+            if not any(name == one or name.startswith(f"{one}_") for one in known):
+                hint = did_you_mean(name, list(known))
+                raise UserError(
+                    f"{study.name}: trained_on of arm {arm.name!r}: no evaluator {name!r}{hint}; give the name at the "
+                    f"end of its metrics; known: {', '.join(known)}"
+                )
 
 
 def prompts_of(study: Study, corpus: Corpus) -> int:
@@ -114,21 +139,32 @@ def prompts_of(study: Study, corpus: Corpus) -> int:
 
 
 def reference_cells(
-    study: Study, shared: dict[str, Any], how: dict[str, Any], known: Collection[str] = tuple(REFERENCES)
+    study: Study, data: Data, shared: dict[str, Any], how: dict[str, Any], known: Collection[str] = tuple(REFERENCES)
 ) -> list[Cell]:
-    """The cells of a study's floors and ceilings.
+    """The cells of a study's floors, ceilings and baselines; those that the corpus does not allow are left out.
 
     Raises:
         UserError: one of them is not ``known``.
     """
-    cells = []
+    cells, evaluation = [], shared["evaluation"]
+    seconds = evaluation.get("whole", evaluation["seconds"])  # ``whole``: clips are longer than what is scored
+    prompts = eligible(data.corpus, evaluation["split"], seconds)[: evaluation["prompts"]]
     for name in study.evaluation.references:
         if name not in known:
             hint = did_you_mean(name, list(known))
             raise UserError(f"evaluation.references: unknown {name!r}{hint}; known: {', '.join(known)}")
+        if why := why_impossible(name, prompts, data.corpus, evaluation["seconds"]):
+            _say_left_out(f"note: no row {name!r}: {why} in corpus {data.corpus.name}")
+            continue
         config = {**shared, "reference": name, "seed": 0}
         cells.append(Cell(shared["axis"], name, "reference", 0, None, "references", config, how))
     return cells
+
+
+@functools.cache
+def _say_left_out(note: str) -> None:
+    """Say once, however many points a sweep has, why a row is left out."""
+    say_once(note)
 
 
 def trained_config(arm: ArmChoice, seed: int, study: Study, data: Data, shared: dict[str, Any]) -> dict[str, Any]:
@@ -147,6 +183,7 @@ def trained_config(arm: ArmChoice, seed: int, study: Study, data: Data, shared: 
         # Records older than these two settings have neither key.
         **({} if study.noise == "torch" else {"noise": study.noise}),
         **({} if study.evaluation.precision == "fp32" else {"precision": study.evaluation.precision}),
+        **({"trained_on": list(arm.trained_on)} if arm.trained_on else {}),
     }
 
 
@@ -216,8 +253,7 @@ def content_of(cell: Cell, version: int, coded: bool = True) -> dict[str, Any]:
     corpus = from_dict(CorpusChoice, sources["corpus"], "corpus")
     names = Sources(corpus, sources["representation"], sources["text"], sources["latents"])
     data = load_data(names, latents=False)
-    evaluator = load_evaluator(how["evaluator"], data.corpus, data.representation if coded else None)
-    evaluation: dict[str, Any] = {"evaluator": {"name": evaluator.name, "identity": evaluator.identity}}
+    evaluation = identities(load_evaluators(how, data.corpus, data.representation if coded else None))
     if how.get("reward"):
         reward = load_reward(how["reward"], data.corpus, data.representation)
         evaluation["reward"] = {"name": reward.name, "identity": reward.identity}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,13 +23,19 @@ from ....paradigms.session import capture_failures
 from ....training.budget import TrainingCost
 from ....training.trained import train_system, tune_system, untuned
 from ....training.tuning_rounds import Tuned
-from ...evaluators.rewards import load_reward
+from ...evaluators.rewards import evaluator_in, load_reward
 from ...study.axis import Context, Measurement
 from ...study.cells import Cell, CellConfig
-from ...study.references import FLOORS, REFERENCES
-from ..eval_set import EvalSet, load_evaluator, make_eval_set
+from ...study.references import FLOORS, REFERENCES, ReferenceContext
+from ..eval_set import EvalSet, eval_audio, load_evaluators, make_eval_set
 from ..scoring import Scored, item_scores, joined, score
 from .cells import data_of
+
+if TYPE_CHECKING:
+    from ..replication import Replication
+
+if TYPE_CHECKING:
+    from ..replication import Replication
 
 
 class FidelityGroup:
@@ -41,8 +47,9 @@ class FidelityGroup:
 
     Attributes:
         data: corpus, representation and text encoder of the cells.
-        eval_set: prompts, their audio, and the evaluator's outputs.
-        reward: scores clips beside the evaluator; None: there is none.
+        eval_set: prompts, their audio, and the evaluators' outputs.
+        reward: scores clips beside the evaluators; None: there is none.
+        replication: measures the distances to training clips; None: the study does not ask for it.
         result: folders of the trained weights; for an arm only.
         training: cost of training, tuning included; for an arm only.
         tuned: result of tuning by reward; None: the arm is not tuned.
@@ -54,6 +61,7 @@ class FidelityGroup:
         self.eval_set = self.load_eval_set(first)
         spec = first.how.get("reward")
         self.reward = load_reward(spec, self.data.corpus, self.data.representation) if spec else None
+        self.replication = self._replication(first)
         self.tuned: Tuned | None = None
         if first.kind == "paradigm":
             self.result, self.training = train_system(untuned(first.config), self.data, context.work, context.report)
@@ -65,9 +73,9 @@ class FidelityGroup:
                 self.training = with_tuning(self.training, self.tuned, first)
 
     def load_eval_set(self, cell: Cell) -> EvalSet:
-        """Prompts, reference audio and evaluator of the group's cells."""
-        evaluator = load_evaluator(cell.how["evaluator"], self.data.corpus, self.data.representation)
-        return make_eval_set(cell.read(CellConfig).evaluation, evaluator, self.data.corpus)
+        """Prompts, reference audio and evaluators of the group's cells."""
+        evaluators = load_evaluators(cell.how, self.data.corpus, self.data.representation)
+        return make_eval_set(cell.read(CellConfig).evaluation, evaluators, self.data.corpus)
 
     def measure(self, cell: Cell) -> Measurement:
         """Make one clip per prompt and score them."""
@@ -78,21 +86,30 @@ class FidelityGroup:
             with float32_products(cell.read(CellConfig).precision, device_type()):
                 generated = self.generate(cell, self._load_model(cell))
             audio_BN, timing = generated.audio_BN, dict(generated.timing)
-        metrics, items, details = self.score(audio_BN)
+        scored, files = self.score(audio_BN), self._write_clips(cell, audio_BN) | self.extra_files(cell, audio_BN)
+        if self.replication is not None:
+            distances, pairs = self.replication.score(audio_BN)
+            scored = joined(scored, distances)
+            files |= self.replication.write(audio_BN, pairs, self.context.results, _stem(cell)) if files else {}
+        metrics, items, details = scored
         timing["measuring_seconds"] = time.perf_counter() - begun
         return Measurement(
             metrics=metrics,
             items=items,
             timing={name: round(value, 4) for name, value in timing.items()},
             training=at_update(self.training, cell.at_updates) if cell.kind == "paradigm" else None,
-            artefacts=self._write_clips(cell, audio_BN) | self.extra_files(cell, audio_BN),
+            artefacts=files,
             environment={"scoring": details, **self._circumstances(cell)},
         )
 
     def reference(self, cell: Cell) -> np.ndarray:
         """The clips (n, N) of a floor or ceiling."""
-        make = REFERENCES[cell.read(CellConfig).reference]
-        return make(self.eval_set.prompt_audio_BN, self.data.representation, cell.seed)
+        held = self.eval_set
+        context = ReferenceContext(
+            held.prompts, held.prompt_audio_BN, held.starts, self.data.corpus, self.data.representation,
+            held.sample_rate, cell.seed,
+        )  # fmt: skip
+        return REFERENCES[cell.read(CellConfig).reference](context)
 
     def generate(self, cell: Cell, model: Paradigm, controls: Mapping[str, Tensor] | None = None) -> Generated:
         """One clip per prompt.
@@ -122,7 +139,12 @@ class FidelityGroup:
             return scored
         captions = [clip.caption for clip in prompts]
         values = self.reward.score(list(audio_BN), self.eval_set.sample_rate, captions)
-        return joined(scored, item_scores({"reward": values}, prompts, {}))
+        about = {
+            "name": self.reward.name,
+            "identity": self.reward.identity,
+            "evaluator": evaluator_in(self.reward.name),
+        }
+        return joined(scored, item_scores({"reward": values}, prompts, {"reward": about}))
 
     def extra_files(self, cell: Cell, audio_BN: np.ndarray) -> dict[str, str]:
         """Write further files of a cell for the report; returns name -> path. There are none on this axis."""
@@ -135,6 +157,15 @@ class FidelityGroup:
     def kept_prompts(self, cell: Cell) -> list[str]:
         """Names in artefacts of the prompts whose clips a cell keeps, which are the first of all prompts."""
         return [clip.id.replace("/", "_") for clip in self.eval_set.prompts[: cell.how["keep_audio"]]]
+
+    def _replication(self, cell: Cell) -> Replication | None:
+        evaluation = cell.read(CellConfig).evaluation
+        if not evaluation.replication:
+            return None
+        from ..replication import Replication  # it loads librosa, which a machine with a GPU may lack
+
+        reference_BN = eval_audio(evaluation, self.data.corpus)[1][evaluation.prompts :]
+        return Replication(self.data.corpus, self.eval_set, reference_BN, self.context.report)
 
     def _load_model(self, cell: Cell) -> Paradigm:
         if self.tuned is not None:
@@ -153,7 +184,7 @@ class FidelityGroup:
             return {}
         kept: dict[str, str] = {}
         for prompt, audio_N in zip(self.kept_prompts(cell), audio_BN):
-            name = f"audio/{cell.system}-s{cell.seed}-{prompt}-{cell.id[:6]}{kept_format()}"
+            name = f"audio/{_stem(cell, prompt)}{kept_format()}"
             write_audio(self.context.results / name, audio_N, self.eval_set.sample_rate)
             kept[f"audio/{prompt}"] = name
         return kept
@@ -168,6 +199,11 @@ class FidelityGroup:
             **({"tuning": self.tuned.record} if self.tuned else {}),
             **({"plain_steps": failures} if failures else {}),
         }
+
+
+def _stem(cell: Cell, prompt: str = "") -> str:
+    """Beginning of the names of a cell's files, e.g. ``fm-s0-<prompt>-<id>``."""
+    return "-".join(part for part in (cell.system, f"s{cell.seed}", prompt, cell.id[:6]) if part)
 
 
 def with_tuning(training: TrainingCost, tuned: Tuned, cell: Cell) -> TrainingCost:

@@ -77,7 +77,7 @@ def _cells(point: FrameRatePoint, data: Data, evaluation: dict[str, Any], how: d
         "frame_rate": point.setting,
     }
     how = {**how, "sources": {**how["sources"], "representation": study.representation}}
-    cells = reference_cells(study, shared, how)
+    cells = reference_cells(study, data, shared, how)
     cells = [dataclasses.replace(cell, group=f"references at {point.label}", label=point.label) for cell in cells]
     return cells + trained_cells(study, data, shared, how, {point.label: {}})
 

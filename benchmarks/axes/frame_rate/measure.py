@@ -11,7 +11,8 @@ from anywhere in a clip, as in training.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from ....common.seeds import seed_for
 from ....corpora import Clip
 from ....training.sources import Data
 from ...study.cells import Cell
-from ..eval_set import EvalSet, beginnings, eligible, load_evaluator, split_eval_set
+from ..eval_set import EvalSet, beginnings, eligible, load_evaluators, split_eval_set
 from ..fidelity.measure import FidelityGroup
 from ..scoring import Scored, joined, renamed, score
 from .cells import FrameRateConfig, WindowEvaluation
@@ -31,7 +32,7 @@ class FrameRateGroup(FidelityGroup):
     def load_eval_set(self, cell: Cell) -> EvalSet:
         """Crops of the point's duration; their windows are kept beside them."""
         config = cell.read(FrameRateConfig)
-        self.window_eval_set = WindowEvalSet(config.evaluation, cell.how["evaluator"], self.data)
+        self.window_eval_set = WindowEvalSet(config.evaluation, cell.how, self.data)
         return self.window_eval_set.crops
 
     def score(self, audio_BN: np.ndarray) -> Scored:
@@ -44,19 +45,20 @@ class WindowEvalSet:
 
     Args:
         evaluation: the lengths and the rate of the clips.
-        evaluator: its name; it is not trained on the representations' output, which differs between points.
+        how: ``Cell.how``, which names the evaluators; none is trained on the representations' output, which differs
+            between points.
     """
 
-    def __init__(self, evaluation: WindowEvaluation, evaluator: str, data: Data) -> None:
+    def __init__(self, evaluation: WindowEvaluation, how: Mapping[str, Any], data: Data) -> None:
         rate, n = evaluation.sample_rate, evaluation.prompts
         lengths = (evaluation.whole, evaluation.seconds, evaluation.window)
         whole, crop, self.window = (round(seconds * rate) for seconds in lengths)
         clips = eligible(data.corpus, evaluation.split, evaluation.whole)[: 2 * n]
-        audio_BN, loaded = beginnings(clips, rate, whole), load_evaluator(evaluator, data.corpus)
+        audio_BN, loaded = beginnings(clips, rate, whole), load_evaluators(how, data.corpus)
         starts = _starts(clips, whole, crop)
         self.at = [window - start for window, start in zip(_starts(clips, whole, self.window), starts)]
         crops_BN = cut(audio_BN, starts, crop)
-        self.crops = split_eval_set(clips, crops_BN, evaluation, loaded)
+        self.crops = split_eval_set(clips, crops_BN, evaluation, loaded, [start / rate for start in starts])
         self.windows = split_eval_set(clips, cut(crops_BN, self.at, self.window), evaluation, loaded)
 
     def score(self, audio_BN: np.ndarray) -> Scored:

@@ -1,10 +1,12 @@
 """The axis inpainting: fill a span of a real clip, given its caption and the audio on both sides.
 
 The task is that of Tal et al. 2025, section 5.3, the protocol that of the fidelity axis. One span is removed from every
-prompt's own audio, the same for every system, and each system returns the clip with the span filled. The scores cover
-the whole clip, the span alone (metrics whose names end in ``_span``, against spans of the reference clips), both seams
-(``metrics/seam.py``), and the similarity of the span's and its surroundings' embeddings. ``real`` is the ceiling and
-``codec_*`` its resynthesis; ``splice`` inserts a piece of another prompt's audio, ``silence`` inserts silence.
+prompt's own audio, the same for every system, and each system returns the clip with the span filled. What decides are
+scores of the span: distances of crops that hold the span with some context on either side (names end in ``_span``,
+against the same crops of the reference clips), the seam distance (``metrics/seam.py``), and the similarity of the
+span's and its surroundings' embeddings. Scores of whole clips, most of which every system returns as it got them, are
+recorded too. ``real`` is the ceiling and ``codec_*`` its resynthesis. The floors are ``splice``, a piece of another
+prompt's audio, ``silence``, and ``frozen``, the last 50 ms before the span, repeated.
 
 ``cells.py`` and ``measure.py`` load torch, so they are imported inside the methods.
 """

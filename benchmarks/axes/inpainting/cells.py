@@ -12,7 +12,7 @@ from ..fidelity.cells import evaluation_of, reference_cells, trained_cells
 from .fill import EDITS, drawn_spans
 from .settings import InpaintingSettings
 
-VERSION = 1  # to be raised when the protocol or the meaning of a metric changes, which makes all cells new
+VERSION = 2  # to be raised when the protocol or the meaning of a metric changes, which makes all cells new
 
 
 @dataclass(frozen=True)
@@ -58,5 +58,5 @@ def expand(study: Study) -> list[Cell]:
         "data": identity(data),
         "evaluation": {**evaluation, "span": span},
     }
-    cells = reference_cells(study, shared, how, [*CEILINGS, *EDITS])
+    cells = reference_cells(study, data, shared, how, [*CEILINGS, *EDITS])
     return cells + trained_cells(study, data, shared, how, {"": {}})

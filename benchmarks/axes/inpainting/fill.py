@@ -23,6 +23,8 @@ from ....representations.base import fit_length
 from ....representations.text.encoders import TextEncoder
 from ...study.references import another
 
+FROZEN = 0.05  # seconds that the floor ``frozen`` repeats
+
 
 @dataclass(frozen=True)
 class Span:
@@ -161,6 +163,16 @@ def silence(audio_BN: np.ndarray, spans: Sequence[Span], sample_rate: int, seed:
     return edited_BN
 
 
+def frozen(audio_BN: np.ndarray, spans: Sequence[Span], sample_rate: int, seed: int) -> np.ndarray:
+    """Clips with the last 50 ms before the span repeated to its end: nothing jumps at first, and nothing happens."""
+    edited_BN = audio_BN.copy()
+    for row, span in enumerate(spans):
+        inside = span.samples(sample_rate)
+        last_N = audio_BN[row, max(inside.start - round(FROZEN * sample_rate), 0) : inside.start]
+        edited_BN[row, inside] = np.resize(last_N, inside.stop - inside.start)  # zeros where nothing comes before
+    return edited_BN
+
+
 EDITS: dict[str, Callable[[np.ndarray, Sequence[Span], int, int], np.ndarray]] = {
-    f.__name__: f for f in (splice, silence)
+    f.__name__: f for f in (splice, silence, frozen)
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ....common.config import from_dict, to_dict
@@ -18,7 +18,7 @@ from ...study.cells import Cell
 from ...study.study import Study
 from ..control.cells import extractor_names
 from ..control.settings import ControlSettings
-from ..eval_set import load_evaluator
+from ..eval_set import check_roles, identities, load_evaluators, named_evaluators
 from ..fidelity.cells import prompts_of
 from .config import VIEWS, ReconstructionSettings
 
@@ -37,12 +37,13 @@ def expand(study: Study) -> list[Cell]:
         raise UserError(f"{study.name}: evaluation.references has none of {', '.join(REFERENCES)}; name at least one")
     how = {
         "corpus": to_dict(study.corpus),
-        "evaluator": study.evaluation.evaluator,
+        **named_evaluators(study.evaluation),
         "extractors": study.section(ControlSettings).extractors,
         "representation": study.representation,
         "keep_audio": study.evaluation.keep_audio,
     }
-    corpus, evaluator = open_sources(how)
+    corpus, evaluators = open_sources(how)
+    check_roles(evaluators, study.evaluation)
     shared = {
         "axis": "reconstruction",
         "version": VERSION,
@@ -52,7 +53,7 @@ def expand(study: Study) -> list[Cell]:
             "prompts": prompts_of(study, corpus),
             "seconds": study.train.seconds,
             "sample_rate": study.section(ReconstructionSettings).sample_rate,
-            **_scored_by(how, evaluator),
+            **_scored_by(how, evaluators),
         },
     }
     cells = [_cell(name, "references", {**shared, "reference": name}, how) for name in known]
@@ -66,11 +67,11 @@ def expand(study: Study) -> list[Cell]:
 
 def content_of(cell: Cell) -> dict[str, Any]:
     """The parts of a cell's config that state content, as they are on this machine."""
-    corpus, evaluator = open_sources(cell.how)
+    corpus, evaluators = open_sources(cell.how)
     found: dict[str, Any] = {
         "version": VERSION,
         "data": {"corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint}},
-        "evaluation": _scored_by(cell.how, evaluator),
+        "evaluation": _scored_by(cell.how, evaluators),
     }
     if "representation" in cell.config:
         found["representation"] = {"fingerprint": load_representation(cell.how["representation"]).fingerprint}
@@ -86,15 +87,15 @@ def facts(spec: LatentSpec, view: str) -> dict[str, Any]:
     return {**found, "codebooks": spec.codebooks, "cardinality": spec.cardinality, "bits_per_second": round(bits, 3)}
 
 
-def open_sources(how: Mapping[str, Any]) -> tuple[Corpus, Evaluator]:
-    """The corpus, and an evaluator that was not trained on any representation, so that it is the same for all."""
+def open_sources(how: Mapping[str, Any]) -> tuple[Corpus, list[Evaluator]]:
+    """The corpus; and tagger and judges, none trained on any representation, so that they are the same for all."""
     corpus = from_dict(CorpusChoice, how["corpus"], "corpus").load()
-    return corpus, load_evaluator(how["evaluator"], corpus)
+    return corpus, load_evaluators(how, corpus)
 
 
-def _scored_by(how: Mapping[str, Any], evaluator: Evaluator) -> dict[str, Any]:
+def _scored_by(how: Mapping[str, Any], evaluators: Sequence[Evaluator]) -> dict[str, Any]:
     return {
-        "evaluator": {"name": evaluator.name, "identity": evaluator.identity},
+        **identities(evaluators),
         "heard_by": extractor_names(how["extractors"]),
         "visqol": not metrics.visqol_missing(),
     }

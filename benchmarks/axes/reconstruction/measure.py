@@ -32,9 +32,9 @@ class ReconstructionGroup:
 
     def __init__(self, cells: Sequence[Cell], context: Context) -> None:
         how, configs, self.context = cells[0].how, [cell.read(ReconstructionConfig) for cell in cells], context
-        corpus, evaluator = sources.open_sources(how)
+        corpus, evaluators = sources.open_sources(how)
         self.evaluation = configs[0].evaluation
-        self.eval_set = make_eval_set(self.evaluation, evaluator, corpus)
+        self.eval_set = make_eval_set(self.evaluation, evaluators, corpus)
         self.controls = ControlScorer(self.eval_set, how["extractors"], ())
         coded = any(config.representation is not None for config in configs)
         self.representation = load_representation(how["representation"]) if coded else None

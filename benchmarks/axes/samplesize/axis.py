@@ -1,7 +1,8 @@
 """The axis samplesize: how the number of clips changes each metric, with two kinds of audio scored at several n.
 
 All clips of a corpus, of any split, are sorted by hashes of their ids and split into two halves: reference sets are
-drawn from one, generated sets from the other, n of each without replacement, many times. The generated sets are real
+drawn from one, generated sets from the other, n of each without replacement, many times. All metrics of the tagger are
+scored, and of every judge its kernel and its Frechet distance. The generated sets are real
 clips (``real``: a distance should be 0 at any n) or noise as loud as they are (``noise``: the worst case). The value of
 a metric is the mean over the draws, which shows its bias; its interval is where 95% of SINGLE measurements at this n
 fall. Draws from a half of N clips share some of them, so the spread is divided by sqrt(1 - n / N) (Cochran, 1977,
@@ -35,14 +36,15 @@ class SampleSize(Axis):
         return expand(study)
 
     def content(self, cell: Cell) -> dict[str, Any]:
-        """Corpus and evaluator."""
+        """Corpus and evaluators."""
+        from ..eval_set import identities
         from .cells import VERSION, open_sources
 
-        corpus, evaluator = open_sources(cell.how["corpus"], cell.how["evaluator"])
+        corpus, evaluators = open_sources(cell.how)
         return {
             "version": VERSION,
             "corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint},
-            "evaluation": {"evaluator": {"name": evaluator.name, "identity": evaluator.identity}},
+            "evaluation": identities(evaluators),
         }
 
     def estimate(self, cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate], str]:

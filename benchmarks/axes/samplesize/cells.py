@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,10 +11,11 @@ from ....common.errors import UserError
 from ....common.seeds import seed_for
 from ....corpora import Clip, Corpus
 from ....corpora.spec import CorpusChoice
-from ...evaluators import Evaluator, get_evaluator
+from ...evaluators import Evaluator
 from ...evaluators.cache import CachedEvaluator
 from ...study.cells import Cell, CellConfig, Content, EvaluationConfig
 from ...study.study import Study
+from ..eval_set import check_roles, identities, load_evaluators, named_evaluators
 
 VERSION = 1  # to be raised when the protocol or the meaning of a metric changes, which makes all cells new
 REPEATS = 24
@@ -43,7 +45,9 @@ def expand(study: Study) -> list[Cell]:
     Raises:
         UserError: no reference that this axis knows, or an n that is not below half of the corpus.
     """
-    corpus, evaluator = open_sources(to_dict(study.corpus), study.evaluation.evaluator)
+    how = {"corpus": to_dict(study.corpus), **named_evaluators(study.evaluation)}
+    corpus, evaluators = open_sources(how)
+    check_roles(evaluators, study.evaluation)
     n, half = study.evaluation.prompts, len(eligible_clips(corpus, study.train.seconds)) // 2
     if n >= half:
         raise UserError(f"{study.name}: evaluation.prompts is {n} but must be below {half}, half of the corpus' clips")
@@ -59,21 +63,20 @@ def expand(study: Study) -> list[Cell]:
             "repeats": REPEATS,
             "seconds": study.train.seconds,
             "sample_rate": SAMPLE_RATE,
-            "evaluator": {"name": evaluator.name, "identity": evaluator.identity},
+            **identities(evaluators),
         },
     }
-    how = {"corpus": to_dict(study.corpus), "evaluator": study.evaluation.evaluator}
     return [
         Cell("samplesize", name, "reference", 0, None, "samplesize", {**shared, "reference": name}, how)
         for name in chosen
     ]
 
 
-def open_sources(corpus: dict[str, Any], evaluator: str) -> tuple[Corpus, Evaluator]:
-    """The corpus and the evaluator that a cell's ``how`` names."""
-    found = from_dict(CorpusChoice, corpus, "corpus").load()
-    loaded = get_evaluator(evaluator, corpus=found, representation=None)
-    return found, loaded if isinstance(loaded, CachedEvaluator) else CachedEvaluator(loaded)
+def open_sources(how: Mapping[str, Any]) -> tuple[Corpus, list[Evaluator]]:
+    """The corpus, and the tagger and the judges that a cell's ``how`` names."""
+    corpus = from_dict(CorpusChoice, how["corpus"], "corpus").load()
+    loaded = load_evaluators(how, corpus)
+    return corpus, [one if isinstance(one, CachedEvaluator) else CachedEvaluator(one) for one in loaded]
 
 
 def eligible_clips(corpus: Corpus, seconds: float) -> list[Clip]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from ....common.seeds import seed_for
 from ....corpora import Clip
-from ...evaluators import EvaluatorOutput, score_set
+from ...evaluators import Evaluator, EvaluatorOutput, score_set
 from ...evaluators.cache import output_of, row_of
 from ...metrics.catalogue import about
+from ...metrics.frechet import frechet_distance
+from ...metrics.kad import kernel_distance
 from ...metrics.metric import Metric, metric
 from ...study.axis import Context, Measurement
 from ...study.cells import Cell
@@ -22,20 +25,41 @@ from .cells import SAMPLE_RATE, SampleSizeConfig, eligible_clips, open_sources
 AT_ONCE = 64  # clips in memory
 
 
+@dataclass(frozen=True)
+class EvaluatedClips:
+    """The outputs of one evaluator for all clips of a study.
+
+    Attributes:
+        reference: for the half from which reference sets are drawn.
+        real: for the other half.
+        noise: for noise as loud as each clip of the other half; None where the study has no noise.
+    """
+
+    evaluator: Evaluator
+    reference: EvaluatorOutput
+    real: EvaluatorOutput
+    noise: EvaluatorOutput | None
+
+
 class SampleSizeGroup:
-    """All cells of a study: the evaluator's outputs for every clip, from which the draws are taken."""
+    """All cells of a study: the evaluators' outputs for every clip, from which the draws are taken."""
 
     def __init__(self, cells: Sequence[Cell], context: Context) -> None:
         how, seconds = cells[0].how, cells[0].read(SampleSizeConfig).evaluation.seconds
-        corpus, self.evaluator = open_sources(how["corpus"], how["evaluator"])
+        corpus, evaluators = open_sources(how)
         clips = eligible_clips(corpus, seconds)
-        half = len(clips) // 2
+        half, samples = len(clips) // 2, round(seconds * SAMPLE_RATE)
         self.clips, self.context = clips[half : 2 * half], context
         with_noise = any(cell.system == "noise" for cell in cells)
-        samples = round(seconds * SAMPLE_RATE)
-        self.reference = self._evaluate(clips[:half], samples, done=0.0, captioned=False)
-        self.real = self._evaluate(self.clips, samples, done=0.4)
-        self.noise = self._evaluate(self.clips, samples, done=0.7, noise=True) if with_noise else None
+        self.tagger, *self.judges = (
+            EvaluatedClips(
+                one,
+                self._evaluate(one, clips[:half], samples, captioned=False),
+                self._evaluate(one, self.clips, samples),
+                self._evaluate(one, self.clips, samples, noise=True) if with_noise else None,
+            )
+            for one in evaluators
+        )
 
     def measure(self, cell: Cell) -> Measurement:
         """Score all draws of a cell."""
@@ -51,34 +75,38 @@ class SampleSizeGroup:
         """All metrics of one draw, which has the same clips for both kinds of audio."""
         rng = np.random.default_rng(seed_for("samplesize", n, repeat))
         reference, drawn = (rng.permutation(len(self.clips))[:n] for _ in range(2))
-        generated = self.real if cell.system == "real" else self.noise
-        assert generated is not None
-        clips = [self.clips[i] for i in drawn]
+        clips, tagger = [self.clips[i] for i in drawn], self.tagger
         scores = score_set(
-            _select(self.reference, reference),
-            _select(generated, drawn),
+            _select(tagger.reference, reference),
+            _select(_generated(tagger, cell), drawn),
             captions=[clip.caption for clip in clips],
             asked=[clip.attributes for clip in clips],
-            evaluator=self.evaluator,
+            evaluator=tagger.evaluator,
             sample_rate=SAMPLE_RATE,
-            paired=_select(self.real, drawn),
+            paired=_select(tagger.real, drawn),
         )
-        return scores.set_metrics
+        found = dict(scores.set_metrics)
+        for judge in self.judges:
+            sets = judge.reference.embeddings[reference], _generated(judge, cell).embeddings[drawn]
+            found[f"kad_{judge.evaluator.name}"] = kernel_distance(*sets)
+            found[f"fad_{judge.evaluator.name}"] = frechet_distance(*sets).value
+        return found
 
     def _evaluate(
-        self, clips: Sequence[Clip], samples: int, done: float, captioned: bool = True, noise: bool = False
+        self, evaluator: Evaluator, clips: Sequence[Clip], samples: int, captioned: bool = True, noise: bool = False
     ) -> EvaluatorOutput:
         """The evaluator's output for the beginnings of clips, or for noise as loud as each of them."""
         parts = []
         for start in range(0, len(clips), AT_ONCE):
             part = clips[start : start + AT_ONCE]
-            self.context.report(done + 0.3 * start / len(clips), f"embedding {'noise' if noise else 'real clips'}")
+            what = f"embedding {'noise' if noise else 'real clips'} by {evaluator.name}"
+            self.context.report(start / len(clips), what)
             audio_BN = np.stack([clip.audio(SAMPLE_RATE)[:samples] for clip in part]).astype(np.float32)
             if noise:
                 seeds = [seed_for("samplesize", clip.id) for clip in part]
                 audio_BN = np.concatenate([as_loud_noise(row[None], seed) for row, seed in zip(audio_BN, seeds)])
             captions = [clip.caption for clip in part] if captioned else None
-            parts.append(self.evaluator.evaluate(list(audio_BN), SAMPLE_RATE, captions))
+            parts.append(evaluator.evaluate(list(audio_BN), SAMPLE_RATE, captions))
         rows = [row_of(part, i) for part in parts for i in range(len(part.embeddings))]
         return output_of(rows, sum(part.silent for part in parts))
 
@@ -88,6 +116,13 @@ def _spread(values: Sequence[float], name: str, n: int, shrunk: float) -> Metric
     kind, mean, half = about(name), float(np.mean(values)), 1.96 * float(np.std(values, ddof=1)) / shrunk
     low, high = max(mean - half, kind.least), min(mean + half, kind.most)
     return metric(mean, low=low, high=high, n=n, better=kind.better)
+
+
+def _generated(evaluated: EvaluatedClips, cell: Cell) -> EvaluatorOutput:
+    """Outputs for the kind of audio that a cell scores."""
+    generated = evaluated.real if cell.system == "real" else evaluated.noise
+    assert generated is not None
+    return generated
 
 
 def _select(output: EvaluatorOutput, index: np.ndarray) -> EvaluatorOutput:

@@ -1,4 +1,4 @@
-"""The built-in evaluator: the trained network, applied to one clip at a time, and its checkpoints.
+"""The built-in attribute tagger: the trained network, applied to one clip at a time, and its checkpoints.
 
 It runs on one thread, so a result is the same to the last digit on every machine of one kind. A checkpoint is a folder
 with ``weights.safetensors`` and ``evaluator.json``: sizes, classes, vocabulary, and the record of how it was trained.
@@ -43,6 +43,7 @@ class BuiltinEvaluator(Evaluator):
     """
 
     name = "builtin"
+    role = "tagger"
 
     def __init__(
         self,

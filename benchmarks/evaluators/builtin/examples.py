@@ -1,4 +1,4 @@
-"""Training data of the built-in evaluator: windows of clips, clean and through a codec, and batches of them.
+"""Training data of the built-in attribute tagger: windows of clips, clean and through a codec, and batches of them.
 
 A classifier trained on clean audio only errs on the output of a codec, and every system's output is one. So each clip
 is also seen after the codec: decoded from its continuous latents, from its codes, and from latents with noise added,

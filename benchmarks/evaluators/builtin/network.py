@@ -1,4 +1,4 @@
-"""The network of the built-in evaluator: pitch, timbre and rhythm branches into one embedding, and a caption encoder.
+"""The network of the built-in attribute tagger: branches for pitch, timbre and rhythm, and a caption encoder.
 
 Attributes (key, instruments, drums, tempo ...) are linear functions of the embedding, so sets of clips that differ in
 one of them are apart in it, which is what a Frechet or kernel distance measures. Captions are mapped into a space

@@ -1,4 +1,4 @@
-"""Training of the built-in evaluator, and the right one for a corpus.
+"""Training of the built-in attribute tagger, and the right one for a corpus.
 
     bench evaluators train --corpus FOLDER -o DIR
     python -m paradigm_bench.benchmarks.evaluators.builtin.training --representation codec_builtin --out DIR
@@ -165,7 +165,7 @@ def expected_seconds(clips: Sequence[Clip], coded: bool, config: EvaluatorConfig
 class UntrainedEvaluator(Evaluator):
     """Stands for an evaluator that a dry run does not train: it has an identity but cannot evaluate."""
 
-    name = "builtin"
+    name, role = "builtin", "tagger"
 
     def __init__(self, identity: str) -> None:
         self.identity, self.classes = identity, {}
@@ -183,7 +183,7 @@ def builtin_evaluator(
     folder: Path | None = None,
     progress: bool = True,
 ) -> Evaluator:
-    """Load or train a built-in evaluator; a dry run (``common.needs``) gets one that is not trained.
+    """Load or train a built-in attribute tagger; a dry run (``common.needs``) gets one that is not trained.
 
     Args:
         corpus: of the clips to be scored; ``None`` or the built-in music gives the shipped weights.

@@ -219,7 +219,7 @@ def _execute(env: Environment, folder: Path, timeout: float) -> None:
     except subprocess.TimeoutExpired as error:
         raise UserError(f"{env.name}: no answer within {timeout:g} s; score fewer clips at a time") from error
     if done.returncode != 0 or not (folder / "reply.json").exists():
-        last = _last_line(done.stderr) or "it said nothing"
+        last = last_line(done.stderr) or "it said nothing"
         raise UserError(
             f"{env.name}: its script died (status {done.returncode}): {last}; "
             f"try `bench evaluators check {env.name}`, or install it anew"
@@ -249,7 +249,7 @@ def _pip(env: Environment, requirements: Sequence[str], options: list[str]) -> N
     command = [*pip, "install", "--quiet", "--disable-pip-version-check", *options, *requirements]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if done.returncode != 0:
-        raise UserError(f"{env.name}: pip failed: {_last_line(done.stderr)}; is there a network, or a free disk?")
+        raise UserError(f"{env.name}: pip failed: {last_line(done.stderr)}; is there a network, or a free disk?")
 
 
 def _python(env: Environment) -> str:
@@ -265,7 +265,8 @@ def _satisfied(requirement: str) -> bool:
         return False
 
 
-def _last_line(text: str) -> str:
+def last_line(text: str) -> str:
+    """The last line of a program's output that reports an error, or its last line, without frames; 300 characters."""
     lines = [line.strip() for line in text.splitlines() if line.strip(" ╭╮╰╯│─━")]
     errors = [line for line in lines if line.startswith("ERROR")]
     return (errors or lines or [""])[-1][:300]

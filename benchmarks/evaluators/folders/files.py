@@ -1,92 +1,83 @@
-"""Audio files of a folder, subfolders included, their faults, and the captions of generated files.
+"""Audio files of a folder, its subfolders and the links in it, and their names.
 
 The name of a file is its path below the folder without its ending, so ``a/01.wav`` in one folder and ``a/01.flac`` in
-another are partners. Channels are averaged; rate and level are left to the evaluator (``evaluators/audio.py``).
+another are partners. Hidden files and folders are skipped; everything else that is not read is named.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-
-import numpy as np
-from numpy.typing import NDArray
+from pathlib import Path
 
 from ....common.errors import UserError
 from ....common.files import no_folder
-from ....corpora.manifest import read_manifest
-from ..audio import MIN_SECONDS
+from ....common.lines import count
+from .decode import ENDINGS
 
-ENDINGS = (".wav", ".flac", ".ogg", ".mp3")
-
-
-class BadAudioError(Exception):
-    """A file that cannot be scored; the message gives the reason without the file's name."""
+UNREAD = (".aifc", ".au", ".caf", ".m4b", ".mka", ".mp4", ".w64", ".webm", ".wma")  # sound that is named, not read
 
 
 @dataclass(frozen=True)
-class Waveform:
-    """Content of a file: mono samples (N,) and their rate in Hz."""
+class AudioFolder:
+    """The audio files of a folder.
 
-    samples: NDArray[np.float32]
-    rate: int
+    Attributes:
+        files: name -> file, sorted by name.
+        notes: a line on each link that cannot be followed, and on files of other kinds.
+    """
+
+    files: dict[str, Path]
+    notes: list[str]
 
 
-def find_audio(folder: Path) -> dict[str, Path]:
-    """Name -> file, sorted by name.
+def find_audio(folder: Path) -> AudioFolder:
+    """All audio files below ``folder``.
 
     Raises:
-        UserError: no such folder, no audio in it, or two files of one name.
+        UserError: no such folder, one that cannot be read, no audio in it, or two files of one name.
     """
     if not folder.is_dir():
         raise UserError(f"{no_folder(folder)}; give one that holds {', '.join(ENDINGS)} files")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in ENDINGS and path.is_file() and not path.name.startswith("."):
-            name = path.relative_to(folder).with_suffix("").as_posix()
+    found, notes, unread = dict[str, Path](), list[str](), Counter[str]()
+    for path in _walk(folder, (folder.resolve(),), notes):
+        kind = path.suffix.lower()
+        unread[kind] += kind in UNREAD
+        if kind in ENDINGS:
+            name = name_of(path.relative_to(folder))
             if name in found:
                 raise UserError(f"{folder}: {found[name].name} and {path.name} share the name {name!r}; keep one")
             found[name] = path
+    if kinds := sorted(kind for kind in unread if unread[kind]):
+        number = count(sum(unread.values()), "sound file")
+        notes.append(f"left out: {number} of {folder} with the endings {', '.join(kinds)}; convert them to WAV")
     if not found:
-        raise UserError(f"{folder}: no {', '.join(ENDINGS)} files in it; give a folder of audio")
-    return dict(sorted(found.items()))
+        raise UserError("; ".join([f"{folder}: no {', '.join(ENDINGS)} files in it", *notes, "give a folder of audio"]))
+    return AudioFolder(dict(sorted(found.items())), notes)
 
 
-def read_audio(path: Path) -> Waveform:
-    """Samples and rate of a file.
+def name_of(path: Path) -> str:
+    """A relative path without its ending; a point in the name of a file without an audio ending is kept."""
+    return (path.with_suffix("") if path.suffix.lower() in ENDINGS else path).as_posix()
 
-    Raises:
-        BadAudioError: it cannot be decoded, is too short, or holds NaN or infinity.
-    """
+
+def _walk(folder: Path, above: tuple[Path, ...], notes: list[str]) -> Iterator[Path]:
+    """Files of a folder and its subfolders, sorted; ``above``: the real paths of the folder and those that hold it."""
     try:
-        import soundfile  # an optional package
-    except ImportError as error:
-        raise UserError("reading audio needs the package soundfile; pip install soundfile") from error
-    try:
-        samples_NC, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split()).rstrip(".").rpartition(": ")[2]
-        raise BadAudioError(f"cannot be decoded ({reason})") from error
-    if len(samples_NC) < MIN_SECONDS * rate:
-        raise BadAudioError(f"lasts {len(samples_NC) / rate:.3f} s, at least {MIN_SECONDS} s are needed")
-    if not np.isfinite(samples_NC).all():
-        raise BadAudioError("holds NaN or infinity")
-    return Waveform(samples_NC.mean(axis=1), rate)
-
-
-def read_captions(path: Path) -> dict[str, str]:
-    """Captions of generated files by their names, from a manifest (CSV or JSON lines with ``path`` and ``caption``).
-
-    Raises:
-        UserError: no such file, no rows, a column missing, an empty caption, or two captions of one name.
-    """
-    if path.suffix not in (".csv", ".jsonl"):
-        raise UserError(f"{path}: not a .csv or .jsonl file; give one with the columns path and caption")
-    found: dict[str, str] = {}
-    for row in read_manifest(path):
-        name = PurePosixPath(row.required("path"))
-        key = (name.with_suffix("") if name.suffix.lower() in ENDINGS else name).as_posix()
-        if key in found:
-            raise UserError(f"{row.where}: {key} has a caption already; keep one")
-        found[key] = row.required("caption")
-    return found
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({error.strerror}); change its permissions") from error
+    for path in entries:
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            real = path.resolve()
+            if real in above:
+                notes.append(f"left out: {path}: a link to a folder that holds it")
+            else:
+                yield from _walk(path, (*above, real), notes)
+        elif path.is_file():
+            yield path
+        elif path.is_symlink():
+            notes.append(f"left out: {path}: a link to nothing")

@@ -82,7 +82,8 @@ def _training_key(config: TimedConfig) -> str:
 
 
 def _measuring_key(axis: str, config: TimedConfig) -> str:
-    """A hash of what decides the time of a measurement: system, sampler, controls, and how much audio is scored."""
+    """A hash of what decides the time of a measurement: system, sampler, controls, how much audio, and its judges."""
     evaluation = config.evaluation
     system = [config.reference, to_dict(config.model), config.sampler, config.frame_rate, config.scenario]
-    return config_hash([axis, *system, evaluation.prompts, evaluation.seconds, to_dict(evaluation.evaluator)])
+    judges = [judge.name for judge in evaluation.judges]
+    return config_hash([axis, *system, evaluation.prompts, evaluation.seconds, to_dict(evaluation.evaluator), judges])

@@ -7,7 +7,8 @@ for estimates where there are no records of one's own. It names the machine; ano
 slower.
 
 Training and sampling scale with their operations (``training.budget``, ``Paradigm.cost``), scoring with the seconds of
-audio that are scored. Latency studies need only the share of the hardware bound that was reached.
+audio that are scored, and with the judges that score them. Latency studies need only the share of the hardware bound
+that was reached.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ class Timings:
     Attributes:
         machine: where they were measured.
         training, sampling: paradigm -> width of the backbone -> operations per second of one worker.
-        scoring: axis -> seconds per second of audio.
+        scoring: axis -> seconds per second of audio, without judges.
+        judging: judge -> seconds per second of audio.
         bound_shares: paradigm, with a baseline in brackets -> ``width x batch`` -> share of the hardware bound that
             latency records reached.
     """
@@ -81,6 +83,7 @@ class Timings:
     training: Table
     sampling: Table
     scoring: dict[str, float]
+    judging: dict[str, float]
     bound_shares: Table
 
     def training_seconds(self, config: Mapping[str, Any]) -> float | None:
@@ -91,13 +94,20 @@ class Timings:
     def measuring_seconds(self, axis: str, config: Mapping[str, Any]) -> float | None:
         """Seconds of sampling and scoring a cell's clips; None where the operations of its sampler are not known."""
         cell = read_config(config, TimedConfig)
-        scoring = self.scoring.get(axis, statistics.median(self.scoring.values())) * cell.evaluation.audio_seconds
+        scoring = self._scoring_rate(axis, cell.evaluation) * cell.evaluation.audio_seconds
         if cell.model is None:
             return scoring
         cost = cost_of(config)
         if cost is None:
             return None
         return scoring + cell.evaluation.prompts * cost.clip / _nearest(self.sampling, cost)
+
+    def _scoring_rate(self, axis: str, evaluation: TimedEvaluation) -> float:
+        """Seconds per second of audio; a judge that was never timed is taken to be as slow as the slowest."""
+        rate, slowest = self.scoring.get(axis, statistics.median(self.scoring.values())), max(self.judging.values())
+        if evaluation.repeats:  # draws from clips that are embedded once for all cells
+            return rate
+        return rate + sum(self.judging.get(judge.name, slowest) for judge in evaluation.judges)
 
     def bound_share(self, paradigm: str, baseline: str | None, width: int, batch: int) -> float | None:
         """Share of the bound at the nearest width and batch; None for a paradigm that was not measured."""
@@ -187,7 +197,8 @@ def timings_of(records: Iterable[Record]) -> Timings:
     """The medians of good records that were made on a CPU; a training run that several studies share counts once."""
     good = [r for r in records if r.status == "ok" and r.environment.get("device", "cpu") == "cpu"]
     training, sampling = (defaultdict[tuple[str, str], list[float]](list) for _ in range(2))
-    scoring, folders = defaultdict[str, list[float]](list), set[str]()
+    scoring, judging = (defaultdict[str, list[float]](list) for _ in range(2))
+    folders = set[str]()
     for record in good:
         if record.axis == "latency" or "measuring_seconds" not in record.timing:
             continue
@@ -202,14 +213,19 @@ def timings_of(records: Iterable[Record]) -> Timings:
                 folders.add(run.folder)
                 training[place].append(cost.update * run.updates / seconds_alone(record))
             made *= cell.evaluation.prompts
-        rest = max(record.timing["measuring_seconds"] - made, 0.0)
+        details = record.environment.get("scoring", {})
+        judged = {name: about["scoring_seconds"] for name, about in details.get("judges", {}).items()}
+        for judge, seconds in judged.items():
+            judging[judge].append(seconds / cell.evaluation.audio_seconds)
+        rest = max(record.timing["measuring_seconds"] - made - sum(judged.values()), 0.0)
         scoring[record.axis].append(rest / cell.evaluation.audio_seconds)
     machine = statistics.mode(str(record.environment["cpu"]) for record in good)
     return Timings(
         f"{machine}, one thread per worker",
         _nested({place: statistics.median(values) for place, values in training.items()}),
         _nested({place: statistics.median(values) for place, values in sampling.items()}),
-        {axis: _rounded(statistics.median(values)) for axis, values in sorted(scoring.items())},
+        _medians(scoring),
+        _medians(judging),
         _nested(bound_shares(good, _width_and_batch)),
     )
 
@@ -224,6 +240,10 @@ def _nested(medians: Mapping[tuple[str, str], float]) -> Table:
     for (first, second), value in sorted(medians.items()):
         found.setdefault(first, {})[second] = _rounded(value)
     return found
+
+
+def _medians(times: Mapping[str, list[float]]) -> dict[str, float]:
+    return {name: _rounded(statistics.median(values)) for name, values in sorted(times.items())}
 
 
 def _rounded(value: float) -> float:

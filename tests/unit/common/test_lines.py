@@ -22,7 +22,7 @@ NOUNS = (
 ADJECTIVES = ("array", "generated", "good", "latent", "more", "reference", "training")
 AFTER_A_NUMBER = re.compile(rf"^ (?:(?:{'|'.join(ADJECTIVES)}) )?(?:{'|'.join(NOUNS)})\b(?! from)")
 NEVER_ONE = {  # compared before, or a size that is always large
-    "benchmarks/axes/frame_rate/settings.py": "frames", "benchmarks/cli/compare.py": "gap.n_draws",
+    "benchmarks/axes/frame_rate/settings.py": "frames",
     "benchmarks/cli/inpaint.py": "native.channels", "benchmarks/conformance/accounting.py": "moved",
     "benchmarks/evaluators/environments/evaluator.py": "len(clip)",
     "benchmarks/evaluators/environments/scripts/fadtk_env.py": "len(frames)",

@@ -8,7 +8,7 @@ import pytest
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.corpora import Clip, load_corpus
 from paradigm_bench.corpora.extractors import load_extractor
-from paradigm_bench.corpora.extractors.builtin import best_path
+from paradigm_bench.corpora.extractors.builtin import CHORD_LABELS, best_path, estimated_tuning, magnitudes
 from paradigm_bench.corpora.pitch import frequency
 
 RATE = 16_000
@@ -42,6 +42,56 @@ def test_chords_and_melody_are_heard_far_above_chance(clips: list[Clip]) -> None
     assert agreement("chords", clips, 1) < 0.15
     assert agreement("melody", clips, 0) > 0.7
     assert agreement("melody", clips, 1) < 0.15
+
+
+def detuned(audio_N: np.ndarray, cents: float) -> tuple[np.ndarray, float]:
+    """The audio played faster, so that it is ``cents`` higher, and by which factor."""
+    factor = 2 ** (cents / 1200)
+    return np.interp(np.arange(0, len(audio_N) - 1, factor), np.arange(len(audio_N)), audio_N), factor
+
+
+@pytest.mark.parametrize("cents", [-40, -20, 20, 40, 45])
+def test_chords_of_detuned_music_are_as_good(clips: list[Clip], cents: int) -> None:
+    """A clip that is out of tune has the same chords (the built-in music is in tune)."""
+    extract, right = load_extractor("chords"), []
+    for clip in clips:
+        audio, factor = detuned(clip.audio(RATE), cents)
+        heard = [(start * factor, end * factor, label) for start, end, label in extract(audio, RATE)]
+        wanted = frames(clip.annotation().chords, clip.seconds)  # type: ignore[union-attr]
+        right += [a == b for a, b in zip(wanted, frames(tuple(heard), clip.seconds)) if a is not None]
+        found = estimated_tuning(magnitudes(audio, RATE))
+        assert abs(found - cents / 100) <= 0.101
+    assert np.mean(right) > agreement("chords", clips, 0) - 0.04
+
+
+def test_half_a_semitone_off_has_two_readings(clips: list[Clip]) -> None:
+    """Nobody can tell a clip that is 50 cents high from one in the next key that is 50 cents low."""
+    extract = load_extractor("chords")
+    audio, _ = detuned(clips[0].audio(RATE), 50)
+    low, _ = detuned(clips[0].audio(RATE), 45)
+    heard, inside = ([CHORD_LABELS.index(label) for *_, label in extract(x, RATE)] for x in (audio, low))
+    assert heard in (inside, [i if i == 48 else i // 12 * 12 + (i + 1) % 12 for i in inside])
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("level", [0.5, 0.01])
+def test_noise_is_no_chord(slope: float, level: float) -> None:
+    """White, pink and brown noise, loud and soft."""
+    rng, hertz = np.random.default_rng(0), np.maximum(np.fft.rfftfreq(4 * RATE, 1 / RATE), 20)
+    noise = np.fft.irfft(np.fft.rfft(rng.standard_normal(4 * RATE)) * hertz**-slope)
+    audio = (level * noise / np.abs(noise).max()).astype(np.float32)
+    assert load_extractor("chords")(audio, RATE) == ((0.0, 4.0, "N"),)
+
+
+def test_chords_are_heard_through_noise(clips: list[Clip]) -> None:
+    """Noise as loud as the music does not make the extractor give up."""
+    extract, kept = load_extractor("chords"), []
+    for i, clip in enumerate(clips):
+        audio = clip.audio(RATE)
+        noise = np.random.default_rng(i).standard_normal(len(audio)) * np.sqrt(np.mean(audio**2))
+        wanted, heard = frames(clip.annotation().chords, 6.0), frames(extract(audio + noise, RATE), 6.0)  # type: ignore[union-attr]
+        kept += [a == b for a, b in zip(wanted, heard) if a is not None]
+    assert np.mean(kept) > 0.5
 
 
 def test_beats_are_heard_where_there_are_drums(clips: list[Clip]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from ....analysis.comparability import too_short
-from ....analysis.pooling import compare_rows, pooled
+from ....analysis.pooling import compare_rows, not_usable, pooled
 from ....analysis.records import Record
 from ....analysis.result_table import ResultTable, make_table
 from ....metrics.statistics import Comparison, Judgement, judge
@@ -21,7 +21,7 @@ from .chord_timeline import chord_timeline
 from .entropy import entropy, findings
 
 FREE, ROWS = ("given",), ("scenario",)  # which controls a clip is given, by name and in the scenario's words
-SHOWN = ("chord_iou", "beat_f1", "downbeat_f1", "melody_chroma", "pitch_accuracy", "fad", "kad", "clap")
+SHOWN = ("chord_iou", "beat_f1", "downbeat_f1", "melody_chroma", "pitch_accuracy", "kad", "clap")
 CALLED_HERE = {"beat_f1": "downbeat_f1", "melody_similarity": "melody_chroma"}  # the paper's Beat F1 is of down-beats
 FOLLOWED = (("chords", "chord_iou"), ("melody", "melody_chroma"), ("drums", "downbeat_f1"), ("drums", "beat_f1"))
 FOLLOWS = "Do clips follow the {control} given in time? (gain in {metric} over another clip's, higher is better)"
@@ -52,7 +52,8 @@ def describe(study: StudyRecords) -> StudyPage:
     details.append(f"The {records_link(table.folder)} hold everything above.")
     return StudyPage(
         measured(table), scores, answers(table, found), details, row(table, found, short),
-        (len(table.labels), table.seeds), notes=said or verdicts(table, found), left_out=table.left_out,
+        (len(table.labels), table.seeds), notes=said or [*verdicts(table, found), *doubts(table)],
+        left_out=table.left_out,
     )  # fmt: skip
 
 
@@ -72,18 +73,28 @@ def in_order(record: Record) -> tuple[bool, str, int]:
 
 
 def followed(table: ResultTable) -> Followed:
-    """What the metric of each control gains over the same arm with another clip's controls, paired."""
-    found = {}
+    """What the metric of each control gains over the same arm with another clip's controls, paired.
+
+    A metric that does not tell real audio from real audio of another caption is left out: it cannot hear the control.
+    """
+    found, deciding = {}, [pair for pair in FOLLOWED if not not_usable(table, pair[1])]
     for arm in table.labels:
         right, wrong = (table.row(f"{arm}, {scenario}") for scenario in ("all", "wrong"))
         if right is None or wrong is None or not (right.good and wrong.good):
             continue
-        for control, name in FOLLOWED:
+        for control, name in deciding:
             tested = _has(right.records[0], control) and name in right.good[0].metrics
             if tested and (compared := compare_rows(table, right, wrong, name)) is not None:
                 found[arm, control, name] = compared
     judged = judge({"/".join(key): compared for key, compared in found.items()}) if found else {}
     return {key: (compared, judged["/".join(key)]) for key, compared in found.items()}
+
+
+def doubts(table: ResultTable) -> list[str]:
+    """The metrics of controls that decide nothing here, and why."""
+    held = {name for row in table.rows for record in row.good for name in record.metrics}
+    reasons = {name: not_usable(table, name) for _, name in FOLLOWED if name in held}
+    return [f"`{name}` decides nothing here: {why}." for name, why in reasons.items() if why]
 
 
 def verdicts(table: ResultTable, found: Followed) -> list[str]:

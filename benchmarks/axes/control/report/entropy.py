@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ....analysis.records import Record
     from ....analysis.result_table import ResultTable
 
-CLAIM = "T14"  # of the published claims
+CLAIMS = ("T14a", "T14b")  # of the published claims
 DRAWN = {"sampled": "what is drawn from (after top-k, top-p)", "whole": "all codes (before top-k, top-p)"}
 MAIN = {"all": "C0", "none": "black", "wrong": "C3"}  # scenarios drawn with their intervals
 OTHERS = ("C1", "C2", "C4", "C5")
@@ -66,11 +66,10 @@ def findings(table: ResultTable) -> str:
             both = [figure_of(pooled(table, row, name)) for row in (given, without)]
             change = f"{gap.estimate:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}], **{found}**"
             lines.append(f"- {arm}, {when}: {both[0]} nats with all controls, {both[1]} without; {change}.")
-    claim = next((one for one in published.claims() if one.id == CLAIM), None)
-    if lines and claim is not None:
-        lines.append(
-            f"- {published.NAMES[claim.paper]}, {claim.source}: {claim.statement[0].lower()}{claim.statement[1:]}."
-        )
+    for claim in published.claims():
+        if lines and claim.id in CLAIMS:
+            statement = claim.statement[0].lower() + claim.statement[1:]
+            lines.append(f"- {published.NAMES[claim.paper]}, {claim.source}: {statement}.")
     return "\n".join(lines)
 
 

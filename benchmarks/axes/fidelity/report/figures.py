@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ....analysis.agreement import lead_metrics, valid_leads
 from ....analysis.metric_validity import reach
-from ....analysis.pooling import metric_names, not_usable, pooled, references
+from ....analysis.pooling import metric_names, not_usable, pooled, references, was_trained_against
 from ....analysis.records import Record
-from ....analysis.result_table import ResultTable
+from ....analysis.result_table import ResultTable, TableRow
 from ....metrics.catalogue import family
 from ....metrics.metric import Metric
 from ....report.clips import clips, log_spectrogram
 from ....report.figure_cache import drawn, fingerprint
 from ....report.style import GREY, arm_colours, canvas
 from ....study.references import CEILINGS
-from .tables import comparison
+from .scores import comparison
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+BASELINE_MARKERS = {"retrieved": "v", "sine_chords": "D"}  # above the arms
 
 
 def write_figures(table: ResultTable) -> dict[str, Path]:
@@ -47,34 +50,53 @@ def write_figures(table: ResultTable) -> dict[str, Path]:
 
 
 def scores(table: ResultTable) -> Figure | None:
-    """Every main metric in a panel of its own, every arm on a line: its place between the nearest floor and real audio.
+    """The lead metric of every judge, and adherence, in panels: each arm's place between nearest floor and real audio.
 
-    A metric without floor and ceiling has its own unit.
+    Baselines without a model have a marker each. A metric without floor and ceiling has its own unit.
     """
-    names = [name for name in metric_names(table) if not not_usable(table, name)]
-    rows = [row for row in table.arms if row.good]
+    adherence = [name for name in metric_names(table) if family(name) == "adherence" and not not_usable(table, name)]
+    names, rows = [*valid_leads(table), *adherence], [row for row in table.arms if row.good]
     if not names or not rows:
         return None
-    figure, axes = canvas(1, len(names), 2.2 * len(names) + 1, 0.32 * len(rows) + 1)
-    colours = arm_colours({row.system: row.paradigm for row in table.arms})
+    figure, axes = canvas(1, len(names), 2.6 * len(names) + 1.4, 0.32 * len(rows) + 1.3)
     for axis, name in zip(axes[0], names):
-        ends = reach(references(table, name), name)
-        placed = {row.system: _placed(pooled(table, row, name), ends) for row in rows}
-        for y, (system, (low, value, high)) in enumerate(placed.items()):
-            axis.plot([low, high], [y, y], color=colours[system], linewidth=2)
-            axis.plot(value, y, "o", color=colours[system])
-        for ceiling in (table.row(system) for system in CEILINGS[1:]):
-            if ends and ceiling is not None and ceiling.good:
-                axis.axvline(_placed(pooled(table, ceiling, name), ends)[1], color=GREY, linewidth=1, linestyle=":")
-        if ends:
-            axis.set_xlim(min(-0.05, *(low for low, _, _ in placed.values())), 1.1)
-            axis.set_xticks((0, 0.5, 1), ("floor", "½", "real"))
-        axis.set_title(name, fontsize=9)
-        axis.set_ylim(len(rows) - 0.5, -0.5)
-        axis.set_yticks(range(len(rows)), list(placed) if axis is axes[0][0] else [])
-        axis.tick_params(axis="y", length=0)
-        axis.grid(axis="x", alpha=0.3)
+        _panel(axis, table, rows, name)
+        axis.set_yticks(range(len(rows)), [row.system for row in rows] if axis is axes[0][0] else [])
+    handles, labels = axes[0][-1].get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False)
     return figure
+
+
+def _panel(axis: Any, table: ResultTable, rows: Sequence[TableRow], name: str) -> None:
+    """One metric: a line per arm, and what it is measured against."""
+    colours = arm_colours({row.system: row.paradigm for row in table.arms})
+    ends = reach(references(table, name), name)
+    low_end = -0.05
+    for y, row in enumerate(rows):
+        low, value, high = _placed(pooled(table, row, name), ends)
+        faint = 0.35 if was_trained_against(row, name) else 1.0
+        axis.plot([low, high], [y, y], color=colours[row.system], linewidth=2, alpha=faint)
+        axis.plot(value, y, "o", color=colours[row.system], alpha=faint)
+        low_end = min(low_end, low)
+    for system, style in {**dict.fromkeys(CEILINGS[1:], None), **BASELINE_MARKERS}.items():
+        held = table.row(system)
+        if not ends or held is None or not held.good:
+            continue
+        value = _placed(pooled(table, held, name), ends)[1]
+        if style is None:
+            axis.axvline(value, color=GREY, linewidth=1, linestyle=":")
+        else:
+            axis.axvline(value, color=GREY, linewidth=0.6)
+            axis.plot(value, -0.6, style, color="black", markersize=6, clip_on=False, label=system, linestyle="none")
+        low_end = min(low_end, value)
+    if ends:
+        axis.set_xlim(low_end - 0.03, 1.1)
+        axis.set_xticks((0, 0.5, 1), ("floor", "½", "real"))
+    axis.set_title(name, fontsize=9, pad=10)
+    axis.set_ylim(len(rows) - 0.5, -0.6)
+    axis.tick_params(axis="y", length=0)
+    axis.grid(axis="x", alpha=0.3)
 
 
 def _placed(m: Metric, ends: tuple[float, float] | None) -> tuple[float, float, float]:
@@ -88,24 +110,23 @@ def _placed(m: Metric, ends: tuple[float, float] | None) -> tuple[float, float, 
 
 
 def learning(table: ResultTable) -> Figure | None:
-    """Loss and, where snapshots were scored, adherence, against updates and against CPU seconds."""
+    """Loss and, where snapshots were scored, the judges' metrics and adherence, against updates and CPU seconds."""
     arms = [row for row in table.arms if row.good and row.good[0].training]
     if not arms:
         return None
-    adherence = next((name for name in metric_names(table) if family(name) == "adherence"), "")
-    with_snapshots = bool(adherence) and any(row.snapshots for row in arms)
-    figure, axes = canvas(1 + with_snapshots, 2, 9, 3 * (1 + with_snapshots))
+    adherence = [name for name in metric_names(table) if family(name) == "adherence"]
+    names = [*lead_metrics(table), *adherence] if any(row.snapshots for row in arms) else []
+    figure, axes = canvas(1 + len(names), 2, 9, 2.3 * (1 + len(names)) + 0.4)
     colours = arm_colours({row.system: row.paradigm for row in table.arms})
     for row in arms:
         for record in row.good:
             _draw_loss(axes[0], record, colours[row.system], row.system if record is row.good[0] else None)
-        if with_snapshots:
-            _draw_scores(axes[1], [*row.snapshots, *row.good], adherence, colours[row.system])
-    axes[0][0].set_ylabel("loss / its first value")
+        for pair, name in zip(axes[1:], names):
+            _draw_scores(pair, [*row.snapshots, *row.good], name, colours[row.system])
+    for pair, label in zip(axes, ("loss / its first value", *names)):
+        pair[0].set_ylabel(label)
     for column, label in enumerate(("updates", "CPU seconds of training")):
         axes[-1][column].set_xlabel(label)
-    if with_snapshots:
-        axes[1][0].set_ylabel(adherence)
     axes[0][0].legend(fontsize=8, frameon=False)
     return figure
 

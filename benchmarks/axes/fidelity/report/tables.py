@@ -1,4 +1,4 @@
-"""The tables of fidelity: scores, costs of training, tuning by reward, differences, and all settings of a sweep."""
+"""Further tables of fidelity: costs of training, tuning by reward, differences, and all settings of a sweep."""
 
 from __future__ import annotations
 
@@ -7,44 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from ....analysis.comparability import BY_NATURE, PER_RUN, differences, newest_of, partition, settings, within
-from ....analysis.pooling import PairedDifference, Part, best, metric_names, not_usable, pooled
+from ....analysis.pooling import PairedDifference, metric_names, pooled
 from ....analysis.records import Record, latest
-from ....analysis.result_table import ResultTable, TableRow, make_table
+from ....analysis.result_table import ResultTable, make_table
 from ....report.markup import Table
-from ....report.scores import ARROWS, clip_counts, failure, figure, fixed, heading, most_clips, reference_rows
+from ....report.scores import ARROWS, figure, most_clips
+from .scores import NONE
 
 LOGGED = ("reward_watched", "diversity", "distance", "effective_clips")  # columns of a tuning's log
-NONE = "–"  # also of a setting that a record does not state: it is at its default, or younger than the record
 SHARED = (  # sections of a cell that are the same for all arms of a table
     "train", "backbone", "controls", "control_tokens", "version", "data", "evaluation", "precision", "device"
 )  # fmt: skip
-
-
-def comparison(table: ResultTable, part: Part = "main", leaders: bool = True) -> Table:
-    """Systems x metrics; ``details``: adherence to single attributes, with what the commonest answer would score.
-
-    Args:
-        leaders: mark the best estimate among the arms.
-    """
-    names, details, main = metric_names(table, part), part == "details", part == "main"
-    doubts = {name: why for name in names if (why := not_usable(table, name))}
-    headings = [_heading(table, name, details) + " (not usable here)" * (name in doubts) for name in names]
-    header = ["system", "n", *headings, *(["s / clip"] if main else [])]
-    body, leading = [], set()
-    leading_of = [set() if name in doubts or not leaders else best(table, name) for name in names]
-    for i, row in enumerate(table.rows):
-        if not row.good:
-            body.append([row.system, "", failure(row), *[""] * (len(header) - 3)])
-            continue
-        cells = [figure(pooled(table, row, name)) for name in names]
-        body.append([row.system, clip_counts(row), *cells, *([_speed(row)] if main else [])])
-        leading |= {(i, j + 2) for j, systems in enumerate(leading_of) if row.system in systems}
-    italic = set(reference_rows(table))
-    if details and names:
-        body.append(["commonest answer", "", *(_chance(table, name) for name in names)])
-        italic.add(len(body) - 1)
-    notes = tuple(f"`{name}` is not usable on this corpus at this n: {why}." for name, why in doubts.items())
-    return Table(header, body, frozenset(leading), frozenset(italic), notes)
 
 
 def costs(table: ResultTable) -> Table:
@@ -150,18 +123,3 @@ def _numbers_first(value: Any) -> tuple[int, float, str]:
 def _mean(logs: list[tuple[dict[str, Any], dict[str, Any]]], name: str, end: bool) -> float:
     """A column of the rounds' logs over seeds, in the first round or with the weights that were kept."""
     return sum(float(log[name][log["kept_round"] if end else 0]) for _, log in logs) / len(logs)
-
-
-def _heading(table: ResultTable, name: str, detail: bool) -> str:
-    whole = heading(table, name)
-    return whole.replace(name, name.split("_")[1]) if detail else whole
-
-
-def _chance(table: ResultTable, name: str) -> str:
-    found = [r.environment.get("scoring", {}).get("chance", {}).get(name) for row in table.rows for r in row.good]
-    return next((fixed(level["majority"], 2) for level in found if level), NONE)
-
-
-def _speed(row: TableRow) -> str:
-    seconds = [r.timing["seconds_per_clip"] for r in row.good if "seconds_per_clip" in r.timing]
-    return f"{sum(seconds) / len(seconds):.3f}" if seconds else NONE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ....metrics.metric import Metric
@@ -16,15 +16,22 @@ CEILINGS = {"real": ":", "codec_continuous": "-", "codec_quantised": "--"}
 MARKERS = ("o", "s", "^", "D", "v")  # of a panel's durations or lengths
 
 
-def draw(found: Sequence[RatePoint], name: str) -> Figure | None:
-    """``name`` against frame rate: left at one duration, right at one length; None where neither has two rates."""
+def draw(found: Sequence[RatePoint], names: Sequence[str]) -> Figure | None:
+    """Metrics against frame rate, a row for each: left at one duration, right at one length; None: no two rates."""
     modes: tuple[Mode, ...] = ("duration", "length")
     panels = {mode: groups for mode in modes if (groups := series(found, mode))}
-    if not panels or not name:
+    if not panels or not names:
         return None
-    figure, axes = canvas(1, len(panels), 4.8 * len(panels) + 0.6, 3.6)
+    figure, axes = canvas(len(names), len(panels), 4.8 * len(panels) + 0.6, 3.4 * len(names) + 0.2)
+    for row, name in zip(axes, names):
+        _row(row, panels, found, name)
+    axes[0][-1].legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def _row(axes: Any, panels: Mapping[Mode, list[list[RatePoint]]], found: Sequence[RatePoint], name: str) -> None:
     colours = arm_colours({row.system: row.paradigm for point in found for row in point.table.arms})
-    for axis, (mode, groups) in zip(axes[0], panels.items()):
+    for axis, (mode, groups) in zip(axes, panels.items()):
         for group, marker in zip(groups, MARKERS):
             held = f"{group[0].seconds:g} s" if mode == "duration" else f"{group[0].frames} frames"
             more = f", {held}" if len(groups) > 1 else ""
@@ -34,9 +41,7 @@ def draw(found: Sequence[RatePoint], name: str) -> Figure | None:
                 label = row if group is groups[0] else None
                 _line(axis, group, row, name, {"color": GREY, "linestyle": style, "linewidth": 1, "label": label})
         _label(axis, mode, groups, name)
-    _same_heights(axes[0])
-    axes[0][-1].legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    return figure
+    _same_heights(axes)
 
 
 def _line(axis: Any, group: Sequence[RatePoint], system: str, name: str, style: dict[str, Any]) -> None:

@@ -16,11 +16,11 @@ from typing import Literal
 
 from ..... import paradigms
 from ....analysis.comparability import select
-from ....analysis.metric_validity import at_floor, same_within
-from ....analysis.pooling import compare_items, pooled, references
+from ....analysis.metric_validity import at_floor, margin, why_no_verdict
+from ....analysis.pooling import compare_items, pooled
 from ....analysis.records import Record
 from ....analysis.result_table import ResultTable, TableRow, make_table
-from ....metrics.catalogue import family
+from ....metrics.catalogue import family, is_fidelity
 from ....metrics.metric import Metric
 from ....metrics.statistics import Comparison, Judgement, judge
 
@@ -68,6 +68,7 @@ class RatePoint:
 class RateChange:
     """The difference of one arm between two points, ``a`` minus ``b``; ``mode`` says what is the same at both."""
 
+    metric: str
     arm: str
     mode: Mode
     a: RatePoint
@@ -111,9 +112,24 @@ def arms(found: Sequence[RatePoint]) -> list[str]:
 
 def metric(found: Sequence[RatePoint], wanted: str) -> str:
     """The name of the window's metric of a family, by whichever evaluator; empty where there is none."""
-    names = dict.fromkeys(n for p in found for row in p.table.rows for r in row.good for n in r.metrics)
-    fitting = [n for n in names if n.endswith(WINDOW) and family(n) == wanted and n.count("_") <= 2]
+    fitting = [n for n in _windows(found) if family(n) == wanted and n.count("_") <= 2]
     return fitting[0] if fitting else ""
+
+
+def leads(found: Sequence[RatePoint]) -> list[str]:
+    """The window's kernel distance by every judge; empty where no judge scored the study."""
+    return [name for name in _windows(found) if family(name) == "kad" and is_fidelity(name)]
+
+
+def doubt(found: Sequence[RatePoint], name: str) -> str:
+    """Why a metric gives no verdict between points; empty where it may decide at all of them."""
+    return next((why for point in found if (why := why_no_verdict(point.table, name))), "")
+
+
+def _windows(found: Sequence[RatePoint]) -> list[str]:
+    """The metrics that compare between points."""
+    names = dict.fromkeys(n for p in found for row in p.table.rows for r in row.good for n in r.metrics)
+    return [name for name in names if name.endswith(WINDOW)]
 
 
 def not_following(found: Sequence[RatePoint], name: str) -> dict[str, list[RatePoint]]:
@@ -129,21 +145,21 @@ def not_following(found: Sequence[RatePoint], name: str) -> dict[str, list[RateP
     return found_at
 
 
-def changes(found: Sequence[RatePoint], name: str) -> list[RateChange]:
-    """Every arm between neighbours of every series, on ``name``; Holm over all of them.
+def changes(found: Sequence[RatePoint], names: Sequence[str]) -> list[RateChange]:
+    """Every arm between neighbours of every series, on each of ``names``; Holm over all of them.
 
     ``a`` is the point with the lower rate, or with the longer clip where the rate is the same.
     """
-    asked: dict[str, tuple[str, Mode, RatePoint, RatePoint]] = {}
+    asked: dict[str, tuple[str, str, Mode, RatePoint, RatePoint]] = {}
     comparisons: dict[str, Comparison] = {}
     modes: tuple[Mode, ...] = ("duration", "length", "rate")
-    for arm, mode in itertools.product(arms(found), modes):
+    for name, arm, mode in itertools.product(names, arms(found), modes):
         for group in series(found, mode):
             for a, b in itertools.pairwise(group):
                 compared = _compared(arm, a, b, name)
                 if compared is not None:
-                    key = f"{arm} {mode} {a.label} {b.label}"
-                    asked[key], comparisons[key] = (arm, mode, a, b), compared
+                    key = f"{name} {arm} {mode} {a.label} {b.label}"
+                    asked[key], comparisons[key] = (name, arm, mode, a, b), compared
     verdicts = judge(comparisons) if comparisons else {}
     return [RateChange(*asked[key], comparisons[key], verdicts[key]) for key in comparisons]
 
@@ -153,5 +169,7 @@ def _compared(arm: str, a: RatePoint, b: RatePoint, name: str) -> Comparison | N
     if rows[0] is None or rows[1] is None:
         return None
     first, other = a.table.items(rows[0], name), b.table.items(rows[1], name)
+    if any(name not in row.good[0].metrics for row in (rows[0], rows[1])):
+        return None
     higher = rows[0].good[0].metrics[name].better == "higher"
-    return compare_items(first, other, higher, same_within(name, references(a.table, name)))
+    return compare_items(first, other, higher, margin(a.table, name))

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .....common.lines import count
 from ....analysis import published
+from ....analysis.metric_validity import is_tagger_distance
 from ....analysis.pooling import compare_rows, pooled
 from ....analysis.records import Record
 from ....analysis.result_table import ResultTable, TableRow, make_table
-from ....metrics.catalogue import about, family
+from ....metrics.catalogue import about, evaluator_of, family, is_fidelity
 from ....report.chapter import Chapter, StudyPage, StudyRecords
 from ....report.markup import Table, bullets, folded, records_link
+from ....report.method import scored_by
 from ....report.scores import ARROWS, scores_of
 from ..config import VIEWS, ReconstructionConfig, RepresentationView
 
 SIGNAL = {"si_snr": "SI-SNR, dB", "visqol": "ViSQOL", "log_msd": "log-MSD", "log_mel_distance": "log-mel distance"}
-CONTENT = ("fad", "chord_iou", "beat_f1", "downbeat_f1", "melody_chroma", "pitch_accuracy")
+DISTANCES = ("kad", "fad")  # by every judge
+CONTENT = ("chord_iou", "beat_f1", "downbeat_f1", "melody_chroma", "pitch_accuracy")
 CEILING, FLOORS = "real", ("noise", "silence")
 COMPARED = ("si_snr", "visqol", "log_msd", "chord_iou", "beat_f1", "pitch_accuracy")
 PAIRED = "Differences, paired by clip, with 95% intervals; **bold** where the interval leaves out zero:"
+ABOUT_DISTANCES = (
+    "Distance of the decoded clips from other real clips. The row `real` shows what the originals themselves have; a "
+    "model over a representation cannot come closer than its row."
+)
+NO_JUDGE = (
+    "No independent judge scored these clips: they were measured before independent judges existed. Run the study "
+    "again to have them judged."
+)
+TAGGER = "Distances by the attribute tagger (not a measure of fidelity)"
 PAPER, SOURCE = "tal2025", "Appendix B table"
 NAMES_HERE = {"si_snr_db": "si_snr"}  # the paper's name of a metric -> ours
 
@@ -26,7 +40,8 @@ def describe(study: StudyRecords) -> StudyPage:
     """The page of one study: two tables, the significant differences, and the published table."""
     table = make_table(study.name, study.folder, study.records, free=("representation",), order=_order)
     found = differences(table)
-    details = ["## What is left of the music", content(table).markdown()]
+    details = ["## How real it sounds", *judged(table)]
+    details += ["## What is left of the music", content(table).markdown()]
     details += ["## What differs", PAIRED, bullets(found)] if found else []
     details += [published_table(), "## How it was run", basis(table)]
     corpus = table.newest.config.data.corpus.name
@@ -58,10 +73,33 @@ def signal(table: ResultTable) -> Table:
     return Table(header, body, italic=_references(table), notes=_missing_visqol(table))
 
 
-def content(table: ResultTable) -> Table:
-    """Distances between sets of clips, and what is left of the music, also as a share of that in the originals."""
+def judged(table: ResultTable) -> list[str]:
+    """Distances between the decoded clips and other real clips, by the judges and, folded, by the attribute tagger."""
+    distances = _measured(table, DISTANCES)
+    by_judge = {name: evaluator_of(name) for name in distances if is_fidelity(name)}
+    evaluators = list(by_judge.values())
+    names = sorted(by_judge, key=lambda name: evaluators.index(by_judge[name]))  # those of a judge stand together
+    parts = [_distances(table, names, ABOUT_DISTANCES).markdown()] if names else [NO_JUDGE]
+    if by_tagger := [name for name in distances if is_tagger_distance(name)]:
+        parts.append(folded(TAGGER, _distances(table, by_tagger).markdown()))
+    return parts
+
+
+def _distances(table: ResultTable, names: Sequence[str], *notes: str) -> Table:
+    header = ["system", *(name + ARROWS[about(name).better] for name in names)]
+    body = [[row.system, *scores_of(table, row, names)] for row in table.rows]
+    return Table(header, body, italic=_references(table), notes=notes)
+
+
+def _measured(table: ResultTable, families: Sequence[str]) -> list[str]:
+    """The names of the metrics of some families that any row has."""
     measured = {name for row in table.rows for record in row.good for name in record.metrics}
-    names = [name for wanted in CONTENT for name in sorted(measured) if family(name) == wanted]
+    return [name for wanted in families for name in sorted(measured) if family(name) == wanted]
+
+
+def content(table: ResultTable) -> Table:
+    """What is left of the music, also as a share of that in the originals."""
+    names = _measured(table, CONTENT)
     ceiling = table.row(CEILING)
     body = []
     for row in table.rows:
@@ -91,15 +129,15 @@ def differences(table: ResultTable) -> list[str]:
 
 
 def basis(table: ResultTable) -> str:
-    """Corpus, clips, evaluator, extractors and command, in two sentences."""
+    """Corpus, clips, evaluators, extractors and command, in two sentences."""
     record = table.records[-1]
     config = record.read(ReconstructionConfig)
     scored = config.evaluation
     extractors = ", ".join(f"{kind} by {name}" for kind, name in scored.heard_by.items())
     return (
         f"Corpus `{config.data.corpus.name}`, {count(scored.prompts, scored.split + ' clip')} of "
-        f"{scored.seconds:g} s, judged at {scored.sample_rate} Hz; evaluator `{scored.evaluator.name}` "
-        f"({scored.evaluator.identity[:8]}), {extractors}. Command: `{record.command}`."
+        f"{scored.seconds:g} s, scored at {scored.sample_rate} Hz by {scored_by(scored)}, {extractors}. "
+        f"Command: `{record.command}`."
     )
 
 

@@ -3,6 +3,9 @@
 An n is enough for a metric if, there and at every larger n, two errors are within ``TOLERANCE`` of the distance between
 real audio and noise: the bias (the mean at n against that at the largest n), and the spread (half the range in which
 95% of single measurements fall).
+
+Distances are those of the judges. Those of the attribute tagger, which measure no fidelity, stand in a table of their
+own; only in records without judges do they take the judges' place, and the page says so.
 """
 
 from __future__ import annotations
@@ -15,11 +18,11 @@ from typing import TYPE_CHECKING
 from .....common.lines import count
 from ....analysis.comparability import Selection, newest_of, select
 from ....analysis.records import Record
-from ....metrics.catalogue import family
+from ....metrics.catalogue import FIDELITY_FAMILIES, TAGGERS, evaluator_of, family, is_fidelity
 from ....metrics.metric import Metric
 from ....report.chapter import Answer, Chapter, StudyPage, StudyRecords
 from ....report.figure_cache import drawn, fingerprint
-from ....report.markup import Table, records_link
+from ....report.markup import Table, folded, records_link
 from ....report.scores import ARROWS, figure
 from ....report.style import GREY, canvas
 
@@ -28,9 +31,14 @@ if TYPE_CHECKING:
 
 ROWS = ("evaluation.n",)
 TOLERANCE = 0.05
-MAIN = ("adherence", "fad", "kad", "clap")  # the recommended n is enough for these
-ORDER = ("adherence", "clap", "fad", "fad_inf", "kad", "mad", "precision", "recall", "density", "coverage", "is", "kl")
-SHOWN = ("adherence", "fad", "fad_inf", "kad", "mad", "coverage", "is", "clap")  # panels of the figure
+MAIN = ("adherence", "clap", "kad", "fad")  # the recommended n is enough for these
+ORDER = ("adherence", "clap", "kad", "fad", "fad_inf", "mad", "precision", "recall", "density", "coverage", "is", "kl")
+SHOWN = ("adherence", "clap", "kad", "fad", "fad_inf", "mad", "coverage", "is")  # panels of the figure
+TAGGER = "Distances by the attribute tagger (not a measure of fidelity)"
+NO_JUDGE = (
+    "No independent judge scored these clips: they were measured before independent judges existed. The distances are "
+    "those of the attribute tagger, which do not measure fidelity. Run the study again to have clips judged."
+)
 CAPTION = "Mean and range of 95% of single measurements, real (blue) and noise (grey), against n."
 
 
@@ -55,19 +63,23 @@ def describe(study: StudyRecords) -> StudyPage:
     curves = make_curves(study.records)
     if not curves:
         return StudyPage("No cell of this study has scores.", Table(["metric"], []))
-    scores, (n, late) = table(curves), recommended(curves)
+    judged = judges(curves)
+    shown = [curve for curve in curves if not (judged and _by_tagger(curve))]
+    scores, (n, late) = table(shown), recommended(shown)
     mark = fingerprint(draw, study.folder, study.records, [scores.markdown()])
-    path = drawn(study.folder / "figures" / "curves.png", mark, partial(draw, curves))
+    path = drawn(study.folder / "figures" / "curves.png", mark, partial(draw, shown))
     newest = newest_of(selection.kept)
     cell = newest.cell
-    basis = f"{count(cell['evaluation']['repeats'], 'draw')} per n"
+    basis = f"{count(cell['evaluation']['repeats'], 'draw')} per n, judges {', '.join(judged) or 'none'}"
     answer = Answer("How many clips does a score need?", advise((n, late)), basis)
-    details = ["## How it was run", _basis(newest)]
+    rest = [curve for curve in curves if curve not in shown]
+    details = [folded(TAGGER, table(rest).markdown())] if rest else []
+    details += ["## How it was run", _basis(newest)]
     return StudyPage(
         f"Real audio and noise of the corpus `{cell['corpus']['name']}`, scored with different numbers of clips.",
         scores, [answer], [*details, f"The {records_link(study.folder)} hold everything above."],
         {"audio": cell["corpus"]["name"], "recommended": f"{n} clips" if n else "more than measured"},
-        (len(study.records),), path, CAPTION, left_out=selection.left_out,
+        (len(judged), len(study.records)), path, CAPTION, [] if judged else [NO_JUDGE], selection.left_out,
     )  # fmt: skip
 
 
@@ -110,16 +122,27 @@ def of_one_setting(records: Sequence[Record]) -> Selection:
 
 
 def make_curves(records: Sequence[Record]) -> list[SizeCurve]:
-    """One curve per metric (not per attribute), of the newest setting."""
+    """One curve per metric (not per attribute), of the newest setting; those of one evaluator stand together."""
     points: dict[str, dict[str, dict[int, Metric]]] = {}
     for record in of_one_setting(records).kept:
         for name, metric in record.metrics.items():
             if not (family(name) == "adherence" and name.count("_") > 1):
                 curves = points.setdefault(name, {"real": {}, "noise": {}})
                 curves[record.system][record.cell["evaluation"]["n"]] = metric
-    names = sorted(points, key=lambda name: (ORDER.index(family(name)) if family(name) in ORDER else len(ORDER), name))
+    evaluators = list(dict.fromkeys(map(evaluator_of, points)))
+
+    def place(name: str) -> tuple[int, int, str]:
+        known = ORDER.index(family(name)) if family(name) in ORDER else len(ORDER)
+        return evaluators.index(evaluator_of(name)), known, name
+
+    names = sorted(points, key=place)
     pairs = [(name, points[name]["real"], points[name]["noise"]) for name in names]
     return [SizeCurve(name, real, noise, _enough(real, noise)) for name, real, noise in pairs]
+
+
+def judges(curves: Sequence[SizeCurve]) -> list[str]:
+    """The judges whose distances were measured."""
+    return list(dict.fromkeys(evaluator_of(curve.name) for curve in curves if is_fidelity(curve.name)))
 
 
 def recommended(curves: Sequence[SizeCurve]) -> tuple[int | None, list[str]]:
@@ -151,6 +174,11 @@ def draw(curves: Sequence[SizeCurve]) -> Figure:
     return whole
 
 
+def _by_tagger(curve: SizeCurve) -> bool:
+    """Whether the metric is a distance by an attribute tagger."""
+    return family(curve.name) in FIDELITY_FAMILIES and evaluator_of(curve.name) in TAGGERS
+
+
 def _enough(real: dict[int, Metric], noise: dict[int, Metric]) -> int | None:
     sizes = sorted(real)
     if not sizes:
@@ -172,10 +200,12 @@ def _enough(real: dict[int, Metric], noise: dict[int, Metric]) -> int | None:
 
 def _basis(record: Record) -> str:
     cell = record.cell["evaluation"]
+    held = [cell["evaluator"], *cell.get("judges", ())]
+    evaluators = [f"`{one['name']}` ({one['identity'][:8]})" for one in held]
     return (
         f"Corpus `{record.cell['corpus']['name']}`, {count(cell['repeats'], 'draw')} per n, "
         f"clips of {cell['seconds']:g} s at {cell['sample_rate']} Hz, "
-        f"evaluator `{cell['evaluator']['name']}` ({cell['evaluator']['identity'][:8]}). "
+        f"evaluators {', '.join(evaluators)}. "
         "Real audio is scored against other real audio, so a distance should be 0 at any n; what it is instead is "
         f"bias. Brackets hold 95% of single measurements. Command: `{record.command}`."
     )

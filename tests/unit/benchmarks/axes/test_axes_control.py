@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from paradigm_bench.benchmarks.axes.fidelity.axis import Fidelity
 from paradigm_bench.benchmarks.axes.fidelity.cells import data_of
 from paradigm_bench.benchmarks.axes.inpainting.axis import Inpainting
 from paradigm_bench.benchmarks.axes.inpainting.fill import EDITS, Span, drawn_spans, encode, fill, span_between
-from paradigm_bench.benchmarks.axes.inpainting.measure import InpaintingGroup
+from paradigm_bench.benchmarks.axes.inpainting.measure import ContextSimilarity, InpaintingGroup
+from paradigm_bench.benchmarks.evaluators.judges.logmel import LogMel
 from paradigm_bench.benchmarks.study.axis import Context
 from paradigm_bench.benchmarks.study.load import load_study
 from paradigm_bench.benchmarks.study.study import Study
@@ -41,7 +43,8 @@ def measured(home: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     context = Context("s", tmp_path_factory.mktemp("results"), home / "runs")
     found: dict[str, dict] = {}
     for axis, name in ((Control(), "control"), (Inpainting(), "inpainting")):
-        cells = axis.expand(study(name, home, paradigms=("fm",)))
+        extra = ["evaluation.judges=[logmel]", "evaluation.replication=true"] if name == "inpainting" else []
+        cells = axis.expand(study(name, home, *extra, paradigms=("fm",)))
         axis.prepare(cells, context)
         for group in dict.fromkeys(cell.group for cell in cells):
             chosen = [cell for cell in cells if cell.group == group]
@@ -136,11 +139,64 @@ def test_inpainting_is_scored_in_whole_in_span_and_at_the_seams(measured: dict[s
     references = of(measured, "inpainting", "reference")
     scores = {title.split()[0]: made.metrics for title, made in references["measured"].items()}
     arm = next(iter(of(measured, "inpainting", "paradigm")["measured"].values())).metrics
-    wanted = {"fad_builtin", "fad_builtin_span", "seam", "context_similarity"}
+    wanted = {"fad_builtin", "kad_builtin_span", "kad_logmel", "kad_logmel_span", "band_level_logmel_span", "seam"}
+    wanted |= {"seam_rank", "context_similarity_builtin", "context_similarity_logmel"}
     assert all(wanted <= set(metrics) for metrics in (*scores.values(), arm))
-    assert scores["silence"]["seam"].value > scores["real"]["seam"].value
-    assert scores["real"]["fad_builtin_span"].better == "lower"
+    assert set(scores) == {"real", "codec_continuous", "codec_quantised", "splice", "silence", "frozen"}
+    for fault in ("splice", "silence", "frozen"):
+        assert scores[fault]["seam_rank"].value > 0.9
+        assert scores[fault]["seam"].value > scores["real"]["seam"].value + 0.2
+    assert scores["real"]["kad_logmel_span"].better == scores["real"]["seam"].better == "lower"
     assert len(references["measured"]["real seed 0"].items) == 4
+    rows = references["measured"]["splice seed 0"].items
+    assert np.mean([row["seam"] for row in rows]) == pytest.approx(scores["splice"]["seam"].value)
+
+
+def test_distances_of_spans_hear_the_span_with_equal_context_on_both_sides(measured: dict[str, dict]) -> None:
+    group: InpaintingGroup = of(measured, "inpainting", "reference")["group"]
+    held = group.span_eval_set
+    assert held.context == pytest.approx(0.1)  # the margin, which is less than half of the span of 0.5 s
+    clips = group.eval_set.prompt_audio_BN
+    for clip, crop, span in zip(clips, held.crops.prompt_audio_BN, group.spans):
+        inside = span.samples(16_000)
+        assert len(crop) == inside.stop - inside.start + 2 * 1_600  # 12 frames, and the margin twice
+        begin = min(max(span.samples(16_000).start - 1_600, 0), 16_000 - len(crop))
+        assert np.array_equal(crop, clip[begin : begin + len(crop)])
+
+
+def test_similarity_to_the_context_is_that_of_the_clip_not_of_the_system(measured: dict[str, dict]) -> None:
+    """Spans with their own surroundings are alike, with another clip's they are not, whatever all clips share."""
+    references = of(measured, "inpainting", "reference")["measured"]
+    own, other = (references[f"{name} seed 0"].metrics["context_similarity_logmel"] for name in ("real", "splice"))
+    assert own.value > other.value + 0.3
+    group: InpaintingGroup = of(measured, "inpainting", "reference")["group"]
+    similarity = ContextSimilarity(Offset(), 16_000)
+    audio = group.eval_set.prompt_audio_BN
+    expected = similarity.of(audio, group.spans)
+    Offset.shared = 1e3  # as a codec might add to all embeddings
+    assert similarity.of(audio, group.spans) == pytest.approx(expected, abs=1e-6)
+    assert similarity.of(np.zeros_like(audio), group.spans).tolist() == [0.0] * 4
+
+
+class Offset(LogMel):
+    """Log-mel embeddings with something that all clips share."""
+
+    shared = 0.0
+
+    def embed(self, audio: Sequence[np.ndarray], sample_rate: int) -> np.ndarray:
+        return super().embed(audio, sample_rate) + self.shared
+
+
+def test_copies_of_training_clips_are_looked_for(measured: dict[str, dict]) -> None:
+    references = of(measured, "inpainting", "reference")
+    real = references["measured"]["real seed 0"]
+    assert 0 < real.metrics["replication_alignment"].value < 1
+    told = real.environment["scoring"]["replication"]
+    assert told["training_clips"] == 12
+    assert len(told["closest"]) == 3
+    assert {row["replication_share_musicnn"] for row in real.items} <= {0.0, 1.0}
+    assert (references["group"].context.results / real.artefacts["replication/1/training"]).is_file()
+    assert "replication_alignment" not in of(measured, "control", "reference")["measured"]["real seed 0"].metrics
 
 
 def test_edits_touch_the_span_alone() -> None:

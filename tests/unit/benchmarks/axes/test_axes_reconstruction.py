@@ -51,7 +51,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Cell, 
     patch.setattr("paradigm_bench.benchmarks.metrics.reconstruction.visqol_missing", lambda: NO_VISQOL)
     names = list(TRIADS)
     clips = [Clip(f"c{i}", "test", "a chord", 1.0, {"key": "C"}, Triad(names[i % 3], i)) for i in range(12)]
-    patch.setattr(reconstruction, "open_sources", lambda how: (Corpus("toy", "f", {"test": clips}), Statistician()))
+    patch.setattr(reconstruction, "open_sources", lambda how: (Corpus("toy", "f", {"test": clips}), [Statistician()]))
     settings = ["train.seconds=1.0", "evaluation.prompts=6", "evaluation.keep_audio=1"]
     study = load_study("reconstruction", [*settings, f"sweep={{representation: ['{TOY}', '{FULL}']}}"])
     cells, axis, found = expand(study), Reconstruction(), {}

@@ -104,7 +104,7 @@ def test_windows_lie_where_they_lie_in_the_whole_clip(codecs: Path) -> None:
     made = {}
     for label, cell in cells.items():
         data = data_of(cell)
-        eval_set = WindowEvalSet(cell.read(FrameRateConfig).evaluation, cell.how["evaluator"], data)
+        eval_set = WindowEvalSet(cell.read(FrameRateConfig).evaluation, cell.how, data)
         rate = eval_set.crops.sample_rate
         whole_BN = beginnings(eval_set.crops.prompts, rate, round(0.8 * rate))
         for whole_N, crop_N in zip(whole_BN, eval_set.crops.prompt_audio_BN):
@@ -112,7 +112,7 @@ def test_windows_lie_where_they_lie_in_the_whole_clip(codecs: Path) -> None:
         made[label] = eval_set
     long, short = made["25 Hz, 0.8 s"], made["50 Hz, 0.4 s"]
     assert np.array_equal(long.windows.prompt_audio_BN, short.windows.prompt_audio_BN)
-    assert np.array_equal(long.windows.reference_outputs.embeddings, short.windows.reference_outputs.embeddings)
+    assert np.array_equal(long.windows.tagger.reference.embeddings, short.windows.tagger.reference.embeddings)
     assert len(set(long.at)) > 2  # not all beginnings
     assert set(short.at) == {0}
 

@@ -37,9 +37,9 @@ class Tone:
 @pytest.fixture(autouse=True)
 def _small_world(monkeypatch: pytest.MonkeyPatch) -> None:
     clips = [Clip(f"c{i}", "train", "a tune", 0.25, {"key": "C"}, Tone(i)) for i in range(160)]
-    toys = Corpus("toy", "f", {"train": clips}), Statistician()
+    toys = Corpus("toy", "f", {"train": clips}), [Statistician()]
     for module in (samplesize_cells, samplesize_measure):
-        monkeypatch.setattr(module, "open_sources", lambda corpus, evaluator: toys)
+        monkeypatch.setattr(module, "open_sources", lambda how: toys)
     monkeypatch.setattr(samplesize_measure, "as_loud_noise", lambda audio_BN, seed: audio_BN + 0.2)
     monkeypatch.setattr(samplesize_cells, "REPEATS", 6)
 
@@ -61,6 +61,30 @@ def test_plain_distance_is_biased_by_small_n_and_the_unbiased_ones_are_not(tmp_p
     assert few.n == 16
     assert few.low is not None
     assert few.low < few.value < (few.high or 0.0)
+
+
+def test_judges_are_measured_by_their_two_distances_on_the_same_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = [Clip(f"c{i}", "train", "a tune", 0.25, {"key": "C"}, Tone(i)) for i in range(160)]
+    toys = Corpus("toy", "f", {"train": clips}), [Statistician(), Stern()]
+    for module in (samplesize_cells, samplesize_measure):
+        monkeypatch.setattr(module, "open_sources", lambda how: toys)
+    cells = expand(load_study("samplesize", ["train.seconds=0.25", "sweep={evaluation.prompts: [16, 64]}"]))
+    assert cells[0].config["evaluation"]["judges"] == [{"name": "stern", "identity": "1"}]
+    group = SampleSize().open(cells, Context("s", tmp_path, tmp_path))
+    for cell in cells:
+        found = group.measure(cell).metrics
+        assert {name for name in found if name.endswith("stern")} == {"kad_stern", "fad_stern"}
+        for name in ("kad", "fad"):  # the same embeddings as the tagger's, so the same values
+            assert found[f"{name}_stern"].value == pytest.approx(found[f"{name}_stat"].value, rel=1e-9, abs=1e-9)
+            assert found[f"{name}_stern"].low == pytest.approx(found[f"{name}_stat"].low, rel=1e-9, abs=1e-9)
+
+
+class Stern(Statistician):
+    """The statistician as a judge."""
+
+    name, role = "stern", "judge"
 
 
 def test_more_clips_than_a_half_holds_are_refused() -> None:

@@ -249,7 +249,7 @@ NEEDS = {
     "inpaint": "x --from 0 --to 1 --prompt x --checkpoint x", "report": "", "sample": "--prompt x --checkpoint x",
     "score": "--reference x --generated x", "tune": "--checkpoint x --reward clap_builtin", "run": "",
     "submit": "smoke", "train": "", "plan": "smoke", "compare": "a b --metric x", "claims": "", "pack": "",
-    "verify": "x",
+    "verify": "x", "validate-metrics": "",
 }  # fmt: skip
 FILES = {"inpaint", "report", "sample", "score"}  # whose --out is a file
 READS = {"collect", "report", "plan", "compare", "claims", "pack"}

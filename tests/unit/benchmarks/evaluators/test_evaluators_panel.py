@@ -85,7 +85,7 @@ def test_intervals_and_comparisons_cover_every_metric():
     near = score_set(clips(0), clips(1), CAPTIONS, ASKED, Meter(), RATE)
     far = score_set(clips(0), clips(2, spread=0.5), CAPTIONS, ASKED, Meter(), RATE)
     prompts = np.arange(N)
-    intervals = near.intervals(prompts, n_draws=200, set_draws=50)
+    intervals = near.intervals(prompts)
     assert set(intervals) == set(near.set_metrics)
     for name, found in intervals.items():
         assert found.low - 1e-9 <= near.set_metrics[name] <= found.high + 1e-9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from paradigm_bench.benchmarks.evaluators.base import EvaluatorOutput
 from paradigm_bench.benchmarks.evaluators.panel import SetLevel
-from paradigm_bench.benchmarks.metrics.catalogue import CATALOGUE, about, family, metric_of
+from paradigm_bench.benchmarks.metrics.catalogue import CATALOGUE, FIDELITY_FAMILIES, about, family, metric_of
 from paradigm_bench.benchmarks.metrics.frechet import frechet_distance, frechet_infinity
 from paradigm_bench.benchmarks.metrics.kad import kernel_distance
 from paradigm_bench.benchmarks.metrics.manifold import manifold
@@ -154,9 +155,11 @@ def test_joint_inception_score_is_the_geometric_mean() -> None:
 
 
 def test_every_set_level_metric_of_the_catalogue_is_computed() -> None:
-    functions = SetLevel(output_for(normal(7, 20)), output_for(normal(8, 20))).functions
-    assert set(functions) == {name for name, kind in CATALOGUE.items() if kind.scope == "set"}
-    assert {name for name, kind in CATALOGUE.items() if kind.smooth} == {"fad", "kad", "mad", "is"}
+    outputs = [dataclasses.replace(output_for(normal(seed, 20)), band_levels=normal(seed, 20)) for seed in (7, 8)]
+    functions = SetLevel(*outputs).functions
+    assert set(functions) == {name for name in FIDELITY_FAMILIES if CATALOGUE[name].scope == "set"}
+    smooth = {name for name in FIDELITY_FAMILIES if CATALOGUE[name].smooth}
+    assert smooth == {"fad", "kad", "mad", "is", "band_level"}
 
 
 def test_a_figure_has_the_better_end_and_the_unit_of_its_family() -> None:

@@ -1,10 +1,14 @@
-"""Intervals cover, pairing pays, Holm and verdicts agree with worked examples."""
+"""Mean squares, intervals, Holm and verdicts agree with worked examples and other libraries; pairing pays."""
+
+import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from paradigm_bench.benchmarks.metrics.frechet import frechet_distance
 from paradigm_bench.benchmarks.metrics.kad import KernelTable
+from paradigm_bench.benchmarks.metrics.manifold import manifold
 from paradigm_bench.benchmarks.metrics.statistics import (
     Comparison,
     Interval,
@@ -12,81 +16,158 @@ from paradigm_bench.benchmarks.metrics.statistics import (
     contributions,
     holm,
     interval,
-    interval_of,
     judge,
+    resampled,
+    runs_interval,
     verdict,
 )
+from paradigm_bench.benchmarks.metrics.variance import mean_squares, of_layout
 from paradigm_bench.common.errors import UserError
 
-PROMPTS, SEEDS = 40, 5
+
+def worked_example() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Three prompts, two seeds. Means of prompts 1, 3, 8 around 4; of seeds 3, 5; what is left: 0, 1, -1 and back.
+
+    MS_P = 2 (9 + 1 + 16) / 2 = 26, MS_S = 3 (1 + 1) / 1 = 6, MS_E = 4 / 2 = 2.
+    """
+    table_PS = np.array([[0.0, 2.0], [3.0, 3.0], [6.0, 10.0]])
+    prompts, seeds = np.indices(table_PS.shape)
+    return table_PS.ravel(), prompts.ravel(), seeds.ravel()
 
 
-def crossed(rng: np.random.Generator, prompt_sd: float, seed_sd: float, noise_sd: float) -> tuple[np.ndarray, ...]:
-    """Scores of every prompt under every seed around zero, with their labels."""
-    shapes = {(PROMPTS, 1): prompt_sd, (1, SEEDS): seed_sd, (PROMPTS, SEEDS): noise_sd}
-    scores = sum((rng.normal(0, spread, shape) for shape, spread in shapes.items()), np.zeros((PROMPTS, SEEDS)))
-    prompts, seeds = np.indices(scores.shape)
-    return scores.ravel(), prompts.ravel(), seeds.ravel()
+def test_mean_squares_of_a_worked_example():
+    squares = mean_squares(*worked_example())
+    assert (squares.mean, squares.prompts, squares.seeds, squares.rest) == pytest.approx((4.0, 26.0, 6.0, 2.0))
+    assert squares.components == pytest.approx((12.0, 4 / 3, 2.0))
+    error, degrees, of_seeds = squares.uncertainty()
+    assert error**2 == pytest.approx((26 + 6 - 2) / 6)
+    assert error**2 == pytest.approx(12 / 3 + (4 / 3) / 2 + 2 / 6)
+    satterthwaite = 30**2 / (26**2 / 2 + 6**2 / 1 + 2**2 / 2)
+    assert 1 / degrees == pytest.approx(0.85 / satterthwaite + 0.15 / 1)
+    assert of_seeds == 1.0
 
 
-def coverage(repeats: int, clustered: bool, **spread: float) -> float:
-    hits = 0
-    for repeat in range(repeats):
-        scores, prompts, seeds = crossed(np.random.default_rng(repeat), **spread)
-        labels = (prompts, seeds) if clustered else ()
-        result = interval(scores, *labels, n_draws=400, seed=repeat)
-        hits += result.low <= 0.0 <= result.high
-    return hits / repeats
+def test_mean_squares_agree_with_the_moments_of_the_model():
+    """Averages over many layouts: MS_P estimates v_E + S v_P, MS_S v_E + P v_S; the variance of the mean is right."""
+    rng = np.random.default_rng(0)
+    found = [
+        of_layout(rng.normal(0, 2, (6, 1)) + rng.normal(0, 1, (1, 4)) + rng.normal(0, 3, (6, 4))) for _ in range(4000)
+    ]
+    components = np.mean([one.components for one in found], axis=0)
+    np.testing.assert_allclose(components, (4.0, 1.0, 9.0), rtol=0.08)
+    variance = np.mean([one.prompts + one.seeds - one.rest for one in found]) / 24
+    assert variance == pytest.approx(np.var([one.mean for one in found]), rel=0.06)
 
 
-def test_coverage_is_near_nominal_with_prompt_effects_and_fails_without_clusters():
-    spread = {"prompt_sd": 1.0, "seed_sd": 0.0, "noise_sd": 0.3}
-    assert 0.90 <= coverage(300, clustered=True, **spread) <= 0.985
-    assert coverage(300, clustered=False, **spread) < 0.75
+def test_one_seed_is_a_t_test_over_prompts():
+    a, b = np.random.default_rng(1).normal(0.3, 1.0, (2, 30))
+    compared = compare(a, b, higher_is_better=True)
+    other = stats.ttest_rel(a, b)
+    assert compared.p_value == pytest.approx(other.pvalue, rel=1e-9)
+    ends = other.confidence_interval(0.95)
+    assert (compared.difference.low, compared.difference.high) == pytest.approx((ends.low, ends.high), rel=1e-9)
+    assert compared.difference.n_seeds == 1
 
 
-def test_seed_effects_widen_the_interval():
-    # Five seeds are few for a percentile bootstrap: somewhat below nominal, yet far from ignoring them.
-    spread = {"prompt_sd": 0.3, "seed_sd": 1.0, "noise_sd": 0.3}
-    assert 0.75 <= coverage(300, clustered=True, **spread) <= 0.95
-    assert coverage(300, clustered=False, **spread) < 0.40
+def test_a_negative_component_of_prompts_is_cut_and_seeds_count_in_full():
+    table_PS = np.array([[0.0, 4.0, 2.0], [4.0, 0.0, 2.0]])  # prompts alike: MS_P = 0 < MS_E = 8, MS_S = 0
+    squares = of_layout(table_PS + np.array([0.0, 1.0, 5.0]))
+    assert squares.prompts < squares.rest
+    assert squares.uncertainty()[0] ** 2 == pytest.approx(squares.seeds / 6)
 
 
-def test_interval_counts_what_it_rests_on_and_skips_what_does_not_apply():
-    values = np.array([1.0, np.nan, 0.0, 1.0, 1.0, 0.0])
-    result = interval(values, ["a", "b", "a", "c", "d", "d"], [0, 0, 1, 0, 0, 1])
-    assert result.estimate == pytest.approx(0.6)
-    assert (result.n_items, result.n_prompts, result.n_seeds) == (5, 3, 2)
+def test_p_values_have_no_floor_and_keep_a_share_of_the_seeds_own():
+    rng = np.random.default_rng(2)
+    prompts, seeds = (labels.ravel() for labels in np.indices((64, 5)))
+    far = compare(rng.normal(50, 1, 320), np.zeros(320), prompts, seeds, higher_is_better=True)
+    assert 0 < far.p_value < 1e-9
+    of_seeds = mean_squares(rng.normal(50, 1, 320), prompts, seeds).uncertainty()[2]
+    assert of_seeds == 4.0
+    few = of_layout(rng.normal(3, 1, (64, 3)))
+    t = few.mean / few.uncertainty()[0]
+    assert few.p_value() >= 2 * stats.t.sf(t, 2) / 5 * (1 - 1e-9)
+
+
+def test_a_reference_repeated_for_every_seed_leaves_the_seeds_as_they_are():
+    rng = np.random.default_rng(3)
+    arm = rng.normal(size=(20, 1)) + rng.normal(size=(1, 3)) + rng.normal(size=(20, 3))
+    own, against = of_layout(arm), of_layout(arm - rng.normal(0, 5, (20, 1)))
+    assert (against.seeds, against.rest) == pytest.approx((own.seeds, own.rest))
+    assert against.prompts > own.prompts
+
+
+def test_prompts_count_where_they_have_a_score_with_every_seed():
+    values = np.array([1.0, np.nan, 0.0, 1.0, 1.0, 0.0, np.nan, np.nan])
+    prompts, seeds = ["a", "b", "a", "c", "d", "d", "e", "e"], [0, 0, 1, 0, 0, 1, 0, 1]
+    result = interval(values, prompts, seeds)  # a and d are whole; b and e have none; c lacks seed 1
+    assert result.estimate == pytest.approx(0.5)
+    assert (result.n_items, result.n_prompts, result.n_seeds) == (4, 2, 2)
     assert result.low <= result.estimate <= result.high
-    assert interval(values, ["a", "b", "a", "c", "d", "d"], [0, 0, 1, 0, 0, 1]) == result
+    full = [i for i, prompt in enumerate(prompts) if prompt in "ad"]
+    assert result == interval(values[full], [prompts[i] for i in full], [seeds[i] for i in full])
+
+
+def test_holes_leave_coverage_as_it_is():
+    rng, hits = np.random.default_rng(4), 0
+    prompts, seeds = (labels.ravel() for labels in np.indices((40, 3)))
+    for _ in range(600):
+        scores = rng.normal(size=(40, 1)) + rng.normal(0, 0.2, (1, 3)) + rng.normal(size=(40, 3))
+        scores[rng.random((40, 3)) < 0.1] = np.nan
+        scores[:8] = np.nan
+        found = interval(scores.ravel(), prompts, seeds)
+        hits += found.low <= 0.0 <= found.high
+    assert 0.925 <= hits / 600 <= 0.98
+
+
+def test_seeds_without_shared_prompts_are_left_out():
+    found = interval([1.0, 2.0, 3.0, 9.0], ["a", "b", "c", "d"], [0, 0, 0, 1])
+    assert (found.n_prompts, found.n_seeds, found.estimate) == (3, 1, 2.0)
+
+
+def test_items_of_one_prompt_and_seed_are_averaged_first():
+    assert interval([1.0, 3.0, 4.0, 6.0], ["a", "a", "b", "b"]) == interval([2.0, 5.0], ["a", "b"])
 
 
 def test_order_of_items_and_names_of_clusters_do_not_matter():
-    scores, prompts, seeds = crossed(np.random.default_rng(0), 1.0, 0.5, 0.5)
+    scores, prompts, seeds = worked_example()
     shuffle = np.random.default_rng(1).permutation(len(scores))
-    a, b = interval(scores, prompts, seeds), interval(scores[shuffle], prompts[shuffle], seeds[shuffle])
+    a, b = interval(scores, prompts, seeds), interval(scores[shuffle], prompts[shuffle] + 7, seeds[shuffle])
     assert (b.low, b.high) == pytest.approx((a.low, a.high), rel=1e-9)
 
 
-def test_mean_interval_equals_the_set_level_one_on_the_same_draws():
-    scores, prompts, seeds = crossed(np.random.default_rng(2), 1.0, 0.5, 0.5)
-    fast = interval(scores, prompts, seeds, n_draws=300)
-    slow = interval_of(lambda index: float(scores[index].mean()), prompts, seeds, n_draws=300)
-    assert slow.high - slow.low == pytest.approx(fast.high - fast.low, rel=1e-9)
+def test_scores_without_a_spread():
+    same = compare(np.ones(8), np.ones(8), higher_is_better=True)
+    assert (same.p_value, same.difference.low, same.difference.high, same.effect_size) == (1.0, 0.0, 0.0, None)
+    apart = compare(np.ones(8), np.full(8, 0.7), higher_is_better=True)  # the sign test: 2 / 2^8
+    assert apart.p_value == pytest.approx(2 / 2**8)
+    assert (apart.difference.low, apart.difference.high) == pytest.approx((0.3, 0.3))
+    assert verdict(apart) == "better"
+    assert verdict(compare(np.ones(3), np.zeros(3), higher_is_better=True)) == "undecided"
 
 
-def test_frechet_interval_encloses_its_estimate():
+def test_one_score_has_no_interval():
+    found = interval([3.0])
+    assert (found.estimate, found.low, found.high) == (3.0, -math.inf, math.inf)
+    assert verdict(compare([3.0], [1.0], higher_is_better=True, margin=0.1)) == "undecided"
+
+
+def test_bootstrap_of_nearest_neighbours_encloses_its_estimate():
     rng = np.random.default_rng(3)
-    reference, generated = rng.normal(size=(60, 16)), rng.normal(size=(60, 16))
-    prompts = np.arange(60)
-
-    def metric(index: np.ndarray) -> float:
-        return frechet_distance(reference, generated[index]).value
-
-    result = interval_of(metric, prompts, n_draws=60)
+    real, made = rng.normal(size=(60, 4)), rng.normal(size=(60, 4))
+    balls = manifold(real, made)
+    result = resampled(lambda index: balls.of(index).recall, 60)
     assert result.low < result.estimate < result.high
-    raw = [metric(rng.integers(60, size=60)) for _ in range(60)]
-    assert np.quantile(raw, 0.025) > result.estimate  # repeats alone raise it: why the draws are centred
+    assert result == resampled(lambda index: balls.of(index).recall, 60)
+    draws = [balls.of(rng.integers(60, size=60)).recall for _ in range(60)]
+    assert np.mean(draws) < result.estimate  # repeats alone lower it: why the draws are centred
+
+
+def test_runs_without_scores_per_item_have_an_interval_between_and_within():
+    found = runs_interval([(1.0, 0.5, 1.5, 64), (2.0, 1.5, 2.5, 64), (3.0, 2.5, 3.5, 64)])
+    between, within = 1.0 / 3, (0.5 / stats.t.ppf(0.975, 63)) ** 2
+    degrees = (between + within) ** 2 / (between**2 / 2 + within**2 / 63)
+    assert found.high - 2.0 == pytest.approx(stats.t.ppf(0.975, degrees) * np.sqrt(between + within), rel=1e-9)
+    assert runs_interval([(1.0, None, None, 64), (2.0, 1.0, 3.0, 64)]).high == math.inf
 
 
 def test_pairing_finds_what_two_samples_cannot():
@@ -103,13 +184,6 @@ def test_pairing_finds_what_two_samples_cannot():
     assert paired.effect_size == pytest.approx(np.mean(a - b) / np.std(a - b, ddof=1))
 
 
-def test_equal_arms_are_rarely_told_apart():
-    rng = np.random.default_rng(5)
-    pairs = rng.normal(size=(300, 2, 40))
-    false = sum(verdict(compare(a, b, higher_is_better=True, n_draws=400)) != "undecided" for a, b in pairs)
-    assert false / 300 < 0.10
-
-
 def test_holm_worked_example():
     # Sorted .005 .010 .030 .040 against factors 4 3 2 1: .020 .030 .060 then max(.060, .040).
     assert holm([0.010, 0.040, 0.030, 0.005]) == pytest.approx([0.030, 0.060, 0.060, 0.020])
@@ -118,7 +192,7 @@ def test_holm_worked_example():
 
 
 def made(low: float, estimate: float, high: float, p: float, margin: float | None = None) -> Comparison:
-    return Comparison(Interval(estimate, low, high, 0.95, 10, 10, 1, 100), p, None, True, margin)
+    return Comparison(Interval(estimate, low, high, 0.95, 10, 10, 1), p, None, True, margin)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +204,9 @@ def made(low: float, estimate: float, high: float, p: float, margin: float | Non
         (made(-0.1, 0.1, 0.3, 0.2, margin=0.2), "undecided"),
         (made(-0.1, 0.0, 0.1, 0.9, margin=0.2), "same"),
         (made(0.01, 0.02, 0.03, 0.001, margin=0.2), "same"),
+        (made(0.1, 0.2, 0.3, 0.001, margin=0.25), "undecided"),  # evident, and too small to matter
+        (made(0.1, 0.2, 0.3, 0.001, margin=0.15), "better"),
+        (made(-0.3, -0.2, -0.1, 0.001, margin=0.2), "undecided"),
         (made(-0.1, 0.0, 0.1, 0.9), "undecided"),
     ],
 )
@@ -204,7 +281,7 @@ def test_last_bits_of_the_scores_decide_nothing() -> None:
     found = set()
     for _ in range(8):
         moved = a + rng.integers(-1, 2, 64) * np.spacing(a)
-        compared = compare(moved, b, higher_is_better=True, n_draws=500)
+        compared = compare(moved, b, higher_is_better=True)
         gap = compared.difference
         numbers = (gap.estimate, gap.low, gap.high, compared.p_value, compared.effect_size)
         found.add(" ".join(f"{number:.9g}" for number in numbers))

@@ -28,6 +28,7 @@ from paradigm_bench.common.needs import Need, may_train, only_listed
 from paradigm_bench.corpora import load_corpus
 
 SMALL = ["corpus.clips=64", "corpus.seconds=1.0", "train.seconds=1.0", "evaluation.prompts=4"]
+SMALL += ["evaluation.judges=[musicnn, logmel]"]  # those that need no installation
 
 
 @pytest.fixture

@@ -14,14 +14,14 @@ import torch
 from fidelity_toys import SECONDS, _own_cache, home, settings
 
 from paradigm_bench.benchmarks.analysis.records import load_records, read_items
-from paradigm_bench.benchmarks.axes.eval_set import eligible, load_evaluator, make_eval_set
+from paradigm_bench.benchmarks.axes.eval_set import eligible, load_evaluators, make_eval_set
 from paradigm_bench.benchmarks.axes.fidelity.axis import Fidelity
 from paradigm_bench.benchmarks.axes.fidelity.cells import data_of
 from paradigm_bench.benchmarks.cli.main import status
 from paradigm_bench.benchmarks.study.axis import Context
 from paradigm_bench.benchmarks.study.cells import Cell, CellConfig, check_distinct
 from paradigm_bench.benchmarks.study.load import STUDIES, load_study
-from paradigm_bench.benchmarks.study.references import REFERENCES
+from paradigm_bench.benchmarks.study.references import REFERENCES, ReferenceContext
 from paradigm_bench.benchmarks.study.study import Study
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.paradigms.pipeline import generate, load_model
@@ -180,18 +180,20 @@ def test_the_same_arm_under_two_labels_is_refused(home: Path) -> None:
 def test_prompts_and_reference_set_are_disjoint_and_equally_many(home: Path) -> None:
     cell = cells_of(tiny_study(home), "real")[0]
     data = data_of(cell)
-    evaluator = load_evaluator(cell.how["evaluator"], data.corpus, data.representation)
-    eval_set = make_eval_set(cell.read(CellConfig).evaluation, evaluator, data.corpus)
+    evaluators = load_evaluators(cell.how, data.corpus, data.representation)
+    eval_set = make_eval_set(cell.read(CellConfig).evaluation, evaluators, data.corpus)
     ordered = [clip.id for clip in eligible(data.corpus, "test", SECONDS)]
     assert [clip.id for clip in eval_set.prompts] == ordered[:4]
-    assert len(eval_set.reference_outputs.embeddings) == len(eval_set.prompts) == 4
-    assert not np.allclose(eval_set.reference_outputs.embeddings, eval_set.prompt_outputs.embeddings)
+    assert len(eval_set.tagger.reference.embeddings) == len(eval_set.prompts) == 4
+    assert not np.allclose(eval_set.tagger.reference.embeddings, eval_set.tagger.prompts.embeddings)
 
 
 def test_references_are_what_their_names_say(home: Path) -> None:
     data = data_of(cells_of(tiny_study(home), "real")[0])
     audio = np.random.default_rng(0).uniform(-0.5, 0.5, (5, 1280)).astype(np.float32)
-    made = {name: make(audio, data.representation, 0) for name, make in REFERENCES.items()}
+    prompts = eligible(data.corpus, "test", SECONDS)[:5]
+    context = ReferenceContext(prompts, audio, (0.0,) * 5, data.corpus, data.representation, 16_000, 0)
+    made = {name: make(context) for name, make in REFERENCES.items()}
     assert {name: wav.shape for name, wav in made.items()} == dict.fromkeys(REFERENCES, audio.shape)
     assert not made["silence"].any()
     np.testing.assert_allclose(np.square(made["noise"]).mean(1), np.square(audio).mean(1), rtol=0.2)

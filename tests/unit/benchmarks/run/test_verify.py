@@ -9,10 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from record_toys import a_record
 
 from paradigm_bench.benchmarks.analysis.packs import PACK
 from paradigm_bench.benchmarks.analysis.records import load_records
 from paradigm_bench.benchmarks.cli.main import main, status
+from paradigm_bench.benchmarks.cli.verify import summary
+from paradigm_bench.benchmarks.metrics.metric import metric
+from paradigm_bench.benchmarks.run.verify import differences
 from paradigm_bench.benchmarks.study.axis import AXES
 from paradigm_bench.common.files import json_text
 
@@ -158,3 +162,21 @@ def test_what_has_no_figures_or_only_times_is_refused(
     monkeypatch.setattr(AXES.load("fake_axis:FakeAxis"), "exclusive", True)
     assert status(["verify", str(recorded["a"])]) == 2
     assert "differ from run to run" in capsys.readouterr().err
+
+
+def test_an_older_record_is_compared_in_what_it_has() -> None:
+    then = metric(1.0, low=0.5, high=1.5, n=8)
+    now = metric(1.0, low=0.4, high=1.6, n=8)
+    old = a_record(metrics={"fad": then}, environment={"scoring": {}})
+    new = {"fad": now, "peak": metric(0.3, n=8)}
+    here = a_record(metrics=new, environment={"scoring": {"intervals": "t"}})
+    assert differences(old, here) == []
+    same_rule = a_record(metrics=new, environment={"scoring": {}})
+    assert [(one.metric, one.part) for one in differences(old, same_rule)] == [("fad", "low"), ("fad", "high")]
+    other = a_record(metrics={"fad": metric(1.1, n=8)}, environment={"scoring": {"intervals": "t"}})
+    assert [(one.metric, one.part) for one in differences(old, other)] == [("fad", "value")]
+    gone = a_record(metrics={}, environment={"scoring": {"intervals": "t"}})
+    assert [(one.metric, one.part) for one in differences(old, gone)] == [("fad", "value"), ("fad", "n")]
+    told = summary(old, [], 0.0, None, [], intervals=False)
+    assert "1 of 1 metrics repeat to the last digit, n too" in told
+    assert "Intervals were not compared" in told
