@@ -13,6 +13,9 @@ from typing import Any
 PACKAGES = ("torch", "numpy", "scipy", "transformers", "soundfile", "librosa")
 ROOT = Path(__file__).resolve().parent.parent
 """The package: the checkout of the repository, or a folder in site-packages."""
+ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+"""Default of a process, which must hold before numpy loads: matrices are small here, and threads that wait for each
+other made the metrics of a panel 20 times slower. A user's own value is kept."""
 
 
 def environment(device: str = "cpu") -> dict[str, Any]:

@@ -85,7 +85,11 @@ def save_validation(
     """
     names = [name for name in metrics if required_chains(name)]
     chains = dict.fromkeys(chain for name in names for chain in required_chains(name))
-    infos = {chain: ChainInfo(f"the chain {chain}", "", "fidelity", ("1", "2")) for chain in (*chains, "loudness")}
+    labels = {"noise": ("30", "0")}
+    infos = {
+        chain: ChainInfo(f"the chain {chain}", "", "fidelity", labels.get(chain, ("1", "2")))
+        for chain in (*chains, "loudness")
+    }
     found = {}
     for name in names:
         worse = -0.4 if about(name).better == "higher" else 1.0

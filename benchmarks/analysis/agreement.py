@@ -1,7 +1,7 @@
 """Whether the judges of fidelity agree: rank correlations over systems, and the verdicts that all judges share.
 
-Each judge speaks through its lead metric, the kernel distance (KAD), which has no bias. A pair of arms has a shared
-verdict where every judge that may judge it says the same. A judge may not judge a pair where its metric gives no
+The verdict of a judge is that of its lead metric, the kernel distance (KAD), which has no bias. A pair of arms has a
+shared verdict where every judge that may judge it says the same. A judge may not judge a pair where its metric gives no
 verdict on this corpus, or where one of the arms was trained against it.
 """
 

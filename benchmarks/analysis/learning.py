@@ -2,7 +2,8 @@
 
 The rule compares the end of the training with the snapshot nearest to half of the updates. In the mean over seeds,
 the kernel distance (``kad``) of every judge that may decide on the corpus, and adherence, must have changed by less
-than their margins of "same" (``metric_validity.margin``). Where that cannot be told, the arm counts as still learning.
+than their margins of "same" (``metric_validity.margin``). Every seed needs that snapshot. Where it cannot be told, the
+arm counts as still learning.
 """
 
 from __future__ import annotations
@@ -29,7 +30,11 @@ def still_learning(table: ResultTable, row: TableRow) -> str:
     halfway = _halfway(row, row.good[0].at_updates or train.updates)
     if not halfway:
         return NO_SNAPSHOT
-    ends = {record.seed: record for record in row.good if record.seed in halfway}
+    ends = {record.seed: record for record in row.good}
+    if lacking := sorted(set(ends) - set(halfway)):
+        at = next(iter(halfway.values())).at_updates
+        seeds = f"seed{'s' * (len(lacking) > 1)} {', '.join(map(str, lacking))}"
+        return f"no snapshot of {seeds} at update {at:,}, so nothing shows that learning has stopped"
     names = [name for name in ends[min(ends)].metrics if _leads(name) and not why_no_verdict(table, name)]
     if not any(is_fidelity(name) for name in names):
         return "no valid judge scored a snapshot, so nothing shows that learning has stopped"

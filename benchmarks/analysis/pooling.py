@@ -130,17 +130,6 @@ def references(table: ResultTable, name: str) -> dict[str, Metric]:
     return {row.system: pooled(table, row, name) for row in table.rows if row.kind == "reference"}
 
 
-def best(table: ResultTable, name: str) -> set[str]:
-    """The arms with the best estimate of a metric; none where it has no better end, or all arms are alike."""
-    found = {row.system: pooled(table, row, name) for row in table.arms if row.good}
-    scored = {system: (m.value, m.better) for system, m in found.items() if m.value is not None}
-    if {better for _, better in scored.values()} <= {"neither"} or len({value for value, _ in scored.values()}) < 2:
-        return set()
-    sign = 1 if next(iter(scored.values()))[1] == "higher" else -1
-    top = max(sign * value for value, _ in scored.values())
-    return {system for system, (value, _) in scored.items() if sign * value == top}
-
-
 def differences(table: ResultTable) -> list[PairedDifference]:
     """Every comparison of the table, on each main metric that may decide; Holm's correction over all of them.
 

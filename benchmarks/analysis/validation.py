@@ -10,6 +10,8 @@ count. The rules:
 - A metric **orders** a chain if no step is better than the one before it, and the last step is worse than clean audio.
   Better and worse are meant as for ``notices``: significant, and more than nothing. Steps that it cannot tell apart are
   in order.
+- A metric **may decide** if it orders every chain that it must, over at least ``LEAST_PROMPTS`` clips; a chain that was
+  not tested counts as not ordered.
 - The **margin** of a metric, the largest difference that counts as none, is the effect of white noise at 30 dB on real
   audio for a metric of fidelity (at least ``NOTHING``, since a metric may hardly notice such noise), and 5% of the
   effect of exchanging all clips for another one that reads captions.
@@ -26,10 +28,10 @@ from typing import Any, Literal
 from ...common.config import from_dict
 from ...common.errors import UserError
 from ...common.files import read_json
-from ...common.lines import say
+from ...common.lines import count, say
 from ..metrics.catalogue import about, is_fidelity
-from ..metrics.degradations import required_chains
-from ..metrics.ladder import MetricLadder, StepScore
+from ..metrics.degradations import CHAINS, required_chains
+from ..metrics.ladder import REFERENCES, MetricLadder, StepScore
 from ..metrics.statistics import ALPHA, holm
 from ..study.cells import Content, Identity
 from .records import Record
@@ -38,6 +40,7 @@ Effect = Literal["worse", "better", ""]
 FOLDER = "validations"
 PACKAGED = Path(__file__).with_name(FOLDER)
 SCHEMA_VERSION = 1
+LEAST_PROMPTS = 32  # clips; a validation of fewer shows too little to let a metric decide
 NOTHING = 0.01  # share of a metric's largest change below which a change is none
 MARGIN_STEP = ("noise", 30.0)  # the small degradation of real audio whose effect is the margin of fidelity
 EXCHANGED_SHARE = 0.05  # of the effect of exchanging all clips: the margin of metrics that read captions
@@ -54,8 +57,12 @@ class ChainInfo:
 
     def labels(self) -> list[str]:
         """The steps with their unit."""
+        return [self.with_unit(step) for step in self.steps]
+
+    def with_unit(self, step: str) -> str:
+        """The label of a step with its unit."""
         between = "" if not self.unit or self.unit.startswith("%") else " "
-        return [f"{step}{between}{self.unit}" for step in self.steps]
+        return f"{step}{between}{self.unit}"
 
 
 @dataclass(frozen=True)
@@ -95,8 +102,12 @@ class Validation:
 
     def notices_from(self, metric: str, chain: str) -> str | None:
         """The label of the first step of ``chain`` that ``metric`` notices; None where it notices none."""
-        labels = self.chains[chain].steps if chain in self.chains else ()
-        return next((label for label, effect in zip(labels, self.effects(metric, chain)) if effect), None)
+        return next((label for label, (_, effect) in self.labelled(metric, chain).items() if effect), None)
+
+    def labelled(self, metric: str, chain: str) -> dict[str, tuple[StepScore, Effect]]:
+        """Label of a step -> its score and its effect, of the steps that were measured."""
+        steps = self._steps(metric, chain)
+        return {self._label(chain, step): (step, kind) for step, kind in zip(steps, self.effects(metric, chain))}
 
     def effects(self, metric: str, chain: str) -> list[Effect]:
         """What ``metric`` makes of each step of ``chain`` beside clean audio; empty for a step it does not notice."""
@@ -108,14 +119,19 @@ class Validation:
     def problem(self, metric: str) -> str:
         """Why ``metric`` must not decide on this corpus; empty where it orders every chain that it must."""
         if metric not in self._problems:
-            chains = [name for name in required_chains(metric) if name in self.chains]
-            found = {chain: self._disorder(metric, chain) for chain in chains}
-            untested = "its order of degradations is not tested, since clips have no scores of their own in it"
-            if found and all(problem is None for problem in found.values()):
-                self._problems[metric] = untested
-            else:
-                self._problems[metric] = next((problem for problem in found.values() if problem), "")
+            self._problems[metric] = self._problem(metric)
         return self._problems[metric]
+
+    def _problem(self, metric: str) -> str:
+        if self.prompts < LEAST_PROMPTS:
+            return f"validated with {count(self.prompts, 'clip')} only; it needs {LEAST_PROMPTS}"
+        found = {chain: self._disorder(metric, chain) for chain in required_chains(metric)}
+        untested = [chain for chain, problem in found.items() if problem is None]
+        if untested and len(untested) == len(found) and any(self._steps(metric, chain) for chain in found):
+            return "its order of degradations is not tested, since clips have no scores of their own in it"
+        titles = ", ".join(CHAINS[chain].title for chain in untested)
+        wrong = next((problem for problem in found.values() if problem), "")
+        return wrong or (f"its order of these was not tested: {titles}" if untested else "")
 
     def margin(self, metric: str) -> float | None:
         """The largest difference that counts as none, in the metric's unit; None where it was not measured."""
@@ -137,10 +153,10 @@ class Validation:
     def _disorder(self, metric: str, chain: str) -> str | None:
         """What is wrong with the order that ``metric`` gives the steps of ``chain``; None: not tested."""
         steps = self._steps(metric, chain)
-        if not steps or any(step.p is None or step.p_change is None for step in steps):
+        if chain not in self.chains or not steps or any(step.p is None or step.p_change is None for step in steps):
             return None
         about_chain, smallest, sign = self.chains[chain], self._nothing(metric), self._sign(metric)
-        names = ["clean audio", *about_chain.labels()]
+        names = ["clean audio", *(about_chain.with_unit(self._label(chain, step)) for step in steps)]
         for k, (p, step) in enumerate(zip(_adjusted([step.p_change for step in steps]), steps), 1):
             if p < ALPHA and sign * step.change > smallest:
                 return f"does not order {about_chain.title}: {names[k]} scores better than {names[k - 1]}"
@@ -151,6 +167,10 @@ class Validation:
     def _steps(self, metric: str, chain: str) -> tuple[StepScore, ...]:
         held = self.metrics.get(metric)
         return held.chains.get(chain, ()) if held else ()
+
+    def _label(self, chain: str, step: StepScore) -> str:
+        """The label of a step: its number, or in the chain of references a name; names are counted from 1."""
+        return self.chains[chain].steps[round(step.step) - 1] if chain == REFERENCES else f"{step.step:g}"
 
     def _sign(self, metric: str) -> float:
         return 1.0 if self.metrics[metric].better == "higher" else -1.0
@@ -173,7 +193,9 @@ class Validation:
 
 
 def find_validation(record: Record, results: Path, evaluator: str = "") -> Validation | None:
-    """The newest validation of a record's corpus, split, seconds and sample rate, of ``results`` or else packaged.
+    """The validation of a record's corpus, split, seconds and sample rate, in ``results`` or packaged.
+
+    Of several the one of most clips is taken, and of these the newest.
 
     Args:
         results: the folder that holds the studies' folders.
@@ -184,15 +206,13 @@ def find_validation(record: Record, results: Path, evaluator: str = "") -> Valid
     own = [asked.evaluation.evaluator, *asked.evaluation.judges]
     wanted = [one for one in own if one.name == evaluator or not evaluator]
     setting = (asked.data.corpus, asked.evaluation.split, asked.evaluation.seconds, asked.evaluation.sample_rate)
-    for folder in (results / FOLDER, PACKAGED):
-        found = [
-            one
-            for one in load_validations(folder)
-            if (one.corpus, one.split, one.seconds, one.sample_rate) == setting and any(map(one.holds, wanted))
-        ]
-        if found:
-            return max(found, key=lambda one: one.created)
-    return None
+    found = [
+        one
+        for folder in (results / FOLDER, PACKAGED)
+        for one in load_validations(folder)
+        if (one.corpus, one.split, one.seconds, one.sample_rate) == setting and any(map(one.holds, wanted))
+    ]
+    return max(found, key=lambda one: (one.prompts, one.created), default=None)
 
 
 def load_validations(folder: Path) -> Sequence[Validation]:

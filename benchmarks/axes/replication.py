@@ -20,6 +20,7 @@ import numpy as np
 
 from ...common.config import config_hash
 from ...common.files import atomic_path, cache_dir
+from ...common.lines import count
 from ...common.locks import locked
 from ...common.seeds import seed_for
 from ...corpora import Clip, Corpus
@@ -105,9 +106,8 @@ class TrainingClips:
                     new += PART
                     done = min(first + PART, len(self.windows))
                     left = (time.monotonic() - begun) / new * (len(self.windows) - done)
-                    report(
-                        0.0, f"replication: {done:,} of {len(self.windows):,} training clips heard, {left:.0f} s left"
-                    )
+                    clips = count(len(self.windows), "training clip")
+                    report(0.0, f"replication: {done:,} of {clips} heard, {left:.0f} s left")
                 parts.append(part)
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

@@ -75,13 +75,15 @@ def comparison_text(table: ResultTable, a: str, b: str, metric: str, as_json: bo
     """What ``bench compare`` prints, with ``--json`` one object.
 
     Raises:
-        UserError: no such system or metric, nothing kept to pair, or unequal n.
+        UserError: no such system or metric, a system against itself, nothing kept to pair, or unequal n.
     """
     from ..analysis.metric_validity import margin
     from ..analysis.pooling import compare_rows, pooled
     from ..report.words import arm_names
 
     rows = [_row(table, name) for name in (a, b)]
+    if rows[0].system == rows[1].system:
+        raise UserError(f"{a} cannot be compared with itself: name two different systems")
     if rows[0].kind == "reference" and rows[1].kind != "reference":
         raise UserError(f"{a} is a reference: name the arm first, bench compare {b} {a}")
     sizes = [_size(table, row, metric) for row in rows]

@@ -209,9 +209,3 @@ def musicgen(
     model = import_musicgen(str(checkpoint), load_representation(representation).spec, load_text_encoder(text).spec)
     paradigms.save(model, out)
     print(f"{out}: ar model with {count(sum(p.numel() for p in model.parameters()), 'parameter')}")
-
-
-def _transformers() -> str:
-    from ...common.environment import package_version
-
-    return "ready, weights from a folder or hub" if package_version("transformers") else "missing: transformers"

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from ...common.environment import ONE_BLAS_THREAD
 from ...common.errors import UserError
 from ...common.lines import say
 from . import (
@@ -174,6 +175,7 @@ def bench(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: run the command line and exit with its status."""
+    os.environ.update({**ONE_BLAS_THREAD, **os.environ})
     signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(status(list(sys.argv[1:] if arguments is None else arguments)))
 

@@ -34,11 +34,12 @@ def power(
     results: ReadResults = None,
     as_json: Json = False,
 ) -> None:
-    """Say how many prompts and seeds a difference between two arms needs.
+    """Say how many prompts and seeds a difference needs.
 
-    The variances of prompts, of seeds and of the rest come from the study's records, as the mean over its pairs of
-    arms. The table gives the number of prompts for one seed (which tells two runs apart, not two paradigms) and for
-    more: for one comparison by itself, and for the first step of Holm's correction over all comparisons of the study.
+    The difference is one between two arms. The variances of prompts, of seeds and of the rest come from the study's
+    records, as the mean over its pairs of arms. The table gives the number of prompts for one seed (which tells two
+    runs apart, not two paradigms) and for more: for one comparison by itself, and for the first step of Holm's
+    correction over all comparisons of the study.
 
     \b
     Examples:

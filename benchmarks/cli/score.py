@@ -17,7 +17,7 @@ from ...common.console import table
 from ...common.errors import UserError
 from ...common.files import json_text, write_json
 from ...common.lines import count, say
-from ..analysis.locations import check_writable
+from ..analysis.locations import OWN, check_folder, check_writable
 from .options import Json, ReadResults
 
 if TYPE_CHECKING:
@@ -86,50 +86,55 @@ def score(
       bench score --reference real/ --generated mine/ --judges musicnn,aisfx --n 256
       bench score --reference real/ --generated mine/ --evaluator clap:music
     """
-    # Before numpy loads: matrices are small here, and threads that wait for each other made a panel 20 times slower.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from ..evaluators.folders.score import ScoreRequest, score_folders
 
     if n == 1:
         raise UserError("--n 1: a score of a set needs 2 clips or more; give 2 or more, or 0 for all")
     if out is not None:
         check_writable(out, "file")
+    validated = OWN if results is None else check_folder(results, "--results", "the folder that holds the validations")
     request = ScoreRequest(
         reference, generated, evaluators_asked(evaluator, judges), captions, strict, n, jobs or os.cpu_count() or 1,
         not unpaired,
     )  # fmt: skip
     found = score_folders(request, _reporter())
-    found = dataclasses.replace(found, notes=[*found.notes, *validation_notes(found, results)])
+    found = dataclasses.replace(found, notes=[*found.notes, *validation_notes(found, validated)])
     if out is not None:
         write_json(out, _data(found))
     print(scores_text(found, as_json))
 
 
 def evaluators_asked(evaluators: list[str], judges: str) -> tuple[str, ...]:
-    """The evaluators that ``--evaluator`` and ``--judges`` name, each once."""
+    """The evaluators that ``--evaluator`` and ``--judges`` name, each once.
+
+    Raises:
+        UserError: no name in ``judges``, or a tagger among them.
+    """
     from ..evaluators.folders.score import DEFAULT_JUDGES, DEFAULT_TAGGER
+    from ..metrics.catalogue import TAGGERS
 
     named = [name.strip() for name in judges.split(",") if name.strip()]
     if judges and not named:
         raise UserError(
             f"--judges {judges!r}: no name in it; give names with commas, such as {','.join(DEFAULT_JUDGES)}"
         )
+    for name in named:
+        if name.partition(":")[0] in TAGGERS or Path(name).is_dir():  # folders hold trained taggers
+            raise UserError(f"--judges {name}: an attribute tagger, which is no judge; give --evaluator {name}")
     default = () if evaluators else DEFAULT_JUDGES
     return tuple(dict.fromkeys([*(evaluators or [DEFAULT_TAGGER]), *(named or default)]))
 
 
-def validation_notes(found: FolderScores, results: Path | None = None) -> list[str]:
+def validation_notes(found: FolderScores, results: Path = OWN) -> list[str]:
     """Lines on what the scores of each judge were validated on, which is never the audio of a folder.
 
     Args:
         results: folder whose validations count besides those that come with the suite.
     """
-    from ..analysis.locations import OWN, check_folder
     from ..analysis.validation import FOLDER, PACKAGED, load_validations
     from ..study.cells import Identity
 
-    own = OWN if results is None else check_folder(results, "--results", "the folder that holds the validations")
-    held = [*load_validations(own / FOLDER), *load_validations(PACKAGED)]
+    held = [*load_validations(results / FOLDER), *load_validations(PACKAGED)]
     judges_of: dict[str, list[str]] = defaultdict(list)
     for name, about in found.policy["evaluators"].items():
         identity = Identity(name, about["evaluator_identity"])
@@ -164,7 +169,9 @@ def scores_text(found: FolderScores, as_json: bool = False) -> str:
         missing[why] += [name] if shown(name) else []
     lines += [f"not scored: {', '.join(names)}: {why}" for why, names in missing.items() if names]
     if any(family(name) == "fad" and m.n < FAD_CLIPS for name, m in metrics.items()):
-        lines.append(f"fad of fewer than {FAD_CLIPS} clips is mostly bias, which falls with n; kad is unbiased")
+        lines.append(
+            f"fad of fewer than {count(FAD_CLIPS, 'clip')} is mostly bias, which falls with n; kad is unbiased"
+        )
     if len(metrics) < len(found.metrics):
         taggers = ", ".join(name for name, role in roles.items() if role == "tagger")
         lines.append(f"{taggers} is an attribute tagger: its distances measure no fidelity, and are in --json only")

@@ -89,7 +89,6 @@ class Evaluator(ABC):
         return np.full(len(audio), np.nan) if similarity is None else similarity
 
 
-JUDGES = ("musicnn", "musicnn_msd", "aisfx", "logmel")
 OWN_ENVIRONMENTS = ("audiobox", "fadtk", "laion_clap", "panns", "passt")
 EVALUATORS = Registry(
     "evaluator",

@@ -34,7 +34,7 @@ def load_reward(spec: str, corpus: Corpus | None = None, representation: Represe
     """The reward called ``spec``.
 
     Args:
-        corpus, representation: what a built-in evaluator is trained on, if it must be trained first.
+        corpus, representation: what a built-in attribute tagger is trained on, if it must be trained first.
 
     Raises:
         UserError: there is no such reward, evaluator, file or function.

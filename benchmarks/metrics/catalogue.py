@@ -91,7 +91,7 @@ CATALOGUE = {
 }
 
 
-# An attribute tagger hears what a caption names and little else: its distances are recorded, but they are no fidelity.
+# An attribute tagger detects what a caption names and little else: its distances are recorded, but measure no fidelity.
 TAGGERS = ("builtin",)
 FIDELITY_FAMILIES = frozenset(  # each needs a judge's outputs
     ("fad", "fad_inf", "kad", "mad", "precision", "recall", "density", "coverage", "is", "kl", "band_level")

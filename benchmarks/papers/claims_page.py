@@ -34,8 +34,10 @@ A verdict is about the scale and the judges named beside it; it says nothing abo
   seeds, a metric that is valid on the corpus, the claim's own metric and comparison, and for speed the class of machine
   that the claim names. Numbers of such contrasts are shown all the same.
 - Quality is paired on prompt and seed. Intervals are 95%, from the variance between prompts, between seeds and within
-  both. p is corrected by Holm's method over all contrasts of a paper, and is at least that of the study's own table, so
-  a claim and a table never contradict each other. A difference within the margin of "same" is neither better nor worse.
+  both. p is corrected by Holm's method over all contrasts of a paper, and is at least that of the study's own table of
+  fidelity or inpainting, so a claim and such a table never contradict each other. The pages of control and frame rates
+  correct over families of their own, so there a claim may decide what the page leaves undecided, or the reverse. A
+  difference within the margin of "same" is neither better nor worse.
 - Every valid judge tests a contrast, and they must agree. Where a study has fewer than 256 clips in a set, KAD stands
   in for FAD, because FAD of so few clips is mostly bias.
 - Speed is a ratio of medians, with an interval from the ends of theirs; speeds within 10% are the same."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ...common.lines import count
 from ..analysis.comparability import device_kind
 from ..analysis.declared import trained_against
 from ..analysis.metric_validity import FAD_CLIPS, at_floor, why_no_verdict
@@ -20,7 +21,7 @@ from .record_index import ArmRecords, RecordIndex
 
 FLOOR_ROWS = ("noise", "silence", "sine_chords")  # what nothing that has learnt to make audio lies below
 LEARNT = "arms past their learning"
-STAND_IN = f"FAD needs {FAD_CLIPS} clips in each set, so KAD by the same judges stands in for it"
+STAND_IN = f"FAD needs {count(FAD_CLIPS, 'clip')} in each set, so KAD by the same judges stands in for it"
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,14 @@ def learning(sides: Sequence[Side], arms: Sequence[ArmRecords], index: RecordInd
 
 
 def few_seeds(arms: Sequence[ArmRecords]) -> list[Lack]:
-    """Training seeds that are missing: what the arms have in common counts."""
-    seeds = len(frozenset.intersection(*(frozenset(record.seed for record in arm.records) for arm in arms)))
-    return [Lack(f"{SEEDS} training seeds", f"there {'is' if seeds == 1 else 'are'} {seeds}")] if seeds < SEEDS else []
+    """Training seeds that are missing: what the trained arms have in common counts; nothing where none is trained."""
+    trained = [frozenset(r.seed for r in arm.records) for arm in arms if arm.records[0].config.train is not None]
+    if not trained:
+        return []
+    seeds = len(frozenset.intersection(*trained))
+    return (
+        [Lack(count(SEEDS, "training seed"), f"there {'is' if seeds == 1 else 'are'} {seeds}")] if seeds < SEEDS else []
+    )
 
 
 def floors(contrast: Contrast, arms: Sequence[ArmRecords], names: Sequence[str]) -> list[Lack]:

@@ -112,14 +112,16 @@ def _lacks(lines: Sequence[TableLine], index: RecordIndex) -> list[str]:
     lacks = [Lack(LEARNT, why, (arm.row.system,)) for arm in arms.values() if (why := index.still_learning(arm))]
     for arm in arms.values():
         if (seeds := len({record.seed for record in arm.records})) < SEEDS:
-            lacks.append(Lack(f"{SEEDS} training seeds", count(seeds, "seed"), (arm.row.system,)))
+            lacks.append(Lack(count(SEEDS, "training seed"), count(seeds, "seed"), (arm.row.system,)))
     cells = [cell for line in lines for held in line.ours.values() for cell in held]
     small = [
         cell.name
         for cell in cells
         if family(cell.name) == "fad" and cell.arm.records[0].metrics[cell.name].n < FAD_CLIPS
     ]
-    lacks += [Lack(f"{FAD_CLIPS} clips in each set for FAD", "of fewer clips it is mostly bias")] if small else []
+    lacks += (
+        [Lack(f"{count(FAD_CLIPS, 'clip')} in each set for FAD", "of fewer clips it is mostly bias")] if small else []
+    )
     return in_words(lacks)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..analysis import published
+from ..analysis.metric_validity import is_tagger_distance
 from ..analysis.pooling import pooled
 from ..analysis.records import Record
 from ..analysis.result_table import ResultTable, TableRow
@@ -64,12 +65,13 @@ def scores_of(table: ResultTable, row: TableRow, names: Sequence[str]) -> list[s
 
 
 def score_table(table: ResultTable, families: Sequence[str]) -> Table:
-    """Systems x metrics with intervals.
+    """Systems x metrics with intervals; distances by an attribute tagger are left out.
 
     Args:
         families: the metrics to show, by whichever evaluator, in this order.
     """
-    held = {name for row in table.rows for record in row.good for name in record.metrics}
+    found = {name for row in table.rows for record in row.good for name in record.metrics}
+    held = {name for name in found if not is_tagger_distance(name)}
     names = [name for wanted in families for name in sorted(held) if family(name) == wanted]
     body = [[row.system, *scores_of(table, row, names)] for row in table.rows]
     return Table(["system", *(heading(table, name) for name in names)], body, italic=reference_rows(table))

@@ -115,7 +115,7 @@ def may_decide(validation: Validation, name: str) -> str:
     problem = validation.problem(name)
     if problem:
         return f"no: {problem}"
-    return f"from {FAD_CLIPS} clips" if family(name) == "fad" else ""
+    return f"from {count(FAD_CLIPS, 'clip')}" if family(name) == "fad" else ""
 
 
 def told(validation: Validation) -> list[str]:
@@ -132,8 +132,8 @@ def told(validation: Validation) -> list[str]:
         f"{info.title} {label}"
         for chain, info in v.chains.items()
         if info.required_of in ("fidelity", "nothing") and chain != REFERENCES
-        for k, label in enumerate(info.labels())
-        if sum(_worse(v, name, chain, k) for name in fidelity) < WITNESSES
+        for step, label in zip(info.steps, info.labels())
+        if sum(_worse(v, name, chain, step) for name in fidelity) < WITNESSES
     ]
     if unnoticed:
         lines.append(f"noticed as worse by fewer than {WITNESSES} metrics of fidelity: {', '.join(unnoticed)}")
@@ -150,18 +150,19 @@ def steps_table(validation: Validation) -> Table:
     v, names = validation, _shown(validation)
     body = [["clean audio", *(_number(v.metrics[name].clean) for name in names), ""]]
     for chain, info in v.chains.items():
-        for k, label in enumerate(info.labels()):
-            held = {name: v.metrics[name].chains[chain] for name in names if chain in v.metrics[name].chains}
-            values = [_number(held[name][k].value) if name in held and k < len(held[name]) else "–" for name in names]
-            worse = sum(_worse(v, name, chain, k) for name in names if is_fidelity(name))
+        held = {name: v.labelled(name, chain) for name in names}
+        for step, label in zip(info.steps, info.labels()):
+            values = [_number(held[name][step][0].value) if step in held[name] else "–" for name in names]
+            worse = sum(_worse(v, name, chain, step) for name in names if is_fidelity(name))
             body.append([f"{info.title}, {label}", *values, str(worse)])
     note = "worse by: how many of the metrics of fidelity notice the step as worse than clean audio"
     return Table(["step", *(name + ARROWS[about(name).better] for name in names), "worse by"], body, notes=(note,))
 
 
-def _worse(validation: Validation, name: str, chain: str, step: int) -> bool:
-    """Whether a metric notices a step, by its position in the chain, as worse than clean audio."""
-    return validation.effects(name, chain)[step : step + 1] == ["worse"]
+def _worse(validation: Validation, name: str, chain: str, step: str) -> bool:
+    """Whether a metric notices a step, by its label, as worse than clean audio."""
+    found = validation.labelled(name, chain).get(step)
+    return found is not None and found[1] == "worse"
 
 
 def noticed_table(validation: Validation) -> Table:

@@ -24,7 +24,8 @@ class ArmNames:
     """The arms of one table in words.
 
     Attributes:
-        around: system -> the words before and after its name, as ``this run of `` and `` after 1,400 updates``.
+        around: system, or the label of an arm that has several rows -> the words before and after its name, as
+            ``this run of `` and `` after 1,400 updates``.
         reasons: why there is no verdict on a paradigm, one line for each reason; empty where there may be one.
     """
 
@@ -51,20 +52,28 @@ class ArmNames:
 
     @property
     def note(self) -> list[str]:
-        """The reasons as the notes of a page; none where there is no reason."""
-        return [REACH, *(f"{reason}." for reason in self.reasons)] if self.reasons else []
+        """The reasons as a note of a page; none where there is no reason."""
+        return [f"{REACH} {'; '.join(self.reasons)}."] if self.reasons else []
 
 
 def arm_names(table: ResultTable) -> ArmNames:
     """The names of a table's arms in sentences, and why they are no more than that."""
-    arms = [row for row in table.arms if row.good]
-    learning = {row.system: still_learning(table, row) for row in arms}
-    around = {row.system: (_runs(row), _updates(row) if learning[row.system] else "") for row in arms}
-    return ArmNames(around, (*_few_seeds(arms), *_grouped(learning)))
+    rows = [row for row in table.arms if row.good]
+    why = {row.system: still_learning(table, row) for row in rows}
+    around = {row.system: (_runs(row), _updates(row) if why[row.system] else "") for row in rows}
+    fewest = {row.label: row for row in sorted(rows, key=_seeds, reverse=True)}  # of several rows of one arm
+    arms = {label: fewest[label] for label in table.labels if label in fewest}
+    around |= {label: around[row.system] for label, row in arms.items()}
+    learning = {label: why[row.system] for label, row in arms.items()}
+    return ArmNames(around, (*_few_seeds(list(arms.values())), *_grouped(learning)))
+
+
+def _seeds(row: TableRow) -> int:
+    return len({record.seed for record in row.good})
 
 
 def _runs(row: TableRow) -> str:
-    seeds = len({record.seed for record in row.good})
+    seeds = _seeds(row)
     if seeds >= SEEDS:
         return ""
     return "this run of " if seeds == 1 else f"these {seeds} runs of "
@@ -72,13 +81,13 @@ def _runs(row: TableRow) -> str:
 
 def _updates(row: TableRow) -> str:
     updates = spent(row.good)
-    return f" after {updates} updates" if updates else ""
+    return f" after {count(updates, 'update')}" if updates else ""
 
 
 def _few_seeds(arms: list[TableRow]) -> list[str]:
     by_seeds: dict[int, list[str]] = {}
     for row in arms:
-        by_seeds.setdefault(len({record.seed for record in row.good}), []).append(row.system)
+        by_seeds.setdefault(_seeds(row), []).append(row.label)
     return [
         f"{_who(systems, len(arms))}: {count(seeds, 'training seed')}, and at least {SEEDS} are needed"
         for seeds, systems in sorted(by_seeds.items())

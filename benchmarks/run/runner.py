@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...common.config import config_hash, to_dict
+from ...common.environment import ONE_BLAS_THREAD
 from ...common.errors import UserError
 from ...common.files import write_json
 from ...common.gpus import VARIABLE, visible, workers
@@ -204,9 +205,10 @@ def worker_environment(jobs: int, gpu: str | None) -> dict[str, str]:
     """The environment of one of ``jobs`` workers: its share of the cores, its GPU, and where it finds this package."""
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, _cores() // jobs))
     return {
+        **ONE_BLAS_THREAD,
         **os.environ,
         **python_path(),
-        **{key: threads for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")},
+        **{key: threads for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")},
         **({} if gpu is None else {VARIABLE: gpu}),
     }
 

@@ -61,7 +61,7 @@ class EvaluationChoice:
 
     Attributes:
         prompts, split: every arm answers the same ``prompts`` captions of ``split``.
-        evaluator: the tagger, which hears what captions ask for: adherence, and the similarity of clip and caption.
+        evaluator: the tagger, which detects what captions ask for: adherence, and the similarity of clip and caption.
         judges: evaluators that are independent of the suite; their distances are the fidelity of a table.
         references: the floors and ceilings that are measured beside the arms.
         batch: clips that are generated at once; no result depends on it.

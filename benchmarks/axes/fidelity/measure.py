@@ -90,7 +90,8 @@ class FidelityGroup:
         if self.replication is not None:
             distances, pairs = self.replication.score(audio_BN)
             scored = joined(scored, distances)
-            files |= self.replication.write(audio_BN, pairs, self.context.results, _stem(cell)) if files else {}
+            if files and cell.kind == "paradigm":
+                files |= self.replication.write(audio_BN, pairs, self.context.results, _stem(cell))
         metrics, items, details = scored
         timing["measuring_seconds"] = time.perf_counter() - begun
         return Measurement(

@@ -1,8 +1,9 @@
 """Time and memory of latency cells, before anything is run.
 
 Time of one sample: the hardware bound at rates measured now, over the share of the bound that earlier records of the
-same paradigm reached, on this hardware or, without one, in the published records. Sampling is planned to last until its
-cap, because nearly all published cells ended there: a shared machine seldom reaches the wanted spread earlier.
+same paradigm reached, on this hardware or, without one, in the published records. On the CPU sampling is planned to
+last until its cap, because nearly all published cells ended there: a shared machine seldom reaches the wanted spread
+earlier. On a GPU the published cells reached it with the smallest number of samples.
 
 Memory: weights, caches and the largest activations, which is rather too little than too much. A cell that needs far
 more than the device has is not tried.
@@ -59,7 +60,7 @@ def estimate(cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate],
         found[cell.id] = Estimate(seconds, needed_bytes(config, model))
     return found, (
         "Times: the hardware bound at rates measured now, divided by the share of it that earlier records of the same "
-        f"paradigm reached (here, or published: {published().machine}); sampling lasts until its cap. "
+        f"paradigm reached (here, or published: {published().machine}); on the CPU sampling lasts until its cap. "
         "Memory: weights, caches and the largest activations."
     )
 
@@ -100,17 +101,19 @@ def meta_model(config: LatencyConfig) -> Paradigm:
 
 def _cell_seconds(config: LatencyConfig, sample_s: float, model: Paradigm) -> float:
     setting = config.setting
-    seconds = STARTING + LOADING * parameter_count(model) + _series_seconds(config.protocol, sample_s)
+    seconds = STARTING + LOADING * parameter_count(model) + _series_seconds(config.protocol, sample_s, setting.device)
     if model.streams and config.peer is None:  # the time to first audio is measured too
         share = min(1.0, setting.first_audio_seconds / setting.seconds)
-        seconds += _series_seconds(PARTS, share * sample_s)
+        seconds += _series_seconds(PARTS, share * sample_s, setting.device)
     return seconds
 
 
-def _series_seconds(rule: StopRule, sample_s: float) -> float:
-    """Seconds of the first call, the warm-ups, and samples until a cap."""
+def _series_seconds(rule: StopRule, sample_s: float, device: str) -> float:
+    """Seconds of the first call, the warm-ups, and the samples."""
     warm_ups = 1 + (rule.warm_ups if sample_s <= rule.slow else 0)
     taken = min(rule.cap_samples, math.ceil(rule.cap_seconds / sample_s))
+    if device != "cpu":
+        taken = min(taken, max(rule.samples, math.ceil(rule.seconds / sample_s)))
     return (warm_ups + taken) * sample_s
 
 

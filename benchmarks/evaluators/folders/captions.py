@@ -116,8 +116,8 @@ class CaptionTable:
         for name, captions in found.items():
             if len(captions) > 1 and not self.kind.many:
                 raise UserError(
-                    f"{self.path} ({self.kind.title}): {name} fits {len(captions)} rows with different captions; name "
-                    f"the file as precisely as the table does, such as {next(iter(self.exact))}"
+                    f"{self.path} ({self.kind.title}): {name} fits {count(len(captions), 'row')} with different "
+                    f"captions; name the file as precisely as the table does, such as {next(iter(self.exact))}"
                 )
         return {name: captions[0] for name, captions in found.items()}
 

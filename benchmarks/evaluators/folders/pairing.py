@@ -51,10 +51,9 @@ def match_names(
         found = Matched(dict(reference), dict(generated), False, _why_two_sets(shared, smaller, may_pair))
     sizes, why = (len(found.reference), len(found.generated)), "; ".join(["", *found.notes])
     if not n and sizes[0] != sizes[1]:
-        raise UserError(
-            f"{count(sizes[0], 'reference file')}, {sizes[1]:,} generated: scores compare at equal n only; give as "
-            f"many of each, or --n {smaller} to draw as many from both{why}"
-        )
+        told = f"{count(sizes[0], 'reference file')}, {sizes[1]:,} generated: scores compare at equal n only; give as "
+        advice = f"many of each, or --n {smaller} to draw as many from both"
+        raise UserError(f"{told}{advice if smaller > 1 else 'many of each, at least two clips in each set'}{why}")
     if n > min(sizes):
         raise UserError(f"--n {n}: only {count(min(sizes), 'file')} of each set; give a smaller number{why}")
     return found

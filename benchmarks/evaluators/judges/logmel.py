@@ -2,7 +2,7 @@
 
 The embedding is the mean and the standard deviation over time of each of 32 mel bands from 0 to 16 kHz, in log10 of
 power (64 numbers). Frames last 32 ms at every sample rate, so clips are not resampled; bands above half the sample rate
-are empty. It hears timbre, noise and dynamics, and nothing of harmony, rhythm or meaning.
+are empty. It notices timbre, noise and dynamics, and nothing of harmony, rhythm or meaning.
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ NEVER_ONE = {  # compared before, or a size that is always large
     "benchmarks/axes/samplesize/report/chapter.py": "n", "representations/codecs/adversarial.py": "longest",
     "representations/codecs/mel.py": "2 * config.hop", "benchmarks/report/method.py": "amount",
 }  # fmt: skip
-NO_NUMBERS = ("split", "', '.join(ENDINGS)", "frame_rate_hz", "rate", "TASKS")  # ends of expressions before a noun
+# Ends of expressions before a noun.
+NO_NUMBERS = ("kind", "split", "', '.join(ENDINGS)", "frame_rate_hz", "rate", "TASKS")
 
 
 @pytest.mark.parametrize(

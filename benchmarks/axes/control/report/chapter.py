@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from ....analysis.comparability import too_short
+from ....analysis.metric_validity import margin
 from ....analysis.pooling import compare_rows, not_usable, pooled
 from ....analysis.records import Record
 from ....analysis.result_table import ResultTable, make_table
@@ -17,6 +18,7 @@ from ....report.markup import Table, image, records_link
 from ....report.method import facts, measured, ran, sentence
 from ....report.scores import figure, score_table, stated_scores
 from ....report.summary import trained
+from ....report.words import ArmNames, arm_names
 from .chord_timeline import chord_timeline
 from .entropy import entropy, findings
 
@@ -52,8 +54,8 @@ def describe(study: StudyRecords) -> StudyPage:
     details.append(f"The {records_link(table.folder)} hold everything above.")
     return StudyPage(
         measured(table), scores, answers(table, found), details, row(table, found, short),
-        (len(table.labels), table.seeds), notes=said or [*verdicts(table, found), *doubts(table)],
-        left_out=table.left_out,
+        (len(table.labels), table.seeds),
+        notes=said or [*verdicts(table, found), *doubts(table), *arm_names(table).note], left_out=table.left_out,
     )  # fmt: skip
 
 
@@ -75,7 +77,7 @@ def in_order(record: Record) -> tuple[bool, str, int]:
 def followed(table: ResultTable) -> Followed:
     """What the metric of each control gains over the same arm with another clip's controls, paired.
 
-    A metric that does not tell real audio from real audio of another caption is left out: it cannot hear the control.
+    A metric that does not tell real audio from that of another caption is left out: it does not notice the control.
     """
     found, deciding = {}, [pair for pair in FOLLOWED if not not_usable(table, pair[1])]
     for arm in table.labels:
@@ -84,7 +86,7 @@ def followed(table: ResultTable) -> Followed:
             continue
         for control, name in deciding:
             tested = _has(right.records[0], control) and name in right.good[0].metrics
-            if tested and (compared := compare_rows(table, right, wrong, name)) is not None:
+            if tested and (compared := compare_rows(table, right, wrong, name, margin(table, name))) is not None:
                 found[arm, control, name] = compared
     judged = judge({"/".join(key): compared for key, compared in found.items()}) if found else {}
     return {key: (compared, judged["/".join(key)]) for key, compared in found.items()}
@@ -99,21 +101,22 @@ def doubts(table: ResultTable) -> list[str]:
 
 def verdicts(table: ResultTable, found: Followed) -> list[str]:
     """A sentence for each arm and control: does the arm follow it?"""
-    lines = []
+    lines, names = [], arm_names(table)
     for (arm, control, name), (compared, judged) in found.items():
         says = "follows its" if judged.verdict == "better" else "**is not shown to follow its**"
         rows = (table.row(f"{arm}, {scenario}") for scenario in ("all", "wrong"))
         scores = " with all controls, ".join(figure(pooled(table, row, name)) for row in rows if row is not None)
         gain = compared.difference
         told = f"{gain.estimate:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}], p {judged.p_adjusted:.2g}"
-        lines.append(f"{arm} {says} {control}: {name} {scores} with another clip's: {told}.")
+        lines.append(f"{names[arm]} {says} {control}: {name} {scores} with another clip's: {told}.")
     return [BASIS, *lines] if lines else []
 
 
 def answers(table: ResultTable, found: Followed) -> list[Answer]:
     """One for each control that was tested; not for beats, which follow from a tempo in the caption."""
+    names = arm_names(table)
     asked = [(FOLLOWS.format(control=control, metric=name), name) for control, name in FOLLOWED if name != "beat_f1"]
-    return [Answer(question, told, trained(table)) for question, name in asked if (told := _gains(found, name))]
+    return [Answer(question, told, trained(table)) for question, name in asked if (told := _gains(found, name, names))]
 
 
 def row(table: ResultTable, found: Followed, short: str) -> dict[str, str]:
@@ -121,12 +124,12 @@ def row(table: ResultTable, found: Followed, short: str) -> dict[str, str]:
     head = facts(table)
     if short:
         return {**head, "result": "too short to compare"}
-    told = {}
+    told, names = {}, arm_names(table)
     for control, name in FOLLOWED:
         judged = {arm: one for (arm, _, metric), (_, one) in found.items() if metric == name}
         if judged:
             following = [arm for arm, one in judged.items() if one.verdict == "better"]
-            told[f"follow {control} ({name})"] = f"{', '.join(following) or 'none'} of {len(judged)}"
+            told[f"follow {control} ({name})"] = f"{names.listed(following) or 'none'} (of {len(judged)})"
     return {**head, **told}
 
 
@@ -153,10 +156,13 @@ def _has(record: Record, control: str) -> bool:
     return model is not None and any(spec["name"].startswith(control) for spec in model.controls)
 
 
-def _gains(found: Followed, name: str) -> str:
+def _gains(found: Followed, name: str, names: ArmNames) -> str:
     gains = {arm: pair for (arm, _, metric), pair in found.items() if metric == name}
     said: dict[str, list[str]] = {"yes": [], "not shown": []}
-    for arm, (compared, judged) in sorted(gains.items(), key=lambda pair: -pair[1][0].difference.estimate):
+    for arm, (_, judged) in sorted(gains.items(), key=lambda pair: -pair[1][0].difference.estimate):
         side = "yes" if judged.verdict == "better" else "not shown"
-        said[side].append(f"{arm} {compared.difference.estimate:+.2f}")
-    return "; ".join(f"{side}: {', '.join(arms)}" for side, arms in said.items() if arms)
+        said[side].append(arm)
+    size = {arm: f" ({compared.difference.estimate:+.2f})" for arm, (compared, _) in gains.items()}
+    again = bool(said["yes"])
+    told = {"yes": names.listed(said["yes"], size), "not shown": names.listed(said["not shown"], size, again=again)}
+    return "; ".join(f"{side}: {text}" for side, text in told.items() if text)

@@ -44,10 +44,10 @@ training clip. All are scored on the same prompts. Square brackets hold 95% inte
 and, with several seeds, between seeds. Bold marks the best estimate among the arms, whether or not the difference is
 decided.
 
-- `adherence`: share of what the caption asks for that the built-in attribute tagger hears in the clip.
+- `adherence`: share of what the caption asks for that the built-in attribute tagger finds in the clip.
 - `clap`: similarity of clip and caption.
 - `kad`, `fad`: kernel and Frechet distance between a judge's embeddings of the clips and of as many other real clips.
-- `kl`: what a judge hears in the clip against what it hears in the caption's real clip; 0 for real audio.
+- `kl`: difference between a judge's tags of the clip and of the caption's real clip; 0: the same tags.
 - `band_level`: difference of the level in octave bands between the clips and real clips, in dB.
 - `s / clip`: seconds of sampling and decoding per clip, in batches, on the machine named below.
 
@@ -79,8 +79,8 @@ NO_VALIDATION = (
 )
 TAGGER = "Distances by the attribute tagger (not a measure of fidelity)"
 TOLD_TAGGER = """\
-The tagger is trained on the built-in corpus, with noise and with this suite's own codec, and so hears neither. These
-distances are kept to compare with older records. They give no verdict."""
+The tagger is trained on the built-in corpus, with noise and with this suite's own codec, so it hardly notices either.
+These distances are kept to compare with older records. They give no verdict."""
 LOSSES = (
     "Training loss over its first value (losses of different paradigms do not compare), and scores of the snapshots."
 )
@@ -217,7 +217,7 @@ def conclusion(found: Sequence[PairedDifference], table: ResultTable, names: Arm
         for floor in dict.fromkeys(d.b for d in own if d.b not in arms):
             against = [d for d in own if d.b == floor]
             kinds = dict.fromkeys(d.judgement.verdict for d in against)
-            named = [f"{', '.join(d.a for d in against if d.judgement.verdict == kind)} {kind}" for kind in kinds]
+            named = [f"{names.listed(d.a for d in against if d.judgement.verdict == kind)} {kind}" for kind in kinds]
             said.append(f"against `{floor}`: {', '.join(named)}")
         lines.append(f"`{metric}`: {'; '.join(said)}.")
     return bullets(lines)

@@ -26,10 +26,10 @@ NO_JUDGE = (
     "study again to have clips judged. Until then this page shows how clips follow their captions."
 )
 ABOUT = """\
-Each judge speaks through its kernel distance (KAD). The correlations say how alike two metrics rank the same systems;
-adherence, which is no measure of fidelity, stands beside them for contrast. Over all systems they are high whenever
-both metrics tell noise from music; those over the arms alone say more. A verdict is shared where every judge that may
-judge the pair says the same."""
+The verdict of a judge is that of its kernel distance (KAD). The correlations say how alike two metrics rank the same
+systems; adherence, which is no measure of fidelity, stands beside them for contrast. Over all systems they are high
+whenever both metrics tell noise from music; those over the arms alone say more. A verdict is shared where every judge
+that may judge the pair says the same."""
 PAIRS = 8  # a longer list of pairs is counted
 
 
@@ -63,15 +63,19 @@ def sounds_real(
     if len(found.valid) == 1:
         return f"by one judge alone, `{found.valid[0]}`: {standing(table, differences, found.valid[0])}"
     shared = [pair.ranked for pair in found.pairs if pair.ranked]
-    judged = {system for pair in found.pairs if pair.agreement != "single" for system in (pair.a, pair.b)}
+    several = [pair for pair in found.pairs if pair.agreement != "single"]
+    judged = {system for pair in several for system in (pair.a, pair.b)}
     order = [system for system in by_mean_rank(table, found.valid) if system in judged]
+    each = "; ".join(f"`{name}`: {standing(table, differences, name)}" for name in found.valid)
+    if not several:
+        return f"no pair of arms has two judges that may judge it: {each}"
     if shared:
         return f"{in_words(order, shared, names)}{_open(found)}{_single(table, judged, names)}"
-    if any({"better", "worse"} & set(pair.verdicts.values()) for pair in found.pairs):
-        each = "; ".join(f"`{name}`: {standing(table, differences, name)}" for name in found.valid)
+    if any({"better", "worse"} & set(pair.verdicts.values()) for pair in several):
         return f"the judges disagree, no verdict is shared: {each}"
-    alike = bool(found.pairs) and all(pair.shared == "same" for pair in found.pairs)
-    return f"{'the same' if alike else 'undecided'} for all judges: {names.listed(order)}"
+    alike = all(pair.shared == "same" for pair in several)
+    told = f"{'the same' if alike else 'undecided'} for all judges: {names.listed(order)}"
+    return told + _single(table, judged, names)
 
 
 def sounds_real_in_short(table: ResultTable, found: JudgesFindings, names: ArmNames) -> str:

@@ -51,9 +51,9 @@ def distance_table(table: ResultTable, distances: list[str]) -> Table:
 
 
 def pairs(table: ResultTable) -> list[str]:
-    """A line for each system: its closest pairs, with links to both clips where they are kept."""
+    """A line for each arm: its closest pairs, with links to both clips where they are kept."""
     lines = []
-    for row in table.rows:
+    for row in table.arms:
         record = next((record for record in row.good if _details(record)), None)
         if record is not None and (told := _closest(table, row, record)):
             lines.append(f"Closest pairs of {row.system}: {'; '.join(told)}.")
@@ -65,9 +65,9 @@ def _closest(table: ResultTable, row: TableRow, record: Record) -> list[str]:
     for number, pair in enumerate(_details(record).get("closest", []), 1):
         files = {side: table.folder / record.artefacts.get(f"replication/{number}/{side}", "") for side in SIDES}
         kept = {side: file for side, file in files.items() if file.is_file()}
-        heard = " · ".join(link(f"{row.system}, {SIDES[side]}", file, table.folder) for side, file in kept.items())
+        links = " · ".join(link(f"{row.system}, {SIDES[side]}", file, table.folder) for side, file in kept.items())
         where = f"`{pair['item']}` and training clip `{pair['training']}` from {pair['start']:g} s"
-        told.append(f"{where}, distance {pair['distance']:.2f}" + (f" ({heard})" if heard else ""))
+        told.append(f"{where}, distance {pair['distance']:.2f}" + (f" ({links})" if links else ""))
     return told
 
 

@@ -21,6 +21,7 @@ from .rates import (
     HELD,
     RateChange,
     RatePoint,
+    against,
     arms,
     changes,
     doubt,
@@ -69,7 +70,7 @@ def describe(study: StudyRecords) -> StudyPage:
     empty = "–" if names else "no independent judge"
     head["KAD of windows"] = "too short to compare" if short else "; ".join(one.answer for one in told) or empty
     about = f"{', '.join(arms(found)) or 'No arm'} at {rates} Hz, trained for {count(spent(runs) or 'no', 'update')}."
-    notes = [sentence(short)] if short else [*_verdict_notes(names, doubts), *verdict_lines(moves, found)]
+    notes = [sentence(short)] if short else [*_verdict_notes(found, names, doubts), *verdict_lines(moves, found)]
     notes += [] if short else captions_not_followed(found)
     return StudyPage(
         about, sheet, told,
@@ -169,11 +170,14 @@ def _tagger(found: Sequence[RatePoint]) -> str:
     return name if name and is_tagger_distance(name) else ""
 
 
-def _verdict_notes(names: Sequence[str], doubts: Mapping[str, str]) -> list[str]:
-    """Why there are no verdicts, or none by some judges."""
+def _verdict_notes(found: Sequence[RatePoint], names: Sequence[str], doubts: Mapping[str, str]) -> list[str]:
+    """Why there are no verdicts, or none by some judges, or none by a judge on some arms."""
     if not names:
         return [NO_JUDGE]
-    return [f"`{name}` gives no verdict here: {why}." for name, why in doubts.items()]
+    lines = [f"`{name}` gives no verdict here: {why}." for name, why in doubts.items()]
+    tuned = {name: held for name in names if name not in doubts and (held := against(found, name))}
+    told = "gives no verdict on arms that were trained or tuned against this evaluator"
+    return [*lines, *(f"`{name}` {told}: {', '.join(held)}." for name, held in tuned.items())]
 
 
 def _verdict(move: RateChange) -> str:

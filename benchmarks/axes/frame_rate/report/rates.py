@@ -17,7 +17,7 @@ from typing import Literal
 from ..... import paradigms
 from ....analysis.comparability import select
 from ....analysis.metric_validity import at_floor, margin, why_no_verdict
-from ....analysis.pooling import compare_items, pooled
+from ....analysis.pooling import compare_items, pooled, was_trained_against
 from ....analysis.records import Record
 from ....analysis.result_table import ResultTable, TableRow, make_table
 from ....metrics.catalogue import family, is_fidelity
@@ -126,6 +126,12 @@ def doubt(found: Sequence[RatePoint], name: str) -> str:
     return next((why for point in found if (why := why_no_verdict(point.table, name))), "")
 
 
+def against(found: Sequence[RatePoint], name: str) -> list[str]:
+    """The arms that were trained against the judge of a metric at some point, so that it gives no verdict on them."""
+    rows = {arm: [row for point in found if (row := point.arm(arm)) is not None] for arm in arms(found)}
+    return [arm for arm, held in rows.items() if any(was_trained_against(row, name) for row in held)]
+
+
 def _windows(found: Sequence[RatePoint]) -> list[str]:
     """The metrics that compare between points."""
     names = dict.fromkeys(n for p in found for row in p.table.rows for r in row.good for n in r.metrics)
@@ -148,7 +154,8 @@ def not_following(found: Sequence[RatePoint], name: str) -> dict[str, list[RateP
 def changes(found: Sequence[RatePoint], names: Sequence[str]) -> list[RateChange]:
     """Every arm between neighbours of every series, on each of ``names``; Holm over all of them.
 
-    ``a`` is the point with the lower rate, or with the longer clip where the rate is the same.
+    An arm is not compared by a judge that it was trained against at either point. ``a`` is the point with the lower
+    rate, or with the longer clip where the rate is the same.
     """
     asked: dict[str, tuple[str, str, Mode, RatePoint, RatePoint]] = {}
     comparisons: dict[str, Comparison] = {}
@@ -169,7 +176,8 @@ def _compared(arm: str, a: RatePoint, b: RatePoint, name: str) -> Comparison | N
     if rows[0] is None or rows[1] is None:
         return None
     first, other = a.table.items(rows[0], name), b.table.items(rows[1], name)
-    if any(name not in row.good[0].metrics for row in (rows[0], rows[1])):
+    both = rows[0], rows[1]
+    if any(name not in row.good[0].metrics or was_trained_against(row, name) for row in both):
         return None
     higher = rows[0].good[0].metrics[name].better == "higher"
     return compare_items(first, other, higher, margin(a.table, name))

@@ -54,6 +54,14 @@ def test_the_mean_over_seeds_counts(tmp_path: Path) -> None:
     assert told(tmp_path / "b", ends, [{"kad_musicnn": 1.2}, {"kad_musicnn": 1.2}])
 
 
+def test_every_seed_needs_the_snapshot(tmp_path: Path) -> None:
+    still = [{"kad_musicnn": 1.0}] * 3
+    assert told(tmp_path, still, still) == ""
+    assert told(tmp_path / "b", still, still[:1]) == (
+        "no snapshot of seeds 1, 2 at update 5, so nothing shows that learning has stopped"
+    )
+
+
 @pytest.mark.parametrize(
     "name", ["kad_builtin", "adherence_key_builtin", "clap_builtin", "fad_musicnn", "kad_musicnn_window"]
 )

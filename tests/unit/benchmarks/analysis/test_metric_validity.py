@@ -17,6 +17,7 @@ from paradigm_bench.benchmarks.analysis.metric_validity import (
     why_no_verdict,
 )
 from paradigm_bench.benchmarks.analysis.validation import ChainInfo, Validation
+from paradigm_bench.benchmarks.metrics.degradations import CHAINS
 from paradigm_bench.benchmarks.metrics.ladder import MetricLadder, StepScore
 from paradigm_bench.benchmarks.metrics.metric import Metric
 from paradigm_bench.benchmarks.study.cells import Content, EvaluationConfig, Identity
@@ -88,6 +89,13 @@ def test_every_fill_without_a_model_is_a_floor_of_spans() -> None:
 # The same questions, asked of a table
 
 
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only noise is required of fidelity, so that one chain decides."""
+    kept = {name: chain for name, chain in CHAINS.items() if name in ("noise", "exchanged")}
+    monkeypatch.setattr("paradigm_bench.benchmarks.metrics.degradations.CHAINS", kept)
+
+
 STEPS = tuple(StepScore(s, d, d, d - 1, d + 1, p, c, p) for s, d, c, p in [(40, 0, 0, 1), (30, 2, 2, 0), (0, 9, 7, 0)])
 WRONG = (*STEPS[:2], StepScore(0, 1, 1, 0.5, 1.5, 0.0, -1, 0.0))
 CHAIN = ChainInfo("white noise", "dB SNR", "fidelity", ("40", "30", "0"))
@@ -103,7 +111,8 @@ def table(**metrics: Metric) -> Any:
     judges = (Identity("musicnn", "m1"), Identity("logmel", "l1"))
     evaluation = EvaluationConfig("test", 64, 4.0, 16_000, Identity("builtin", "b1"), judges)
     config = SimpleNamespace(data=SimpleNamespace(corpus=Content("toy", "abc")), evaluation=evaluation)
-    return SimpleNamespace(study="mine", folder=Path("nowhere/mine"), rows=rows, newest=SimpleNamespace(config=config))
+    newest = SimpleNamespace(axis="fidelity", config=config)
+    return SimpleNamespace(study="mine", folder=Path("nowhere/mine"), rows=rows, newest=newest)
 
 
 @pytest.fixture
@@ -132,6 +141,14 @@ def test_without_a_validation_no_metric_of_fidelity_decides() -> None:
     assert reason == "not validated on this corpus: run bench validate-metrics mine"
     assert margin(table(kad_musicnn=between(0, 1)), "kad_musicnn") is None
     assert why_no_verdict(table(reward=between(200, 201)), "reward") == ""
+
+
+def test_windows_of_another_length_are_told_no_command_that_cannot_work() -> None:
+    held = table(kad_musicnn_window=between(0, 1), kad_musicnn=between(0, 1))
+    assert "run bench validate-metrics" in why_no_verdict(held, "kad_musicnn_window")
+    held.newest.axis = "frame_rate"
+    assert why_no_verdict(held, "kad_musicnn_window") == "clips of this length were not validated on this corpus"
+    assert "run bench validate-metrics" in why_no_verdict(held, "kad_musicnn")
 
 
 def test_a_validated_metric_decides_with_its_margin(validated: Any) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from paradigm_bench.benchmarks.analysis.validation import (
+    LEAST_PROMPTS,
     PACKAGED,
     ChainInfo,
     Validation,
@@ -18,10 +19,19 @@ from paradigm_bench.benchmarks.analysis.validation import (
     load_validations,
     read_validation,
 )
+from paradigm_bench.benchmarks.metrics.degradations import CHAINS
 from paradigm_bench.benchmarks.metrics.ladder import MetricLadder, SetScore, step_scores
 from paradigm_bench.benchmarks.study.cells import Content, EvaluationConfig, Identity
 from paradigm_bench.common.config import to_dict
 from paradigm_bench.common.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only noise is required of fidelity, so that one chain decides."""
+    kept = {name: chain for name, chain in CHAINS.items() if chain.required_of != "fidelity" or name == "noise"}
+    monkeypatch.setattr("paradigm_bench.benchmarks.metrics.degradations.CHAINS", kept)
+
 
 N = 64
 PROMPTS = [f"p{i}" for i in range(N)]
@@ -146,6 +156,27 @@ def test_a_metric_without_scores_per_clip_is_not_tested() -> None:
     assert validation().margin("mad_musicnn") is None
 
 
+def test_every_required_chain_must_be_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paradigm_bench.benchmarks.metrics.degradations.CHAINS", CHAINS)
+    found = validation(noise=ladder([0, 1, 2, 3, 9]))
+    untested = "its order of these was not tested: low-pass, clipping, dropouts"
+    assert found.problem("kad_musicnn") == untested
+    assert validation(noise=ladder([0, 1, 5, 3, 9])).problem("kad_musicnn").startswith("does not order white noise")
+    assert validation(loudness=ladder([0], steps=(-6.0,))).problem("adherence_builtin").endswith("exchanged clips")
+
+
+def test_few_clips_decide_nothing() -> None:
+    found = dataclasses.replace(validation(noise=ladder([0, 1, 2, 3, 9])), prompts=LEAST_PROMPTS - 1)
+    assert found.problem("kad_musicnn") == "validated with 31 clips only; it needs 32"
+    assert dataclasses.replace(found, prompts=LEAST_PROMPTS).problem("kad_musicnn") == ""
+
+
+def test_a_missing_step_shifts_no_other() -> None:
+    found = validation(noise=ladder([0.0, 5, 3], steps=(40.0, 20.0, 10.0)))
+    assert found.notices_from("kad_musicnn", "noise") == "20"
+    assert found.problem("kad_musicnn") == "does not order white noise: 10 dB SNR scores better than 20 dB SNR"
+
+
 def test_clips_that_a_metric_does_not_apply_to_are_left_out() -> None:
     clean = scored(0.0)
     holes = np.where(np.arange(N) < 60, np.nan, 0.0)
@@ -196,6 +227,18 @@ def test_the_validation_of_a_record_must_agree_in_everything_but_n(tmp_path: Pat
     assert find_validation(record(), tmp_path, "musicnn") == new  # type: ignore[arg-type]
 
 
+def test_the_validation_of_most_clips_counts_wherever_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packaged = dataclasses.replace(validation(noise=ladder([0, 1, 2, 3, 9])), prompts=128, created="2026-01-01")
+    small = dataclasses.replace(packaged, prompts=8, created="2026-02-01")
+    monkeypatch.setattr("paradigm_bench.benchmarks.analysis.validation.PACKAGED", tmp_path / "packaged")
+    stored(tmp_path / "packaged", packaged)
+    stored(tmp_path / "validations", small)
+    assert find_validation(record(), tmp_path, "musicnn") == packaged  # type: ignore[arg-type]
+    again = dataclasses.replace(packaged, created="2026-03-01")
+    stored(tmp_path / "validations", again, "toy-2.json")
+    assert find_validation(record(), tmp_path, "musicnn") == again  # type: ignore[arg-type]
+
+
 def test_a_file_that_cannot_be_read_is_named_once_and_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -218,3 +261,4 @@ def test_a_file_of_another_version_says_what_to_do(tmp_path: Path, text: str) ->
 def test_the_packaged_validations_can_be_read() -> None:
     for file in PACKAGED.glob("*.json"):
         assert read_validation(file).metrics
+        assert read_validation(file).prompts >= LEAST_PROMPTS

@@ -67,8 +67,8 @@ def test_arms_that_follow_and_those_that_are_not_shown_to_are_told_apart(tmp_pat
     told = CONTROL.describe(StudyRecords("s", tmp_path / "s", records))
     text = text_of(CONTROL, tmp_path / "s", records).partition("Published figures")[0]
     right, wrong = "0.70 [0.65, 0.75] with all controls", "0.18 [0.13, 0.23] with another clip's"
-    assert f"- ar follows its chords: chord_iou {right}, {wrong}: +0.52 [+0.52, +0.52], p " in text
-    assert "- fm **is not shown to follow its** chords" in text
+    assert f"- this run of ar follows its chords: chord_iou {right}, {wrong}: +0.52 [+0.52, +0.52], p " in text
+    assert "- this run of fm **is not shown to follow its** chords" in text
     assert "- `beat_f1` decides nothing here: shuffled_captions (0.4) does not differ enough from real (0.4)." in text
     assert "its** drums" not in text  # the metric does not tell real from shuffled, so it says nothing of an arm
     assert "melody" not in text  # it has no such control
@@ -79,9 +79,20 @@ def test_arms_that_follow_and_those_that_are_not_shown_to_are_told_apart(tmp_pat
     assert len(told.table.body) == 8
     short = {answer.question: (answer.answer, answer.basis) for answer in told.answers}
     asked = "Do clips follow the chords given in time? (gain in chord_iou over another clip's, higher is better)"
-    assert short == {asked: ("yes: ar +0.52; not shown: fm +0.00", "1 seed, 16 prompts")}
-    assert told.row["follow chords (chord_iou)"] == "ar of 2"
+    assert short == {asked: ("yes: this run of ar (+0.52); not shown: fm (+0.00)", "1 seed, 16 prompts")}
+    assert told.row["follow chords (chord_iou)"] == "this run of ar (of 2)"
     assert "follow drums (beat_f1)" not in told.row
+    assert "All arms: 1 training seed, and at least 3 are needed" in told.notes[-1]  # arms, not their rows
+
+
+def test_a_gain_inside_the_margin_follows_nothing(tmp_path: Path) -> None:
+    """The margin is 5% of the way from real (0.95) to shuffled captions (0.05), 0.045; all clips gain alike."""
+    records = [record("real", None, 0.95), record("shuffled_captions", None, 0.05)]
+    for arm, given in (("ar", 0.23), ("fm", 0.21)):
+        records += [record(arm, "wrong", 0.18), record(arm, "all", given)]
+    told = CONTROL.describe(StudyRecords("s", tmp_path / "s", [with_items(one, tmp_path) for one in records]))
+    assert told.row["follow chords (chord_iou)"].startswith("this run of ar")
+    assert "fm" not in told.row["follow chords (chord_iou)"]
 
 
 @pytest.mark.parametrize(

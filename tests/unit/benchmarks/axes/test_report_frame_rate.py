@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ HEARD = {"ar": 0.1, "fm": 0.02, "shuffled_captions": 0.0}  # CLAP of windows, ea
 
 
 def record(
-    folder: Path, system: str, hz: float, frames: int, value: float, seed: int = 0, updates: int = 900
+    folder: Path, system: str, hz: float, frames: int, value: float, seed: int = 0, updates: int = 900, **stated: Any
 ) -> Record:
     """A record whose 24 clips' contributions to the window's kernel distance lie around ``value``."""
     kind = "reference" if system in CEILING else "paradigm"
@@ -50,6 +51,7 @@ def record(
     }  # fmt: skip
     cell |= {"reference": system} if kind == "reference" else {
         "model": {"paradigm": system, "backbone": {"d_model": 8}}, "train": {"seconds": seconds, "updates": updates},
+        **stated,
     }  # fmt: skip
     shares = value + np.random.default_rng(seed).normal(0, 0.3, 24)
     identity = config_hash(cell)
@@ -104,6 +106,18 @@ def test_duration_length_and_rate_are_told_apart(study: StudyRecords) -> None:
     assert {verdicts["fm", mode, hz] for mode in ("duration", "length") for hz in (12.5, 25.0, 50.0)} == {"better"}
     assert verdicts["ar", "length", 12.5] == verdicts["fm", "rate", 50.0] == "same"
     assert verdicts["ar", "length", 50.0] == "better"
+
+
+@pytest.mark.parametrize("declared", [["musicnn"], ["logmel"]])
+def test_an_arm_has_no_verdict_by_a_judge_that_it_was_trained_against(study: StudyRecords, declared: list[str]) -> None:
+    records = [one for one in study.records if one.system != "ar"]
+    for hz, frames in POINTS:
+        records += [record(study.folder, "ar", hz, frames, 20.0, seed, trained_on=declared) for seed in (0, 1)]
+    found, _ = points(study.name, study.folder, records)
+    judged = {change.arm for change in changes(found, [NAME])}
+    assert judged == ({"fm"} if declared == ["musicnn"] else {"ar", "fm"})
+    notes = "\n".join(describe(StudyRecords(study.name, study.folder, records)).notes)
+    assert ("trained or tuned against this evaluator: ar." in notes) == (declared == ["musicnn"])
 
 
 def test_the_page_tells_shows_and_draws(study: StudyRecords) -> None:

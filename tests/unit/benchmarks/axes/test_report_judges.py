@@ -155,6 +155,16 @@ def test_judges_that_share_no_verdict_disagree_openly(results: Path) -> None:
     assert "`kad_logmel`: no arm is better than ar" in first.answer
 
 
+def test_judges_of_which_each_pair_has_one_alone_do_not_disagree(tmp_path: Path) -> None:
+    declared = {"fm": ("musicnn",)}
+    save_judged_study(tmp_path / "s", {"fm": (0.7, 0.7, 0.8), "ar": (0.4, 0.4, 0.8)}, trained_on=declared)
+    save_validation(tmp_path)
+    (first, *_) = answers(found_in(tmp_path))
+    assert first.answer.startswith("no pair of arms has two judges that may judge it: `kad_musicnn`: not compared")
+    assert "`kad_logmel`: no arm is better than fm" in first.answer
+    assert "disagree" not in first.answer
+
+
 def test_rank_correlations_equal_those_counted_by_hand(results: Path) -> None:
     """musicnn: fm, mar, ar; logmel: fm, ar, mar. One pair of three is swapped: tau 1/3, rho 1 - 6 * 2 / 24."""
     table = judged_table(results / "blind")
@@ -193,6 +203,7 @@ def test_with_one_seed_sentences_are_about_this_run(results: Path) -> None:
     text = page(results, "one")
     assert "**no arm is better than this run of fm; worse than fm: mar, ar" in text
     assert "this run of fm is better than this run of ar by" in text
+    assert re.search(r"against `sine_chords`: this run of (ar|fm|mar)\b", text)
     assert "All arms: 1 training seed, and at least 3 are needed." in text
     assert "this run of" not in page(results).split("<details><summary>How to read")[0]
 

@@ -35,6 +35,20 @@ def test_help_loads_nothing_heavy() -> None:
     assert "bench run quickstart" in done.stdout
 
 
+@pytest.mark.parametrize(("own", "held"), [("", "1"), ("3", "3")])
+def test_matrices_use_one_thread_unless_the_user_says_otherwise(own: str, held: str) -> None:
+    """Set before numpy loads, which reads it once."""
+    script = (
+        "import atexit, os, sys; from paradigm_bench.benchmarks.cli.main import main\n"
+        "atexit.register(lambda: print(os.environ['OPENBLAS_NUM_THREADS'], 'numpy' in sys.modules))\n"
+        "main(['--version'])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    environment |= {"PYTHONPATH": str(ROOT)} | ({"OPENBLAS_NUM_THREADS": own} if own else {})
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == f"{held} False", done.stderr
+
+
 def commands(command: Any = None, path: str = "") -> dict[str, Any]:
     """Every command of the program by its line, as the parser has it."""
     command = command or typer.main.get_command(app)
@@ -49,9 +63,10 @@ def commands(command: Any = None, path: str = "") -> dict[str, Any]:
 COMMANDS = commands()
 # Options whose value counts, lasts or names a size: below zero it means nothing.
 NEVER_NEGATIVE = {
-    "--array-parallelism", "--clips", "--clips-per-shard", "--cpu-seconds", "--cpus", "--frame-rate", "--gpus",
-    "--hours", "--jobs", "--max-num-timeout", "--mem", "--mfu", "--n", "--rounds", "--sample", "--seconds", "--seed",
-    "--steps", "--tempo", "--threads", "--time", "--timeout", "--tolerance", "--updates", "--wall-seconds",
+    "--array-parallelism", "--clips", "--clips-per-shard", "--cpu-seconds", "--cpus", "--difference", "--frame-rate",
+    "--gpus", "--hours", "--jobs", "--max-num-timeout", "--mem", "--mfu", "--n", "--power", "--rounds", "--sample",
+    "--seconds", "--seed", "--steps", "--tempo", "--threads", "--time", "--timeout", "--tolerance", "--updates",
+    "--wall-seconds",
 }  # fmt: skip
 
 
@@ -170,8 +185,8 @@ def test_numbers_of_all_commands_are_known() -> None:
 
 
 TABLES = (
-    "list", "models", "plan", "compare", "collect", "doctor", "status", "claims", "score", "verify", "evaluators list",
-    "evaluators check",
+    "list", "models", "plan", "compare", "power", "collect", "doctor", "status", "claims", "score", "validate-metrics",
+    "verify", "evaluators list", "evaluators check",
 )  # fmt: skip
 
 
@@ -249,10 +264,10 @@ NEEDS = {
     "inpaint": "x --from 0 --to 1 --prompt x --checkpoint x", "report": "", "sample": "--prompt x --checkpoint x",
     "score": "--reference x --generated x", "tune": "--checkpoint x --reward clap_builtin", "run": "",
     "submit": "smoke", "train": "", "plan": "smoke", "compare": "a b --metric x", "claims": "", "pack": "",
-    "verify": "x", "validate-metrics": "",
+    "verify": "x", "validate-metrics": "", "power": "smoke",
 }  # fmt: skip
 FILES = {"inpaint", "report", "sample", "score"}  # whose --out is a file
-READS = {"collect", "report", "plan", "compare", "claims", "pack"}
+READS = {"collect", "report", "plan", "compare", "claims", "pack", "power", "score"}
 WRONG_FOLDERS = [
     (line, option)
     for line, command in COMMANDS.items()

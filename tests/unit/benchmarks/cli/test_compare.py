@@ -111,11 +111,17 @@ def test_no_verdict_on_an_arm_that_was_trained_against_the_evaluator(results: Pa
         ("rr", "fm", "adherence_b", "no system 'rr'"),
         ("ar", "fm", "adherenc_b", "did you mean 'adherence_b'"),
         ("real", "fm", "adherence_b", "name the arm first"),
+        ("fm", "fm", "adherence_b", "fm cannot be compared with itself"),
     ],
 )
 def test_bad_names_are_named(results: Path, a: str, b: str, metric_name: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         comparison_text(load_table("s", results), a, b, metric_name)
+
+
+def test_a_system_against_itself_ends_with_status_2(results: Path) -> None:
+    command = ["compare", "fm", "fm", "--metric", "adherence_b", "--study", "s", "--results", str(results)]
+    assert status(command) == 2
 
 
 def test_unequal_n_and_missing_contributions_are_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The built-in evaluator: its views, exact repetition, checkpoints, and that it learns from examples."""
+"""The built-in attribute tagger: its views, exact repetition, checkpoints, and that it learns from examples."""
 
 import dataclasses
 from pathlib import Path

@@ -49,6 +49,10 @@ def test_pairs_can_be_refused() -> None:
 def test_sizes_are_checked_before_anything_is_read() -> None:
     with pytest.raises(UserError, match=r"20 reference files, 3 generated: .* or --n 3 to draw"):
         match_names(files(*TWENTY), files("x", "y", "z"))
+    with pytest.raises(UserError, match=r"20 reference files, 2 generated: .* or --n 2 to draw"):
+        match_names(files(*TWENTY), files("x", "y"))
+    with pytest.raises(UserError, match=r"20 reference files, 1 generated: .* at least two clips in each set$"):
+        match_names(files(*TWENTY), files("x"))
     with pytest.raises(UserError, match="--n 4: only 3 files of each set"):
         match_names(files(*TWENTY), files("x", "y", "z"), n=4)
     assert len(match_names(files(*TWENTY), files("x", "y", "z"), n=2).reference) == 20  # drawn by content later

@@ -16,9 +16,9 @@ from paradigm_bench.benchmarks.metrics.degradations import CHAINS
 from paradigm_bench.benchmarks.study.cells import Content, Identity
 from paradigm_bench.common.errors import UserError
 
-RATE, N = 16_000, 24
+RATE, N = 16_000, 32
 TONES = (220, 330, 440, 550, 660)  # Hz, at the middle of a frequency bin of a clip of one second
-SHORT = [CHAINS[name] for name in ("noise", "low_pass", "dropouts", "exchanged", "loudness")]
+SHORT = [CHAINS[name] for name in ("noise", "low_pass", "clipping", "dropouts", "exchanged", "loudness")]
 
 
 class Deaf(Evaluator):

@@ -295,6 +295,13 @@ def test_the_panel_is_the_tagger_and_the_judges_that_were_asked_for() -> None:
         evaluators_asked([], ",")
 
 
+@pytest.mark.parametrize("spec", ["builtin", "builtin:7", "FOLDER"])
+def test_a_tagger_among_the_judges_is_refused(spec: str, tmp_path: Path) -> None:
+    spec = str(tmp_path) if spec == "FOLDER" else spec  # a folder holds a trained tagger
+    with pytest.raises(UserError, match=f"--judges {spec}: an attribute tagger.* give --evaluator {spec}$"):
+        evaluators_asked([], f"logmel,{spec}")
+
+
 def test_every_evaluator_of_the_panel_has_its_metrics_and_two_of_one_name_are_refused(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:

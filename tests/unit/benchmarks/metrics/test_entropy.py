@@ -71,5 +71,7 @@ def test_steps_are_averaged_early_and_late() -> None:
     rows = list(csv.DictReader(io.StringIO(curve_csv(entropy_BT2))))
     assert [row["step"] for row in rows] == [str(i) for i in range(1, 81)]
     assert float(rows[0]["whole"]) == pytest.approx(5.0)
-    assert 4.0 <= float(rows[0]["whole_low"]) < 5.0 < float(rows[0]["whole_high"]) <= 7.0
+    half = 4.30265  # of 7, 4 and 4: the standard error is 1, times t at 97.5% with 2 degrees of freedom
+    assert float(rows[0]["whole_low"]) == pytest.approx(5.0 - half, rel=1e-4)
+    assert float(rows[0]["whole_high"]) == pytest.approx(5.0 + half, rel=1e-4)
     assert rows[60]["sampled"] == rows[60]["sampled_low"] == "2"

@@ -334,7 +334,7 @@ def test_what_has_not_run_says_how_to_make_it(tmp_path: Path) -> None:
         "no record of fm in s; `bench run s --scale tiny`"
     )
     arm(tmp_path, "fm", 0.1, "reward_x")
-    assert "scores of clap, which records of today may have" in missing(outcome(tmp_path))
+    assert "scores of clap, which its records, made by an earlier version, do not have" in missing(outcome(tmp_path))
 
 
 def test_unlike_records_are_not_compared(tmp_path: Path) -> None:
@@ -353,6 +353,15 @@ def test_arms_on_other_latents_are_compared_only_where_the_claim_is_about_them(t
     sides = {"a": Side("fm", cell={"frame_rate.hz": 25}), "b": Side("fm", cell={"frame_rate.hz": 100})}
     assert "data.representation" in missing(outcome(tmp_path, **sides))
     assert outcome(tmp_path, varies=("data.representation",), **sides).verdict == SEEN
+
+
+def test_references_need_no_training_seeds(tmp_path: Path) -> None:
+    """A trained arm beside a reference still needs its own."""
+    for name, score in {"codec_continuous": 0.9, "codec_quantised": 0.4}.items():
+        reference(tmp_path, name, {"clap_builtin": score})
+    assert outcome(tmp_path, a=Side("codec_continuous"), b=Side("codec_quantised")).lacks == ()
+    arm(tmp_path, "fm", 0.4, seeds=2)
+    assert "3 training seeds (there are 2)" in missing(outcome(tmp_path, a=Side("codec_continuous")))
 
 
 # One error budget, and no contradiction with the tables
@@ -556,6 +565,7 @@ def test_the_page_of_claims_says_verdict_scale_and_what_is_missing(tmp_path: Pat
     )
     assert f"[{told['M2'].records[0][1].stem}](../mntp_vs_ntp/records/" in text
     assert "**X85**" in text
+    assert "The pages of control and frame rates\n  correct over families of their own" in text
     assert verdict_counts(found).startswith("1 seen at this scale, 0 not seen at this scale, 0 mixed, 0 undecided, ")
     assert ["M2", SEEN] in [row[:2] for row in claims_table(found).body]
     with open(tmp_path / "papers" / "claims.csv") as file:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from paradigm_bench.benchmarks.analysis.validation import ChainInfo, Validation
 from paradigm_bench.benchmarks.axes.validate import text_of
+from paradigm_bench.benchmarks.metrics.degradations import CHAINS
 from paradigm_bench.benchmarks.metrics.ladder import MetricLadder, StepScore
 from paradigm_bench.benchmarks.report.validation import draw, may_decide, steps_table, summary, told, write_pages
 from paradigm_bench.benchmarks.study.cells import Content, Identity
 
-CHAINS = {
+INFOS = {
     "noise": ChainInfo("white noise", "dB SNR", "fidelity", ("30", "0")),
     "pitch": ChainInfo("pitch", "semitones", "nothing", ("1",)),
     "exchanged": ChainInfo("exchanged clips", "% of clips", "captions", ("5", "100")),
@@ -20,12 +22,19 @@ CHAINS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only noise is required of fidelity, so that one chain decides."""
+    kept = {name: chain for name, chain in CHAINS.items() if name in ("noise", "exchanged")}
+    monkeypatch.setattr("paradigm_bench.benchmarks.metrics.degradations.CHAINS", kept)
+
+
 def steps(*differences: float) -> tuple[StepScore, ...]:
     """Steps of a metric that tells everything but 0 from clean audio for certain."""
     changes = [b - a for a, b in zip((0.0, *differences), differences)]
     return tuple(
-        StepScore(at, d, d, d, d, 0.0 if d else 1.0, c, 0.0 if c else 1.0)
-        for at, d, c in zip((30.0, 0.0), differences, changes)
+        StepScore(step, d, d, d, d, 0.0 if d else 1.0, c, 0.0 if c else 1.0)
+        for step, d, c in zip((30.0, 0.0), differences, changes)
     )
 
 
@@ -33,8 +42,14 @@ def steps(*differences: float) -> tuple[StepScore, ...]:
 def validation() -> Validation:
     """A judge that notices noise and pitch, one that notices loudness alone, and a tagger."""
 
+    def placed(held: tuple[StepScore, ...], *at: float) -> tuple[StepScore, ...]:
+        return tuple(replace(step, step=where) for step, where in zip(held, at))
+
     def ladder(better: str, noise: tuple, pitch: tuple, exchanged: tuple, loudness: tuple) -> MetricLadder:
-        chains = {"noise": noise, "pitch": pitch, "exchanged": exchanged, "loudness": loudness}
+        chains = {
+            "noise": noise, "pitch": placed(pitch, 1), "exchanged": placed(exchanged, 5, 100),
+            "loudness": placed(loudness, -6),
+        }  # fmt: skip
         return MetricLadder(1.0, better, chains)  # type: ignore[arg-type]
 
     metrics = {
@@ -47,7 +62,7 @@ def validation() -> Validation:
         "precision_musicnn": MetricLadder(0.9, "higher", {"noise": (StepScore(0, 0.1, -0.8),)}),
     }
     evaluators = tuple(Identity(name, f"{name}-identity") for name in ("builtin", "musicnn", "logmel"))
-    return Validation(Content("toy", "1"), "test", 4.0, 16_000, 64, evaluators, CHAINS, metrics, notes=("MP3: no",))
+    return Validation(Content("toy", "1"), "test", 4.0, 16_000, 64, evaluators, INFOS, metrics, notes=("MP3: no",))
 
 
 def test_what_may_decide(validation: Validation) -> None:
@@ -86,6 +101,15 @@ def test_steps_are_counted_by_the_judges_that_notice_them_as_worse(validation: V
     assert counts["white noise, 30 dB SNR"] == "1"
     assert counts["white noise, 0 dB SNR"] == "2"
     assert counts["exchanged clips, 100% of clips"] == "0"
+
+
+def test_a_missing_step_shifts_no_other(validation: Validation) -> None:
+    held = validation.metrics["kad_musicnn"].chains
+    held["noise"] = held["noise"][1:]
+    rows = {row[0]: row for row in steps_table(validation).body}
+    assert (rows["white noise, 30 dB SNR"][1], rows["white noise, 0 dB SNR"][1]) == ("–", "9")
+    assert rows["white noise, 30 dB SNR"][-1] == "0"
+    assert rows["white noise, 0 dB SNR"][-1] == "2"
 
 
 def test_the_figure_has_a_panel_for_each_chain(validation: Validation) -> None:

@@ -74,9 +74,9 @@ def test_a_span_inside_the_clip_is_taken() -> None:
     ("option", "value", "message"),
     [
         ("--seconds", "0", "--seconds is 0 but must be more than 0"),
-        ("--seconds", "inf", "--seconds is inf but must be more than 0"),
-        ("--guidance", "nan", "--guidance is nan but must be a finite number"),
-        ("--guidance", "-inf", "--guidance is -inf but must be a finite number"),
+        ("--seconds", "inf", "--seconds inf: give a finite number"),
+        ("--guidance", "nan", "--guidance nan: give a finite number"),
+        ("--guidance", "-inf", "--guidance -inf: give a finite number"),
     ],
 )
 def test_numbers_that_make_no_clip_are_named(

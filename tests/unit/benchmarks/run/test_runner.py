@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from paradigm_bench.benchmarks.analysis.records import Record, load_records, read_items
-from paradigm_bench.benchmarks.run.runner import plan, run
+from paradigm_bench.benchmarks.run.runner import plan, run, worker_environment
 from paradigm_bench.benchmarks.study.axis import AXES, Context
 from paradigm_bench.benchmarks.study.study import ArmChoice, Study
 from paradigm_bench.common.errors import UserError
@@ -43,6 +43,18 @@ def run_arms(folder: Path, *behaviours: str, **options: float) -> dict[str, Reco
 def test_workers_have_the_threads_that_were_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert run_arms(tmp_path, "work")["work"].environment["threads"] == 3
+
+
+@pytest.mark.parametrize(("own", "held"), [("", "1"), ("3", "3")])
+def test_matrices_of_a_worker_use_one_thread(own: str, held: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless the user says otherwise, however many threads torch has."""
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    if own:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", own)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    environment = worker_environment(jobs=1, gpu=None)
+    assert environment["OPENBLAS_NUM_THREADS"] == held
+    assert environment["OMP_NUM_THREADS"] == "2"
 
 
 @pytest.mark.parametrize("where", ["link", "folder"])
