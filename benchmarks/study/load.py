@@ -36,7 +36,7 @@ def title_of(results: str) -> str:
     if results in study_names():
         return load_study(results).title
     same = [name for name in study_names() if results.startswith(f"{name}-")]
-    return f"the same as {max(same, key=len)}, on other audio" if same else ""
+    return f"the same as {max(same, key=len)}, on other audio or another machine" if same else ""
 
 
 def load_study(

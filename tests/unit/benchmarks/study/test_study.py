@@ -155,5 +155,5 @@ def test_one_measurement_under_two_names_is_refused() -> None:
 
 def test_folders_of_results_are_told_by_their_studys_title() -> None:
     assert title_of("masked_fm_spans") == load_study("masked_fm_spans").title
-    assert title_of("quickstart-music") == "the same as quickstart, on other audio"
+    assert title_of("quickstart-music") == "the same as quickstart, on other audio or another machine"
     assert title_of("maskgit") == ""
