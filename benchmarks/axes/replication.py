@@ -3,8 +3,8 @@
     replication = Replication(corpus, eval_set, reference_audio_BN, context.report)
     scored, pairs = replication.score(audio_BN)
 
-The definitions are in ``metrics/replication.py``. Every training clip is heard once for a corpus, a length and a sample
-rate (``TrainingClips``); clips that are longer than those to be scored are cut into windows. The result is cached by
+The definitions are in ``metrics/replication.py``. Every training clip is embedded once for a corpus, a length and a
+sample rate (``TrainingClips``); clips that are longer than those to be scored are cut into windows. The result is cached by
 content, in parts, so that an interrupted run goes on where it was.
 """
 
@@ -67,7 +67,7 @@ class TrainingClips:
     Args:
         seconds: length of the clips to be scored, hence of the windows.
         evaluators: those of ``EMBEDDINGS``.
-        report: takes the share of the clips that is heard and a text, while they are heard for the first time.
+        report: takes the share of the clips that is embedded and a text, while they are embedded for the first time.
     """
 
     def __init__(
@@ -76,9 +76,9 @@ class TrainingClips:
         every = windows(corpus.clips("train"), seconds)
         self.total, self.windows = len(every), every[:MOST_WINDOWS]
         self._samples, self._rate, self._evaluators = round(seconds * sample_rate), sample_rate, evaluators
-        heard = self._heard(corpus, seconds, report)
-        self.near = {one.name: measure.Standardised(heard[one.name].astype(np.float64)) for one in evaluators}
-        self.spectrograms_CTM = heard["spectrogram"]
+        outputs = self._outputs(corpus, seconds, report)
+        self.near = {one.name: measure.Standardised(outputs[one.name].astype(np.float64)) for one in evaluators}
+        self.spectrograms_CTM = outputs["spectrogram"]
         coarse_CTM = np.stack([measure.coarse(x_TM.astype(np.float64)) for x_TM in self.spectrograms_CTM])
         self.coarse = measure.Alignment(coarse_CTM, measure.HOP_SECONDS * measure.COARSE_FRAMES)
 
@@ -88,7 +88,7 @@ class TrainingClips:
         found_N = window.clip.audio(self._rate)[begin : begin + self._samples]
         return np.pad(found_N, (0, self._samples - len(found_N)))
 
-    def _heard(self, corpus: Corpus, seconds: float, report: Report) -> dict[str, np.ndarray]:
+    def _outputs(self, corpus: Corpus, seconds: float, report: Report) -> dict[str, np.ndarray]:
         """Name of an evaluator, or ``spectrogram`` -> an array with one row per window."""
         about = {
             "format": FORMAT, "corpus": corpus.fingerprint, "seconds": seconds, "rate": self._rate,
@@ -107,7 +107,7 @@ class TrainingClips:
                     done = min(first + PART, len(self.windows))
                     left = (time.monotonic() - begun) / new * (len(self.windows) - done)
                     clips = count(len(self.windows), "training clip")
-                    report(0.0, f"replication: {done:,} of {clips} heard, {left:.0f} s left")
+                    report(0.0, f"replication: {done:,} of {clips} embedded, {left:.0f} s left")
                 parts.append(part)
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -154,11 +154,11 @@ class Replication:
 
     def nearest(self, clips: Sequence[np.ndarray]) -> Nearest:
         """The distances of clips (N,), which have the length of the evaluation set's."""
-        heard, training = described(clips, self._rate, self._evaluators), self.training
+        outputs, training = described(clips, self._rate, self._evaluators), self.training
         k = min(measure.CANDIDATES, len(training.windows))
-        near = {one.name: training.near[one.name].nearest(heard[one.name], k) for one in self._evaluators}
+        near = {one.name: training.near[one.name].nearest(outputs[one.name], k) for one in self._evaluators}
         best = []
-        for i, spectrogram_TM in enumerate(heard["spectrogram"].astype(np.float64)):
+        for i, spectrogram_TM in enumerate(outputs["spectrogram"].astype(np.float64)):
             coarse_C, _ = training.coarse.distances(measure.coarse(spectrogram_TM))
             nearest = [coarse_C.argsort()[:k], *(index_Qk[i] for _, index_Qk in near.values())]
             chosen = np.unique(np.concatenate(nearest))

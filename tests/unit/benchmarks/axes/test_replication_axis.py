@@ -49,8 +49,8 @@ def opened(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> tuple[Re
 
 
 def test_progress_is_told_with_the_time_that_is_left(opened: tuple[Replication, list[str], np.ndarray]) -> None:
-    assert re.fullmatch(r"replication: 40 of 80 training clips heard, \d+ s left", opened[1][0])
-    assert opened[1][1] == "replication: 80 of 80 training clips heard, 0 s left"
+    assert re.fullmatch(r"replication: 40 of 80 training clips embedded, \d+ s left", opened[1][0])
+    assert opened[1][1] == "replication: 80 of 80 training clips embedded, 0 s left"
 
 
 def test_copies_are_named_and_others_are_not(
