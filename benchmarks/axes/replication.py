@@ -5,7 +5,8 @@
 
 The definitions are in ``metrics/replication.py``. Every training clip is embedded once for a corpus, a length and a
 sample rate (``TrainingClips``); clips that are longer than those to be scored are cut into windows. The result is
-cached by content, in parts, so that an interrupted run goes on where it was."""
+cached by content, in parts, so that an interrupted run goes on where it was.
+"""
 
 from __future__ import annotations
 

@@ -33,11 +33,11 @@ def score(audio_BN: np.ndarray, eval_set: EvalSet) -> Scored:
     Args:
         audio_BN: the clips (n, N), in the order of the prompts.
     """
-    heard = [_by_evaluator(audio_BN, eval_set, real) for real in (eval_set.tagger, *eval_set.judges)]
-    judged = {real.evaluator.name: details for real, (*_, details) in zip(eval_set.judges, heard[1:])}
+    by_evaluator = [_by_evaluator(audio_BN, eval_set, real) for real in (eval_set.tagger, *eval_set.judges)]
+    judged = {real.evaluator.name: details for real, (*_, details) in zip(eval_set.judges, by_evaluator[1:])}
     level = item_scores(_levels(audio_BN, eval_set.sample_rate), eval_set.prompts, {"loudness_floor": FLOOR_LUFS})
-    metrics, rows, _ = functools.reduce(joined, [*heard, level])
-    details = {**heard[0][2], **level[2], "intervals": INTERVALS}
+    metrics, rows, _ = functools.reduce(joined, [*by_evaluator, level])
+    details = {**by_evaluator[0][2], **level[2], "intervals": INTERVALS}
     return metrics, rows, {**details, **({"judges": judged} if judged else {})}
 
 

@@ -62,7 +62,7 @@ CATALOGUE = {
     "is": MetricInfo("higher", "set", 1.0, smooth=True),
     "kl": MetricInfo("lower", "item", unit="nats", compared=True, reads_captions=True),
     # Of a clip and its caption: adherence.py; of a clip alone: rewards
-    "adherence": MetricInfo("higher", "item", 0.0, 1.0, compared=True, reads_captions=True),
+    "adherence": MetricInfo("higher", "item", compared=True, reads_captions=True),
     "clap": MetricInfo("higher", "item", compared=True, reads_captions=True),
     "reward": MetricInfo("higher", "item", compared=True),
     # Of a clip's level: loudness.py
