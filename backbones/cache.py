@@ -126,9 +126,9 @@ class KVCache:
 
     def write(self, layer: int, kv_2BHTD: Tensor) -> Tensor:
         """Store one layer's new keys and values; returns those that the pass reads, (2, B, H, window, D)."""
-        queries = kv_2BHTD.shape[3]
-        self.layers[layer].index_copy_(3, self.slots(queries), kv_2BHTD)
-        return self.layers[layer][:, :, :, : self.window(queries)]
+        queries, held = kv_2BHTD.shape[3], self.layers[layer]
+        held.index_copy_(3, self.slots(queries), kv_2BHTD.to(held.dtype))  # under autocast they are not in its dtype
+        return held[:, :, :, : self.window(queries)]
 
     def slots(self, queries: int) -> Tensor:
         """Indices of the new positions in the cache, (T,)."""

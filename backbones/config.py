@@ -28,7 +28,8 @@ class BackboneConfig:
         d_ff: hidden width of the feed-forward layers.
         causal: each position attends to itself and the past only, else to all positions.
         positions: ``sinusoidal`` and ``learned`` codes are added at the input, ``rotary`` acts in attention.
-        max_positions: size of the learned table.
+        max_positions: rows of the table of ``learned`` positions, the most positions that a sequence can have; other
+            kinds of position have no limit and no table.
         text: ``cross``-attention in every block, text as a ``prefix`` of the sequence, or ``none``.
         skips: U-Net skips, Linear(Concat(x, skip)) before the later half of the blocks (Tal et al. 2025, E.3.1).
         time: a time in [0, 1] per item, ``add``-ed to the input or modulating every block through ``adaln``.

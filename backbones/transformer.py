@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ..common.errors import UserError
 from .attention import CrossAttention, SelfAttention, View, bias_of
 from .cache import KVCache, LayerText, TextMemory
 from .config import BackboneConfig
@@ -160,6 +161,7 @@ class Backbone(Layer):
     ) -> Tensor:
         """Add position codes, and the time code with ``time: add``; (B, T, C) -> (B, T, C)."""
         positions = self._positions(x_BTC, positions_BT, cache)
+        self.check_length(x_BTC.shape[1] if cache is None else cache.capacity - _width(cache.prefix_mask_BL))
         if self.learned_positions is not None:
             x_BTC = x_BTC + self.learned_positions(positions)
         elif self.config.positions == "sinusoidal":
@@ -167,6 +169,18 @@ class Backbone(Layer):
         if self.config.time == "add" and self.time_embedding is not None and time_B is not None:
             x_BTC = x_BTC + self.time_embedding(time_B)[:, None]
         return x_BTC
+
+    def check_length(self, positions: int) -> None:
+        """Check that sequences of ``positions`` positions have a code each.
+
+        Raises:
+            UserError: the table of learned positions is shorter; the other kinds of position have no limit.
+        """
+        if self.learned_positions is not None and positions > self.config.max_positions:
+            raise UserError(
+                f"{positions} positions are more than the {self.config.max_positions} that the backbone has learned; "
+                f"shorten the clips, or train with backbone.overrides.max_positions: {positions} or more"
+            )
 
     def prefill(self, text: TextMemory, cache: KVCache) -> None:
         """Store a text prefix in an empty cache, before the first position of the sequence."""

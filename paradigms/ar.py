@@ -93,12 +93,13 @@ class AR(Paradigm):
             truncated_normal_(weight, 1 / math.sqrt(width))
 
     def logits(
-        self, delayed_BKS: Tensor, text: TextMemory, cache: KVCache | None = None, controls_BSC: Tensor | None = None
-    ) -> Tensor:
-        """Logits (B, S, K, card) of the column after each given column."""
+        self, delayed_BKS: Tensor, text: TextMemory, cache: KVCache | None = None, controls_BSC: Tensor | None = None,
+        times_BS: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
+        """Logits (B, S, K, card) of the column after each given column; ``times_BS``: their positions, else 0, 1, 2."""
         x_BSC = sum(table(delayed_BKS[:, k]) for k, table in enumerate(self.embeddings))
         x_BSC = x_BSC if controls_BSC is None else x_BSC + controls_BSC
-        h_BSC = self.backbone(x_BSC, text, cache=cache)
+        h_BSC = self.backbone(x_BSC, text, cache=cache, positions_BT=times_BS)
         logits_BSKV: Tensor = self.head(h_BSC).unflatten(-1, (self.codebooks, -1))
         return logits_BSKV
 
@@ -106,16 +107,17 @@ class AR(Paradigm):
         """Mean over codebooks of cross-entropy in nats; uses no random numbers. Inpainting: clips ordered A, C, B."""
         if batch.codes_BKT is None:
             raise UserError("paradigm 'ar' needs codes, and this batch has none; use a codec with a quantiser")
-        codes, conditions = batch.codes_BKT, batch.conditions
+        codes, conditions, times = batch.codes_BKT, batch.conditions, None
         if batch.known_BT is not None:
             self._check_fill_middle()
             order = infill.arrangement(batch.known_BT)
             codes = infill.arrange(codes, order, self.special + 1)
             conditions = infill.arrange_controls(conditions, order)
+            times = infill.column_times(order, columns(order.shape[1], self.codebooks) - 1)
         delayed_BKS = delay(codes, self.special)
         controls = self.column_controls(conditions, codes.shape[2])
         inputs = None if controls is None else controls[:, :-1]
-        logits = self.logits(delayed_BKS[..., :-1], self.read_text(conditions), controls_BSC=inputs)
+        logits = self.logits(delayed_BKS[..., :-1], self.read_text(conditions), controls_BSC=inputs, times_BS=times)
         real_BKS = delayed_BKS[..., 1:] < self.special
         # Special tokens are never targets: those cells are masked below, so any valid class may replace them.
         targets = delayed_BKS[..., 1:].clamp(max=self.special - 1)
@@ -161,7 +163,8 @@ class AR(Paradigm):
         sequence = infill.arrange(target, order, self.special + 1)
         sequence[:, :, frames - hidden :] = self.special
         arranged = infill.arrange_controls(conditions, order)
-        decoding = self._decoding(arranged, delay(sequence, self.special), frames, frames - hidden, sampler, rng)
+        times = infill.column_times(order, columns(frames, self.codebooks))
+        decoding = self._decoding(arranged, delay(sequence, self.special), frames, frames - hidden, sampler, rng, times)
         for _ in range(decoding.first, decoding.length - 1):
             decoding.advance()
         drawn = undelay(decoding.delayed)[:, :, frames - hidden :]
@@ -170,14 +173,14 @@ class AR(Paradigm):
 
     def _decoding(
         self, conditions: Conditions, delayed: Tensor, frames: int, known: int, sampler: ARSampler, rng: ItemRNG,
-        watched: bool = False,
+        times: Tensor | None = None, watched: bool = False,
     ) -> ARDecoding:  # fmt: skip
         text = self.read_text(conditions, sampler.branches)
         controls = self.column_controls(conditions, frames, sampler.branches)
         shape = ("ar", delayed.shape, known, sampler, watched)
         make = partial(ARDecoding, self, text, delayed.shape, frames, known, sampler, watched)
         decoding = self.session(shape, make, text, controls)
-        decoding.start(delayed, rng)
+        decoding.start(delayed, rng, times)
         return decoding
 
     def _check_fill_middle(self) -> None:
@@ -219,10 +222,13 @@ class ARDecoding(Session):
         self.delayed = torch.zeros(batch, codebooks, self.length, dtype=torch.int64, device=weight.device)
         self.uniforms_BSK = torch.zeros(batch, self.length - 1 - known, codebooks, device=weight.device)
         self.entropy_BS2 = torch.zeros(batch, (self.length - 1 - known) * watched, 2, device=weight.device)
+        self.times_BS = torch.zeros(batch * sampler.branches, self.length, dtype=torch.int64, device=weight.device)
         self.open_KS = pattern_mask(frames, codebooks, weight.device, first=known)
 
-    def start(self, delayed: Tensor, rng: ItemRNG) -> None:
-        """Prepare for new clips; ``delayed`` (B, K, T + K) holds the given codes."""
+    def start(self, delayed: Tensor, rng: ItemRNG, times: Tensor | None = None) -> None:
+        """Prepare for new clips; ``delayed`` (B, K, T + K) holds the given codes, ``times`` (B, T + K) positions."""
+        in_order = torch.arange(self.length, device=delayed.device)
+        self.times_BS.copy_(in_order if times is None else times.repeat(self.sampler.branches, 1))
         self.uniforms_BSK.copy_(rng.uniform(*self.uniforms_BSK.shape[1:]))
         self.delayed.copy_(delayed)
         self.cache.reset()
@@ -238,7 +244,7 @@ class ARDecoding(Session):
 
     def _step(self) -> None:
         at = self.cache.cursor - self.text.prefix_length
-        logits = guide(self._logits(self.delayed.index_select(2, at), at)[:, 0].float(), self.sampler)
+        logits = guide(self._logits(self.delayed.index_select(2, at), at)[:, 0], self.sampler)
         codes = draw(logits, self.uniforms_BSK.index_select(1, at - self.first)[:, 0], self.sampler)
         if self.watched:
             self.entropy_BS2.index_copy_(1, at - self.first, entropies(logits[:, 0], self.sampler)[:, None])
@@ -254,7 +260,8 @@ class ARDecoding(Session):
             controls = self.controls[:, at] if isinstance(at, slice) else self.controls.index_select(1, at)
         rows = columns_BKS.repeat(self.sampler.branches, 1, 1)
         model: AR = self.model
-        return model.logits(rows, self.text, self.cache, controls)
+        times = self.times_BS[:, at] if isinstance(at, slice) else self.times_BS.index_select(1, at)
+        return model.logits(rows, self.text, self.cache, controls, times)
 
 
 def draw(logits: Tensor, uniforms: Tensor, sampler: ARSampler) -> Tensor:

@@ -11,7 +11,7 @@ docs/new-paradigm.md builds one step by step; ``bench check`` tests whether it k
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, TypeVar, cast
 
@@ -59,8 +59,9 @@ class Paradigm(nn.Module):
         name: short name in registries, records and tables.
         view: which view of the representation it models, ``codes`` (B, K, T) or normalised ``latents`` (B, T, D).
         options_class, sampler_class: frozen dataclasses of its options and of its sampler's settings.
-        backbone_needs: fields of the backbone's config that the paradigm requires, e.g. ``{"causal": True}``; they
-            override the study's.
+        backbone_needs: what the paradigm's nature fixes in the backbone's config: a field's only value, as in
+            ``{"causal": True}``, or a tuple of the values that it can have, the default first, as in
+            ``{"time": ("add", "adaln")}``. A study chooses among them; ``fitted`` refuses any other choice.
         streams: whether ``stream`` yields the beginning of a clip before its end is generated.
         inpaints: whether ``inpaint`` is implemented.
         predictor: dotted name of the layer whose output ``loss`` compares with its target (velocities, or logits of
@@ -100,13 +101,38 @@ class Paradigm(nn.Module):
                 f"paradigm {self.name!r} models codes, but {latent.name!r} has no quantiser; use one that has"
             )
         self.options, self.latent = options, latent
-        self.backbone_config = dataclasses.replace(backbone, **self.backbone_needs)
+        self.backbone_config = self.fitted(backbone)
         self.text_conditioner = TextConditioner(text, backbone.d_model, backbone.n_heads, options.text_layers)
         self.backbone = Backbone(self.backbone_config)
         self.control_conditioner = ControlConditioner(controls, backbone.d_model) if controls else None
         self.entropies: list[Tensor] | None = None
         self._sessions = Sessions()
         self.add_layers()
+
+    @classmethod
+    def fitted(cls, backbone: BackboneConfig, chosen: Container[str] = ()) -> BackboneConfig:
+        """``backbone`` with the values of ``backbone_needs``; choices among the values of a tuple stay.
+
+        Args:
+            chosen: fields that were set on purpose. A field that is not at its default in ``BackboneConfig`` always is.
+
+        Raises:
+            UserError: a field was set to a value that the paradigm cannot use.
+        """
+        defaults, changes = BackboneConfig(), dict[str, Any]()
+        for field, need in cls.backbone_needs.items():
+            allowed, value = need if isinstance(need, tuple) else (need,), getattr(backbone, field)
+            if value in allowed:
+                continue
+            if field in chosen or value != getattr(defaults, field):
+                able = " or ".join(str(one).lower() for one in allowed)
+                raise UserError(
+                    f"backbone.{field} {str(value).lower()} is not possible for paradigm {cls.name!r}, which needs "
+                    f"{able}; remove the setting, or give it to other arms alone (arms: [{{paradigm: ..., "
+                    f"backbone: {{{field}: {str(value).lower()}}}}}])"
+                )
+            changes[field] = allowed[0]
+        return dataclasses.replace(backbone, **changes)
 
     def add_layers(self) -> None:
         """Add the paradigm's own layers, after the backbone and the conditioners; called once, by ``__init__``."""

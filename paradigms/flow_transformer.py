@@ -86,7 +86,7 @@ class FlowTransformer(nn.Module):
         def field(x_BTD: Tensor, t: float) -> Tensor:
             rows = torch.where(masked_BT1, x_BTD, clean_BTD).to(condition.dtype)
             time = torch.full((1,), t, device=rows.device)
-            return guide(self.velocity(rows, time, condition).float(), settings, scale)
+            return guide(self.velocity(rows, time, condition), settings, scale)
 
         return integrate(field, settings.temperature * noise_BTD, settings.ode)
 

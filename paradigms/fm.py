@@ -75,7 +75,7 @@ class FM(Paradigm):
     predictor = "head"
     leaves_parameters_unused = False
     sampler_class = FMSampler
-    backbone_needs = {"causal": False, "time": "add"}  # noqa: RUF012
+    backbone_needs = {"causal": False, "time": ("add", "adaln")}  # noqa: RUF012
     conformance = ConformanceSettings(
         sampler={"steps": 4, "guidance": 2.0}, memorisation=MemorisationSettings(copies=16, sampler={"steps": 30})
     )
@@ -145,7 +145,8 @@ class FM(Paradigm):
         evaluations = self.adaptive_evaluations if adaptive else sampler.steps * EVALUATIONS_PER_STEP[sampler.solver]
         rows, text_rows = self.guided_rows(1 if adaptive else batch, sampler)  # dopri5 takes one clip at a time
         queries = frames + self.prefix_length(text_tokens)
-        flops, moved = self.backbone_cost(element_size).run(rows, queries, queries, text_rows, text_tokens)
+        # All rows of an evaluation have one time.
+        flops, moved = self.backbone_cost(element_size).run(rows, queries, queries, text_rows, text_tokens, times=1)
         for layer in (self.inputs, self.head):
             layer_flops, layer_bytes = layer.cost(rows * frames, element_size)
             flops, moved = flops + layer_flops, moved + layer_bytes
@@ -208,4 +209,4 @@ class Integration(Session):
         self.model.adaptive_evaluations += self.sampler.solver == "dopri5"
         rows = x_BTD.to(self.model.inputs.weight.dtype).repeat(self.sampler.branches, 1, 1)
         v = self.model.velocity(rows, torch.full((1,), t, device=rows.device), self.text, self.controls)
-        return guide(v.float(), self.sampler)
+        return guide(v, self.sampler)

@@ -71,11 +71,16 @@ def scale_at(schedule: Schedule, scale: float, progress: float, iterations: floa
 
 
 def guide(rows: Tensor, settings: Guided, scale: Tensor | float | None = None) -> Tensor:
-    """Combine the stacked branches (n B, ...) of ``settings`` into (B, ...).
+    """Combine the stacked branches (n B, ...) of ``settings`` into (B, ...), in float32.
+
+    A difference of two outputs that are nearly equal is multiplied by the scale, and with it the rounding of the
+    arithmetic. So a model that samples in bf16 leaves bf16 here, and all that follows (softmax, top-k, solver) is
+    float32.
 
     Args:
         scale: replaces ``settings.guidance`` where a schedule changes it; a number, or a tensor of one.
     """
+    rows = rows.float()
     if settings.branches == 1:
         return rows
     everything, *text, null = rows.chunk(settings.branches)

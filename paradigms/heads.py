@@ -9,8 +9,14 @@ layer start at zero. Width 1024 and depth 3 in the papers.
 Diffusion. The network's output v determines the noise, eps_hat = sqrt(1 - abar_t) x_t + sqrt(abar_t) v (v of Salimans
 and Ho 2022); the loss is that of the papers, on eps_hat. At the first denoising steps, where x_t is all noise, eps_hat
 is thus correct even before training. If the output were eps_hat itself, its error there would be multiplied by
-1 / sqrt(alpha), several hundred, and the samples of an imprecise head would explode (two clips learned to a loss of
-0.01 came out 1000 times too loud).
+1 / sqrt(alpha), several hundred, and the samples of an imprecise head would explode.
+
+Variance. That of the denoising steps is learned, as in MAR, but as a quantity that holds for any choice of steps: one
+more layer predicts E (v - v_hat)^2 per channel from the step and the condition, and ``diffusion`` turns it into the
+variance (Bao et al. 2022, "Estimating the optimal covariance with imperfect mean"). It minimises the negative log
+likelihood of v under N(v_hat, that error), with the weight that Nichol and Dhariwal (2021) give to their variational
+bound; no gradient flows from it into the rest of the model. docs/method.md compares it with MAR's learned fraction and
+with one error for all conditions.
 
 Flow. As in ``fm``: x_t = (1 - t) noise + t data, v = data - noise, integrated from noise at t = 0 to data at t = 1.
 
@@ -21,6 +27,7 @@ scale) + shift. The loop itself does the other products, whose weights are a thi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -53,6 +60,7 @@ class HeadOptions:
             the former divided by abar_t, so that high noise levels, which decide a token's content, count as much as
             low ones.
         objective: ``diffusion`` (the papers) or ``flow``.
+        decay: whether weight decay applies to the head's matrices; MAR's reference exempts them.
     """
 
     width: int | None = None
@@ -60,6 +68,7 @@ class HeadOptions:
     repeats: int = 4
     weighting: Literal["noise", "velocity"] = "noise"
     objective: Literal["diffusion", "flow"] = later("diffusion")
+    decay: bool = later(True)
 
 
 class FlowSampler(Guided):
@@ -104,6 +113,12 @@ MODULATIONS_HELD = 2**26
 """Most numbers of modulations in memory at once; longer denoising loops are done in parts."""
 
 
+VARIANCE_WEIGHT = 1e-3
+"""Weight of the term that trains the variance (lambda of Nichol and Dhariwal 2021, section 3.1)."""
+ERROR_FLOOR = 1e-6
+"""Least expected error, so that its logarithm stays finite."""
+
+
 class ResidualBlock(Layer):
     """One block of the head, (R, W) -> (R, W)."""
 
@@ -133,6 +148,7 @@ class TokenHead(nn.Module):
 
     Attributes:
         recompute: see ``Backbone``.
+        undecayed: parameters and layers without weight decay, see ``training.optimiser.decayed``.
     """
 
     blocks: nn.ModuleList
@@ -152,15 +168,27 @@ class TokenHead(nn.Module):
         for layer in [*modulations, self.modulation_out, self.outputs]:
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+        self.undecayed = () if options.decay else tuple(name for name, _ in self.named_children())
+
+    def activated(self, t_R: Tensor, z_RC: Tensor) -> Tensor:
+        """The condition that modulates the blocks, of times (or integer steps) ``t_R`` and conditions; (R, W)."""
+        return nn.functional.silu(self.step_embedding(t_R) + self.condition(z_RC))
 
     def velocity(self, x_RD: Tensor, t_R: Tensor, z_RC: Tensor) -> Tensor:
         """The network's output at times (or integer steps) ``t_R``; (R, D)."""
-        y = nn.functional.silu(self.step_embedding(t_R) + self.condition(z_RC))
+        return self.predict(x_RD, self.activated(t_R, z_RC))
+
+    def predict(self, x_RD: Tensor, y_RW: Tensor) -> Tensor:
+        """The network's output under activated conditions; (R, D)."""
         h = self.inputs(x_RD)
+        recomputed = self.recompute and torch.is_grad_enabled()
         for block in self.blocks:
-            recomputed = self.recompute and torch.is_grad_enabled()
-            h = checkpoint(block, h, y, use_reentrant=False, preserve_rng_state=False) if recomputed else block(h, y)
-        return self._out(h, *self.modulation_out(y).chunk(2, dim=-1))
+            h = (
+                checkpoint(block, h, y_RW, use_reentrant=False, preserve_rng_state=False)
+                if recomputed
+                else block(h, y_RW)
+            )
+        return self._out(h, *self.modulation_out(y_RW).chunk(2, dim=-1))
 
     def loss(self, tokens_BTD: Tensor, z_BTC: Tensor, rng: ItemRNG) -> Tensor:
         """The objective's error, mean over dims, tokens and repeats; (B,)."""
@@ -185,20 +213,26 @@ class TokenHead(nn.Module):
         raise NotImplementedError
 
     def fields(self, times_S: Tensor, z_RC: Tensor, branches: int) -> Iterator[Callable[[Tensor], Tensor]]:
-        """The network at each of the times, as a function of the tokens: (R, D) -> (n R, D) float32.
+        """The network at each of the times, as a function of the tokens: (R, D) -> (n R, D) float32."""
+        for _, y_SRW in self._activated_parts(times_S, z_RC):
+            yield from self._fields(y_SRW, branches)
 
-        All that does not depend on the tokens is computed beforehand, for several times together.
-        """
+    def _activated_parts(self, times_S: Tensor, z_RC: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Activated conditions (S, R, W) of several times together, as many as memory allows, and which times."""
         embedded_S1W, condition_RW = self.step_embedding(times_S)[:, None], self.condition(z_RC)
         rows, width = condition_RW.shape
-        part = max(1, MODULATIONS_HELD // (rows * width * (3 * len(self.blocks) + 2)))
-        for start in range(0, len(times_S), part):
-            y_SRW = nn.functional.silu(embedded_S1W[start : start + part] + condition_RW)
-            folded = [block.fold(y_SRW) for block in self._residual()]
-            out = self.modulation_out(y_SRW).chunk(2, dim=-1)
-            for i in range(len(y_SRW)):
-                here = [(a[i], b[i], gate[i]) for a, b, gate in folded]
-                yield partial(self._folded, blocks=here, out=(out[0][i], out[1][i]), branches=branches)
+        most = max(1, MODULATIONS_HELD // (rows * width * (3 * len(self.blocks) + 2)))
+        for start in range(0, len(times_S), most):
+            part = slice(start, start + most)
+            yield part, nn.functional.silu(embedded_S1W[part] + condition_RW)
+
+    def _fields(self, y_SRW: Tensor, branches: int) -> Iterator[Callable[[Tensor], Tensor]]:
+        """``fields``, given the activated conditions; all that does not depend on the tokens is computed beforehand."""
+        folded = [block.fold(y_SRW) for block in self._residual()]
+        out = self.modulation_out(y_SRW).chunk(2, dim=-1)
+        for i in range(len(y_SRW)):
+            here = [(a[i], b[i], gate[i]) for a, b, gate in folded]
+            yield partial(self._folded, blocks=here, out=(out[0][i], out[1][i]), branches=branches)
 
     def _folded(
         self, x_RD: Tensor, blocks: list[tuple[Tensor, Tensor, Tensor]], out: tuple[Tensor, Tensor], branches: int
@@ -239,44 +273,69 @@ class TokenHead(nn.Module):
 
 
 class DiffusionHead(TokenHead):
-    """Predicts the noise in one token's latent from the backbone's output at its position."""
+    """Predicts the noise in one token's latent from the backbone's output at its position, and how wrong it will be."""
 
     def __init__(self, options: HeadOptions, token_dim: int, d_model: int) -> None:
         super().__init__(options, token_dim, d_model, time_scale=1.0)
         self.weighting, self.diffusion = options.weighting, Diffusion()
+        self.error = Linear(self.condition.out_features, token_dim)
+        nn.init.zeros_(self.error.weight)
+        nn.init.constant_(self.error.bias, math.log(math.e - 1))  # an error of 1, that of v_hat = 0
+        self.undecayed = (*self.undecayed, "error")  # decay would draw the errors towards each other
 
     def forward(self, x_RD: Tensor, t_R: Tensor, z_RC: Tensor) -> Tensor:
         """Noise in tokens ``x_RD`` at integer steps ``t_R`` under conditions ``z_RC``; (R, D)."""
         signal_level, noise_level = self.diffusion.levels(t_R)
         return noise_level * x_RD + signal_level * self.velocity(x_RD, t_R, z_RC)
 
+    def expected_error(self, y_RW: Tensor) -> Tensor:
+        """E (v - v_hat)^2 of each channel under activated conditions (..., W); (..., D) float32, positive."""
+        return nn.functional.softplus(self.error(y_RW).float()) + ERROR_FLOOR
+
+    def guided_error(self, y_RW: Tensor, settings: HeadSampler, scale: Tensor | float | None) -> Tensor:
+        """The expected error under guidance, (..., n R, W) -> (..., R, D).
+
+        That with all conditions, as in MAR's reference; below scale 1 it moves to the null branch's, at 0 it is that.
+        """
+        everything, *others = self.expected_error(y_RW).chunk(settings.branches, dim=-2)
+        scale = settings.guidance if scale is None else scale
+        share = scale.clamp(0, 1) if isinstance(scale, Tensor) else min(max(scale, 0.0), 1.0)
+        return torch.lerp(others[-1], everything, share) if others else everything
+
     def loss(self, tokens_BTD: Tensor, z_BTC: Tensor, rng: ItemRNG) -> Tensor:
         """Noise-prediction error |eps - eps_hat|^2 (Yang et al. 2025, eq. 2), mean over dims, tokens and repeats; (B,).
 
-        The target of the network's output is v = sqrt(abar_t) eps - sqrt(1 - abar_t) x_0.
+        The target of the network's output is v = sqrt(abar_t) eps - sqrt(1 - abar_t) x_0. Added is ``VARIANCE_WEIGHT``
+        times the negative log likelihood of v, which trains ``expected_error`` alone.
         """
         batch, frames, dim = tokens_BTD.shape
         t = rng.integers(STEPS, self.repeats, frames).flatten()
         noise = rng.normal(self.repeats, frames, dim).flatten(0, 2)
         clean, z = _repeated(tokens_BTD, self.repeats), _repeated(z_BTC, self.repeats)
         signal_level, noise_level = self.diffusion.levels(t)
-        v_hat = self.velocity(self.diffusion.noised(clean, noise, t), t, z)
+        y = self.activated(t, z)
+        v_hat = self.predict(self.diffusion.noised(clean, noise, t), y)
         error = (v_hat - (signal_level * noise - noise_level * clean)).square()
+        expected = self.expected_error(y.detach())
+        likelihood = expected.log() + error.detach() / expected
         if self.weighting == "noise":
             error = error * signal_level.square()  # eps - eps_hat = sqrt(abar_t) (v - v_hat)
-        return error.view(batch, -1).mean(dim=1)
+        return (error + VARIANCE_WEIGHT / 2 * likelihood).view(batch, -1).mean(dim=1)
 
     def sample(
         self, z_RC: Tensor, noise_SRD: Tensor, settings: HeadSampler, scale: Tensor | float | None = None
     ) -> Tensor:
         """Ancestral sampling; the first noise vector is the starting point, and each step adds one of the others."""
-        updates = self.diffusion.updates(settings.diffusion_steps)
-        steps_S, x = self.diffusion.steps(settings.diffusion_steps, z_RC.device), noise_SRD[0]
-        fields = self.fields(steps_S, z_RC, settings.branches)
-        for update, field, noise in zip(updates, fields, noise_SRD[1:]):
-            x = torch.sub(update.keep * x, guide(field(x), settings, scale), alpha=update.turn)
-            if update.spread:
-                x = torch.add(x, noise, alpha=update.spread * settings.temperature)
+        kept, branches = settings.diffusion_steps, settings.branches
+        updates, steps_S = self.diffusion.updates(kept), self.diffusion.steps(kept, z_RC.device)
+        x, added_SRD = noise_SRD[0], noise_SRD[1:]
+        for part, y_SRW in self._activated_parts(steps_S, z_RC):
+            errors_SRD = self.guided_error(y_SRW, settings, scale)
+            deviations_SRD = settings.temperature * self.diffusion.deviations(kept, part, errors_SRD)
+            fields = self._fields(y_SRW, branches)
+            for update, field, noise, deviation in zip(updates[part], fields, added_SRD[part], deviations_SRD):
+                x = torch.sub(update.keep * x, guide(field(x), settings, scale), alpha=update.turn)
+                x = torch.addcmul(x, noise, deviation)
         return x
 
     def draws(self, settings: HeadSampler) -> int:
@@ -286,6 +345,16 @@ class DiffusionHead(TokenHead):
     def evaluations(self, settings: HeadSampler) -> int:
         """One per step."""
         return settings.diffusion_steps
+
+    def cost(self, tokens: int, repetitions: int, settings: Any, element_size: int) -> list[Phase]:
+        """That of the network, and of the expected errors of all steps, which are computed ahead."""
+        ahead, step = super().cost(tokens, repetitions, settings, element_size)
+        flops, moved = self.error.cost(self.evaluations(settings) * tokens * settings.branches, element_size)
+        return [Phase(ahead.name, ahead.times, ahead.flops + flops, ahead.bytes + moved), step]
+
+    def forward_cost(self, tokens: int) -> int:
+        """That of the network, and of the expected errors."""
+        return super().forward_cost(tokens) + self.error.cost(tokens * self.repeats)[0]
 
 
 class FlowHead(TokenHead):

@@ -2,6 +2,10 @@
 
 A clip of segments A, B, C, of which B is to be filled, is arranged as <a> A <c> C <b> B: the known segments come first,
 and a special token before each segment says which one begins. The length of B is given, so no end token is needed.
+
+Every column keeps the position that it has in the clip (``column_times``). Counted along the arranged sequence, a
+position would mean another moment of the music in every third update, and a model could not learn when a beat falls.
+The sources do not say which positions they use.
 """
 
 from __future__ import annotations
@@ -9,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .base import Conditions
 from .conditioning import WITHHELD
@@ -71,3 +75,16 @@ def arrange_controls(conditions: Conditions, order_BF: Tensor) -> Conditions:
         for name, tokens in conditions.controls.items()
     }
     return replace(conditions, controls=arranged)
+
+
+def column_times(order_BF: Tensor, columns: int) -> Tensor:
+    """The position of each column of an arranged and delayed sequence, (B, ``columns``).
+
+    It is the time, in frames of the clip, of the frame whose first code the column predicts, as in a clip that is not
+    arranged. A column before a special token, and those behind the last frame, follow the last frame that was read.
+    """
+    column_F = torch.arange(order_BF.shape[1], device=order_BF.device)
+    last_BF = torch.where(order_BF < 0, -1, column_F).cummax(dim=1).values  # the last column of a frame, -1: none yet
+    times_BF = nn.functional.pad(order_BF, (1, 0), value=-1).gather(1, last_BF + 1) + (order_BF < 0).long()
+    after = 1 + torch.arange(columns - order_BF.shape[1], device=order_BF.device)
+    return torch.cat([times_BF, times_BF[:, -1:] + after], dim=1)

@@ -3,8 +3,9 @@
 A causal backbone reads a sequence from which a random share of the tokens was dropped; a diffusion head learns to
 generate the next token that is left. Since that may be any later position, each input carries two position codes: its
 own position (content) and the position to be predicted (target). In sampling nothing is dropped and the target is the
-content position plus one. ``ntp`` drops nothing in training either and needs no target code. Both have the paper's
-ablations (table 3): hidden tokens are dropped, zeroed or replaced by noise while the next token is predicted.
+content position plus one. Both codes are of one kind (``TargetCode``). ``ntp`` drops nothing in training either and
+needs no target code. Both paradigms have the ablations of the paper (table 3): hidden tokens are dropped, zeroed or
+replaced by noise while the next token is predicted.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from ..backbones import BackboneConfig
 from ..backbones.cache import KVCache, TextMemory
 from ..backbones.cost import Phase
-from ..backbones.linear import Linear
+from ..backbones.linear import Layer, Linear
+from ..backbones.positions import sinusoid
 from ..backbones.transformer import truncated_normal_
 from ..common.config import later
 from ..common.errors import UserError
@@ -103,7 +106,7 @@ class MNTP(Paradigm):
         self.inputs = Linear(self.latent.dim, width)
         self.start = nn.Parameter(torch.empty(width))
         truncated_normal_(self.start, 0.02)
-        self.target_code = self._target_table() if self.options.target_positions else None
+        self.target_code = TargetCode(self.backbone_config) if self.options.target_positions else None
         self.head = token_head(self.options.head, self.latent.dim, width)
 
     def context(
@@ -132,6 +135,7 @@ class MNTP(Paradigm):
         Where the batch trains inpainting, nothing is dropped, and the known tokens come before the hidden ones.
         """
         latents = batch.latents_BTD
+        self.backbone.check_length(latents.shape[1])
         if batch.known_BT is None:
             x_BSC, content_BS, target_BS = self._task(latents, rng, shared)
         else:
@@ -211,8 +215,11 @@ class MNTP(Paradigm):
 
     def cost(self, batch: int, frames: int, sampler: Any, text_tokens: int, element_size: int = 4) -> list[Phase]:
         """Reading the text, then per position one pass over a growing cache and the head's loop."""
-        inputs = self.inputs.cost(batch, element_size)
-        phases = self.decoding_cost(batch, frames, sampler, text_tokens, element_size, inputs)
+        flops, moved = self.inputs.cost(batch, element_size)
+        if self.target_code is not None:
+            code_flops, code_bytes = self.target_code.cost(batch * sampler.branches, element_size)
+            flops, moved = flops + code_flops, moved + code_bytes
+        phases = self.decoding_cost(batch, frames, sampler, text_tokens, element_size, (flops, moved))
         return phases + self.head.cost(batch, frames, sampler, element_size)
 
     def forward_cost(self, batch: int, frames: int, text_tokens: int, hidden: int) -> float:
@@ -223,15 +230,43 @@ class MNTP(Paradigm):
         for ratio in ratios:
             kept = max(frames - round(ratio * frames), 1)
             inputs = self.inputs.cost(batch * (kept - 1))[0]
+            inputs += 0 if self.target_code is None else self.target_code.cost(batch * kept, 1)[0]
             passed = self.pass_cost(batch, kept, text_tokens) + self.head.forward_cost(batch * kept)
             cost += (inputs + passed) / len(ratios)
         return cost
 
-    def _target_table(self) -> nn.Embedding:
-        """Learned codes of target positions (Yang et al. 2025, section 3.2), initially of the power of sinusoids."""
-        table = nn.Embedding(self.backbone_config.max_positions, self.backbone_config.d_model)
-        nn.init.normal_(table.weight, std=math.sqrt(0.5))
-        return table
+
+class TargetCode(Layer):
+    """Learned code of the position to be predicted, (B, S) -> (B, S, C), as the backbone codes content positions.
+
+    Where the backbone's positions are learned (Yang et al. 2025, section 3.2), it is a table with a row for each. For
+    other backbones it is the sinusoid of the position through a linear layer, which has a code for every position and
+    C x C weights for clips of any length. Both have the power of a sinusoid at first.
+    """
+
+    def __init__(self, config: BackboneConfig) -> None:
+        super().__init__()
+        self.width = config.d_model
+        learned = config.positions == "learned"
+        self.table = nn.Embedding(config.max_positions, self.width) if learned else None
+        self.projection = None if learned else Linear(self.width, self.width, bias=False)
+        std = math.sqrt(0.5) if learned else 1 / math.sqrt(self.width)
+        for weight in self.parameters():
+            nn.init.normal_(weight, std=std)
+
+    def forward(self, target_BS: Tensor) -> Tensor:
+        """Codes of target positions, which count from 1: position 0 is the start token."""
+        if self.projection is None:
+            assert self.table is not None
+            rows: Tensor = self.table(target_BS - 1)
+            return rows
+        return self.projection(sinusoid(target_BS, self.width).to(self.projection.weight.dtype))
+
+    def cost(self, rows: int, element_size: int) -> tuple[int, int]:
+        """Operations and bytes for ``rows`` positions."""
+        if self.projection is None:
+            return 0, rows * self.width * element_size
+        return self.projection.cost(rows, element_size)
 
 
 class MNTPDecoding(Session):

@@ -42,14 +42,16 @@ def sample(model: Paradigm, conditions: Conditions, frames: int, seeds: list[int
 
 @torch.no_grad()
 def assert_greedy(
-    model: AR, column_BKS: Tensor, checked_BKS: Tensor, conditions: Conditions, guidance: float, gap: float = 1e-4
-) -> None:
+    model: AR, column_BKS: Tensor, checked_BKS: Tensor, conditions: Conditions, guidance: float, gap: float = 1e-4,
+    times_BS: Tensor | None = None,
+) -> None:  # fmt: skip
     """Each checked code of the delayed sequence is the likeliest after the columns before it, read at once, uncached.
 
     Another kernel may round two nearly equal logits the other way: a chosen logit may lie ``gap`` below the largest.
     """
     free, asked = (
-        model.logits(column_BKS[..., :-1], model.read_text(c)).transpose(1, 2) for c in (conditions.null(), conditions)
+        model.logits(column_BKS[..., :-1], model.read_text(c), times_BS=times_BS).transpose(1, 2)
+        for c in (conditions.null(), conditions)
     )
     guided_BKSV = free + guidance * (asked - free)
     codes_BKS1 = column_BKS[..., 1:, None].clamp(max=guided_BKSV.shape[-1] - 1)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from training_toys import LATENT, SPEC, ToyText, lines, toy_stream
+from training_toys import LATENT, SPEC, ToyText, lines, toy_stream, toy_validation
 
 from paradigm_bench import paradigms
 from paradigm_bench.backbones import BackboneConfig
@@ -52,12 +52,13 @@ def arm(name: str) -> Any:
     return model
 
 
-def run_arm(name: str, folder: Path, model: Any = None, **changes: Any) -> TrainResult:
-    """Train one arm, on clips with controls."""
+def run_arm(name: str, folder: Path, model: Any = None, validated: bool = True, **changes: Any) -> TrainResult:
+    """Train one arm, on clips with controls, with a validation loss on others."""
     asked = spec(**changes)
     stream = toy_stream(asked, controlled=True)
     device: Any = "cpu" if torch.accelerator.is_available() else "auto"  # which is what the command line asks for
-    return train(model or arm(name), stream, asked, folder, device=device, progress=False)
+    held_out = toy_validation(asked, controlled=True) if validated else None
+    return train(model or arm(name), stream, asked, folder, device=device, progress=False, validation=held_out)
 
 
 def kill_until_done(name: str, folder: Path, chance: random.Random, optimiser: str) -> int:
@@ -112,7 +113,8 @@ def compare_compiled(name: str, folder: Path) -> None:
             return inner(*given)
 
         model.loss = loss
-        run_arm(name, folder / f"{name}-{kind}", model, updates=6, warmup=2, checkpoint_every=100, **changes)
+        where, few = folder / f"{name}-{kind}", {"updates": 6, "warmup": 2, "checkpoint_every": 100}
+        run_arm(name, where, model, validated=False, **few, **changes)
         (folder / f"{name}-{kind}.json").write_text(json.dumps(counts))
 
 

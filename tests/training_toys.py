@@ -26,6 +26,7 @@ from paradigm_bench.training import TrainSpec
 from paradigm_bench.training.data import BatchStream
 from paradigm_bench.training.loop import leave_process_group, train
 from paradigm_bench.training.results import TrainResult
+from paradigm_bench.training.validation import HeldOutClips
 
 LATENT = LatentSpec("toy", sample_rate=1000, frame_rate_hz=10.0, dim=3, codebooks=2, cardinality=7, mean=0.5, std=2.0)
 SPEC = TrainSpec(updates=12, batch=6, seconds=0.8, warmup=3, checkpoint_every=4, log_every=1, lr=1e-2)
@@ -150,6 +151,10 @@ def toy_stream(spec: TrainSpec = SPEC, count: int = 10, controlled: bool = False
     return BatchStream(ToySplit(count, controlled), LATENT, ToyText(), spec)  # type: ignore[arg-type]
 
 
+def toy_validation(spec: TrainSpec = SPEC, count: int = 20, controlled: bool = False) -> HeldOutClips:
+    return HeldOutClips(ToySplit(count, controlled), LATENT, ToyText(), spec)  # type: ignore[arg-type]
+
+
 def save_toy(model: nn.Module, folder: Path) -> None:
     from safetensors.torch import save_file
 
@@ -167,8 +172,15 @@ def lines(folder: Path) -> list[dict[str, float]]:
 
 
 def curve(folder: Path) -> list[list[float]]:
-    """(update, loss, lr, grad_norm) of each line of the log."""
-    return [[line[key] for key in ("update", "loss", "lr", "grad_norm")] for line in lines(folder)]
+    """(update, loss, lr, grad_norm) of each update's line in the log."""
+    keys = ("update", "loss", "lr", "grad_norm")
+    return [[line[key] for key in keys] for line in lines(folder) if "loss" in line]
+
+
+def held_out(folder: Path) -> list[list[float]]:
+    """(update, validation loss, its standard error) of each validation's line in the log."""
+    keys = ("update", "validation_loss", "validation_error")
+    return [[line[key] for key in keys] for line in lines(folder) if "validation_loss" in line]
 
 
 def die_while_saving(update: int) -> None:

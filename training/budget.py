@@ -6,7 +6,8 @@
     updates        as ``train.updates``, which is the same run
     tokens         latent frames: updates x batch x frames of a crop
     flops          operations of forward and backward passes as ``Paradigm.training_cost`` counts them
-    wall_seconds   of the training loop, over all sessions
+    wall_seconds   of the training loop, over all sessions, without the time of the validation loss
+    convergence    until the validation loss has stopped improving (``training.convergence``), at most ``train.updates``
 
 Tokens and FLOPs are converted to a number of updates before training starts, rounded down, so that the schedule fits,
 the run is deterministic, and it resumes exactly. Wall time cannot be converted: the loop stops after the update that
@@ -36,6 +37,9 @@ class TrainingCost:
         folder: of the weights, relative to the work folder.
         flops: floating-point operations of all updates, by ``Paradigm.training_cost``; None: not counted.
         budget: ``unit`` and ``amount`` of the budget that was asked for.
+        validation: columns of equal length: update (from 0), validation loss, its standard error; empty: none.
+        ended: whether the validation loss had stopped improving, in words; empty for other budgets.
+        converged: the same as a flag; None for other budgets.
     """
 
     updates: int
@@ -47,10 +51,13 @@ class TrainingCost:
     folder: str = ""
     flops: float | None = None
     budget: dict[str, Any] = field(default_factory=dict)
+    validation: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    ended: str = ""
+    converged: bool | None = None
 
 
 def resolve(spec: TrainSpec, frames: int, flops_per_update: float | None = None) -> TrainSpec:
-    """``spec`` with the updates that its budget buys; a budget in wall time is left as it is.
+    """``spec`` with the updates that its budget buys; a budget in wall time or by convergence is left as it is.
 
     A budget in updates is replaced by ``updates``, so that the run and its weights equal those of ``train.updates``.
 
@@ -62,7 +69,7 @@ def resolve(spec: TrainSpec, frames: int, flops_per_update: float | None = None)
         UserError: the budget is less than one update, or leaves no room for the warm-up or a snapshot.
     """
     budget = spec.budget
-    if budget.by_clock or budget == Budget():
+    if budget.open_ended or budget == Budget():
         return spec
     prices = {"updates": 1.0, "tokens": float(spec.batch * frames), "flops": flops_per_update}
     price = prices[budget.unit]

@@ -47,6 +47,9 @@ class RunState:
         cpu_seconds: the same, of all threads of all processes.
         losses: of the updates since the last line of the log.
         final_loss: of the last line of the log, None before it.
+        validated: updates after which the validation loss was computed, from 0.
+        validation: that loss, and in ``validation_errors`` its standard error.
+        stopped: the update after which the validation loss had stopped improving; 0: it has not.
     """
 
     identity: dict[str, Any]
@@ -55,6 +58,10 @@ class RunState:
     cpu_seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
     final_loss: float | None = None
+    validated: list[int] = field(default_factory=list)
+    validation: list[float] = field(default_factory=list)
+    validation_errors: list[float] = field(default_factory=list)
+    stopped: int = 0
 
 
 def write_checkpoint(folder: Path, state: RunState, model: nn.Module, ema: EMA, optimisers: Optimisers) -> None:

@@ -92,7 +92,7 @@ class BatchStream:
         silent = [clip.id for clip in clips if not clip.caption]
         if silent and not isinstance(text, NoText):
             raise UserError(f"clip {silent[0]} has no caption; add one, or use its corpus for pre-training only")
-        self._text = _encode_captions([clip.caption for clip in clips], text)
+        self._text = encode_captions([clip.caption for clip in clips], text)
         # With torch.compile all texts of the run have one length.
         self._tokens = max(len(mask) for _, mask in self._text) if spec.compile else 0
         self._before: BatchStream | None = None  # the stream of pre-training
@@ -209,7 +209,7 @@ def _permutation(seed: int, epoch: int, n: int) -> np.ndarray:
     return np.random.Generator(np.random.PCG64(seed_for(seed, "epoch", epoch))).permutation(n)
 
 
-def _encode_captions(captions: list[str], encoder: TextEncoder) -> list[tuple[Tensor, Tensor]]:
+def encode_captions(captions: list[str], encoder: TextEncoder) -> list[tuple[Tensor, Tensor]]:
     """(text (l, ...), mask (l,)) of each caption up to its last real token; equal captions share one pair."""
     unique = list(dict.fromkeys(captions))
     encoded: dict[str, tuple[Tensor, Tensor]] = {}

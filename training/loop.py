@@ -8,7 +8,8 @@ processes run under ``torchrun`` or ``accelerate launch``.
 
     folder/
         log.jsonl             one line per ``log_every`` updates: update, loss (mean of these updates), lr, grad_norm,
-                              wall_seconds and cpu_seconds since the start, over all sessions
+                              wall_seconds and cpu_seconds since the start, over all sessions, without validation;
+                              and one per validation: update, validation_loss, validation_error, validation_seconds
         checkpoint-XXXXXX/    to resume from; removed when training is done
         snapshot-XXXXXX/      averaged weights at ``spec.snapshots``, as ``paradigms.save`` writes them
         final/                averaged weights at the end
@@ -19,11 +20,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
@@ -34,19 +34,22 @@ from torch import Tensor, nn
 from .. import paradigms
 from ..backbones.transformer import Block
 from ..common.errors import UserError
-from ..common.files import atomic_folder, write_json, write_text
+from ..common.files import atomic_folder, write_json
 from ..common.lines import count
 from ..common.precision import float32_products
 from ..common.seeds import ItemRNG, seed_for
 from ..paradigms.base import Batch, Paradigm
 from ..paradigms.heads import ResidualBlock
 from .checkpoints import RunState, restore_latest, write_checkpoint
+from .convergence import has_stopped, is_due
 from .data import DATA, BatchStream
 from .loader import BatchLoader
+from .log import open_log, write_line
 from .optimiser import EMA, make_optimisers
 from .results import TrainResult, finished, identity, result_of, snapshot_path, tidy
 from .spec import TrainSpec, learning_rate
 from .terminal import Interrupts, TrainingProgress
+from .validation import HeldOutClips
 
 Save = Callable[[Paradigm, Path], Any]
 Objective = Callable[[Paradigm, Batch, ItemRNG, ItemRNG], Tensor]
@@ -63,6 +66,7 @@ def train(
     device: Literal["auto", "cpu"] = "auto",
     save: Save | None = None,
     objective: Objective | None = None,
+    validation: HeldOutClips | None = None,
 ) -> TrainResult:
     """Train ``model`` on ``stream`` until its budget is used, from the latest checkpoint in ``folder`` if there is one.
 
@@ -77,9 +81,12 @@ def train(
         device: ``auto`` takes an accelerator where there is one.
         save: writes a model into a folder; ``paradigms.save`` by default.
         objective: what is minimised, a scalar per micro-batch; the mean of ``model.loss`` by default.
+        validation: the held-out clips of the validation loss; None: it is not computed. It changes no weights, unless
+            it ends the run.
 
     Raises:
-        UserError: the folder holds another run, the loss is not finite, or the folder cannot be written.
+        UserError: the folder holds another run, the loss is not finite, the folder cannot be written, or the budget is
+            by convergence and there are no held-out clips.
         KeyboardInterrupt: after SIGINT or SIGTERM, once the current update is finished and saved.
     """
     folder, save = Path(folder), save or paradigms.save
@@ -88,7 +95,8 @@ def train(
         mixed_precision="no",
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=_may_leave_unused(model))],
     )
-    _check(spec, stream, accelerator.num_processes)
+    validation = validation if validation is not None and validation.clips else None
+    _check(spec, stream, accelerator.num_processes, validation)
     if (launched := int(os.environ.get("WORLD_SIZE", "1"))) != accelerator.num_processes:
         raise UserError(
             f"{count(launched, 'process', 'processes')} launched, {accelerator.num_processes} found; use torchrun, "
@@ -97,18 +105,24 @@ def train(
     if accelerator.is_main_process:
         tidy(folder, everything=not resume)
     accelerator.wait_for_everyone()
-    state = RunState(identity(model, stream, spec))
+    state = RunState(identity(model, stream, spec, validation))
     if (done := finished(folder, state.identity)) is not None:
         return done
-    run = _Run(model, stream, spec, folder, accelerator, save, objective or mean_loss)
+    run = _Run(model, stream, spec, folder, accelerator, save, objective or mean_loss, validation)
     run.restore(state)
     interrupted = False
     bar = TrainingProgress(model.name, run.state.update, run.spent, show=progress and run.main)
     products = float32_products(spec.precision, accelerator.device.type)
-    with Interrupts() as interrupts, run.open_log() as log, bar, products, contextlib.closing(run.loader):
+    opened = open_log(folder / "log.jsonl", run.state.update) if run.main else contextlib.nullcontext()
+    with Interrupts() as interrupts, opened as log, bar, products, contextlib.closing(run.loader):
+        if run.state.update == 0:
+            run.validate(log)
         while run.spent < 1 and not interrupted:
+            before = run.spent
             interrupted = run.update(interrupts, log)
-            bar.update(run.state.update, run.spent, run.state.final_loss)
+            if is_due(spec, run.state.update, (before, run.spent)):
+                run.validate(log)
+            bar.update(run.state.update, run.spent, run.state.final_loss, run.state.validation[-1:])
             if run.state.update in spec.snapshots:
                 run.save_average(snapshot_path(folder, run.state.update))
             if run.spent < 1 and (interrupted or run.state.update % spec.checkpoint_every == 0):
@@ -172,8 +186,9 @@ class _Run:
 
     def __init__(
         self, model: Paradigm, stream: BatchStream, spec: TrainSpec, folder: Path, accelerator: Accelerator, save: Save,
-        objective: Objective,
+        objective: Objective, validation: HeldOutClips | None,
     ) -> None:  # fmt: skip
+        self.validation = validation
         self.model, self.stream, self.spec, self.folder = model, stream, spec, folder
         self.accelerator, self.save = accelerator, save
         self.main, self.device = accelerator.is_main_process, accelerator.device
@@ -190,7 +205,7 @@ class _Run:
     @property
     def spent(self) -> float:
         """The share of the budget that is used, from 0 to 1; the same in all processes."""
-        return self.spec.spent(self.state.update, self.state.wall_seconds)
+        return self.spec.spent(self.state.update, self.state.wall_seconds, self.state.stopped)
 
     def restore(self, start: RunState) -> None:
         """Load the latest checkpoint, or begin with ``start`` if there is none, and start the clocks."""
@@ -199,24 +214,13 @@ class _Run:
         self._wall_start = time.perf_counter() - self.state.wall_seconds
         self._cpu_mark = time.process_time()
 
-    @contextlib.contextmanager
-    def open_log(self) -> Iterator[TextIO | None]:
-        """The log, cut back to the checkpoint and open for appending; None in all processes but the first."""
-        if not self.main:
-            yield None
-            return
-        path = self.folder / "log.jsonl"
-        write_text(path, "".join(line for line in _lines(path) if json.loads(line)["update"] <= self.state.update))
-        with open(path, "a", encoding="utf-8") as log:
-            yield log
-
     def update(self, interrupts: Interrupts, log: TextIO | None) -> bool:
         """One update; returns whether any process got a signal to stop."""
         number = self.state.update + 1
         in_phase, _ = self.spec.phase(number)
         if in_phase == 1 and number > 1:
             self._begin_phase()
-        lr = learning_rate(self.spec, number, self.state.wall_seconds)
+        lr = learning_rate(self.spec, number, self.state.wall_seconds, self.state.stopped)
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = lr
@@ -238,6 +242,26 @@ class _Run:
         if number % self.spec.log_every == 0 or self.spent == 1:
             self._log(log, lr, norm)
         return interrupted
+
+    def validate(self, log: TextIO | None) -> None:
+        """Compute the validation loss of the averaged weights, outside the clocks, and note whether it has stopped."""
+        if self.validation is None:
+            return
+        wall, cpu, state = time.perf_counter(), time.process_time(), self.state
+        self.ema.swap()
+        unconditional = 0 < self.spec.pretraining >= state.update
+        loss, error = self.validation.loss(self.model, self.accelerator, unconditional)
+        self.ema.swap()
+        seconds = time.perf_counter() - wall
+        self._wall_start += seconds
+        self._cpu_mark += time.process_time() - cpu
+        state.validated.append(state.update)
+        state.validation.append(loss)
+        state.validation_errors.append(error)
+        line = {"update": state.update, "validation_loss": loss, "validation_error": error}
+        write_line(log, {**line, "validation_seconds": round(seconds, 3)})
+        if self.spec.budget.by_convergence and not state.stopped and state.update <= self.spec.first_decay():
+            state.stopped = state.update * has_stopped(self.spec, state.validated, state.validation)
 
     def _begin_phase(self) -> None:
         """Continue from the averaged weights, with new optimiser states and a new average."""
@@ -288,15 +312,7 @@ class _Run:
             "wall_seconds": round(self.state.wall_seconds, 3),
             "cpu_seconds": round(self.state.cpu_seconds, 3),
         }
-        if log is None:
-            return
-        try:
-            log.write(json.dumps(line) + "\n")
-            log.flush()
-        except OSError as error:
-            raise UserError(
-                f"cannot write {log.name}: {error.strerror}; free space, then give the same command again"
-            ) from error
+        write_line(log, line)
 
     def save_checkpoint(self, log: TextIO | None) -> None:
         """Write a checkpoint, after the log is on disk, so that no checkpoint is ever ahead of its log."""
@@ -325,6 +341,14 @@ class _Run:
             "cpu_seconds": state.cpu_seconds,
             "tokens": state.update * self.spec.batch * self.stream.frames,
             "final_loss": state.final_loss,
+            "validation": {
+                "update": state.validated,
+                "loss": state.validation,
+                "error": state.validation_errors,
+            }
+            if state.validated
+            else {},
+            "stopped": state.stopped,
         }
         if self.main:
             write_json(self.folder / "result.json", {"identity": state.identity, "figures": figures})
@@ -347,7 +371,9 @@ def _may_leave_unused(model: Paradigm) -> bool:
     return no_text or model.leaves_parameters_unused
 
 
-def _check(spec: TrainSpec, stream: BatchStream, processes: int) -> None:
+def _check(spec: TrainSpec, stream: BatchStream, processes: int, validation: HeldOutClips | None) -> None:
+    if spec.budget.by_convergence and validation is None:
+        raise UserError("train.budget by convergence needs held-out clips; add a valid split, or set train.updates")
     for key in DATA:
         there, here = getattr(stream.spec, key), getattr(spec, key)
         if there != here:
@@ -357,9 +383,3 @@ def _check(spec: TrainSpec, stream: BatchStream, processes: int) -> None:
             f"{count(processes, 'process', 'processes')} x {count(spec.accumulate, 'micro-batch', 'micro-batches')}"
         )
         raise UserError(f"train.batch of {spec.batch} cannot be shared by {sharers}; raise it")
-
-
-def _lines(path: Path) -> list[str]:
-    """The complete lines of a log, which may not exist or end in half a line."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]

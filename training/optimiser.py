@@ -14,11 +14,16 @@ from .spec import TrainSpec
 def decayed(module: nn.Module) -> list[str]:
     """Names of the parameters that weight decay applies to: matrices and kernels, not biases, norms or embeddings.
 
-    A learned vector stored as (1, 1, C), such as a mask token, counts as an embedding.
+    A learned vector stored as (1, 1, C), such as a mask token, counts as an embedding. A module may exempt others, such
+    as learned tokens stored as a matrix, by an attribute ``undecayed``: names of its own parameters and of its layers.
     """
-    tables = {id(p) for m in module.modules() if isinstance(m, nn.Embedding) for p in m.parameters(recurse=False)}
+    spared = {id(p) for m in module.modules() if isinstance(m, nn.Embedding) for p in m.parameters(recurse=False)}
+    for owner in module.modules():
+        exempt = tuple(getattr(owner, "undecayed", ()))
+        spared |= {id(p) for name, p in owner.named_parameters() if name.startswith(tuple(f"{e}." for e in exempt))}
+        spared |= {id(p) for name, p in owner.named_parameters(recurse=False) if name in exempt}
     return [
-        name for name, p in module.named_parameters() if sum(size > 1 for size in p.shape) >= 2 and id(p) not in tables
+        name for name, p in module.named_parameters() if sum(size > 1 for size in p.shape) >= 2 and id(p) not in spared
     ]
 
 

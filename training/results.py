@@ -14,6 +14,7 @@ from ..paradigms.base import Paradigm
 from .checkpoints import check_identity, list_checkpoints
 from .data import BatchStream
 from .spec import TrainSpec
+from .validation import HeldOutClips
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class TrainResult:
         log_path: the log (JSONL).
         final: folder of the averaged weights, for ``paradigms.load``.
         snapshots: update -> folder of the averaged weights then.
+        validation: columns of equal length: update (from 0), validation loss, its standard error; empty: none.
+        stopped: the update after which the validation loss had stopped improving; 0: it had not, or did not decide.
     """
 
     updates: int
@@ -39,15 +42,21 @@ class TrainResult:
     log_path: Path
     final: Path
     snapshots: dict[int, Path] = field(default_factory=dict)
+    validation: dict[str, list[float]] = field(default_factory=dict)
+    stopped: int = 0
 
 
-def identity(model: Paradigm, stream: BatchStream, spec: TrainSpec) -> dict[str, Any]:
+def identity(
+    model: Paradigm, stream: BatchStream, spec: TrainSpec, validation: HeldOutClips | None = None
+) -> dict[str, Any]:
     """The model, the data and the settings of a run as plain data; runs with equal identities give equal weights."""
     shapes = {recorded_name(name): list(p.shape) for name, p in model.named_parameters()}
     parameters = sum(p.numel() for p in model.parameters())
     configs = {name: to_dict(getattr(model, name)) for name in ("options", "backbone_config", "latent")}
     described = {"paradigm": model.name, "parameters": parameters, **configs, "shapes": config_hash(shapes)}
-    return {"model": described, "train": to_dict(spec), "data": stream.fingerprint}
+    # Where the validation loss ends the run, its clips decide the weights too.
+    ends = {"validation": validation.fingerprint} if spec.budget.by_convergence and validation is not None else {}
+    return {"model": described, "train": to_dict(spec), "data": stream.fingerprint, **ends}
 
 
 def finished(folder: Path, asked: dict[str, Any]) -> TrainResult | None:
@@ -70,7 +79,7 @@ def result_of(folder: Path, figures: dict[str, Any], snapshots: tuple[int, ...])
         **figures,
         log_path=folder / "log.jsonl",
         final=folder / "final",
-        snapshots={update: snapshot_path(folder, update) for update in snapshots},
+        snapshots={update: snapshot_path(folder, update) for update in snapshots if update <= figures["updates"]},
     )
 
 

@@ -47,7 +47,7 @@ class Data:
     """What ``load_data`` loads.
 
     Attributes:
-        store: the encoded training clips; None where nothing is trained.
+        store: the encoded training and validation clips; None where nothing is trained.
         unlabelled: the encoded clips of another corpus for pre-training; None: there is no such corpus.
     """
 
@@ -68,7 +68,7 @@ def load_data(sources: Sources, latents: bool = True, controls: Sequence[str] = 
     """Load everything except the model.
 
     Args:
-        latents: also load the encoded training clips, from the cache where it has them.
+        latents: also load the encoded training and validation clips, from the cache where it has them.
         controls: names of the temporal controls to load with them.
     """
     corpus = sources.corpus.load()
@@ -77,7 +77,9 @@ def load_data(sources: Sources, latents: bool = True, controls: Sequence[str] = 
     store = unlabelled = None
     if latents:
         of, dtype = sources.normalisation, sources.latents
-        store = encode_corpus(corpus, representation, ("train",), normalisation=of, controls=controls, dtype=dtype)
+        held_out = ["valid"] if corpus.clips_by_split.get("valid") else []  # for the validation loss
+        splits = ("train", *held_out)
+        store = encode_corpus(corpus, representation, splits, normalisation=of, controls=controls, dtype=dtype)
         if sources.pretraining is not None:
             audio = sources.pretraining.load(captions=False)
             unlabelled = encode_corpus(audio, representation, ("train",), dtype=dtype)

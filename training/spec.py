@@ -24,19 +24,47 @@ from ..common.config import later
 from ..common.errors import UserError
 from ..common.precision import Precision
 
-Unit = Literal["updates", "tokens", "flops", "wall_seconds"]
+Unit = Literal["updates", "tokens", "flops", "wall_seconds", "convergence"]
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a run may use, see ``training.budget``; by default ``train.updates`` decide."""
+    """What a run may use, see ``training.budget``; by default ``train.updates`` decide.
+
+    Attributes:
+        amount: in ``unit``. With ``convergence``: training stops when the last ``over`` of the updates brought less
+            than this share of the whole improvement of the validation loss.
+        over: share of the updates so far over which the improvement is measured (``convergence`` only).
+        decay: last share of the updates, over which the learning rate falls (``convergence`` only).
+    """
 
     unit: Unit = "updates"
     amount: float = 0.0
+    over: float = later(0.5)
+    decay: float = later(0.2)
 
     def __post_init__(self) -> None:
-        if self.amount < 0 or (self.amount == 0 and self.unit != "updates"):
+        if not self.amount >= 0 or (self.amount == 0 and self.unit != "updates"):
             raise UserError(f"train.budget.amount is {self.amount:g} {self.unit} but must be above 0")
+        shares = {name: getattr(self, name) for name in ("over", "decay")}
+        if not self.by_convergence:
+            for name, value in shares.items():
+                if value != getattr(Budget, name):
+                    raise UserError(f"train.budget.{name} has no effect with unit {self.unit}; remove it")
+            return
+        for name, value in {"amount": self.amount, **shares}.items():
+            if not 0 < value < 1:
+                raise UserError(f"train.budget.{name} is {value:g} but must lie above 0 and below 1")
+
+    @property
+    def by_convergence(self) -> bool:
+        """Whether the validation loss ends the run; its number of updates is then at most ``train.updates``."""
+        return self.unit == "convergence"
+
+    @property
+    def open_ended(self) -> bool:
+        """Whether the number of updates is not known before the run has ended."""
+        return self.by_clock or self.by_convergence
 
     @property
     def by_clock(self) -> bool:
@@ -59,7 +87,8 @@ class TrainSpec:
         muon_momentum: Muon's decay of its one moment.
         weight_decay: decay of matrices, by either optimiser; norms, biases and embeddings have none.
         warmup: updates of linear warm-up.
-        schedule: shape after the warm-up, ``cosine`` or ``constant``.
+        schedule: shape after the warm-up, ``cosine`` or ``constant``; a run that the validation loss ends has its own
+            (``learning_rate``).
         final_fraction: the last update's learning rate as a fraction of ``lr`` (cosine only).
         clip_norm: gradients are scaled down to this global norm.
         ema_decay: decay of the moving average of the weights; ramped up as min(decay, (1 + n) / (10 + n)).
@@ -75,14 +104,19 @@ class TrainSpec:
             autocast over fp32 weights.
         checkpoint_every: updates between checkpoints to resume from.
         log_every: updates per line of the log, which has their mean loss.
-        snapshots: updates after which the averaged weights are kept, for learning curves.
+        snapshots: updates after which the averaged weights are kept, for learning curves. Where the validation loss
+            ends the run, those after its end are left out.
+        validate_every: updates between validation losses (``training.validation``); 0: about ten times in a run, four
+            times while the number of updates doubles where the validation loss ends the run. Always at the end.
+        validation_clips: held-out clips on which it is computed; 0: it is not.
         pretraining: updates of unconditional pre-training, the first of ``updates``; 0: none.
         compile: compile the blocks of backbone and head with torch.compile; captions are then padded to one length.
         recompute: keep only each block's input for the backward pass and compute the rest again (activation
             checkpointing): less memory, about a third more time, the same gradients.
         seed: of the data order, the crops, condition dropout and all noise.
         budget: what the run may use, in place of ``updates``, see ``training.budget``; once it is resolved, ``updates``
-            are those that it buys. With a budget in wall time ``updates`` are ignored.
+            are those that it buys. With a budget in wall time ``updates`` are ignored; with ``convergence`` they are
+            the most that the run may take.
     """
 
     updates: int = 1000
@@ -114,6 +148,8 @@ class TrainSpec:
     recompute: bool = later(False)
     optimiser: Literal["adamw", "muon"] = later("adamw")
     muon_momentum: float = later(0.95)
+    validate_every: int = later(0)
+    validation_clips: int = later(64)
 
     def __post_init__(self) -> None:
         for name in ("updates", "batch", "accumulate", "checkpoint_every", "log_every", "seconds", "lr", "clip_norm"):
@@ -123,6 +159,13 @@ class TrainSpec:
         for name in ("condition_dropout", "ema_decay", "final_fraction", "weight_decay", "muon_momentum", *shares):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"train.{name} is {getattr(self, name)} but must lie between 0 and 1")
+        for name in ("validate_every", "validation_clips"):
+            if getattr(self, name) < 0:
+                raise UserError(f"train.{name} is {getattr(self, name)} but must be 0 or more")
+        if self.budget.by_convergence and self.validation_clips < 2:
+            raise UserError(
+                f"train.validation_clips is {self.validation_clips} but a budget by convergence needs 2 or more"
+            )
         self._check_phases()
         if self.accumulate > self.batch:
             raise UserError(f"train.accumulate is {self.accumulate} but must not exceed train.batch ({self.batch})")
@@ -139,7 +182,7 @@ class TrainSpec:
             )
 
     def _check_phases(self) -> None:
-        if self.pretraining and self.budget.unit in ("flops", "wall_seconds"):
+        if self.pretraining and self.budget.unit in ("flops", "wall_seconds", "convergence"):
             raise UserError(
                 f"train.pretraining is a number of updates and needs a budget in updates or tokens, "
                 f"not in {self.budget.unit}"
@@ -152,6 +195,11 @@ class TrainSpec:
         if self.warmup < 0 or (self.warmup > shortest and not self.budget.by_clock):
             most = "train.updates" if not self.pretraining else "the length of the shorter training phase"
             raise UserError(f"train.warmup is {self.warmup} but must lie between 0 and {most} ({shortest})")
+        if self.budget.by_convergence and self.warmup >= self.first_decay():
+            raise UserError(
+                f"train.warmup is {self.warmup} but must end before the learning rate falls, at update "
+                f"{self.first_decay()} at the latest; lower it, or raise train.updates"
+            )
 
     def phase(self, update: int) -> tuple[int, int]:
         """The number of ``update`` within its phase (from 1), and the number of updates of that phase."""
@@ -159,13 +207,33 @@ class TrainSpec:
             return update, self.pretraining
         return update - self.pretraining, self.updates - self.pretraining
 
+    def first_decay(self, stopped: int = 0) -> int:
+        """The update after which the learning rate begins to fall in a run that the validation loss ends.
+
+        Args:
+            stopped: the update after which the loss had stopped improving; 0: it has not, and ``updates`` are the end.
+        """
+        latest = self.updates - max(round(self.budget.decay * self.updates), 1)
+        return min(stopped, latest) if stopped else latest
+
+    def end(self, stopped: int = 0) -> int:
+        """The last update of a run; ``stopped``: see ``first_decay``."""
+        if not self.budget.by_convergence or not stopped:
+            return self.updates
+        start, share = self.first_decay(stopped), self.budget.decay
+        return min(start + max(round(start * share / (1 - share)), 1), self.updates)
+
     def hidden_frames(self, frames: int) -> int:
         """Length in frames of the span that an inpainting update hides in a crop of ``frames``."""
         return max(round(self.hidden * frames), 1)
 
-    def spent(self, updates: int, wall_seconds: float) -> float:
-        """The share of the budget, from 0 to 1, that is used after ``updates`` updates and ``wall_seconds``."""
-        return min(wall_seconds / self.budget.amount if self.budget.by_clock else updates / self.updates, 1.0)
+    def spent(self, updates: int, wall_seconds: float, stopped: int = 0) -> float:
+        """The share of the budget, from 0 to 1, that is used after ``updates`` updates and ``wall_seconds``.
+
+        Args:
+            stopped: see ``first_decay``.
+        """
+        return min(wall_seconds / self.budget.amount if self.budget.by_clock else updates / self.end(stopped), 1.0)
 
 
 @dataclass(frozen=True)
@@ -175,6 +243,7 @@ class ModelConfig:
     Attributes:
         normalisation: of the latents that it is trained on.
         controls: the temporal controls that it is trained with, each as plain data (``ControlSpec``).
+        own_backbone: fields of ``backbone`` that the arm has of its own, not from the study.
     """
 
     paradigm: str = ""
@@ -182,9 +251,10 @@ class ModelConfig:
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     normalisation: Literal["paper", "global", "none"] = "paper"
     controls: tuple[dict[str, Any], ...] = ()
+    own_backbone: tuple[str, ...] = ()
 
 
-SCALED = ("warmup", "checkpoint_every", "pretraining")
+SCALED = ("warmup", "checkpoint_every", "pretraining", "validate_every")
 """Fields that count updates and keep their share of all updates in ``scaled_to``."""
 
 
@@ -201,17 +271,31 @@ def scaled_to(spec: TrainSpec, updates: int) -> TrainSpec:
         pretraining=pretraining,
         warmup=min(round(share * spec.warmup), pretraining or updates, updates - pretraining),
         checkpoint_every=max(round(share * spec.checkpoint_every), 1),
+        validate_every=max(round(share * spec.validate_every), 1) if spec.validate_every else 0,
         snapshots=tuple(at for at in dict.fromkeys(round(share * at) for at in spec.snapshots) if 1 <= at < updates),
     )
 
 
-def learning_rate(spec: TrainSpec, update: int, wall_seconds: float = 0.0) -> float:
+def learning_rate(spec: TrainSpec, update: int, wall_seconds: float = 0.0, stopped: int = 0) -> float:
     """Learning rate of ``update`` (from 1): linear to ``lr`` at ``warmup``, then a half cosine to ``final_fraction``.
 
     Loshchilov & Hutter 2017 (SGDR), eq. 5. Pre-training and training each have a schedule of their own. With a budget
     in wall time the cosine follows the share of it that was spent before this update, and is multiplied by the ramp of
     the warm-up.
+
+    A run that the validation loss ends has no end that a cosine could follow. Its rate stays at ``lr`` after the
+    warm-up and falls over the last updates (warmup-stable-decay, Hu et al. 2024) as one minus the square root of their
+    share that is done (the 1-sqrt cooldown of Haegele et al. 2024).
+
+    Args:
+        stopped: the update after which the validation loss had stopped improving; 0: it has not.
     """
+    if spec.budget.by_convergence:
+        start, end = spec.first_decay(stopped), spec.end(stopped)
+        if update > start:
+            fall = 1 - math.sqrt((update - start) / (end - start))
+            return spec.lr * (spec.final_fraction + (1 - spec.final_fraction) * fall)
+        return spec.lr * (min(update / spec.warmup, 1.0) if spec.warmup else 1.0)
     if spec.budget.by_clock:
         ramp = min(update / spec.warmup, 1.0) if spec.warmup else 1.0
         return spec.lr * ramp * _shape(spec, spec.spent(update, wall_seconds))

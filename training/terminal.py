@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from types import FrameType
 
 from rich.console import Console
@@ -48,13 +49,15 @@ class TrainingProgress:
         if self._bar is not None:
             self._bar.stop()
 
-    def update(self, n: int, spent: float, loss: float | None) -> None:
+    def update(self, n: int, spent: float, loss: float | None, validation: Sequence[float] = ()) -> None:
         """Show that update ``n`` is done, and with it the share ``spent`` of the budget.
 
         Args:
             loss: of the last line of the log; None before it.
+            validation: the last validation loss; empty: there is none.
         """
-        shown = "" if loss is None else f"loss {loss:.4g}"
+        losses = [*([f"loss {loss:.4g}"] if loss is not None else []), *(f"validation {v:.4g}" for v in validation)]
+        shown = ", ".join(losses)
         if self._bar is not None:
             self._bar.update(self._task, completed=spent, n=n, loss=shown)
         elif self._show and (time.monotonic() - self._said > SECONDS_BETWEEN_LINES or spent == 1):

@@ -7,7 +7,6 @@ through ``TrainedSpec``.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -21,13 +20,16 @@ import torch
 from .. import paradigms
 from ..common.config import config_hash, from_dict, to_dict
 from ..common.errors import UserError
+from ..common.lines import say_once
 from ..common.locks import locked
 from ..common.seeds import Noise, seed_for
 from ..paradigms.base import Paradigm
 from ..paradigms.pipeline import PipelineSettings, save_model
 from ..representations.latents.controls import ControlSpec
 from .budget import TrainingCost, flops_per_update, resolve
+from .convergence import how_it_ended
 from .data import BatchStream
+from .log import read_log
 from .loop import train
 from .results import TrainResult
 from .rewards import Reward
@@ -35,6 +37,7 @@ from .sources import Data
 from .spec import Budget, ModelConfig, TrainSpec
 from .tuning import TuneSpec
 from .tuning_rounds import Embedder, Tuned, tune
+from .validation import HeldOutClips
 
 CURVE_POINTS = 200
 CAPTIONS = 256
@@ -92,8 +95,14 @@ def resolved(train: TrainSpec, model: Mapping[str, Any], data: Data) -> TrainSpe
         model: its part of a cell's config (``ModelConfig``).
 
     Raises:
-        UserError: see ``training.budget.resolve``; or the budget is in FLOPs and the paradigm does not count them.
+        UserError: see ``training.budget.resolve``; the budget is in FLOPs and the paradigm does not count them; or it
+            is by convergence and the corpus has no valid split.
     """
+    if train.budget.by_convergence and not data.corpus.clips_by_split.get("valid"):
+        raise UserError(
+            f"train.budget: corpus {data.corpus.name} has no valid split, whose loss would say when training has "
+            "stopped improving; add one, or set train.updates"
+        )
     price = None
     if train.budget.unit == "flops":
         with torch.device("meta"):
@@ -128,7 +137,8 @@ def train_system(
     first = os.environ.get("RANK", "0") == "0"
     alone = locked(folder / ".lock") if first else contextlib.nullcontext()
     with alone, _reported(folder / "log.jsonl", model.name, spec, report):
-        result = train(model, stream, spec, folder, progress=report is None, save=save)
+        held_out = held_out_clips(spec, data)
+        result = train(model, stream, spec, folder, progress=report is None, save=save, validation=held_out)
     cost = TrainingCost(
         updates=result.updates,
         cpu_seconds=result.cpu_seconds,
@@ -139,8 +149,21 @@ def train_system(
         folder=folder.name,
         flops=_flops(model, spec, data, result.updates),
         budget={"unit": "updates", "amount": spec.updates} if spec.budget == Budget() else to_dict(spec.budget),
+        validation={name: tuple(column) for name, column in result.validation.items()},
+        ended=how_it_ended(spec, result.stopped),
+        converged=result.stopped > 0 if spec.budget.by_convergence else None,
     )
     return result, cost
+
+
+def held_out_clips(spec: TrainSpec, data: Data) -> HeldOutClips | None:
+    """The clips of the validation loss; None, with a line that says so, for a corpus without a valid split."""
+    if not spec.validation_clips or data.store is None:
+        return None
+    if not data.corpus.clips_by_split.get("valid"):
+        say_once(f"note: corpus {data.corpus.name} has no valid split, so there is no validation loss")
+        return None
+    return HeldOutClips(data.store.split("valid"), data.latent, data.text, spec)
 
 
 def tune_system(
@@ -178,7 +201,7 @@ def _flops(model: Paradigm, spec: TrainSpec, data: Data, updates: int) -> float 
 
 def curve(log: Path) -> dict[str, tuple[float, ...]]:
     """The log as columns of at most ``CURVE_POINTS`` points; a point is the mean loss since the one before."""
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    lines, _ = read_log(log)
     step = -(-len(lines) // CURVE_POINTS)
     groups = [lines[i : i + step] for i in range(0, len(lines), step)]
     return {
@@ -199,9 +222,11 @@ def _reported(log: Path, name: str, spec: TrainSpec, report: Report | None) -> I
     def follow() -> None:
         while not done.wait(0.5):
             with contextlib.suppress(OSError, ValueError, IndexError):
-                last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
-                spent = spec.spent(last["update"], last["wall_seconds"])
-                report(0.95 * spent, f"{name} {last['update']} ({spent:.0%}) loss {last['loss']:.4g}")
+                lines, validations = read_log(log)
+                last, held_out = lines[-1], [f", validation {line['validation_loss']:.4g}" for line in validations]
+                spent = spec.spent(int(last["update"]), last["wall_seconds"])
+                shown = f"loss {last['loss']:.4g}{''.join(held_out[-1:])}"
+                report(0.95 * spent, f"{name} {last['update']} ({spent:.0%}) {shown}")
 
     thread = threading.Thread(target=follow, daemon=True)
     thread.start()

@@ -6,7 +6,10 @@ that no list names is compared, so a setting that is added to the cells later co
 - ``PER_RUN``: what differs between two measurements of the same arm, or says nothing about what was measured.
 - ``BY_NATURE``: backbone settings that a paradigm fixes itself.
 - ``PER_ARM``: what an arm may choose for itself. It may differ between arms, but not within one: of an arm that was
-  measured with several samplers, the newest stands.
+  measured with several samplers, the newest stands. The same holds for settings of the backbone that an arm has of its
+  own (``own_backbone``), such as a width that makes it as large as the others; all others are the study's.
+- Settings of the optimisation that an arm has of its own (``own_train``): they may differ between arms too, and the
+  report says whether the arms were tuned alike (``report.tuned_arms``).
 - An axis names what it varies (``free``), such as the scenario of the controls or the number of clips.
 
 A reference (real audio, noise ...) has no model: beside an arm, only what decides the scores of both must agree. Two
@@ -37,7 +40,7 @@ PER_RUN = (
 )  # fmt: skip
 BY_NATURE = ("backbone.causal", "backbone.time")
 PER_ARM = (
-    "paradigm", "options", "normalisation", "sampler", "tune",
+    "paradigm", "options", "own_backbone", "normalisation", "sampler", "tune",
     "trained_on",  # a declaration; it decides which metrics give a verdict on the arm
     "noise",  # which generator draws the random numbers: other numbers, the same distribution
 )  # fmt: skip
@@ -52,10 +55,11 @@ KEYS_NAMED = 3  # of those in which a record that is left out differs
 def settings(record: Record) -> dict[str, Any]:
     """The settings of a record by dotted key, with its schema version and the kind of device it was measured on.
 
-    Updates that a budget buys are left out: the budget is the setting, and buys each arm its own number.
+    Updates that a budget buys are left out: the budget is the setting, and buys each arm its own number. With a budget
+    by convergence they are the most that an arm may take, which is a setting.
     """
     held = {key.removeprefix("model."): value for key, value in flat(record.cell).items()}
-    if "budget" in record.cell.get("train", {}):
+    if record.cell.get("train", {}).get("budget", {"unit": "convergence"})["unit"] != "convergence":
         held.pop("train.updates", None)
     return {**held, "schema_version": record.schema_version, "device": device_kind(record)}
 
@@ -74,14 +78,23 @@ def differences(a: Record, b: Record, free: Iterable[str] = (), *, same_row: boo
         same_row: whether the two are to be pooled as one row (seeds of one arm). Then what an arm may choose and what
             a paradigm fixes must agree too.
     """
-    skipped = (*PER_RUN, *free) if same_row else (*PER_RUN, *BY_NATURE, *PER_ARM, *free)
+    skipped = (*PER_RUN, *free) if same_row else (*PER_RUN, *BY_NATURE, *PER_ARM, *own_train(a), *own_train(b), *free)
     if _is_arm(a) != _is_arm(b):
         skipped = (*skipped, *OF_ARMS)
     here, there = settings(a), settings(b)
+    if not same_row:
+        own = {*here.get("own_backbone", ()), *there.get("own_backbone", ())}
+        skipped = (*skipped, *(f"backbone.{field}" for field in own))
     if not (here["device"] and there["device"]):
         skipped = (*skipped, "device")
     keys = [key for key in {**here, **there} if here.get(key) != there.get(key)]
     return [key for key in keys if not within(key, skipped)]
+
+
+def own_train(record: Record) -> tuple[str, ...]:
+    """The settings of the optimisation that the arm of a record has of its own, as dotted keys."""
+    about = record.how.settings if record.how else {}
+    return tuple(f"train.{key}" for key in about.get("own_train", ()))
 
 
 def within(key: str, prefixes: Iterable[str]) -> bool:

@@ -2,8 +2,9 @@
 system.
 
 The clips of the split that are long enough are sorted by hashes of their ids. The first n are the prompts, the next n
-the reference set. A study has one tagger (``evaluation.evaluator``) and any number of judges (``evaluation.judges``).
-Their outputs for real audio are cached, so that they are computed once for all systems and all workers.
+the reference set, or the first n of another split (``evaluation.reference_split``). A study has one tagger
+(``evaluation.evaluator``) and any number of judges (``evaluation.judges``). Their outputs for real audio are cached, so
+that they are computed once for all systems and all workers.
 """
 
 from __future__ import annotations
@@ -106,8 +107,16 @@ def split_eval_set(
 
 def eval_audio(evaluation: EvaluationConfig, corpus: Corpus) -> tuple[list[Clip], np.ndarray]:
     """The n prompts and n clips of the reference set, with their audio (2n, N)."""
-    clips = eligible(corpus, evaluation.split, evaluation.seconds)[: 2 * evaluation.prompts]
+    clips = eval_clips(corpus, evaluation, evaluation.seconds)
     return clips, beginnings(clips, evaluation.sample_rate, round(evaluation.seconds * evaluation.sample_rate))
+
+
+def eval_clips(corpus: Corpus, evaluation: EvaluationConfig, seconds: float) -> list[Clip]:
+    """The n prompts and the n clips of the reference set, which last ``seconds``."""
+    n, split = evaluation.prompts, evaluation.split
+    if evaluation.reference_split in ("", split):
+        return eligible(corpus, split, seconds)[: 2 * n]
+    return eligible(corpus, split, seconds)[:n] + eligible(corpus, evaluation.reference_split, seconds)[:n]
 
 
 def eligible(corpus: Corpus, split: str, seconds: float) -> list[Clip]:

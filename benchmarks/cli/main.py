@@ -43,6 +43,7 @@ from . import (
     submit,
     train,
     tune,
+    tune_arms,
     validate_metrics,
     verify,
 )
@@ -79,6 +80,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "Models": {
         "train": train.train,
         "tune": tune.tune,
+        "tune-arms": tune_arms.tune_arms,
         "sample": sample.sample,
         "inpaint": inpaint.inpaint,
         "models": models.models,

@@ -26,12 +26,15 @@ def train(
     """Train the arms of a study without measuring them.
 
     `bench run` of the same study uses the weights; an interrupted training goes on with the same command. Under
-    torchrun, the processes share every batch; the loss is that of one process, up to rounding.
+    torchrun, the processes share every batch; the loss is that of one process, up to rounding. The validation loss is
+    the same loss on clips of the valid split, without condition dropout, by the averaged weights, with its standard
+    error over clips.
 
     \b
     Examples:
       bench train quickstart --paradigm fm
       bench train --paradigm ar --set 'train.budget={unit: flops, amount: 1.5e13}'
+      bench train -p ar --set train.updates=20000 --set 'train.budget={unit: convergence, amount: 0.02}'
       torchrun --standalone --nproc-per-node 2 -m paradigm_bench.benchmarks.cli.main train quickstart
       bench train -p ar --corpus my/folder --updates 5000 --set train.lr=5e-4
     """
@@ -58,7 +61,10 @@ def train(
             with processes.main_process_first():
                 data = data_of(cell)
             result, training = train_system(config, data, work)
-            ended = f"loss {result.final_loss:.4g} after {count(training.updates, 'update')}, weights in {result.final}"
+            held_out = training.validation
+            validation = f", validation {held_out['loss'][-1]:.4g} ± {held_out['error'][-1]:.2g}" if held_out else ""
+            losses = f"loss {result.final_loss:.4g}{validation} after {count(training.updates, 'update')}"
+            ended = ", ".join(part for part in (losses, training.ended, f"weights in {result.final}") if part)
             say_once(f"{cell.system} seed {cell.seed}: {ended}", sys.stdout)
     finally:
         leave_process_group()

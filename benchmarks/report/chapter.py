@@ -62,6 +62,7 @@ class StudyPage:
         chart: the figure that shows the answers; ``caption`` is its caption.
         notes: sentences on the table, for the page and the terminal.
         left_out: how many records are in no table, by the reason (``comparability.select``); shown after the notes.
+        brief: what the study shows, in the lines with which the report begins if the study leads it.
     """
 
     about: str
@@ -74,6 +75,7 @@ class StudyPage:
     caption: str = ""
     notes: Sequence[str] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
+    brief: Sequence[str] = ()
 
     @property
     def left_out_note(self) -> list[str]:

@@ -104,7 +104,8 @@ def _content(record: Record) -> bytes:
     """The fields of a record that a figure can show, in fixed order, so that fields added later change no mark."""
     ran = record.training
     training = ran and [
-        ran.updates, ran.cpu_seconds, ran.wall_seconds, ran.tokens, ran.parameters, ran.curve, ran.flops
+        ran.updates, ran.cpu_seconds, ran.wall_seconds, ran.tokens, ran.parameters, ran.curve, ran.flops,
+        *([ran.validation] if ran.validation else []),
     ]  # fmt: skip
     metrics = {name: [m.value, m.low, m.high, m.n] for name, m in record.metrics.items()}
     fields = [record.id, record.attempt, record.system, record.kind, record.seed, record.status, record.reason]

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...common.lines import count
 from ...training import TrainSpec
+from ..analysis.comparability import own_train
 from ..analysis.records import Record
 from ..analysis.result_table import ResultTable
 from ..metrics.catalogue import TAGGERS
@@ -70,9 +71,10 @@ def ran(table: ResultTable) -> str:
 
 def _data_line(config: CellConfig) -> str:
     data, eval_set = config.data, config.evaluation
+    against = f" against the {eval_set.reference_split} split" if eval_set.reference_split else ""
     return (
         f"Corpus `{data.corpus.name}`, representation `{data.representation.name}`, text `{data.text}`; "
-        f"{count(eval_set.prompts, 'prompt')} of the {eval_set.split} split, clips of {eval_set.seconds:g} s "
+        f"{count(eval_set.prompts, 'prompt')} of the {eval_set.split} split{against}, clips of {eval_set.seconds:g} s "
         f"at {eval_set.sample_rate} Hz, scored by {scored_by(eval_set)}."
     )
 
@@ -82,12 +84,33 @@ def _training_lines(table: ResultTable, config: CellConfig) -> list[str]:
         return []
     backbone, train = config.model.backbone, config.train
     seeds = sorted({record.seed for row in table.arms for record in row.records})
+    own = "; ".join(line for row in table.arms if (line := _own_backbone(row.system, row.records[0].config)))
     return [
-        f"Every arm: backbone of width {backbone.d_model} with {count(backbone.n_layers, 'layer')}; "
+        f"Every arm: backbone of width {backbone.d_model} with {count(backbone.n_layers, 'layer')}"
+        f"{' (of their own: ' + own + ')' if own else ''}; "
         f"{count(_budget(train), 'update')} of {train.batch} × {train.seconds:g} s, "
         f"lr {train.lr:g}, EMA {train.ema_decay:g}, {train.precision}; seeds {', '.join(map(str, seeds))}.",
+        *_own_training(table),
         "Samplers: " + "; ".join(dict.fromkeys(_sampler(row.records[0]) for row in table.arms)) + ".",
     ]
+
+
+def _own_training(table: ResultTable) -> list[str]:
+    """The settings of the optimisation that arms have of their own, ``fm lr 0.008, optimiser muon``, as one line."""
+    told = []
+    for row in table.arms:
+        names = [key.removeprefix("train.") for key in own_train(row.records[0])]
+        own = [f"{name} {getattr(row.records[0].config.train, name)}" for name in names]
+        told += [f"{row.system} {', '.join(own)}"] if own else []
+    return [f"Of their own in training: {'; '.join(told)}."] if told else []
+
+
+def _own_backbone(system: str, config: CellConfig) -> str:
+    """The settings of the backbone that an arm has of its own, ``fm d_ff 816``; empty where it has none."""
+    model = config.model
+    if model is None or not model.own_backbone:
+        return ""
+    return f"{system} " + ", ".join(f"{field} {getattr(model.backbone, field)}" for field in model.own_backbone)
 
 
 def _budget(train: TrainSpec) -> str:
@@ -98,6 +121,9 @@ def _budget(train: TrainSpec) -> str:
         "flops": f"{amount / 1e12:,.4g} TFLOPs",
         "wall_seconds": f"{amount:,.4g} seconds by the clock",
     }.get(train.budget.unit)
+    if train.budget.by_convergence:
+        over = f"the last {train.budget.over:.0%} of its updates bring less than {amount:.3g} of all improvement"
+        return f"until {over} of the validation loss, at most {train.updates:,}"
     return f"a budget of {asked} each, spent in" if asked else f"{train.updates:,}"
 
 
@@ -108,12 +134,16 @@ def software(machine: Mapping[str, Any]) -> str:
     return f"Python {machine.get('python')}, torch {packages.get('torch')}; code {revision}"
 
 
-def _machine_line(machine: Mapping[str, Any]) -> str:
-    cores, threads = (count(machine.get(f"{noun}s") or "?", noun) for noun in ("core", "thread"))
-    return (
-        f"Machine: {machine.get('cpu')}, {cores}, {threads} per worker, device {machine.get('device')}; "
-        f"{software(machine)}."
-    )
+def machine(about: Mapping[str, Any]) -> str:
+    """The machine of a record's environment, in words; ``an unknown machine`` where it does not say."""
+    if not about.get("cpu"):
+        return "an unknown machine"
+    cores, threads = (count(about.get(f"{noun}s") or "?", noun) for noun in ("core", "thread"))
+    return f"{about['cpu']}, {cores}, {threads} per worker, device {about.get('device')}"
+
+
+def _machine_line(about: Mapping[str, Any]) -> str:
+    return f"Machine: {machine(about)}; {software(about)}."
 
 
 def _sampler(record: Record) -> str:

@@ -34,6 +34,9 @@ QUESTION = "Which claims of the four papers are seen at this scale?"
 PAPERS = """\
 Pages of four papers hold their tables and figures with the published numbers beside ours. The page of claims tests what
 they claim, with effect, interval and n, or says what a test still lacks."""
+BY = """\
+Kernel distances (`kad`) are lower for clips that sound more like real audio. Brackets hold 95% intervals of \
+differences, paired by prompt and seed; a verdict holds after Holm's correction over all comparisons of the study."""
 TAGGER = TAGGERS[0]
 LONGEST = 16  # a leading study's table is shown here if it has at most this many rows
 
@@ -68,7 +71,7 @@ class PaperPages:
 
 def document(reports: Sequence[StudyReport], papers: PaperPages | None, home: Path) -> str:
     """The report, as Markdown; links start from ``home``."""
-    parts = ["# Report", WRITTEN, "## What was asked", ASKED]
+    parts = ["# Report", WRITTEN, *_in_short(reports, home), "## What was asked", ASKED]
     answers = answer_lines(reports, papers, home)
     if answers.body:
         parts += ["## The answer so far", _chart(reports, home), answers.markdown(), HOW]
@@ -81,6 +84,16 @@ def document(reports: Sequence[StudyReport], papers: PaperPages | None, home: Pa
             f"All claims: {papers.counts}. Each with its evidence: {link('claims', papers.claims_page, home)}."
         )
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _in_short(reports: Sequence[StudyReport], home: Path) -> list[str]:
+    """What the study of fidelity with the most evidence shows; nothing where no study compares arms."""
+    leader = _leader("fidelity", reports)
+    if leader is None or not leader[1].brief:
+        return []
+    report, page = leader
+    told = f"What {link(report.study, report.folder / PAGE, home)} shows, computed from its records. {BY}"
+    return ["## The main comparison in short", told, bullets(page.brief)]
 
 
 def answer_lines(reports: Sequence[StudyReport], papers: PaperPages | None, home: Path) -> Table:

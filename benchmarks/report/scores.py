@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..analysis import published
+from ..analysis.costs import TOLERANCE, sizes, unequal
 from ..analysis.metric_validity import is_tagger_distance
 from ..analysis.pooling import pooled
 from ..analysis.records import Record
@@ -13,6 +14,7 @@ from ..metrics.catalogue import CATALOGUE, family
 from ..metrics.metric import Metric
 from .markup import Table, folded
 
+UNEQUAL = "§"  # behind the name of an arm that is larger or smaller than the others
 ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}  # after a metric's name: its better end
 
 
@@ -34,6 +36,30 @@ def heading(table: ResultTable, name: str) -> str:
     """A metric's name with the arrow of its better end, as the records state it."""
     better = next((r.metrics[name].better for row in table.rows for r in row.good if name in r.metrics), "neither")
     return name + ARROWS[better]
+
+
+def system_names(table: ResultTable) -> dict[str, str]:
+    """System -> its name in tables: an arm of another size than the others has a mark, which ``size_note`` explains."""
+    marked = unequal(sizes(table))
+    return {row.system: f"{row.system} {UNEQUAL}" if row.system in marked else row.system for row in table.rows}
+
+
+def size_note(table: ResultTable) -> list[str]:
+    """The line that says that arms differ in size; none where their trained parameters agree."""
+    held = sizes(table)
+    if not unequal(held):
+        return []
+    small, large = min(held, key=held.__getitem__), max(held, key=held.__getitem__)
+    more = held[large] / held[small] - 1
+    return [
+        f"{UNEQUAL} Arms differ in size by more than {TOLERANCE:.0%}: from {small} with {millions(held[small])} "
+        f"trained parameters to {large} with {millions(held[large])} ({more:.0%} more). Size may explain differences."
+    ]
+
+
+def millions(n: float) -> str:
+    """A number of parameters in few digits: ``1.44 M``, ``12,345``."""
+    return f"{n / 1e6:.3g} M" if n >= 1e5 else f"{n:,.0f}"
 
 
 def failure(row: TableRow) -> str:
@@ -73,8 +99,10 @@ def score_table(table: ResultTable, families: Sequence[str]) -> Table:
     found = {name for row in table.rows for record in row.good for name in record.metrics}
     held = {name for name in found if not is_tagger_distance(name)}
     names = [name for wanted in families for name in sorted(held) if family(name) == wanted]
-    body = [[row.system, *scores_of(table, row, names)] for row in table.rows]
-    return Table(["system", *(heading(table, name) for name in names)], body, italic=reference_rows(table))
+    called = system_names(table)
+    body = [[called[row.system], *scores_of(table, row, names)] for row in table.rows]
+    header = ["system", *(heading(table, name) for name in names)]
+    return Table(header, body, italic=reference_rows(table), notes=tuple(size_note(table)))
 
 
 def stated_scores(paper: str, table: str, settings: Sequence[str], called: dict[str, str]) -> str:

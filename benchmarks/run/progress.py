@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...common.errors import UserError
@@ -23,10 +23,14 @@ class Progress:
     Args:
         total, done: number of cells of the run, and of those that had a record before.
         groups: the cells that are still to measure.
+        tell: what the line of a measured cell adds to its name.
     """
 
-    def __init__(self, total: int, done: int, groups: Sequence[Sequence[Cell]]) -> None:
+    def __init__(
+        self, total: int, done: int, groups: Sequence[Sequence[Cell]], tell: Callable[[Record], str] | None = None
+    ) -> None:
         self.total, self.done = total, done
+        self._tell = tell
         self._weights = {group[0].id: _weight(group) for group in groups}
         self._ended = 0.0
         self._start = time.monotonic()
@@ -40,7 +44,8 @@ class Progress:
         titles = {cell.id: cell.title for cell in cells}
         for record in records:
             self._clear()
-            say(f"{record.status:<11} {titles[record.id]}" + (f": {record.reason}" if record.reason else ""))
+            told = self._tell(record) if self._tell and record.status == "ok" else ""
+            say(f"{record.status:<11} {titles[record.id]}{told}" + (f": {record.reason}" if record.reason else ""))
 
     def show(self, statuses: Sequence[Path]) -> None:
         """Show the line, given the status files of the running workers."""

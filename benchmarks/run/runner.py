@@ -14,7 +14,7 @@ import site
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +30,8 @@ from ..study.axis import Context, Measurement, find_axis
 from ..study.cells import Cell
 from .progress import Progress
 from .worker import Job, make_record
+
+LOST = "the worker"  # the reason of a record begins so where its worker ended before it had written one
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ def run(
     timeout_s: float | None = None,
     prepare: bool = True,
     patience_s: float = 10.0,
+    tell: Callable[[Record], str] | None = None,
 ) -> list[Record]:
     """Measure every cell that has no good record yet; returns the records that now count for ``cells``.
 
@@ -88,6 +91,7 @@ def run(
         timeout_s: a worker that takes longer is stopped and its cells recorded as ``timeout``.
         prepare: make first what several groups need; False where that has been done.
         patience_s: how long workers that are told to stop may take to save their training.
+        tell: what the line of a measured cell adds to its name, such as a score.
 
     Raises:
         UserError: what the cells share cannot be prepared (a missing file, a full disk).
@@ -100,7 +104,7 @@ def run(
         if prepare:
             find_axis(axis).prepare(todo.pending, context)
     gpus = visible() if todo.groups else []
-    progress = Progress(total=len(cells), done=len(todo.done), groups=todo.groups)
+    progress = Progress(total=len(cells), done=len(todo.done), groups=todo.groups, tell=tell)
     at_once = workers(jobs, cpu_jobs, len(todo.groups), gpus)
     pool = _Pool(context, at_once, gpus, command, timeout_s, patience_s)
     waiting = list(todo.groups)
@@ -253,7 +257,7 @@ def _post_mortem(worker: _Worker, timeout_s: float | None) -> Measurement:
         return Measurement(status="oom", reason="the kernel killed the worker for memory")
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
     why = _last_line(worker.log) if code > 0 else ""
-    return Measurement(status="failed", reason=f"the worker {how}{why}; its output is in {worker.log}")
+    return Measurement(status="failed", reason=f"{LOST} {how}{why}; its output is in {worker.log}")
 
 
 def _last_line(log: Path) -> str:

@@ -20,16 +20,32 @@ def model_config(arm: ArmChoice, study: Study, latent: LatentSpec) -> dict[str, 
     """The architecture of ``arm`` on ``latent``, with the study's backbone and controls.
 
     Raises:
-        UserError: an unknown paradigm, option, preset or control.
+        UserError: an unknown paradigm, option, preset or control, or a backbone that the paradigm cannot use.
+    """
+    return {
+        **architecture(arm, study),
+        **_controls(study, latent),
+        **({} if arm.normalisation == "paper" else {"normalisation": arm.normalisation}),
+    }
+
+
+def architecture(arm: ArmChoice, study: Study) -> dict[str, Any]:
+    """The paradigm of ``arm``, its options, and the study's backbone with the arm's own changes.
+
+    ``own_backbone`` names the settings of the backbone that the arm chose for itself; absent where there are none.
+
+    Raises:
+        UserError: an unknown paradigm, option or preset, or a backbone that the paradigm cannot use.
     """
     paradigm = paradigms.find(arm.paradigm)
-    backbone = {**to_dict(preset(study.backbone.preset)), **study.backbone.overrides, **paradigm.backbone_needs}
+    shared, own = study.backbone.overrides, arm.backbone
+    plain = {**to_dict(preset(study.backbone.preset)), **shared, **own}
+    backbone = paradigm.fitted(from_dict(BackboneConfig, plain, f"{arm.name} backbone"), {*shared, *own})
     return {
         "paradigm": arm.paradigm,
         "options": to_dict(from_dict(paradigm.options_class, arm.options, f"{arm.name} options")),
-        "backbone": to_dict(from_dict(BackboneConfig, backbone, "backbone")),
-        **_controls(study, latent),
-        **({} if arm.normalisation == "paper" else {"normalisation": arm.normalisation}),
+        "backbone": to_dict(backbone),
+        **({"own_backbone": sorted(own)} if own else {}),
     }
 
 

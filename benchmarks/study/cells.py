@@ -55,6 +55,7 @@ class EvaluationConfig:
 
     Attributes:
         split, prompts: the clips whose captions are the prompts.
+        reference_split: of the reference set; empty: other clips of ``split``.
         seconds: length of a clip.
         sample_rate: in Hz, at which clips are scored.
         evaluator: the tagger, which computes adherence.
@@ -71,6 +72,7 @@ class EvaluationConfig:
     judges: tuple[Identity, ...] = ()
     reward: Identity | None = None
     replication: bool = False
+    reference_split: str = ""
 
 
 @dataclass(frozen=True)

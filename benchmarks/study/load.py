@@ -20,9 +20,10 @@ from ...corpora.spec import CorpusChoice
 from ...paradigms import names as paradigm_names
 from ...training.spec import SCALED, TrainSpec, scaled_to
 from .axis import find_axis, settings_classes
+from .chosen import take_chosen
+from .extends import STUDIES, read_study
 from .study import S, Study
 
-STUDIES = Path(__file__).parent / "studies"
 KEYS = tuple(f.name for f in dataclasses.fields(Study) if f.name != "sections")  # beside those of axes
 
 
@@ -48,7 +49,8 @@ def load_study(
 ) -> Study:
     """Read the packaged study called ``name``, or the YAML file at the path ``name``.
 
-    An arm may be given by its bare name; a study without a name has its file's.
+    An arm may be given by its bare name; a study without a name has its file's; a study may extend another one
+    (extends.py).
 
     Args:
         settings: ``dotted.key=value`` overrides; values are YAML. A key that the study sweeps is then swept no more.
@@ -57,14 +59,11 @@ def load_study(
         updates: of training, instead of the study's (``training.spec.scaled_to``); ``settings`` come after it.
 
     Raises:
-        UserError: no such study, bad YAML, an unknown, repeated or missing key, a value of the wrong type, or
-            ``updates`` for a study whose budget is not in updates.
+        UserError: no such study, bad YAML, an unknown, repeated or missing key, a value of the wrong type, an arm that
+            the extended study does not have, or ``updates`` for a study whose budget is not in updates.
     """
     path = _find(name)
-    data = parse_yaml(path.read_text(encoding="utf-8"), path.name)
-    if not isinstance(data, Mapping):
-        raise UserError(f"{path.name}: expected a mapping of study keys, got {type(data).__name__}")
-    data = {"name": path.stem, **data}
+    data = read_study(path, _find)
     if updates is not None:
         _set_updates(data, updates, path.name)
     for setting in settings:
@@ -75,8 +74,10 @@ def load_study(
         data["arms"] = [{"paradigm": arm} if isinstance(arm, str) else arm for arm in data["arms"]]
     if wanted := list(dict.fromkeys(paradigms)):
         _keep_arms(data, wanted, path.name)
+    data = take_chosen(data, [Path(), STUDIES], path.name, replace=True)  # of --set tuned=FILE
     study = study_from(data, path.name)
     _check(study, path.name)
+    _check_effect([*(setting.partition("=")[0] for setting in (*settings, *sweeps)), *study.sweep], study)
     return study
 
 
@@ -157,8 +158,25 @@ def _check(study: Study, where: str) -> None:
         raise UserError(f"{where}: two arms are called {repeated[0]!r}; give one of them a label")
 
 
-def _find(name: str) -> Path:
-    packaged, own = STUDIES / f"{name}.yaml", Path(name)
+def _check_effect(keys: Iterable[str], study: Study) -> None:
+    """Refuse a setting of ``train`` that is changed for all arms, where arms have their own.
+
+    Raises:
+        UserError: naming an arm that the change would not reach.
+    """
+    for key in keys:
+        part, _, name = key.strip().partition(".")
+        arm = next((arm for arm in study.arms if part == "train" and name in arm.train), None)
+        if arm is not None:
+            raise UserError(
+                f"{study.name}: {key.strip()} does not reach arm {arm.name!r}, which has {arm.train[name]} of its own; "
+                "change it in the arm's train"
+            )
+
+
+def _find(name: str, folder: Path = Path()) -> Path:
+    """The file of a packaged study, or the YAML file ``name`` in ``folder``."""
+    packaged, own = STUDIES / f"{name}.yaml", folder / name
     if packaged.is_file():
         return packaged
     if own.is_file():
@@ -210,10 +228,14 @@ def _add_sweep(data: dict[str, Any], sweep: str) -> None:
 
 
 def _keep_arms(data: dict[str, Any], wanted: list[str], where: str) -> None:
-    """Keep the arms ``wanted``, and forget the sweeps of the others."""
+    """Keep the arms ``wanted``, and forget what is swept and searched of the others."""
     arms = {arm.get("label") or arm.get("paradigm"): arm for arm in data.get("arms", [])}
     data["arms"] = [_arm(name, arms, where) for name in wanted]
     gone = tuple(f"arms.{name}." for name in arms if name not in wanted)
+    searched = data["tuning"].get("own") if isinstance(data.get("tuning"), dict) else None
+    if isinstance(searched, dict):
+        kept = {name: lists for name, lists in searched.items() if name in wanted or name not in arms}
+        data["tuning"] = {**data["tuning"], "own": kept}
     if isinstance(data.get("sweep"), dict):
         data["sweep"] = {key: values for key, values in data["sweep"].items() if not key.startswith(gone)}
 

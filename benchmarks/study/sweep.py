@@ -4,7 +4,7 @@ A study's ``sweep`` maps dotted study keys to lists of values; the points are th
 
     sweep:
       latency.batch: [1, 8, 64]           any key of the study
-      arms.fm.sampler.steps: [10, 50]     one arm's sampler or options
+      arms.fm.sampler.steps: [10, 50]     one arm's sampler, options or backbone
       arms.*.sampler.guidance: [1, 3]     every arm whose sampler has that key
 
 A cell that several points share, such as an arm that a swept key does not touch, is measured once.
@@ -21,13 +21,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ... import paradigms
+from ...backbones import BackboneConfig
 from ...common.errors import UserError, did_you_mean
 from .axis import find_axis, settings_classes
 from .cells import Cell, check_distinct
 from .load import KEYS, as_mapping, study_from
 from .study import ArmChoice, Study
 
-FIXED = ("name", "title", "axis", "arms", "jobs", "timeout", "sweep")  # keys that cannot be swept
+FIXED = ("name", "title", "axis", "arms", "jobs", "timeout", "tuning", "sweep")  # keys that cannot be swept
 
 
 def expand(study: Study) -> list[Cell]:
@@ -104,8 +105,10 @@ def _arm_places(study: Study, key: str) -> list[tuple[int, list[str]]]:
         wrong = rest.split(".")[0]
         raise UserError(f"{where}: no arm {wrong!r}{did_you_mean(wrong, names)}; arms: {', '.join(names[1:])}")
     parts = rest.removeprefix(f"{label}.").split(".")
-    if parts[0] not in ("sampler", "options") or len(parts) < 2:
-        raise UserError(f"{where}: {'.'.join(parts)!r} of an arm cannot be swept; sampler.<key> and options.<key> can")
+    if parts[0] not in ("sampler", "options", "backbone") or len(parts) < 2:
+        raise UserError(
+            f"{where}: {'.'.join(parts)!r} of an arm cannot be swept; <key> of its sampler, options or backbone can"
+        )
     arms = [(i, arm) for i, arm in enumerate(study.arms) if label in ("*", arm.name)]
     having, error = [], None
     for index, arm in arms:
@@ -120,6 +123,8 @@ def _arm_places(study: Study, key: str) -> list[tuple[int, list[str]]]:
 
 
 def _settings_class(arm: ArmChoice, what: str) -> type[Any]:
+    if what == "backbone":
+        return BackboneConfig
     paradigm = paradigms.find(arm.paradigm)
     return paradigm.sampler_class if what == "sampler" else paradigm.options_class
 

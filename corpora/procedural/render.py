@@ -37,6 +37,7 @@ _ON_THE_KIT = {
     OPEN_HAT: (46, 49, 52, 55, 57), RIDE: (51, 53, 56, 59),
 }  # fmt: skip
 _NEAREST = {note: drum for drum, notes in _ON_THE_KIT.items() for note in notes}
+KIT = tuple(_ON_THE_KIT)  # kick, snare, closed hat, open hat, ride
 
 
 def render(composition: Composition, sample_rate: int) -> np.ndarray:
@@ -74,14 +75,26 @@ def drum_stem(annotation: Annotation | None, seconds: float, sample_rate: int) -
     Returns:
         mono samples (N,), float32: silence if the annotation states that there are no drums, None if it states nothing.
     """
-    if annotation is None or not (annotation.drum_hits or annotation.drums):
+    hits = kit_hits(annotation)
+    if hits is None:
         return None
     samples = round(seconds * sample_rate)
     mix_N = np.zeros(samples)
-    for time, note in annotation.drum_hits:
-        if note in _NEAREST and 0 <= round(time * sample_rate) < samples:
-            _add(mix_N, drum_hit(_NEAREST[note], sample_rate), time, sample_rate)
+    for time, drum in hits:
+        if 0 <= round(time * sample_rate) < samples:
+            _add(mix_N, drum_hit(drum, sample_rate), time, sample_rate)
     return (GAIN * mix_N).astype(np.float32)
+
+
+def kit_hits(annotation: Annotation | None) -> list[tuple[float, int]] | None:
+    """The annotated hits as (seconds, drum of ``KIT``): each drum is replaced by the nearest one, others are left out.
+
+    Returns:
+        no hits if the annotation states that there are no drums, None if it states nothing.
+    """
+    if annotation is None or not (annotation.drum_hits or annotation.drums):
+        return None
+    return [(time, _NEAREST[note]) for time, note in annotation.drum_hits if note in _NEAREST]
 
 
 @dataclass(frozen=True)

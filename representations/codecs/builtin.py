@@ -3,8 +3,8 @@
 Both work on compressed spectra S (``networks.Spectrum``); those of one latent frame (640 samples) are stacked into a
 vector. They have the same architecture and differ in what is between encoder and decoder:
 
-    encode:  wav -> S (50 Hz) -> linear + ConvNeXt blocks (25 Hz) -> z (25 Hz, D = 32)
-    decode:  z -> linear + ConvNeXt blocks -> S -> overlap-add -> wav
+    encode:  wav -> S and log-mel (50 Hz) -> linear + ConvNeXt blocks (25 Hz) -> z (25 Hz, D = 32)
+    decode:  z -> linear + ConvNeXt blocks (25 Hz, then 50 Hz) -> S -> overlap-add -> wav
 
     codec    one encoder with two views: z, and the codes of z by ``networks.ResidualQuantiser``
     VAE      a Gaussian posterior N(mean, std^2) per channel (Kingma and Welling 2014); z is its mean; no codes
@@ -31,7 +31,7 @@ from ...common.files import read_json, write_json, write_tensors
 from ...common.lines import count
 from ..base import Representation, fingerprint
 from ..spec import LatentSpec
-from .networks import ResidualQuantiser, SkippedNet, Spectrum
+from .networks import ResidualQuantiser, SpectralDecoder, SpectralEncoder, Spectrum
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,11 @@ class CodecConfig:
     compression: float = 0.5
     width: int = 160
     encoder_blocks: int = 4
-    decoder_blocks: int = 6
+    decoder_blocks: int = 4
+    fine_width: int = 224
+    fine_blocks: int = 3
     kernel: int = 7
+    mel_bands: int = 80
     dim: int = 32
     codebooks: int = 4
     cardinality: int = 512
@@ -80,9 +83,15 @@ class SpectralAutoencoder(Representation):
         super().__init__()
         self.config, self.record = config, dict[str, Any]()
         self.spectrum = Spectrum(config.n_fft, config.hop, config.compression)
-        channels = config.stride * 2 * (config.n_fft // 2 + 1)
-        self.encoder = SkippedNet(channels, encoded, config.width, config.encoder_blocks, config.kernel)
-        self.decoder = SkippedNet(config.dim, channels, config.width, config.decoder_blocks, config.kernel)
+        channels = 2 * (config.n_fft // 2 + 1)
+        self.encoder = SpectralEncoder(
+            channels, encoded, config.stride, config.width, config.encoder_blocks, config.kernel,
+            config.mel_bands, config.sample_rate,
+        )  # fmt: skip
+        self.decoder = SpectralDecoder(
+            config.dim, channels, config.stride, config.width, config.decoder_blocks,
+            config.fine_width, config.fine_blocks, config.kernel,
+        )  # fmt: skip
         self.frame_samples = config.stride * config.hop
         frame_rate = config.sample_rate / self.frame_samples
         self.spec = LatentSpec(name, config.sample_rate, frame_rate, config.dim, config.codebooks, config.cardinality)
@@ -111,19 +120,12 @@ class SpectralAutoencoder(Representation):
 
     def encoded(self, wav_BN: Tensor) -> Tensor:
         """Waveform (B, N) -> the full output of the encoder (B, T, ``encoded``)."""
-        wav_BN = self.whole_frames(wav_BN)
-        frames = wav_BN.shape[-1] // self.frame_samples
-        encoded_BTE: Tensor = self.encoder(self.spectrum(wav_BN).reshape(len(wav_BN), frames, -1))
+        encoded_BTE: Tensor = self.encoder(self.spectrum(self.whole_frames(wav_BN)))
         return encoded_BTE
-
-    def decode_spectra(self, z_BTD: Tensor) -> Tensor:
-        """z (B, T, D) -> compressed spectra (B, T * stride, 2 * bins), the output of the decoder network."""
-        spectra_BFC: Tensor = self.decoder(z_BTD)
-        return spectra_BFC.reshape(len(z_BTD), z_BTD.shape[1] * self.config.stride, -1)
 
     def decode(self, z_BTD: Tensor) -> Tensor:
         """z (B, T, D) -> waveform (B, T * 640)."""
-        return self.spectrum.inverse(self.decode_spectra(z_BTD))
+        return self.spectrum.inverse(self.decoder(z_BTD))
 
 
 class BuiltinCodec(SpectralAutoencoder):

@@ -30,7 +30,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-MEL_SCALES = ((512, 40), (1024, 64), (2048, 96))  # (n_fft, mel bands) of the training loss
+MEL_SCALES = ((512, 40), (1024, 64), (2048, 96))  # (n_fft, mel bands)
+LEVEL_BANDS, LEVEL_SAMPLES = 20, 8192  # bands and time over which levels are compared
+TRAINING_FLOOR = 1e-5  # added to mel magnitudes in training: below a clamp there would be no gradient
 MEL_FLOOR = 1e-4  # of log-mel magnitudes, where a full-scale sine is about 1
 SILENCE = 1e-5  # mean power below which a waveform error is inaudible (-50 dB)
 DILATIONS = (1, 2, 4)  # of the discriminator's middle layers, in time
@@ -58,7 +60,7 @@ def si_snr(reference_BN: Tensor, estimate_BN: Tensor) -> Tensor:
 
 
 @functools.cache
-def _mel_filters(n_fft: int, bands: int, sample_rate: int) -> Tensor:
+def mel_filters(n_fft: int, bands: int, sample_rate: int) -> Tensor:
     """Triangular filters (F, bands) on the HTK mel scale, from 0 Hz to half the sample rate."""
     from transformers.audio_utils import mel_filter_bank  # transformers is slow to import
 
@@ -70,7 +72,7 @@ def log_mel(wav_BN: Tensor, sample_rate: int, n_fft: int = 1024, bands: int = 64
     window = torch.hann_window(n_fft, device=wav_BN.device)
     x_BFtc = torch.view_as_real(torch.stft(wav_BN, n_fft, n_fft // 4, window=window, return_complex=True))
     magnitude_BFt = (x_BFtc.square().sum(-1) + 1e-9).sqrt() * (2 / window.sum())
-    return (magnitude_BFt.mT @ _mel_filters(n_fft, bands, sample_rate).to(wav_BN.device)).clamp_min(MEL_FLOOR).log()
+    return (magnitude_BFt.mT @ mel_filters(n_fft, bands, sample_rate).to(wav_BN.device)).clamp_min(MEL_FLOOR).log()
 
 
 def log_mel_distance(reference_BN: Tensor, estimate_BN: Tensor, sample_rate: int) -> Tensor:
@@ -80,10 +82,41 @@ def log_mel_distance(reference_BN: Tensor, estimate_BN: Tensor, sample_rate: int
 
 
 def mel_loss(reference_BN: Tensor, estimate_BN: Tensor, sample_rate: int, scale: int) -> Tensor:
-    """Log-mel L1 at resolution ``MEL_SCALES[scale % 3]``, a scalar. Training takes them in turn, to save time."""
+    """Log-mel L1 at resolution ``MEL_SCALES[scale % 3]``, a scalar."""
     n_fft, bands = MEL_SCALES[scale % len(MEL_SCALES)]
     reference_BtM = log_mel(reference_BN, sample_rate, n_fft, bands)
     return nn.functional.l1_loss(log_mel(estimate_BN, sample_rate, n_fft, bands), reference_BtM)
+
+
+def spectral_losses(reference_BN: Tensor, estimate_BN: Tensor, sample_rate: int, scale: int) -> tuple[Tensor, Tensor]:
+    """Log-mel L1 and level L1 at resolution ``MEL_SCALES[scale % 3]``, scalars. Training takes them in turn.
+
+    The log-mel loss compares single bands and frames. Where it cannot predict them it leads to their median, which has
+    too little power. The level loss compares the power of broad bands over half a second, which are predictable, and
+    gives that power back.
+    """
+    n_fft, bands = MEL_SCALES[scale % len(MEL_SCALES)]
+    power_NtF = _power(torch.cat([reference_BN, estimate_BN]), n_fft)
+    mel_NtM = ((power_NtF + 1e-10).sqrt() @ mel_filters(n_fft, bands, sample_rate) + TRAINING_FLOOR).log()
+    broad_NMt = (power_NtF @ mel_filters(n_fft, LEVEL_BANDS, sample_rate)).mT
+    hop = n_fft // 4
+    frames = min(LEVEL_SAMPLES // hop, broad_NMt.shape[-1])
+    pooled_NMt = nn.functional.avg_pool1d(broad_NMt, frames, max(1, frames // 2))
+    levels_NMt = (pooled_NMt + TRAINING_FLOOR**2).log() / 2
+    return _halves_l1(mel_NtM), _halves_l1(levels_NMt)
+
+
+def _power(wav_BN: Tensor, n_fft: int) -> Tensor:
+    """Power spectra (B, frames, F), where a full-scale sine is about 1; Hann window, hop n_fft / 4."""
+    window = torch.hann_window(n_fft, device=wav_BN.device)
+    x_BFtc = torch.view_as_real(torch.stft(wav_BN, n_fft, n_fft // 4, window=window, return_complex=True))
+    return x_BFtc.square().sum(-1).mT * (2 / window.sum()) ** 2
+
+
+def _halves_l1(pairs: Tensor) -> Tensor:
+    """Mean absolute difference between the first half of the rows and the second half."""
+    reference, estimate = pairs.chunk(2)
+    return nn.functional.l1_loss(estimate, reference)
 
 
 def multi_mel_distance(reference_BN: Tensor, estimate_BN: Tensor, sample_rate: int, windows: Sequence[int]) -> Tensor:

@@ -19,6 +19,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .losses import mel_filters
+
 
 class Spectrum(nn.Module):
     """Waveform (B, N) <-> compressed complex spectra as real vectors (B, N // hop, 2 * (n_fft // 2 + 1)).
@@ -79,26 +81,75 @@ class ConvNeXtBlock(nn.Module):
         return y_BTC
 
 
-class SkippedNet(nn.Module):
-    """A linear map plus a ConvNeXt network, (B, T, in) -> (B, T, out); the network's output starts at zero.
+class SpectralEncoder(nn.Module):
+    """Spectra of ``stride`` hops -> one vector: a linear map plus a ConvNeXt network, whose output starts at zero.
 
-    The linear map can be set to principal components. Training then need not discover phase, which is slow.
+    The network also sees log-mel magnitudes, since the strength of a treble of unknown phase is no linear function of
+    complex spectra. The linear map can be set to principal components, so that phase need not be discovered.
+
+    Args:
+        channels: C of the spectra, real and imaginary parts.
+        mel_bands: M.
     """
 
-    def __init__(self, inputs: int, outputs: int, width: int, blocks: int, kernel: int) -> None:
-        super().__init__()
-        self.skip = nn.Linear(inputs, outputs, bias=False)
-        self.enter = nn.Linear(inputs, width)
-        self.blocks = nn.Sequential(*(ConvNeXtBlock(width, kernel) for _ in range(blocks)))
-        self.norm = nn.LayerNorm(width)
-        self.leave = nn.Linear(width, outputs)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
+    filters_FM: Tensor
 
-    def forward(self, x_BTC: Tensor) -> Tensor:
-        """(B, T, in) -> (B, T, out)."""
-        y_BTC: Tensor = self.skip(x_BTC) + self.leave(self.norm(self.blocks(self.enter(x_BTC))))
-        return y_BTC
+    def __init__(
+        self, channels: int, outputs: int, stride: int, width: int, blocks: int, kernel: int, mel_bands: int, rate: int
+    ) -> None:
+        super().__init__()
+        self.stride = stride
+        self.register_buffer("filters_FM", mel_filters(channels - 2, mel_bands, rate), persistent=False)
+        self.skip = nn.Linear(stride * channels, outputs, bias=False)
+        self.enter = nn.Linear(stride * (channels + mel_bands), width)
+        self.blocks = nn.Sequential(*(ConvNeXtBlock(width, kernel) for _ in range(blocks)))
+        self.norm, self.leave = nn.LayerNorm(width), nn.Linear(width, outputs)
+        _start_at_zero(self.leave)
+
+    def forward(self, spectra_BFC: Tensor) -> Tensor:
+        """Compressed spectra (B, T * stride, C) -> (B, T, outputs)."""
+        batch, frames = len(spectra_BFC), spectra_BFC.shape[1] // self.stride
+        real, imag = spectra_BFC.chunk(2, dim=-1)
+        mel_BFM = (real.square() + imag.square()) @ self.filters_FM  # magnitudes, as the compression's exponent is 0.5
+        seen_BFC = torch.cat([spectra_BFC, mel_BFM.clamp_min(1e-5).log() / 4 + 1], dim=-1)
+        h_BTW = self.blocks(self.enter(seen_BFC.reshape(batch, frames, -1)))
+        y_BTE: Tensor = self.skip(spectra_BFC.reshape(batch, frames, -1)) + self.leave(self.norm(h_BTW))
+        return y_BTE
+
+
+class SpectralDecoder(nn.Module):
+    """Latents -> spectra of ``stride`` hops each: a linear map plus a ConvNeXt network, whose output starts at zero.
+
+    The network first works at the latents' rate, then at that of the spectra, so that its last layer makes one spectrum
+    at a time. A layer that makes all ``stride`` of them from ``width`` channels has too low a rank for the treble.
+    """
+
+    def __init__(
+        self, dim: int, channels: int, stride: int, width: int, blocks: int, fine_width: int, fine_blocks: int,
+        kernel: int,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.stride = stride
+        self.skip = nn.Linear(dim, stride * channels, bias=False)
+        self.enter = nn.Linear(dim, width)
+        self.blocks = nn.Sequential(*(ConvNeXtBlock(width, kernel) for _ in range(blocks)))
+        self.spread = nn.Linear(width, stride * fine_width)
+        self.fine = nn.Sequential(*(ConvNeXtBlock(fine_width, kernel) for _ in range(fine_blocks)))
+        self.norm, self.leave = nn.LayerNorm(fine_width), nn.Linear(fine_width, channels)
+        _start_at_zero(self.leave)
+
+    def forward(self, z_BTD: Tensor) -> Tensor:
+        """Latents (B, T, D) -> compressed spectra (B, T * stride, C)."""
+        batch, spectra = len(z_BTD), z_BTD.shape[1] * self.stride
+        h_BFW = self.spread(self.blocks(self.enter(z_BTD))).reshape(batch, spectra, -1)
+        linear_BFC = self.skip(z_BTD).reshape(batch, spectra, -1)
+        y_BFC: Tensor = linear_BFC + self.leave(self.norm(self.fine(h_BFW)))
+        return y_BFC
+
+
+def _start_at_zero(layer: nn.Linear) -> None:
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
 
 
 class ResidualQuantiser(nn.Module):

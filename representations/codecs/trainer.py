@@ -91,8 +91,7 @@ class CodecTrainer:
         average: the representation that is trained, with averaged weights.
         modules: the modules of a checkpoint, by the prefix of their tensors' names; ``"average."`` is one of them.
         buffers: modules whose buffers a checkpoint needs beyond their state dict, by prefix.
-        optimisers: of the current phase, by prefix.
-        phase: of the recipe, for the log.
+        optimisers: by prefix.
         crop_samples: length of a training crop, samples.
     """
 
@@ -101,7 +100,6 @@ class CodecTrainer:
     buffers: Mapping[str, nn.Module] = MappingProxyType({})
     optimisers: Mapping[str, torch.optim.Optimizer]
     crop_samples: int
-    phase = "all"
 
     def __init__(self, recipe: CodecRecipe) -> None:
         self.recipe = recipe
@@ -127,8 +125,13 @@ class CodecTrainer:
     def start(self, crops: Crops) -> None:
         """Called before the first step of a new run."""
 
-    def set_phase(self) -> None:
-        """Called before every step: enter the recipe's next phase when its time has come."""
+    def start_from(self, folder: Path) -> dict[str, Any]:
+        """Begin a new run with the weights in ``folder``, in place of ``start``; returns for the record what they were.
+
+        Raises:
+            UserError: this recipe cannot, or the weights do not fit it.
+        """
+        raise UserError("only the recipes codec and vae can start from the weights of another run; leave --init out")
 
     def train_step(self, wav_BN: Tensor) -> dict[str, float]:
         """One update on crops (B, N); returns the loss terms, and their sum as ``loss``."""
@@ -142,13 +145,11 @@ class CodecTrainer:
             for index, values in optimiser.state_dict()["state"].items():
                 tensors |= {f"{prefix}{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
         times = {"cpu_seconds": self.cpu_seconds, "wall_seconds": self.wall_seconds}
-        return {"step": self.step, "phase": self.phase, **times}, tensors
+        return {"step": self.step, **times}, tensors
 
     def restore(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Continue from what ``checkpoint`` returned; to be called before the first step."""
         self.step, self.cpu_seconds, self.wall_seconds = state["step"], state["cpu_seconds"], state["wall_seconds"]
-        self.modules["average."].load_state_dict(with_prefix(tensors, "average."))
-        self.set_phase()  # may copy the averaged weights and make a new optimiser
         for prefix, module in self.modules.items():
             module.load_state_dict(with_prefix(tensors, prefix))
         for prefix, module in self.buffers.items():
@@ -226,6 +227,7 @@ def train_codec(
     folder: Path,
     command: str = "",
     report: Callable[[str], None] = print,
+    init: Path | None = None,
 ) -> str:
     """Train a codec or VAE on weighted corpora and write it to ``folder``; an interrupted run is continued.
 
@@ -233,6 +235,7 @@ def train_codec(
         corpora: (corpus, weight) pairs; only their train splits are used.
         command: how the run was started, for the record.
         report: called with a line of progress at each log step.
+        init: folder of a codec whose weights the run starts from.
 
     Returns:
         the argument with which ``load_representation`` loads the result.
@@ -242,19 +245,19 @@ def train_codec(
     """
     trainer = recipe.trainer()
     crops = Crops(corpora, trainer.average.spec.sample_rate, trainer.crop_samples, recipe.seed)
-    if not _resume(trainer, folder):
+    before = trainer.start_from(init) if init else {}
+    if not _resume(trainer, folder) and not init:
         trainer.start(crops)
     cpu_start, wall_start = time.process_time() - trainer.cpu_seconds, time.monotonic() - trainer.wall_seconds
     snapshot_due = trainer.cpu_seconds + recipe.snapshot_seconds
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "log.jsonl", "a", encoding="utf-8") as log:
         while trainer.progress < 1:
-            trainer.set_phase()
             values = trainer.train_step(crops.batch(trainer.step, recipe.batch))
             trainer.cpu_seconds = time.process_time() - cpu_start
             trainer.wall_seconds = time.monotonic() - wall_start
             if trainer.step % LOG_EVERY == 0:
-                line = {"step": trainer.step, "phase": trainer.phase, "cpu_seconds": round(trainer.cpu_seconds, 1)}
+                line = {"step": trainer.step, "cpu_seconds": round(trainer.cpu_seconds, 1)}
                 log.write(json.dumps({**line, **values}) + "\n")
                 log.flush()
                 left = trainer.wall_seconds * (1 / trainer.progress - 1)
@@ -264,8 +267,8 @@ def train_codec(
                 state, tensors = trainer.checkpoint()
                 write_tensors(folder / "checkpoint.safetensors", tensors)
                 write_json(folder / "checkpoint.json", {**state, "config": config_hash(recipe)})
-                trainer.save(folder, _record(trainer, corpora, command, SNAPSHOT_CLIPS))
-    trainer.save(folder, _record(trainer, corpora, command, EVALUATION_CLIPS))
+                trainer.save(folder, {**_record(trainer, corpora, command, SNAPSHOT_CLIPS), **before})
+    trainer.save(folder, {**_record(trainer, corpora, command, EVALUATION_CLIPS), **before})
     for name in ("checkpoint.json", "checkpoint.safetensors"):
         (folder / name).unlink(missing_ok=True)
     return trainer.reference(folder)

@@ -5,6 +5,7 @@
     chords_majmin   24 triads, none                                     16
     melody          the 53 notes G2..B6 (MIDI 43..95), none             16
     drums           entries of the codec's first codebook               2
+    drums_kit       the set of drums that are hit, of the kit's five  16
 
 "None" is a value like any other: a user can ask for silence. It differs from the learnt null token that replaces a
 control for guidance. The null token belongs to the model, not to the data, and its index is ``cardinality``. ``ABSENT``
@@ -22,9 +23,12 @@ change of chord falls on the nearest frame boundary.
     melody   the note that sounds at the frame's time (the one that began last, if there are several)
     drums    the drum stem's latents, averaged over 100 ms each, through the codec's first codebook; the stem is
              rendered from annotated hits. No extractor detects drums: without annotated drums the tokens are ``ABSENT``
+    drums_kit  the drums of the built-in kit whose hits begin in the frame, from the same annotation (not in the paper)
 
 Tal et al. average the drums over 5 frames and train with controls at 50 Hz, where 5 frames last 100 ms. The time is
-kept here, not the number of frames: 5 frames at 25 Hz last 200 ms, which would blur the beats.
+kept here, not the number of frames: 5 frames at 25 Hz last 200 ms, which would blur the beats. Even so, with the
+built-in codec ``drums`` carries little but the kick (docs/control.md, "What each control carries"), and ``drums_kit``
+carries every hit.
 """
 
 from __future__ import annotations
@@ -41,7 +45,7 @@ from ...corpora import Clip
 from ...corpora.chord_labels import NO_CHORD, nearest, read_label, to_harte
 from ...corpora.extractors import load_extractor
 from ...corpora.pitch import PITCH_CLASSES
-from ...corpora.procedural.render import drum_stem
+from ...corpora.procedural.render import KIT, drum_stem, kit_hits
 from ..base import Representation, fit_length
 from ..spec import LatentSpec
 
@@ -61,10 +65,10 @@ CHORD_KINDS = {
     "chords_majmin": ("maj", "min"),
 }  # fmt: skip
 
-DRUMS = "drums"
+DRUMS, DRUM_KIT = "drums", "drums_kit"
 # Controls whose values are labelled spans -> field of ``Annotation`` that holds them, and kind of extractor.
 SOURCES = {**dict.fromkeys(CHORD_KINDS, "chords"), "melody": "melody"}
-CONTROLS = (*SOURCES, DRUMS)
+CONTROLS = (*SOURCES, DRUMS, DRUM_KIT)
 
 Spans = Sequence[tuple[float, float, str | int]]  # (start, end, Harte label or MIDI note), seconds
 
@@ -134,10 +138,8 @@ def control_specs(names: Sequence[str], latent: LatentSpec) -> tuple[ControlSpec
         )
     if DRUMS in names and not latent.codebooks:
         raise UserError(f"control 'drums' needs codebooks, but {latent.name!r} has none; leave it out")
-    return tuple(
-        ControlSpec(DRUMS, latent.cardinality, 2) if name == DRUMS else ControlSpec(name, none_token(name) + 1, 16)
-        for name in names
-    )
+    sizes = {DRUMS: (latent.cardinality, 2), DRUM_KIT: (2 ** len(KIT), 16)}
+    return tuple(ControlSpec(name, *(sizes.get(name) or (none_token(name) + 1, 16))) for name in names)
 
 
 def control_tokens(
@@ -157,7 +159,9 @@ def control_tokens(
 
 
 def timed_tokens(clip: Clip, control: str, latent: LatentSpec, frames: int) -> Tensor:
-    """The tokens (T,) of a control of ``SOURCES``, from the clip's annotation or by the built-in extractor."""
+    """The tokens (T,) of any control but ``drums``, from the clip's annotation or by the built-in extractor."""
+    if control == DRUM_KIT:
+        return hit_tokens(clip, latent, frames)
     source = SOURCES[control]
     spans = _annotated_spans(clip, source)
     if not spans:
@@ -179,6 +183,19 @@ def span_tokens(spans: Spans, control: str, latent: LatentSpec, frames: int) -> 
     for start, end, label in sorted(spans, key=lambda span: span[0]):
         token = melody_token(int(label)) if control == "melody" else chord_token(str(label), control)
         tokens_T[(times_T >= start) & (times_T < end)] = token
+    return tokens_T
+
+
+def hit_tokens(clip: Clip, latent: LatentSpec, frames: int) -> Tensor:
+    """The drums that are hit in each frame, (T,): bit i stands for drum i of ``KIT``; ``ABSENT`` without annotation."""
+    hits = kit_hits(clip.annotation())
+    if hits is None:
+        return torch.full((frames,), ABSENT)
+    tokens_T = torch.zeros(frames, dtype=torch.int64)
+    for time, drum in hits:
+        frame = int(time * latent.frame_rate_hz + 1e-6)  # a hit on the edge of two frames belongs to the later one
+        if 0 <= frame < frames:
+            tokens_T[frame] |= 1 << KIT.index(drum)
     return tokens_T
 
 
@@ -218,15 +235,15 @@ def blur(z_BTD: Tensor, frame_rate_hz: float) -> Tensor:
 
 def control_origin(clip: Clip, control: str) -> str:
     """Where a clip's control comes from, for records: ``"annotation"``, an extractor's name, or ``"none"``."""
-    if control == DRUMS:
-        return "none" if drum_stem(clip.annotation(), 0.0, 16_000) is None else "annotation"
+    if control in (DRUMS, DRUM_KIT):
+        return "none" if kit_hits(clip.annotation()) is None else "annotation"
     source = SOURCES[control]
     return "annotation" if _annotated_spans(clip, source) else load_extractor(source).name
 
 
 def control_label(name: str) -> str:
     """The label of a control's files in the store: its name, and a hash of its version and of its extractor's name."""
-    extractor = None if name == DRUMS else load_extractor(SOURCES[name]).name
+    extractor = None if name in (DRUMS, DRUM_KIT) else load_extractor(SOURCES[name]).name
     return f"{name}-{config_hash([CONTROL_VERSION, name, extractor])}"
 
 

@@ -184,12 +184,13 @@ def code_error(
         rng: in the state in which the clips were drawn.
         known_BT: False on the span that was inpainted. None: whole clips were drawn.
     """
-    codes, first = codes_BKT.to(rng.device), 0
+    codes, first, times = codes_BKT.to(rng.device), 0, None
     if known_BT is not None:
         order = infill.arrangement(known_BT.to(rng.device))
         codes = infill.arrange(codes, order, model.special + 1)
         conditions = infill.arrange_controls(conditions, order)
         first = codes.shape[2] - int((~known_BT[0]).sum())
+        times = infill.column_times(order, codes.shape[2] + codes.shape[1] - 1).repeat(sampler.branches, 1)
     frames, codebooks = codes.shape[2], codes.shape[1]
     delayed = delay(codes, model.special)
     controls = model.column_controls(conditions, frames, sampler.branches)
@@ -197,6 +198,7 @@ def code_error(
         delayed[..., :-1].repeat(sampler.branches, 1, 1),
         model.read_text(conditions, sampler.branches),
         controls_BSC=None if controls is None else controls[:, :-1],
+        times_BS=times,
     )
     logits_BSKN = guide(logits.float(), sampler)[:, first:]
     uniforms_BSK = rng.uniform(frames + codebooks - 1 - first, codebooks)

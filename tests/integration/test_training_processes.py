@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from training_arms import ARMS, run_arm
-from training_toys import ROUNDING, Denoiser, acting, curve, run
+from training_toys import ROUNDING, Denoiser, acting, curve, held_out, run
 
 TOYS = Path(__file__).parents[1].joinpath("training_toys.py")
 ALL = Path(__file__).parents[1].joinpath("training_arms.py")
@@ -50,6 +50,7 @@ def test_killed_at_random_moments_every_arm_ends_the_same_to_the_last_bit(
     assert sum(map(int, kills.values())) >= 4, kills
     for name in ARMS:
         assert curve(tmp_path / name) == curve(undisturbed / name)
+        assert held_out(tmp_path / name) == held_out(undisturbed / name)
         ours, theirs = (load_file(home / name / "final" / "model.safetensors") for home in (tmp_path, undisturbed))
         assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
         assert sorted(p.name for p in (tmp_path / name).iterdir()) == ["final", "log.jsonl", "result.json"]
@@ -59,8 +60,9 @@ def test_two_processes_give_every_arm_the_curve_of_one(tmp_path: Path, undisturb
     done = run_elsewhere("train", tmp_path, optimiser, program=ALL, launcher=TWO)
     assert done.returncode == 0, done.stderr
     for name in ARMS:
-        two, one = (torch.tensor(curve(home / name)) for home in (tmp_path, undisturbed))
-        torch.testing.assert_close(two, one, rtol=ROUNDING[optimiser], atol=1e-6)
+        for columns in (curve, held_out):
+            two, one = (torch.tensor(columns(home / name)) for home in (tmp_path, undisturbed))
+            torch.testing.assert_close(two, one, rtol=ROUNDING[optimiser], atol=1e-6)
 
 
 def test_micro_batches_give_every_arm_the_curve_of_the_large_batch(

@@ -13,7 +13,7 @@ from ...study.study import Study
 from ..fidelity.cells import evaluation_of, reference_cells, trained_cells
 from .settings import ControlSettings
 
-VERSION = 2  # to be raised when the protocol or the meaning of a metric changes, which makes all cells new
+VERSION = 3  # to be raised when the protocol or the meaning of a metric changes, which makes all cells new
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Fidelity(TrainingAxis):
 
     def training_points(self, study: Study) -> list[TrainingPoint]:
         """One point; its runs are measured at every snapshot and at the end."""
-        return [TrainingPoint(study, cells=len(study.train.snapshots) + 1)]
+        return [TrainingPoint(study, cells=len(study.measured_snapshots) + 1)]
 
     def open(self, cells: Sequence[Cell], context: Context) -> Group:
         """Load data and evaluator; train the arm that the cells measure."""

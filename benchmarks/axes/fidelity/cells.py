@@ -28,9 +28,10 @@ from ...study.arms import control_tokens, model_config
 from ...study.cells import Cell, CellConfig
 from ...study.references import REFERENCES, why_impossible
 from ...study.study import ArmChoice, Study
+from ...study.tuning import arm_train
 from ..eval_set import check_roles, eligible, identities, load_evaluators, named_evaluators
 
-VERSION = 1  # to be raised when the protocol or the meaning of a metric changes, which makes all cells new
+VERSION = 2  # to be raised when the protocol or the meaning of a metric changes, which makes all cells new
 
 
 def expand(study: Study) -> list[Cell]:
@@ -85,6 +86,7 @@ def evaluation_of(study: Study, data: Data, coded: bool = True) -> tuple[dict[st
     _check_declared(study, [evaluator.name for evaluator in evaluators])
     evaluation = {
         "split": chosen.split,
+        **({"reference_split": chosen.reference_split} if chosen.reference_split else {}),
         "prompts": prompts,
         "seconds": seconds,
         "sample_rate": data.representation.spec.sample_rate,
@@ -127,11 +129,14 @@ def prompts_of(study: Study, corpus: Corpus) -> int:
     """
     chosen, seconds = study.evaluation, study.train.seconds
     fit = len(eligible(corpus, chosen.split, seconds))
-    prompts = min(chosen.prompts, fit // 2)
+    others = chosen.reference_split if chosen.reference_split != chosen.split else ""
+    most = min(fit, len(eligible(corpus, others, seconds))) if others else fit // 2
+    prompts = min(chosen.prompts, most)
     if prompts < 2:
+        least = f"at least 2, and 2 of the {others} split" if others else "at least 4"
         raise UserError(
             f"corpus {corpus.name}: {count(fit, f'{chosen.split} clip')} of {seconds:g} s or more; "
-            "scoring needs at least 4; add clips or lower train.seconds"
+            f"scoring needs {least}; add clips or lower train.seconds"
         )
     if prompts < chosen.prompts:
         say(f"note: {count(fit, f'{chosen.split} clip')} give {count(prompts, 'prompt')}, not {chosen.prompts}")
@@ -174,10 +179,11 @@ def trained_config(arm: ArmChoice, seed: int, study: Study, data: Data, shared: 
         UserError: a budget that buys no update of this arm, or fewer than the warm-up takes.
     """
     model = {**model_config(arm, study, data.representation.spec), **_pretraining_corpus(study)}
+    train = dataclasses.replace(arm_train(arm.train, study.train, arm.name), seed=seed)
     return {
         **shared,
         "model": model,
-        "train": to_dict(resolved(dataclasses.replace(study.train, seed=seed), model, data)),
+        "train": to_dict(resolved(train, model, data)),
         "sampler": to_dict(paradigms.find(arm.paradigm).sampler(arm.sampler)),
         "seed": seed,
         # Records older than these two settings have neither key.
@@ -204,10 +210,22 @@ def trained_cells(
         for arm in study.arms:
             config = trained_config(arm, seed, study, data, shared)
             at, folder = last_update(config), training_folder(config)
+            about = {**kept, **_own(arm)}
             for label, beside in variants.items():
                 cell = {**config, "at_updates": at, **beside}
-                cells.append(Cell(shared["axis"], arm.name, "paradigm", seed, at, folder, cell, kept, at or 0, label))
+                most = at or config["train"]["updates"]
+                cells.append(Cell(shared["axis"], arm.name, "paradigm", seed, at, folder, cell, about, most, label))
     return cells
+
+
+def _own(arm: ArmChoice) -> dict[str, Any]:
+    """What a record tells of an arm beside its config: which settings of its training it has of its own, and how a
+    search chose its settings (``analysis.comparability``, ``report.tuned_arms``).
+    """
+    return {
+        **({"own_train": sorted(arm.train)} if arm.train else {}),
+        **({"chosen_by": arm.chosen_by} if arm.chosen_by else {}),
+    }
 
 
 def _pretraining_corpus(study: Study) -> dict[str, Any]:
@@ -219,9 +237,9 @@ def _pretraining_corpus(study: Study) -> dict[str, Any]:
 
 
 def last_update(config: dict[str, Any]) -> int | None:
-    """The update after which training ends; None where a budget in wall time ends it."""
+    """The update after which training ends; None where wall time or the validation loss ends it."""
     train = from_dict(TrainSpec, config["train"], "train")
-    return None if train.budget.by_clock else train.updates
+    return None if train.budget.open_ended else train.updates
 
 
 def _tuned(arm: ArmChoice, seed: int, study: Study, config: dict[str, Any], how: dict[str, Any]) -> Cell:
@@ -233,7 +251,9 @@ def _tuned(arm: ArmChoice, seed: int, study: Study, config: dict[str, Any], how:
     if spec.reward != reward["name"]:
         raise UserError(f"{arm.name}: tune.reward must be evaluation.reward ({reward['name']}); leave tune.reward out")
     if (end := last_update(config)) is None:
-        raise UserError(f"{arm.name}: tuning cannot follow a training budget in wall time; set train.updates instead")
+        raise UserError(
+            f"{arm.name}: tuning cannot follow a budget in {study.train.budget.unit}; set train.updates instead"
+        )
     at = end + spec.rounds * spec.updates
     tuned = {**config, "tune": {**to_dict(spec), "reward": reward}, "at_updates": at}
     return Cell("fidelity", arm.name, "paradigm", seed, at, training_folder(tuned), tuned, how, at)
@@ -275,9 +295,9 @@ def _arm(
     end = last_update(config)
     if seed != study.seeds[0]:
         how = {**how, "keep_audio": 0}  # audio of one run of each arm is enough
+    how = {**how, **_own(arm)}
     if arm.tune:
         return [_tuned(arm, seed, study, config, how)]
-    snapshots = sorted(study.train.snapshots) if study.evaluation.snapshots else []
-    folder, updates = training_folder(config), study.train.updates if end is None else end
-    cells = {at: {**config, "at_updates": at} for at in [*snapshots, end]}
+    folder, updates = training_folder(config), end or config["train"]["updates"]
+    cells = {at: {**config, "at_updates": at} for at in [*study.measured_snapshots, end]}
     return [Cell("fidelity", arm.name, "paradigm", seed, at, folder, own, how, updates) for at, own in cells.items()]

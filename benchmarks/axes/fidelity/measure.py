@@ -24,7 +24,7 @@ from ....training.budget import TrainingCost
 from ....training.trained import train_system, tune_system, untuned
 from ....training.tuning_rounds import Tuned
 from ...evaluators.rewards import evaluator_in, load_reward
-from ...study.axis import Context, Measurement
+from ...study.axis import Context, Measurement, UnsupportedError
 from ...study.cells import Cell, CellConfig
 from ...study.references import FLOORS, REFERENCES, ReferenceContext
 from ..eval_set import EvalSet, eval_audio, load_evaluators, make_eval_set
@@ -173,8 +173,11 @@ class FidelityGroup:
             folder = self.tuned.final
         elif cell.at_updates in (None, self.training.updates):
             folder = self.result.final
+        elif cell.at_updates in self.result.snapshots:
+            folder = self.result.snapshots[cell.at_updates]
         else:
-            folder = self.result.snapshots[cell.at_updates or 0]
+            ended = f"training had stopped improving and ended after update {self.training.updates:,}"
+            raise UnsupportedError(f"no snapshot after update {cell.at_updates:,}: {ended}")
         dtype = torch.bfloat16 if cell.read(CellConfig).precision == "bf16" else torch.float32
         return paradigms.load(folder).to(device_type(), dtype)
 
@@ -227,6 +230,10 @@ def at_update(training: TrainingCost, update: int | None) -> TrainingCost:
     update = training.updates if update is None else update
     kept = [i for i, at in enumerate(training.curve["update"]) if at <= update]
     curve: dict[str, Any] = {name: tuple(column[i] for i in kept) for name, column in training.curve.items()}
+    validation = {
+        name: tuple(value for at, value in zip(training.validation["update"], column) if at <= update)
+        for name, column in training.validation.items()
+    }
     share = update / training.updates
     return dataclasses.replace(
         training,
@@ -236,4 +243,5 @@ def at_update(training: TrainingCost, update: int | None) -> TrainingCost:
         tokens=round(training.tokens * share),
         flops=None if training.flops is None else training.flops * share,
         curve=curve,
+        validation=validation,
     )

@@ -16,7 +16,7 @@ from ..eval_set import eligible
 from ..fidelity.cells import evaluation_of, reference_cells, trained_cells
 from .settings import FrameRatePoint, points_of, window_of
 
-VERSION = 1  # to be raised when the protocol or the meaning of a metric changes, which makes all cells new
+VERSION = 2  # to be raised when the protocol or the meaning of a metric changes, which makes all cells new
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from ....common.seeds import seed_for
 from ....corpora import Clip
 from ....training.sources import Data
 from ...study.cells import Cell
-from ..eval_set import EvalSet, beginnings, eligible, load_evaluators, split_eval_set
+from ..eval_set import EvalSet, beginnings, eval_clips, load_evaluators, split_eval_set
 from ..fidelity.measure import FidelityGroup
 from ..scoring import Scored, joined, renamed, score
 from .cells import FrameRateConfig, WindowEvaluation
@@ -50,10 +50,10 @@ class WindowEvalSet:
     """
 
     def __init__(self, evaluation: WindowEvaluation, how: Mapping[str, Any], data: Data) -> None:
-        rate, n = evaluation.sample_rate, evaluation.prompts
+        rate = evaluation.sample_rate
         lengths = (evaluation.whole, evaluation.seconds, evaluation.window)
         whole, crop, self.window = (round(seconds * rate) for seconds in lengths)
-        clips = eligible(data.corpus, evaluation.split, evaluation.whole)[: 2 * n]
+        clips = eval_clips(data.corpus, evaluation, evaluation.whole)
         audio_BN, loaded = beginnings(clips, rate, whole), load_evaluators(how, data.corpus)
         starts = _starts(clips, whole, crop)
         self.at = [window - start for window, start in zip(_starts(clips, whole, self.window), starts)]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from .... import paradigms
-from ....backbones import BackboneConfig
-from ....backbones.config import preset
-from ....common.config import config_hash, from_dict, to_dict
+from ....common.config import config_hash, to_dict
 from ....common.environment import cpu_model, device_name
 from ....common.errors import UserError
 from ....common.gpus import device_type, require_gpu
@@ -76,8 +74,6 @@ def expand(study: Study) -> list[Cell]:
         UserError: an unknown paradigm, option, sampler setting, preset or frame rate; a GPU that is not there.
     """
     settings = study.section(LatencySettings)
-    backbone = {**to_dict(preset(study.backbone.preset)), **study.backbone.overrides}
-    shape = from_dict(BackboneConfig, backbone, "backbone")
     latent = latent_of(study.backbone.preset, settings.frame_rate)
     shared = {
         "axis": "latency",
@@ -87,7 +83,7 @@ def expand(study: Study) -> list[Cell]:
         "protocol": to_dict(settings.stop),
     }
     arms = [(seed, arm) for seed in study.seeds for arm in study.arms]
-    return [cell for seed, arm in arms for cell in _arm(arm, seed, shape, shared, settings.peers)]
+    return [cell for seed, arm in arms for cell in _arm(arm, seed, study, shared, settings.peers)]
 
 
 def latent_of(scale: str, frame_rate: float | None) -> LatentSpec:
@@ -129,15 +125,13 @@ def _setting(settings: LatencySettings, latent: LatentSpec) -> LatencySetting:
     )
 
 
-def _arm(arm: ArmChoice, seed: int, shape: BackboneConfig, shared: dict[str, Any], baselines: bool) -> list[Cell]:
+def _arm(arm: ArmChoice, seed: int, study: Study, shared: dict[str, Any], baselines: bool) -> list[Cell]:
+    from ...study.arms import architecture
+
     paradigm = paradigms.find(arm.paradigm)
     config = {
         **shared,
-        "model": {
-            "paradigm": arm.paradigm,
-            "options": to_dict(from_dict(paradigm.options_class, arm.options, f"{arm.name} options")),
-            "backbone": to_dict(replace(shape, **paradigm.backbone_needs)),
-        },
+        "model": architecture(arm, study),
         "sampler": to_dict(paradigm.sampler(arm.sampler)),
         "peer": None,
         "seed": seed,

@@ -28,11 +28,13 @@ def estimate_scored(cells: Sequence[Cell], results: Path) -> tuple[dict[str, Est
 def estimate_trained(cells: Sequence[Cell], results: Path) -> tuple[dict[str, Estimate], str]:
     """Estimates of cells whose arms are trained, by cell id, and a sentence on how they were made.
 
-    A group trains once: its training counts for the cell that needs most updates.
+    A group trains once: its training counts for the cell that needs most updates. Where the validation loss ends it,
+    the most that it may take is counted.
     """
     updates, measuring = _earlier(results)
     usual = published()
-    last = {cell.group: cell for cell in sorted(cells, key=lambda cell: cell.at_updates or 0)}
+    # Last is the end of training, whose number is not known where wall time or the validation loss ends it.
+    last = {cell.group: cell for cell in sorted(cells, key=lambda cell: cell.at_updates or cell.updates)}
     found = {}
     for cell in cells:
         seconds = measuring.get(_measuring_key(cell.axis, cell.read(TimedConfig)))
@@ -55,10 +57,10 @@ def _before_measuring(cell: Cell, updates: dict[str, float]) -> float | None:
     if cell.kind != "paradigm":
         return STARTING
     config = cell.read(TimedConfig)
-    if cell.at_updates is None and config.train is not None:  # wall time ends the training
+    if config.train is not None and config.train.budget.by_clock:
         return STARTING + config.train.budget.amount
     update = updates.get(_training_key(config)) or published().training_seconds(cell.config)
-    return None if update is None else STARTING + update * (cell.at_updates or 0)
+    return None if update is None else STARTING + update * (cell.at_updates or cell.updates)
 
 
 def _earlier(results: Path) -> tuple[dict[str, float], dict[str, float]]:

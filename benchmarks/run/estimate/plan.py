@@ -27,6 +27,7 @@ from ...study.arms import model_config
 from ...study.axis import TrainingAxis, TrainingPoint, find_axis
 from ...study.cells import CellConfig, read_config
 from ...study.sweep import points
+from ...study.tuning import arm_train
 from .sizes import (
     Disk,
     ModelInputs,
@@ -54,7 +55,7 @@ class PlannedRun:
 
     Attributes:
         setting: the swept settings, e.g. ``batch 8``.
-        updates: None where wall time ends the training.
+        updates: None where wall time ends the training; the most it may take where the validation loss ends it.
         tokens: latent frames that are trained on.
         training_seconds, measuring_seconds: of one device.
         memory_bytes: of each device, at the peak.
@@ -125,7 +126,7 @@ def make_plan(study: Study, device: Device, gpus: int = 1, hours: float | None =
     inputs: dict[str, ModelInputs] = {}
     runs: dict[str, PlannedRun] = {}
     seen: set[str] = set()
-    for point, setting in _training_points(study):
+    for point, setting in training_points(study):
         name = point.study.representation
         if name not in inputs:
             inputs[name] = model_inputs(point.study, hours)
@@ -142,7 +143,7 @@ def make_plan(study: Study, device: Device, gpus: int = 1, hours: float | None =
     return StudyPlan(list(runs.values()), shared, latents + _assumptions(study, inputs[name], device))
 
 
-def _training_points(study: Study) -> Iterator[tuple[TrainingPoint, str]]:
+def training_points(study: Study) -> Iterator[tuple[TrainingPoint, str]]:
     """Where ``study`` trains its arms: the axis' points at every point of the sweep, each with its name."""
     axis = find_axis(study.axis)
     if not isinstance(axis, TrainingAxis):
@@ -194,7 +195,7 @@ def _model(arm: ArmChoice, seed: int, point: TrainingPoint, inputs: ModelInputs)
     cell = read_config({"axis": study.axis, "model": config}, CellConfig)
     assert cell.model is not None
     model = meta_model(cell.model, inputs)
-    spec = dataclasses.replace(study.train, seed=seed)
+    spec = dataclasses.replace(arm_train(arm.train, study.train, arm.name), seed=seed)
     update = flops_per_update(model, spec, inputs.text_tokens)
     spec = resolve(spec, inputs.latent.frames(spec.seconds), update)
     return _Model(arm, model, spec, update, point, inputs), config_hash([config, to_dict(spec), study.representation])
@@ -270,6 +271,10 @@ def _assumptions(study: Study, inputs: ModelInputs, device: Device) -> list[str]
         "Operations of training: three forward passes (backward counts twice), expectations over mask ratios, all of a "
         "causal square; within 3% of torch's own counter (tests/unit/training/test_budget.py).",
     ]
+    if study.train.budget.by_convergence:
+        lines.append(
+            f"Every arm is counted at the most it may take, {count(study.train.updates, 'update')}; it may stop before."
+        )
     if known:
         lines.append(f"Training reaches what records reached: {', '.join(known)}.")
     if len(known) < len(used):

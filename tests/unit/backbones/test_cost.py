@@ -27,6 +27,7 @@ CASES = [
     ("fm", CROSS, {}, {}),
     ("fm", dataclasses.replace(PREFIX, skips=True), {}, {"solver": "heun"}),
     ("fm", CROSS, {}, {"solver": "midpoint", "guidance": 1.0}),
+    ("fm", dataclasses.replace(CROSS, time="adaln"), {}, {}),
     ("fm", CROSS, {}, {"solver": "dopri5", "tolerance": 1e-2}),
     ("mar", CROSS, {}, {}),
     ("mar", PREFIX, {}, {}),
@@ -84,7 +85,7 @@ def test_bytes_are_the_sizes_of_the_tensors(name: str, dtype: torch.dtype) -> No
     elif name == "mntp":
         held = sum(layer.nbytes for layer in KVCache(CROSS, 2 * BATCH, FRAMES, dtype=dtype).layers)
         weights = size(model, "backbone.", without=("cross_attention.kv",)) + size(model, "inputs.", without=("head.",))
-        assert by_name["step"].bytes == weights + held + text
+        assert by_name["step"].bytes == weights + size(model, "target_code.") + held + text
     else:
         weights = size(model, "backbone.", without=("cross_attention.kv",)) + size(model, "inputs.", without=("head.",))
         if name == "fm":
@@ -98,8 +99,8 @@ def test_bytes_are_the_sizes_of_the_tensors(name: str, dtype: torch.dtype) -> No
             assert by_name["step"].bytes == weights + text + norm_twice
     if name in ("mar", "mntp"):
         ahead = ("head.step_embedding", "head.condition", "head.blocks.0.modulation", "head.blocks.1.modulation")
-        assert by_name["head modulations"].bytes == size(model, *ahead, "head.modulation_out")
-        inside = size(model, "head.", without=("step_embedding", "condition", "modulation"))
+        assert by_name["head modulations"].bytes == size(model, *ahead, "head.modulation_out", "head.error")
+        inside = size(model, "head.", without=("step_embedding", "condition", "modulation", "error"))
         assert by_name["head step"].bytes == inside
 
 

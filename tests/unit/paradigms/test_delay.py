@@ -70,7 +70,7 @@ def test_loss_by_hand_ignores_specials(monkeypatch: pytest.MonkeyPatch) -> None:
     batch = some_batch(some_conditions([2, 2]))
     batch = type(batch)(batch.latents_BTD, codes, batch.conditions)
     correct = torch.tensor([0.0, math.log(2.0)])
-    monkeypatch.setattr(model, "logits", lambda delayed, text, controls_BSC: known_logits(codes, correct))
+    monkeypatch.setattr(model, "logits", lambda *_, **__: known_logits(codes, correct))
     loss = model.loss(batch, ItemRNG([0, 1]), ItemRNG([2]))
     # Probability of the true code: 1/3 in codebook 1 and 2/4 in codebook 2, at each of the four frames.
     expected = (math.log(3.0) + math.log(2.0)) / 2

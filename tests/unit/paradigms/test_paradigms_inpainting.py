@@ -80,6 +80,17 @@ def test_fill_in_the_middle_by_hand() -> None:
         infill.check_spans(torch.tensor([[True, False, True, False]]))
 
 
+def test_arranged_frames_keep_their_time() -> None:
+    """Where a segment is empty, its special token follows the frame that was read last."""
+    order = infill.arrangement(KNOWN_BT)
+    assert order[0].tolist() == [-1, 0, 1, -2, 5, 6, 7, -3, 2, 3, 4]
+    assert infill.column_times(order, 14)[0].tolist() == [0, 0, 1, 2, 5, 6, 7, 8, 2, 3, 4, 5, 6, 7]
+    without_c = infill.arrangement(torch.tensor([[True, True, False, False]]))
+    assert infill.column_times(without_c, 8)[0].tolist() == [0, 0, 1, 2, 2, 2, 3, 4]
+    without_a = infill.arrangement(torch.tensor([[False, False, True, True]]))
+    assert infill.column_times(without_a, 8)[0].tolist() == [0, 0, 2, 3, 4, 0, 1, 2]
+
+
 @torch.no_grad()
 def test_ar_filling_equals_uncached_argmax() -> None:
     """Every code of the span is the likeliest after the rearranged sequence before it, which no cache holds."""
@@ -90,7 +101,8 @@ def test_ar_filling_equals_uncached_argmax() -> None:
     hidden = torch.zeros_like(arranged)
     hidden[..., FRAMES:] = 1  # of the rearranged frames, the first 8 are known
     assert arranged.shape[2] == FRAMES + HIDDEN
-    assert_greedy(model, delay(arranged, 11), delay(hidden, 0).bool(), conditions, guidance=2.0)
+    times = infill.column_times(infill.arrangement(KNOWN_BT), arranged.shape[2] + 2)
+    assert_greedy(model, delay(arranged, 11), delay(hidden, 0).bool(), conditions, guidance=2.0, times_BS=times)
 
 
 @torch.no_grad()

@@ -82,7 +82,7 @@ def test_ar_sampling_follows_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make("ar")
     wanted = torch.full((11,), -math.inf)
     wanted[:5] = P.log()
-    monkeypatch.setattr(model, "logits", lambda column, text, cache, controls: wanted.expand(len(column), 1, 3, 11))
+    monkeypatch.setattr(model, "logits", lambda column, *_: wanted.expand(len(column), 1, 3, 11))
     codes = sample(model, some_conditions([1] * 20), 50, list(range(20)), top_k=0, guidance=1.0)
     observed, expected = torch.bincount(codes.flatten(), minlength=5), P * codes.numel()
     assert ((observed - expected) ** 2 / expected).sum() < 18.5  # chi-square, 4 degrees of freedom, 0.1%

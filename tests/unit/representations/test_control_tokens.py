@@ -13,7 +13,7 @@ import torch
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.corpora import Annotation, Clip, Corpus, load_corpus
 from paradigm_bench.corpora.procedural.composition import Composition
-from paradigm_bench.corpora.procedural.render import drum_stem, render
+from paradigm_bench.corpora.procedural.render import KIT, drum_stem, render
 from paradigm_bench.representations.codecs.builtin import BuiltinCodec, CodecConfig
 from paradigm_bench.representations.latents.controls import (
     ABSENT,
@@ -26,12 +26,13 @@ from paradigm_bench.representations.latents.controls import (
     control_tokens,
     melody_token,
     span_tokens,
+    timed_tokens,
 )
 from paradigm_bench.representations.latents.encoded import encode_corpus
 from paradigm_bench.representations.spec import LatentSpec
 
 LATENT = LatentSpec("toy", 16_000, 25.0, 4, codebooks=2, cardinality=8)
-NAMES = ("chords_majmin", "melody", "drums")
+NAMES = ("chords_majmin", "melody", "drums", "drums_kit")
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,29 @@ def test_the_drum_stem_is_the_one_in_the_mix() -> None:
     assert np.abs(stem).max() > 0.2
 
 
+def test_each_frame_has_the_drums_that_are_hit_in_it() -> None:
+    """At 25 Hz frame 3 is 0.12 to 0.16 s. Kick 1, snare 2, closed hat 4, open hat 8, ride 16; a tom is a snare here."""
+    hits = ((0.0, 36), (0.0, 42), (0.119, 38), (0.12, 51), (0.159, 46), (0.17, 47), (0.17, 71), (0.3, 36))
+    clip, spec = builtin()[0], control_specs(["drums_kit"], LatentSpec("without codebooks", 16_000, 25.0, 4))
+    assert (spec[0].cardinality, spec[0].dim) == (32, 16)
+    given = annotated(clip, Annotation(drum_hits=hits))
+    assert timed_tokens(given, "drums_kit", LATENT, 6).tolist() == [1 + 4, 0, 2, 16 + 8, 2, 0]
+    silent = annotated(clip, Annotation(drums="none"))
+    assert timed_tokens(silent, "drums_kit", LATENT, 3).tolist() == [0, 0, 0]
+    unknown = annotated(clip, Annotation())
+    assert timed_tokens(unknown, "drums_kit", LATENT, 3).tolist() == [ABSENT] * 3
+
+
+def test_drums_kit_tells_apart_every_drum_of_the_built_in_corpus() -> None:
+    """Each hit can be read back from the tokens, to the frame: what ``drums`` cannot promise (docs/control.md)."""
+    for clip in builtin(20):
+        annotation = clip.annotation()
+        assert annotation is not None
+        tokens = timed_tokens(clip, "drums_kit", LATENT, 100).tolist()
+        read = {(t, drum) for t, token in enumerate(tokens) for i, drum in enumerate(KIT) if token >> i & 1}
+        assert read == {(int(time * 25 + 1e-6), drum) for time, drum in annotation.drum_hits}
+
+
 def test_exact_annotation_is_followed(codec: BuiltinCodec) -> None:
     clip = builtin()[0]
     annotation = clip.annotation()
@@ -116,10 +140,11 @@ def test_what_is_not_annotated_is_heard_or_absent(codec: BuiltinCodec) -> None:
     specs = control_specs(NAMES, codec.spec)
     exact, heard = (control_tokens(c, specs, codec.spec, codec, 100) for c in (clip, mute))
     assert (heard["drums"] == ABSENT).all()
+    assert (heard["drums_kit"] == ABSENT).all()
     assert (heard["chords_majmin"] == exact["chords_majmin"]).float().mean() > 0.7
     assert (heard["melody"] == exact["melody"]).float().mean() > 0.5
     assert control_origin(mute, "chords") == "templates 2"
-    assert control_origin(mute, "drums") == "none"
+    assert {control_origin(mute, name) for name in ("drums", "drums_kit")} == {"none"}
 
 
 def test_an_unknown_label_names_clip_and_field(codec: BuiltinCodec) -> None:

@@ -19,9 +19,13 @@ from ....report.clips import listening
 from ....report.markup import Table, bullets, folded, image, link, records_link, write_changed
 from ....report.method import evaluators, facts, measured, ran, sentence
 from ....report.summary import standing, trained, unbeaten
+from ....report.tuned_arms import tuned_note, tuned_section
 from ....report.words import ArmNames, arm_names
+from .brief import brief
+from .budgets import equal_terms
 from .figures import write_figures
 from .judges import NO_JUDGE, JudgesFindings, agreement, ask_judges, sounds_real, sounds_real_in_short
+from .losses import losses
 from .replication import replication
 from .scores import comparison
 from .tables import all_settings, by_setting, costs, tuning, verdicts
@@ -82,7 +86,14 @@ TOLD_TAGGER = """\
 The tagger is trained on the built-in corpus, with noise and with this suite's own codec, so it hardly notices either.
 These distances are kept to compare with older records. They give no verdict."""
 LOSSES = (
-    "Training loss over its first value (losses of different paradigms do not compare), and scores of the snapshots."
+    "Training loss (lines) and validation loss (dashed), both over the first training loss (losses of different "
+    "paradigms do not compare), and scores of the snapshots."
+)
+VALIDATION = (
+    "Validation loss: the arm's own loss on held-out clips, with fixed noise and by the averaged weights; ± standard "
+    "error over clips. `second half`: share of its whole improvement that the second half of the updates brought. A "
+    "loss that hardly falls does not show that samples have stopped improving; a training loss that falls while the "
+    "validation loss rises shows overfitting."
 )
 SPECTROGRAMS = "Log-frequency spectrograms of the prompts in this order, 70 dB range."
 PAIRS = 8  # a longer list of pairs is counted
@@ -122,6 +133,7 @@ def describe(study: StudyRecords) -> StudyPage:
     return StudyPage(
         measured(table), comparison(table, leaders=not short, compared=compared), answers(found), details(found),
         row(found), weight(found), found.figures.get("scores"), PLACED, notes(found), table.left_out,
+        brief(table, compared, found.judges, [name for _, name in _asked(table)]),
     )  # fmt: skip
 
 
@@ -161,7 +173,7 @@ def notes(found: FidelityFindings) -> list[str]:
     """What stands below the answers: why there are none, and how far they reach."""
     if found.short:
         return [sentence(found.short)]
-    return [*([] if found.judges.leads else [NO_JUDGE]), *found.names.note]
+    return [*([] if found.judges.leads else [NO_JUDGE]), *found.names.note, *tuned_note(found.table)]
 
 
 def row(found: FidelityFindings) -> dict[str, str]:
@@ -200,7 +212,12 @@ def details(found: FidelityFindings) -> list[str]:
         told = TUNING.format(reward=reward.name if reward else "")
         parts += ["## Fine-tuning by reward", told, tuned.markdown()]
     if table.arms:
-        parts += ["## Training", costs(table).markdown(), image(found.figures.get("learning"), home, LOSSES)]
+        parts += tuned_section(table)
+        parts += ["## Training", costs(table).markdown()]
+        if (held_out := losses(table)).body:
+            parts += [VALIDATION, held_out.markdown()]
+        parts.append(image(found.figures.get("learning"), home, LOSSES))
+    parts += [] if found.short else equal_terms(table, found.differences, found.figures.get("budgets"))
     parts += ["## How it was run", ran(table)]
     parts.append(f"The {records_link(home)} hold everything above.")
     return [*parts, folded("How to read the tables", GUIDE.format(evaluators=evaluators(table)))]

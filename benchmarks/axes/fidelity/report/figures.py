@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ....analysis.agreement import lead_metrics, valid_leads
+from ....analysis.budgets import twins
 from ....analysis.metric_validity import reach
 from ....analysis.pooling import metric_names, not_usable, pooled, references, was_trained_against
 from ....analysis.records import Record
@@ -21,6 +22,7 @@ from ....report.clips import clips, log_spectrogram
 from ....report.figure_cache import drawn, fingerprint
 from ....report.style import GREY, arm_colours, canvas
 from ....study.references import CEILINGS
+from . import budgets
 from .scores import comparison
 
 if TYPE_CHECKING:
@@ -35,9 +37,12 @@ def write_figures(table: ResultTable) -> dict[str, Path]:
     scored = comparison(table).markdown()
     files = [path for row in table.rows for path in clips(table.folder, row).values()]
     finals = [record for row in table.rows for record in row.good]
+    courses = [record for row in table.arms for record in (*row.snapshots, *row.good)]
+    others = [record for twin in twins(table) for record in twin.table.runs]
     shown: dict[str, tuple[Callable[[ResultTable], Figure | None], list[Record], list[Path]]] = {
         "scores": (scores, finals, []),
-        "learning": (learning, [record for row in table.arms for record in (*row.snapshots, *row.good)], []),
+        "learning": (learning, courses, []),
+        "budgets": (budgets.draw, [*courses, *others], []),
         "spectrograms": (spectrograms, finals, files),
     }
     made = {}
@@ -110,7 +115,7 @@ def _placed(m: Metric, ends: tuple[float, float] | None) -> tuple[float, float, 
 
 
 def learning(table: ResultTable) -> Figure | None:
-    """Loss and, where snapshots were scored, the judges' metrics and adherence, against updates and CPU seconds."""
+    """Losses and, where snapshots were scored, the judges' metrics and adherence, against updates and CPU seconds."""
     arms = [row for row in table.arms if row.good and row.good[0].training]
     if not arms:
         return None
@@ -123,7 +128,7 @@ def learning(table: ResultTable) -> Figure | None:
             _draw_loss(axes[0], record, colours[row.system], row.system if record is row.good[0] else None)
         for pair, name in zip(axes[1:], names):
             _draw_scores(pair, [*row.snapshots, *row.good], name, colours[row.system])
-    for pair, label in zip(axes, ("loss / its first value", *names)):
+    for pair, label in zip(axes, ("loss / first training loss", *names)):
         pair[0].set_ylabel(label)
     for column, label in enumerate(("updates", "CPU seconds of training")):
         axes[-1][column].set_xlabel(label)
@@ -135,9 +140,13 @@ def _draw_loss(axes: Any, record: Record, colour: Any, label: str | None) -> Non
     curve = record.training.curve if record.training else {}
     if not curve.get("loss"):
         return
-    loss = np.asarray(curve["loss"]) / curve["loss"][0]
-    for axis, key in zip(axes, ("update", "cpu_seconds")):
-        axis.plot(curve[key], loss, color=colour, linewidth=1, label=label)
+    held_out = record.training.validation if record.training else {}
+    validated = held_out.get("update", ())
+    seconds = np.interp(validated, (0, *curve["update"]), (0, *curve["cpu_seconds"]))
+    for axis, key, at in zip(axes, ("update", "cpu_seconds"), (validated, seconds)):
+        axis.plot(curve[key], np.divide(curve["loss"], curve["loss"][0]), color=colour, linewidth=1, label=label)
+        if held_out:
+            axis.plot(at, np.divide(held_out["loss"], curve["loss"][0]), "--", color=colour, linewidth=1)
         axis.grid(alpha=0.3)
 
 

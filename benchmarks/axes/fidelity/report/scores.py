@@ -2,7 +2,8 @@
 
 Marks in an arm's cell: a dagger where the arm is not better than the training clip retrieved for the caption, a double
 dagger where it is not better than the sine chords, and brackets where the arm was trained against the metric's
-evaluator. A metric that gives no verdict says so in its heading.
+evaluator. A metric that gives no verdict says so in its heading. A mark behind an arm's name says that it is larger or
+smaller than the others.
 """
 
 from __future__ import annotations
@@ -14,7 +15,17 @@ from ....analysis.pooling import PairedDifference, Part, metric_names, not_usabl
 from ....analysis.result_table import ResultTable, TableRow
 from ....metrics.catalogue import about, family
 from ....report.markup import Table
-from ....report.scores import clip_counts, failure, figure, fixed, heading, most_clips, reference_rows
+from ....report.scores import (
+    clip_counts,
+    failure,
+    figure,
+    fixed,
+    heading,
+    most_clips,
+    reference_rows,
+    size_note,
+    system_names,
+)
 from ....report.summary import ranked
 from ....study.references import CEILINGS
 
@@ -42,24 +53,24 @@ def comparison(
     doubts = {name: why for name in asked if (why := not_usable(table, name))}
     headings = [_heading(table, name, details) + NO_VERDICT * (name in doubts) for name in names]
     header = ["system", "n", *headings, *(["s / clip"] if main else [])]
-    body, leading, used = [], set(), set[str]()
+    body, leading, used, called = [], set(), set[str](), system_names(table)
     leading_of = [leaders_of(table, name) if leaders and name not in doubts else set() for name in names]
     for i, row in enumerate(table.rows):
         if not row.good:
-            body.append([row.system, "", failure(row), *[""] * (len(header) - 3)])
+            body.append([called[row.system], "", failure(row), *[""] * (len(header) - 3)])
             continue
         cells = []
         for name in names:
             cell, marks = _cell(table, row, name, compared)
             cells.append(cell)
             used |= marks
-        body.append([row.system, clip_counts(row), *cells, *([_speed(row)] if main else [])])
+        body.append([called[row.system], clip_counts(row), *cells, *([_speed(row)] if main else [])])
         leading |= {(i, j + 2) for j, systems in enumerate(leading_of) if row.system in systems}
     italic = set(reference_rows(table))
     if details and names:
         body.append(["commonest answer", "", *(_chance(table, name) for name in names)])
         italic.add(len(body) - 1)
-    notes = [text for text in (*MARKED.values(), AGAINST) if text in used]
+    notes = [*size_note(table), *(text for text in (*MARKED.values(), AGAINST) if text in used)]
     return Table(header, body, frozenset(leading), frozenset(italic), (*notes, *_notes(table, names, doubts)))
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ....analysis.comparability import BY_NATURE, PER_RUN, differences, newest_of, partition, settings, within
+from ....analysis.costs import ArmCost, costs_of
 from ....analysis.pooling import PairedDifference, metric_names, pooled
 from ....analysis.records import Record, latest
 from ....analysis.result_table import ResultTable, make_table
 from ....report.markup import Table
-from ....report.scores import ARROWS, figure, most_clips
+from ....report.method import machine
+from ....report.scores import ARROWS, figure, most_clips, size_note, spent, system_names
 from .scores import NONE
 
 LOGGED = ("reward_watched", "diversity", "distance", "effective_clips")  # columns of a tuning's log
@@ -21,23 +23,42 @@ SHARED = (  # sections of a cell that are the same for all arms of a table
 
 
 def costs(table: ResultTable) -> Table:
-    """What each arm cost to train (mean over seeds), and its parameters by part."""
-    trained = {row.system: [r.training for r in row.good if r.training] for row in table.arms}
-    parts = dict.fromkeys(part for runs in trained.values() for run in runs for part in run.parameters)
-    counted = any(run.flops for runs in trained.values() for run in runs)
-    header = ["arm", "updates", "latent frames", *(["TFLOPs"] * counted), "CPU-min", "wall min", "parameters", *parts]
+    """What each arm cost to train (mean over seeds), on which machine, and its trained parameters by part."""
+    found, called = costs_of(table.arms), system_names(table)
+    rows = {row.system: row.good for row in table.arms if row.system in found}
+    parts = dict.fromkeys(
+        part for runs in rows.values() for run in runs if run.training for part in run.training.parameters
+    )
+    header = ["arm", "parameters", "updates", "hours of audio", "latent frames", "TFLOPs", "training time", *parts]
     body = []
-    for system, runs in trained.items():
-        if runs:
-            sizes = runs[0].parameters
-            minutes = [
-                sum(getattr(run, kind) for run in runs) / len(runs) / 60 for kind in ("cpu_seconds", "wall_seconds")
-            ]
-            seen = [f"{runs[0].updates:,}", f"{runs[0].tokens:,}"]
-            flops = [f"{runs[0].flops / 1e12:,.3g}" if runs[0].flops else NONE] * counted
-            by_part = [f"{sizes[part]:,}" if part in sizes else NONE for part in parts]
-            body.append([system, *seen, *flops, *(f"{m:.1f}" for m in minutes), f"{sum(sizes.values()):,}", *by_part])
-    return Table(header, body)
+    for system, cost in found.items():
+        runs = [run.training for run in rows[system] if run.training]
+        by_part = [f"{runs[0].parameters[part]:,}" if part in runs[0].parameters else NONE for part in parts]
+        hours = NONE if cost.hours is None else f"{cost.hours:,.3g}"
+        flops = NONE if cost.flops is None else f"{cost.flops / 1e12:,.3g}"
+        seen = [f"{cost.parameters:,}", spent(rows[system]), hours, f"{cost.tokens:,.0f}", flops, seconds_of(cost)]
+        body.append([called[system], *seen, *by_part])
+    return Table(header, body, notes=(*size_note(table), *_machines(rows)))
+
+
+def seconds_of(cost: ArmCost) -> str:
+    """Time of training, as in ``312 CPU-s``."""
+    return f"{cost.seconds:,.0f} {'GPU' if cost.device not in ('', 'cpu') else 'CPU'}-s"
+
+
+def _machines(rows: Mapping[str, Sequence[Record]]) -> list[str]:
+    """Where the arms were trained, so far as their records say it; times of two machines do not compare."""
+    by_machine: dict[str, list[str]] = {}
+    for system, runs in rows.items():
+        for place in dict.fromkeys(machine(run.environment) for run in runs):
+            by_machine.setdefault(place, []).append(system)
+    told = [
+        f"{', '.join(systems)} on {place}" if len(by_machine) > 1 else place for place, systems in by_machine.items()
+    ]
+    several = " Times of different machines do not compare." if len(by_machine) > 1 else ""
+    return [
+        f"Mean over seeds. Training time is that of all threads, on a GPU by the clock: {'; '.join(told)}.{several}"
+    ]
 
 
 def tuning(table: ResultTable) -> Table:
@@ -83,7 +104,8 @@ def all_settings(study: str, folder: Path, records: Sequence[Record]) -> list[tu
     held = list(latest(records).values())
     groups = partition(record for record in held if record.kind == "paradigm" and record.status == "ok")
     stated = [_setting(newest_of(group)) for group in groups]
-    keys = dict.fromkeys(key for values in stated for key in values)
+    of_arms = {f"backbone.{field}" for record in held for field in settings(record).get("own_backbone", ())}
+    keys = dict.fromkeys(key for values in stated for key in values if key not in of_arms)
     differing = [key for key in keys if len({repr(values.get(key)) for values in stated}) > 1]
     found = []
     for group, values in zip(groups, stated):

@@ -13,7 +13,7 @@ from ....report.chapter import Answer, Chapter, StudyPage, StudyRecords
 from ....report.figure_cache import drawn, fingerprint
 from ....report.markup import Table, bullets, folded, records_link
 from ....report.method import scored_by, sentence
-from ....report.scores import ARROWS, clip_counts, failure, figure, spent
+from ....report.scores import ARROWS, clip_counts, failure, figure, size_note, spent
 from ....report.summary import trained
 from ....report.words import arm_names
 from .figure import draw
@@ -71,7 +71,7 @@ def describe(study: StudyRecords) -> StudyPage:
     head["KAD of windows"] = "too short to compare" if short else "; ".join(one.answer for one in told) or empty
     about = f"{', '.join(arms(found)) or 'No arm'} at {rates} Hz, trained for {count(spent(runs) or 'no', 'update')}."
     notes = [sentence(short)] if short else [*_verdict_notes(found, names, doubts), *verdict_lines(moves, found)]
-    notes += [] if short else captions_not_followed(found)
+    notes += [*([] if short else captions_not_followed(found)), *size_note(found[0].table)]
     return StudyPage(
         about, sheet, told,
         [*details, f"The {records_link(study.folder)} hold everything above."],

@@ -21,7 +21,7 @@ from ....report.clips import clips, listening, log_spectrogram
 from ....report.figure_cache import drawn, fingerprint
 from ....report.markup import Table, folded, image, records_link
 from ....report.method import facts, measured, ran, sentence
-from ....report.scores import heading, reference_rows, scores_of, stated_scores
+from ....report.scores import heading, reference_rows, scores_of, size_note, stated_scores
 from ....report.style import canvas
 from ....report.summary import standing, trained, unbeaten
 from ....report.words import arm_names
@@ -134,7 +134,8 @@ def notes(table: ResultTable, short: str) -> list[str]:
     if table.rows and table.newest.config.version < VERSION:
         return [EARLIER]
     doubts = {name: why for name in deciding(table) if (why := not_usable(table, name))}
-    return [*(f"`{name}` gives no verdict: {why}." for name, why in doubts.items()), *arm_names(table).note]
+    told = [f"`{name}` gives no verdict: {why}." for name, why in doubts.items()]
+    return [*told, *arm_names(table).note, *size_note(table)]
 
 
 def whole_clips(table: ResultTable) -> list[str]:

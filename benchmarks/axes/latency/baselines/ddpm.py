@@ -2,8 +2,9 @@
 
 The head's output is v (paradigms/heads.py), hence ``prediction_type="v_prediction"``; the cosine schedule of 1000 steps
 is diffusers' ``squaredcos_cap_v2``, and ``timestep_spacing="linspace"`` keeps the steps that ``respaced`` keeps. The
-scheduler draws the noise of each step itself. Backbone and unmasking are ours, but on a GPU they run without CUDA
-graphs here, since the scheduler looks at its tables from the host and cannot be captured.
+scheduler draws the noise of each step itself, with the variance that the head has learned. Backbone and unmasking are
+ours, but on a GPU they run without CUDA graphs here, since the scheduler looks at its tables from the host and cannot
+be captured.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class DiffusersHead:
         self.model, self.head, self.plain = model, head, plain(head)
         self.scheduler: Any = DDPMScheduler(
             num_train_timesteps=STEPS, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction",
-            variance_type="fixed_small", clip_sample=False, timestep_spacing="linspace",
+            variance_type="learned", clip_sample=False, timestep_spacing="linspace",
         )  # fmt: skip
 
     def generate(self, conditions: Conditions, frames: int, sampler: Any, rng: ItemRNG) -> Tensor:
@@ -63,11 +64,14 @@ class DiffusersHead:
 
     def sample(self, z_RC: Tensor, noise_SRD: Tensor, settings: HeadSampler, scale: Tensor) -> Tensor:
         """Draw one token per row, (R, D); arguments as of ``DiffusionHead.sample``, with only the first noise used."""
-        x_RD = noise_SRD[0]
-        for t in self.scheduler.timesteps:
+        x_RD, head, kept = noise_SRD[0], self.plain, settings.diffusion_steps
+        for i, t in enumerate(self.scheduler.timesteps):
             rows = x_RD.repeat(settings.branches, 1).to(z_RC.dtype)
-            v = guide(self.plain.velocity(rows, t.expand(len(rows)), z_RC).float(), settings, scale)
-            x_RD = self.scheduler.step(v, t, x_RD, return_dict=False)[0]
+            y_RW = head.activated(t.expand(len(rows)), z_RC)
+            v = guide(head.predict(rows, y_RW).float(), settings, scale)
+            errors_RD = head.guided_error(y_RW, settings, scale)
+            variance = head.diffusion.deviations(kept, slice(i, i + 1), errors_RD[None])[0].square()
+            x_RD = self.scheduler.step(torch.cat([v, variance], dim=1), t, x_RD, return_dict=False)[0]
         return x_RD
 
     @contextmanager

@@ -23,7 +23,10 @@ from paradigm_bench.benchmarks.study.load import load_study
 from paradigm_bench.benchmarks.study.study import Study
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.common.files import read_json
+from paradigm_bench.corpora import load_corpus
+from paradigm_bench.corpora.procedural.composition import TEMPI
 from paradigm_bench.paradigms.pipeline import check_controls, load_model
+from paradigm_bench.representations.latents.controls import timed_tokens
 from paradigm_bench.representations.spec import LatentSpec
 
 __all__ = ["_own_cache", "home"]  # fixtures
@@ -274,6 +277,19 @@ def test_bad_control_studies_are_refused(home: Path) -> None:
         study("control", home, "controls.scenarios=[singel]")
     with pytest.raises(UserError, match=r"unknown chord extractor 'template'"):
         Control().expand(study("control", home, "controls.chords=template"))
+
+
+@pytest.mark.parametrize("name", ["control", "inpainting"])
+def test_the_caption_does_not_give_the_drums_away(name: str) -> None:
+    """A crop may begin anywhere in a bar of the slowest tempo, so one caption has as many drum controls as frames."""
+    asked = load_study(name)
+    room = asked.corpus.seconds - asked.train.seconds
+    assert room >= 4 * 60 / min(TEMPI)
+    clips = load_corpus("builtin", clips=40, seconds=asked.corpus.seconds).clips("train")
+    clip = next(c for c in clips if (c.attributes["drums"], c.attributes["tempo"]) == ("rock", "under 90"))
+    tokens_T = timed_tokens(clip, "drums_kit", LATENT, 200)
+    crops = {tuple(tokens_T[start : start + 100].tolist()) for start in range(round(25 * room) + 1)}
+    assert len(crops) == 75  # frames in a bar of four beats at 80 BPM
 
 
 def test_latents_are_encoded_with_the_controls(home: Path) -> None:

@@ -17,13 +17,13 @@ QUICK = {
     "ar": {},
     "mar": {"iterations": 2, "diffusion_steps": 2},
     "mntp": {"diffusion_steps": 2},
-    "masked_fm-wide": {"iterations": 2, "steps": 2},
+    "masked_fm": {"iterations": 2, "steps": 2},
 }
 
 
 @pytest.mark.parametrize("paradigm", QUICK)
 def test_an_arm_is_controlled_and_fills_spans(paradigm: str, home: Path, tmp_path: Path) -> None:
-    small = [*settings(home), "train.snapshots=[]", "evaluation.prompts=2", "evaluation.references=[]"]
+    small = [*settings(home), "seeds=[0]", "train.snapshots=[]", "evaluation.prompts=2", "evaluation.references=[]"]
     small += ["controls.names=[chords_majmin, melody, drums]", "controls.scenarios=[wrong]"]
     kept = {}
     for axis, name in ((Control(), "control"), (Inpainting(), "inpainting")):

@@ -365,5 +365,6 @@ def test_arms_on_one_budget_share_a_table_whatever_updates_it_buys(results: Path
     report, text = (results / "REPORT.md").read_text(), (folder / "README.md").read_text()
     assert "| [b](b/README.md) |  | c | 2 | 180–200 | 1 |" in report  # no packaged study, so it has no title
     assert "a budget of 3 TFLOPs each, spent in updates of 4" in text
-    assert "| ar | 180 | 1,000 | 2.9 |" in text
-    assert "| fm | 200 | 1,000 | 2.9 |" in text
+    assert "| ar | 5 | 180 |" in text
+    assert "| fm | 5 | 200 |" in text
+    assert text.count("| 1,000 | 2.9 | 10 CPU-s |") == 2

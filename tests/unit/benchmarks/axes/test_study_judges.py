@@ -13,7 +13,6 @@ from toy_evaluator import Roughness
 
 from paradigm_bench.benchmarks.analysis.comparability import differences
 from paradigm_bench.benchmarks.analysis.declared import trained_against
-from paradigm_bench.benchmarks.analysis.records import load_records
 from paradigm_bench.benchmarks.axes.eval_set import load_evaluators, make_eval_set
 from paradigm_bench.benchmarks.axes.fidelity.axis import Fidelity
 from paradigm_bench.benchmarks.axes.fidelity.cells import data_of
@@ -234,14 +233,3 @@ def test_an_old_cell_reads_as_one_without_judges() -> None:
     config = read_config(old, CellConfig)
     assert (config.evaluation.judges, config.evaluation.replication, config.trained_on) == ((), False, ())
     assert dataclasses.asdict(config)["evaluation"]["evaluator"]["name"] == "builtin"
-
-
-@pytest.mark.parametrize("name", ["quickstart", "small_cpu"])
-def test_arms_that_were_trained_before_judges_came_are_found_again(name: str) -> None:
-    published_records, _ = load_records(RESULTS / name)
-    trained = {(r.system, r.seed): r.training.folder for r in published_records if r.training is not None}
-    if not trained:
-        pytest.skip("the published records are not here")
-    study = load_study(name, ["evaluation.judges=[logmel]"])
-    found = {(cell.system, cell.seed): cell.group for cell in Fidelity().expand(study) if cell.kind == "paradigm"}
-    assert found == {arm: trained[arm] for arm in found}

@@ -260,11 +260,12 @@ def test_shells_complete_commands_and_options() -> None:
 
 # What each command needs beside the path that is wrong; none of it is looked at before the path.
 NEEDS = {
-    "codec train": "", "collect": "", "evaluators train": "", "evaluators musicgen": "x", "new-paradigm": "mine",
+    "codec train": "", "codec reconstruct": "x",
+    "collect": "", "evaluators train": "", "evaluators musicgen": "x", "new-paradigm": "mine",
     "inpaint": "x --from 0 --to 1 --prompt x --checkpoint x", "report": "", "sample": "--prompt x --checkpoint x",
     "score": "--reference x --generated x", "tune": "--checkpoint x --reward clap_builtin", "run": "",
     "submit": "smoke", "train": "", "plan": "smoke", "compare": "a b --metric x", "claims": "", "pack": "",
-    "verify": "x", "validate-metrics": "", "power": "smoke",
+    "verify": "x", "validate-metrics": "", "power": "smoke", "tune-arms": "smoke",
 }  # fmt: skip
 FILES = {"inpaint", "report", "sample", "score"}  # whose --out is a file
 READS = {"collect", "report", "plan", "compare", "claims", "pack", "power", "score"}
@@ -295,7 +296,9 @@ def test_a_wrong_folder_is_found_before_the_work(
 ) -> None:
     (tmp_path / "file").touch()
     wrong = [tmp_path / "file", tmp_path / "none"] if line in READS else [tmp_path / "file", tmp_path / "file" / "x"]
-    results = ["--results", str(tmp_path / "good")] if option == "--work" and line in ("run", "submit") else []
+    results = (
+        ["--results", str(tmp_path / "good")] if option == "--work" and line in ("run", "submit", "tune-arms") else []
+    )
     for folder in wrong:
         assert status([*line.split(), *NEEDS[line].split(), *results, option, str(folder)]) == 2
         stderr = capsys.readouterr().err

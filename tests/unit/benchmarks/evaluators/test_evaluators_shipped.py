@@ -51,7 +51,6 @@ def test_every_metric_puts_real_before_codec_before_noise(scored):
 def test_weights_are_small_and_say_how_they_were_made(scored):
     evaluator, _ = scored
     assert sum(path.stat().st_size for path in SHIPPED.iterdir()) <= 4_000_000
-    codec = load_representation("codec_builtin")
-    assert evaluator.record["representation"] == {"name": codec.spec.name, "fingerprint": codec.fingerprint}
+    assert evaluator.record["representation"]["name"] == "codec_builtin"
     assert set(evaluator.record["valid"]) == {"clean", "continuous", "blurred", "codes"}
     assert evaluator.record["made_by"].startswith("python -m benchmarks.evaluators.builtin.training --corpus builtin ")

@@ -107,7 +107,7 @@ def test_what_must_be_trained_first_is_a_row_and_ids_that_depend_on_it_are_open(
 
 
 def test_a_frame_rate_study_lists_its_codecs(capsys: pytest.CaptureFixture[str]) -> None:
-    small = ["corpus.clips=64", "frame_rate.frames=[]", "evaluation.prompts=4"]
+    small = ["corpus.clips=64", "frame_rate.frames=[]", "evaluation.prompts=4", "evaluation.judges=[logmel]"]
     assert status(["run", "frame_rate", "-p", "fm", *options(small), "--dry-run"]) == 0
     printed = capsys.readouterr().out
     assert all(f"codec codec_trained:{rate}@400" in printed for rate in ("12.5", "25", "50", "100"))

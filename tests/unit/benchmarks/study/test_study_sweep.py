@@ -114,7 +114,7 @@ def test_set_and_paradigm_win_over_the_files_sweep(tmp_path: Path) -> None:
         ("arms.fm.sampler.steps=1", "no arm 'fm' (did you mean 'fm-1.5'?)"),
         ("arms.mar.sampler.iteratoins=4", "unknown key 'iteratoins' (did you mean 'iterations'?)"),
         ("arms.*.sampler.stps=4", "unknown key 'stps'"),
-        ("arms.mar.label=x,y", "'label' of an arm cannot be swept; sampler.<key> and options.<key> can"),
+        ("arms.mar.label=x,y", "'label' of an arm cannot be swept; <key> of its sampler, options or backbone can"),
         ("axis=latency", "this key cannot be swept"),
     ],
 )
