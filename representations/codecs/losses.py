@@ -69,9 +69,8 @@ def mel_filters(n_fft: int, bands: int, sample_rate: int) -> Tensor:
 
 def log_mel(wav_BN: Tensor, sample_rate: int, n_fft: int = 1024, bands: int = 64) -> Tensor:
     """Natural log of mel magnitudes (B, frames, bands), HTK mel scale, Hann window, hop n_fft / 4, floored at 1e-4."""
-    window = torch.hann_window(n_fft, device=wav_BN.device)
-    x_BFtc = torch.view_as_real(torch.stft(wav_BN, n_fft, n_fft // 4, window=window, return_complex=True))
-    magnitude_BFt = (x_BFtc.square().sum(-1) + 1e-9).sqrt() * (2 / window.sum())
+    power_BFt, scale = _power(wav_BN, n_fft)
+    magnitude_BFt = (power_BFt + 1e-9).sqrt() * scale
     return (magnitude_BFt.mT @ mel_filters(n_fft, bands, sample_rate).to(wav_BN.device)).clamp_min(MEL_FLOOR).log()
 
 
@@ -96,7 +95,8 @@ def spectral_losses(reference_BN: Tensor, estimate_BN: Tensor, sample_rate: int,
     gives that power back.
     """
     n_fft, bands = MEL_SCALES[scale % len(MEL_SCALES)]
-    power_NtF = _power(torch.cat([reference_BN, estimate_BN]), n_fft)
+    power_NFt, gain = _power(torch.cat([reference_BN, estimate_BN]), n_fft)
+    power_NtF = power_NFt.mT * gain**2
     mel_NtM = ((power_NtF + 1e-10).sqrt() @ mel_filters(n_fft, bands, sample_rate) + TRAINING_FLOOR).log()
     broad_NMt = (power_NtF @ mel_filters(n_fft, LEVEL_BANDS, sample_rate)).mT
     hop = n_fft // 4
@@ -106,11 +106,11 @@ def spectral_losses(reference_BN: Tensor, estimate_BN: Tensor, sample_rate: int,
     return _halves_l1(mel_NtM), _halves_l1(levels_NMt)
 
 
-def _power(wav_BN: Tensor, n_fft: int) -> Tensor:
-    """Power spectra (B, frames, F), where a full-scale sine is about 1; Hann window, hop n_fft / 4."""
+def _power(wav_BN: Tensor, n_fft: int) -> tuple[Tensor, Tensor]:
+    """Power spectra (B, F, frames), Hann window, hop n_fft / 4; and the factor that makes a full-scale sine about 1."""
     window = torch.hann_window(n_fft, device=wav_BN.device)
     x_BFtc = torch.view_as_real(torch.stft(wav_BN, n_fft, n_fft // 4, window=window, return_complex=True))
-    return x_BFtc.square().sum(-1).mT * (2 / window.sum()) ** 2
+    return x_BFtc.square().sum(-1), 2 / window.sum()
 
 
 def _halves_l1(pairs: Tensor) -> Tensor:
