@@ -89,8 +89,10 @@ def snapshot_path(folder: Path, update: int) -> Path:
 
 
 def tidy(folder: Path, everything: bool = False) -> None:
-    """Remove incomplete folders of a killed run, and the checkpoints of a completed one; or ``everything`` of a run."""
-    stale = list(folder.glob(".*.part"))
+    """Remove what a killed run left incomplete, and the checkpoints of a completed one; or ``everything`` of a run."""
+    for part in folder.glob(".*.part*"):  # of common.files: folders end in .part, files in .part and their own suffix
+        shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+    stale = []
     if everything or (folder / "result.json").exists():
         stale += list_checkpoints(folder)
     if everything:

@@ -56,7 +56,7 @@ pid_of() { # FILE WORD -> the pid in FILE, if it lives and its command line hold
 wait_for() { # SECONDS WHAT COMMAND...
   local k n=$(($1 * 10)) what=$2; shift 2
   for ((k = 0; k < n; k++)); do "$@" >/dev/null 2>&1 && return 0; sleep 0.1; done
-  die "$what not ready; logs in $S/log"
+  die "$what not ready; $(sinfo -h -N -o '%N %t: %E' 2>&1 | head -n 1); logs in $S/log"
 }
 
 # ---- configuration. AuthInfo's cred_expire: a requeued job is held back this many seconds (the default is 120).
@@ -176,7 +176,7 @@ fi
 node_up() {
   case $(sinfo -h -N -p main -o %t | head -n 1) in
     idle|mix|alloc|comp) return 0;;
-    down*|drain*) scontrol update nodename=n1 state=resume;;  # after an unclean stop
+    *) scontrol update nodename=n1 state=resume;;  # down, drained or still draining (drng) after an unclean stop
   esac
   return 1
 }

@@ -30,12 +30,14 @@ from training_toys import (
 
 from paradigm_bench import paradigms
 from paradigm_bench.backbones import BackboneConfig
+from paradigm_bench.common import files
 from paradigm_bench.common.errors import UserError
 from paradigm_bench.common.seeds import ItemRNG
 from paradigm_bench.paradigms.base import Batch, Loss
 from paradigm_bench.training import TrainSpec, checkpoints
 from paradigm_bench.training.loop import train
 from paradigm_bench.training.optimiser import EMA, decayed, make_optimisers, matrices
+from paradigm_bench.training.results import tidy
 from paradigm_bench.training.spec import learning_rate
 
 
@@ -265,6 +267,16 @@ def test_finished_training_is_not_done_again_and_another_is_refused(tmp_path: Pa
     with pytest.raises(UserError, match=r"model\.paradigm is 'denoiser' there, 'coder' asked"):
         run(tmp_path, model=Coder())
     assert run(tmp_path, dataclasses.replace(SPEC, lr=0.5), resume=False).final_loss != first.final_loss
+
+
+def test_what_a_killed_run_was_writing_is_removed_whatever_it_was(tmp_path: Path) -> None:
+    for name in ("result.json", "log.jsonl", "model.safetensors", "without_suffix"):
+        files._made_beside(tmp_path / name)
+    folder = files.atomic_folder(tmp_path / "final")
+    folder.__enter__()  # and killed before it leaves
+    assert len(list(tmp_path.iterdir())) == 5
+    tidy(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_checkpoint_of_another_shape_is_refused(tmp_path: Path) -> None:
