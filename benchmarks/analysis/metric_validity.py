@@ -30,7 +30,9 @@ from .validation import Validation, find_validation
 WITHOUT_CAPTIONS = ("noise", "silence")  # the floors of metrics that read nothing but the clip
 SAME = 0.05  # of the distance from real audio to its nearest floor
 FAD_CLIPS = 256  # below, the bias of a Frechet distance is larger than what it measures (study samplesize)
-CONTROLS = ("chord_iou", "beat_f1", "downbeat_f1", "melody_chroma", "pitch_accuracy")  # they read the clip's controls
+CONTROLS = (  # they read the clip's controls
+    "chord_iou", "beat_f1", "downbeat_f1", "drum_correlation", "melody_chroma", "pitch_accuracy",
+)  # fmt: skip
 SPANS = ("seam", "context_similarity")  # of a filled span, whose floors are fills without a model
 
 

@@ -72,6 +72,7 @@ CATALOGUE = {
     "chord_iou": MetricInfo("higher", "item", 0.0, 1.0),
     "beat_f1": MetricInfo("higher", "item", 0.0, 1.0),
     "downbeat_f1": MetricInfo("higher", "item", 0.0, 1.0),
+    "drum_correlation": MetricInfo("higher", "item", -1.0, 1.0),
     "melody_chroma": MetricInfo("higher", "item", 0.0, 1.0),
     "pitch_accuracy": MetricInfo("higher", "item", 0.0, 1.0),
     # Of sampling: entropy.py

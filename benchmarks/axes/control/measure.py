@@ -98,16 +98,17 @@ class ControlGroup(FidelityGroup):
 
 @dataclass(frozen=True)
 class MusicTargets:
-    """Chords, melody and beats that a clip should contain, in seconds; empty where unknown or absent."""
+    """Chords, melody, beats and drum hits that a clip should contain, in seconds; empty where unknown or absent."""
 
     chords: control.ChordSpans
     melody: control.NoteSpans
     beats: Sequence[float]
     downbeats: Sequence[float]
+    drum_hits: Sequence[float]
 
 
 class ControlScorer:
-    """Scores clips against the chords, beats and melody of the prompts.
+    """Scores clips against the chords, beats, drum hits and melody of the prompts.
 
     These are the prompts' annotations, cut to the length of the generated clips. Chords and melody without annotation
     are what the extractors detect in the prompts' audio. Beats are scored only where there are drums, because without
@@ -149,6 +150,7 @@ class ControlScorer:
         return scores | {
             "beat_f1": control.beat_f1(asked.beats, beats),
             "downbeat_f1": control.beat_f1(asked.downbeats, downbeats),
+            "drum_correlation": control.drum_correlation(asked.drum_hits, audio_N, self.rate),
             "melody_chroma": control.chroma_similarity(own_N, audio_N, self.rate),
             "pitch_accuracy": control.pitch_accuracy(asked.melody, melody),
             "pitch_accuracy_any_octave": control.pitch_accuracy(asked.melody, melody, octaves=False),
@@ -162,6 +164,7 @@ class ControlScorer:
             melody=_cut(known.melody, seconds) or self.extractors["melody"](audio_N, self.rate),
             beats=[time for time in beats if time < seconds],
             downbeats=[time for time in downbeats if time < seconds],
+            drum_hits=[time for time, _ in known.drum_hits if time < seconds],
         )
 
 

@@ -23,13 +23,19 @@ from .chord_timeline import chord_timeline
 from .entropy import entropy, findings
 
 FREE, ROWS = ("given",), ("scenario",)  # which controls a clip is given, by name and in the scenario's words
-SHOWN = ("chord_iou", "beat_f1", "downbeat_f1", "melody_chroma", "pitch_accuracy", "kad", "clap")
+SHOWN = (
+    "chord_iou", "drum_correlation", "beat_f1", "downbeat_f1", "melody_chroma", "pitch_accuracy", "kad", "clap",
+)  # fmt: skip
 CALLED_HERE = {"beat_f1": "downbeat_f1", "melody_similarity": "melody_chroma"}  # the paper's Beat F1 is of down-beats
-FOLLOWED = (("chords", "chord_iou"), ("melody", "melody_chroma"), ("drums", "downbeat_f1"), ("drums", "beat_f1"))
+FOLLOWED = (
+    ("chords", "chord_iou"), ("melody", "melody_chroma"),
+    ("drums", "drum_correlation"), ("drums", "downbeat_f1"), ("drums", "beat_f1"),
+)  # fmt: skip
 FOLLOWS = "Do clips follow the {control} given in time? (gain in {metric} over another clip's, higher is better)"
 BASIS = (
     "With all controls against another clip's, paired on prompts and seeds, with Holm's correction over the list. A "
-    "tempo in the caption gives the beats away, so the down-beats are the better test of drums."
+    "tempo in the caption gives the beats away, so the correlation with the drum hits and the down-beats are better "
+    "tests of drums."
 )
 CHORDS = (
     "Chords of one prompt, below the chroma of the clip. Lanes: the request (the prompt's own chords), the "

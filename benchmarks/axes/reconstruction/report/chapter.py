@@ -19,7 +19,7 @@ from ..config import VIEWS, ReconstructionConfig, RepresentationView
 
 SIGNAL = {"si_snr": "SI-SNR, dB", "visqol": "ViSQOL", "log_msd": "log-MSD", "log_mel_distance": "log-mel distance"}
 DISTANCES = ("kad", "fad")  # by every judge
-CONTENT = ("chord_iou", "beat_f1", "downbeat_f1", "melody_chroma", "pitch_accuracy")
+CONTENT = ("chord_iou", "drum_correlation", "beat_f1", "downbeat_f1", "melody_chroma", "pitch_accuracy")
 CEILING, FLOORS = "real", ("noise", "silence")
 COMPARED = ("si_snr", "visqol", "log_msd", "chord_iou", "beat_f1", "pitch_accuracy")
 PAIRED = "Differences, paired by clip, with 95% intervals; **bold** where the interval leaves out zero:"

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import mir_eval
 import numpy as np
 import pytest
 
-from paradigm_bench.benchmarks.metrics.control import beat_f1, chord_iou, chroma_similarity, pitch_accuracy
+from paradigm_bench.benchmarks.metrics.control import (
+    beat_f1,
+    chord_iou,
+    chroma_similarity,
+    drum_correlation,
+    pitch_accuracy,
+)
 from paradigm_bench.corpora import load_corpus
 from paradigm_bench.corpora.extractors import load_extractor
 from tests.golden import inputs
@@ -78,6 +86,38 @@ def test_beats_are_mir_evals() -> None:
     assert beat_f1([0.0, 1.0], [0.04, 1.2]) == pytest.approx(0.5)
     assert beat_f1([0.0, 1.0], []) == 0.0
     assert np.isnan(beat_f1([], [1.0]))
+
+
+def clicks(times: Sequence[float], seconds: float = 4.0) -> np.ndarray:
+    """Bursts of noise that fade within 20 ms, at ``times``."""
+    rng, audio_N = np.random.default_rng(0), np.zeros(round(seconds * RATE))
+    burst_N = rng.normal(size=RATE // 50) * np.exp(-np.linspace(0, 6, RATE // 50))
+    for time in times:
+        start = round(time * RATE)
+        audio_N[start : start + len(burst_N)] += burst_N[: len(audio_N) - start]
+    return audio_N
+
+
+def test_drums_correlate_with_their_own_hits_and_with_no_others() -> None:
+    hits = [0.3, 0.8, 1.3, 1.55, 2.1, 2.9, 3.4]
+    played = clicks(hits)
+    assert drum_correlation(hits, played, RATE) > 0.8
+    assert drum_correlation(hits, 0.01 * played, RATE) == pytest.approx(drum_correlation(hits, played, RATE), abs=0.05)
+    assert abs(drum_correlation([time + 0.12 for time in hits], played, RATE)) < 0.3
+    assert drum_correlation(hits[::2], played, RATE) == pytest.approx(0.5**0.5, abs=0.15)  # half of the hits asked for
+    assert drum_correlation([*hits, 5.0], played, RATE) == drum_correlation(hits, played, RATE)  # after the end
+    assert drum_correlation(hits, np.zeros(4 * RATE), RATE) == 0.0
+    assert np.isnan(drum_correlation([], played, RATE))
+    assert np.isnan(drum_correlation([9.0], played, RATE))
+
+
+def test_drums_of_the_built_in_music_are_heard_through_the_mix() -> None:
+    clips = [clip for clip in load_corpus("builtin", clips=30, seconds=8.0).clips("train")]
+    hits = [[time for time, _ in annotation.drum_hits] for clip in clips if (annotation := clip.annotation())]
+    drummed = [(clip.audio(RATE)[: 4 * RATE], own) for clip, own in zip(clips, hits) if own]
+    own = [drum_correlation(asked, audio_N, RATE) for audio_N, asked in drummed]
+    other = [drum_correlation(asked, audio_N, RATE) for (audio_N, _), (_, asked) in itertools.pairwise(drummed)]
+    assert np.mean(own) > 0.5 > 0.25 > np.mean(other)
 
 
 def test_pitch_accuracy_is_mir_evals_and_right_by_hand() -> None:

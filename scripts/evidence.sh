@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Measure again what docs/findings.md and the tiny-scale tables rest on, the most important studies first.
+#
+#     scripts/evidence.sh RESULTS [MUSIC]      MUSIC: a folder with manifest.csv, for the studies of real music
+#
+# Give the same command again after an interruption: what is measured is skipped, and training goes on from its last
+# checkpoint. A study that fails is named at the end and does not stop the others. Studies share trained weights, which lie
+# in runs/. `bench plan STUDY` tells how long each takes; about 20 CPU-hours in all.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+results=$(realpath -m "${1:?usage: scripts/evidence.sh RESULTS [MUSIC]}") music=${2:+$(realpath "$2")}
+export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+bench=${BENCH:-bench} failed=()
+
+measure() { # STUDY OPTIONS...
+  echo "== $(date '+%F %H:%M:%S') $*"
+  $bench run "$@" --results "$results" || failed+=("$1")
+}
+
+measure small_cpu
+[ -z "$music" ] || measure small_cpu --corpus "$music" --seed 0 --seed 1 --seed 2
+measure control
+measure inpainting
+for study in fm_steps decoding_iterations impact_grid masked_fm_iterations guidance_scale guidance_schedule guidance_cosine; do
+  measure "$study"  # samplers, from the weights of small_cpu
+done
+for study in mntp_vs_ntp head_size masked_fm masked_fm_spans pretraining codec_vs_vae skips_all_arms mae_split reward \
+    equal_flops equal_wall mask_schedules latent_normalisation; do
+  measure "$study"  # each trains arms of its own
+done
+[ ${#failed[@]} -eq 0 ] || { echo "failed: ${failed[*]}" >&2; exit 1; }
