@@ -25,7 +25,7 @@ for study in fm_steps decoding_iterations impact_grid masked_fm_iterations guida
   measure "$study"  # samplers, from the weights of small_cpu
 done
 for study in mntp_vs_ntp head_size masked_fm masked_fm_spans pretraining codec_vs_vae skips_all_arms mae_split reward \
-    equal_flops equal_wall mask_schedules latent_normalisation; do
+    equal_flops equal_wall reference_parts mask_schedules latent_normalisation; do
   measure "$study"  # each trains arms of its own
 done
 [ ${#failed[@]} -eq 0 ] || { echo "failed: ${failed[*]}" >&2; exit 1; }

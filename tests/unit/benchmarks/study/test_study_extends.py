@@ -25,7 +25,7 @@ OF_MAIN = (  # the studies of the findings; equal_wall's budget leaves no room f
     "codec_vs_vae", "control", "decoding_iterations", "equal_flops", "equal_wall", "fm_steps", "frame_rate",
     "guidance_cosine", "guidance_scale", "guidance_schedule", "head_size", "impact_grid", "inpainting",
     "latent_normalisation", "mae_split", "mask_schedules", "masked_fm", "masked_fm_iterations", "masked_fm_spans",
-    "mntp_vs_ntp", "pretraining", "reward", "skips_all_arms", "tal_batch_duration", "tal_durations",
+    "mntp_vs_ntp", "pretraining", "reference_parts", "reward", "skips_all_arms", "tal_batch_duration", "tal_durations",
 )  # fmt: skip
 
 
