@@ -1,6 +1,6 @@
 """What may share a table: in every chapter, a record of another setting joins no row, and the page says that it is out.
 
-The reproducer of the audit: a copy of a published study with one more record that differs from the others in one
+The reproducer of the audit: a copy of a measured study with one more record that differs from the others in one
 setting. Older than they are, it must be left out; newer, it is the table's setting and they are left out.
 """
 
@@ -31,7 +31,9 @@ from paradigm_bench.benchmarks.report.chapter import StudyPage, StudyRecords, fi
 from paradigm_bench.common.config import config_hash
 
 OLDER, NEWER = "2000-01-01T00:00:00", "2100-01-01T00:00:00"
-RESULTS = Path(__file__).parents[4] / "results"
+REPOSITORY = Path(__file__).parents[4]
+RESULTS = REPOSITORY / "results"
+KEPT = REPOSITORY / "tests" / "golden" / "records"  # of studies that the repository has published, one seed and two arms
 MARK = 9876.5  # the score of the record that is added; wherever it shows, it must stand alone
 STUDIES = {
     "fidelity": "quickstart", "control": "control", "inpainting": "inpainting", "frame_rate": "frame_rate",
@@ -99,7 +101,8 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Copies of the published studies without their figures, as pages are written beside them."""
     results = tmp_path_factory.mktemp("results")
     for study in STUDIES.values():
-        shutil.copytree(RESULTS / study, results / study, ignore=shutil.ignore_patterns("figures", "*.md"))
+        held = KEPT if (KEPT / study).is_dir() else RESULTS
+        shutil.copytree(held / study, results / study, ignore=shutil.ignore_patterns("figures", "*.md"))
     return results
 
 
