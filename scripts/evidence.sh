@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
 # Measure again what docs/findings.md and the tiny-scale tables rest on, the most important studies first.
 #
-#     scripts/evidence.sh RESULTS [MUSIC]      MUSIC: a folder with manifest.csv, for the studies of real music
+#     scripts/evidence.sh [MUSIC]      MUSIC: a folder with manifest.csv, for the comparison on real music
 #
 # Give the same command again after an interruption: what is measured is skipped, and training goes on from its last
-# checkpoint. A study that fails is named at the end and does not stop the others. Studies share trained weights, which lie
-# in runs/. `bench plan STUDY` tells how long each takes; about 20 CPU-hours in all.
+# checkpoint. A study that fails is named at the end and does not stop the others. Results go to my_results/; studies share
+# trained weights, which lie in runs/. `bench plan STUDY` tells how long each takes; about 20 CPU-hours in all.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-results=$(realpath -m "${1:?usage: scripts/evidence.sh RESULTS [MUSIC]}") music=${2:+$(realpath "$2")}
+music=${1:-}  # as it is given, from the repository's folder: records name it
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 bench=${BENCH:-bench} failed=()
 
 measure() { # STUDY OPTIONS...
   echo "== $(date '+%F %H:%M:%S') $*"
-  $bench run "$@" --results "$results" || failed+=("$1")
+  $bench run "$@" || failed+=("$1")
 }
 
 measure small_cpu

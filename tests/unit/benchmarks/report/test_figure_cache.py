@@ -177,8 +177,8 @@ def contents(folder: Path) -> dict[Path, tuple[bytes, int]]:
 
 def test_a_report_changes_a_figure_only_if_a_record_has_changed(tmp_path: Path) -> None:
     results = tmp_path / "results"
-    shutil.copytree(REPOSITORY / "results" / "quickstart-esc", results / "quickstart-esc")
-    out, figure = results / "REPORT.md", results / "quickstart-esc" / "figures" / "scores.png"
+    shutil.copytree(REPOSITORY / "results" / "quickstart", results / "quickstart")
+    out, figure = results / "REPORT.md", results / "quickstart" / "figures" / "scores.png"
     write_report(results, [], out)
     first = contents(results)
     write_report(results, [], out)
