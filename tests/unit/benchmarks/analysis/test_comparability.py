@@ -33,7 +33,9 @@ from paradigm_bench.common.config import config_hash
 OLDER, NEWER = "2000-01-01T00:00:00", "2100-01-01T00:00:00"
 REPOSITORY = Path(__file__).parents[4]
 RESULTS = REPOSITORY / "results"
-KEPT = REPOSITORY / "tests" / "golden" / "records"  # of studies that the repository has published, one seed and two arms
+KEPT = (
+    REPOSITORY / "tests" / "golden" / "records"
+)  # of studies that the repository has published, one seed and two arms
 MARK = 9876.5  # the score of the record that is added; wherever it shows, it must stand alone
 STUDIES = {
     "fidelity": "quickstart", "control": "control", "inpainting": "inpainting", "frame_rate": "frame_rate",

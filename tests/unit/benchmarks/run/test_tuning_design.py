@@ -67,6 +67,8 @@ def test_every_arm_has_as_many_trainings_and_samplings_whatever_its_own_setting_
     ],
 )
 def test_a_trial_has_its_share_of_the_budget(settings: list[str], updates: int, warmup: int, amount: float) -> None:
-    train = trial_train(load_study("quickstart", ["train.updates=1400", "train.warmup=100", *settings], ("fm",)))
+    train = trial_train(
+        load_study("quickstart", ["train.updates=1400", "train.warmup=100", "tuning.share=0.25", *settings], ("fm",))
+    )
     assert (train.updates, train.warmup, train.budget.amount, train.snapshots) == (updates, warmup, amount, ())
     assert not train.budget.by_convergence
