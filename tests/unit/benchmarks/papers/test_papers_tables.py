@@ -112,7 +112,7 @@ def test_a_lines_own_command_and_a_value_that_is_not_there(tmp_path: Path) -> No
         results, "maskaudioflow2025"
     )
     quality(results, "pretraining", "mar", {"clap_builtin": [0.25, 0.35]}, train__updates=1000)
-    quality(results, "pretraining", "mar", {"clap_builtin": [0.65, 0.75]}, train__updates=1000, train__pretraining=700)
+    quality(results, "pretraining", "mar", {"clap_builtin": [0.65, 0.75]}, train__updates=1000, train__pretraining=900)
     text = page(results, "impact2025").split("## Table 2")[1]
     assert "[0.30]" in " ".join(line(text, "IMPACT base (a)"))
     assert "[0.70]" in " ".join(line(text, "IMPACT base (b)"))
