@@ -167,7 +167,7 @@ def test_collect_and_all_that_lists_records_say_the_same_of_files_and_of_a_pack(
 
 
 def test_a_page_and_its_figures_are_the_same_from_files_and_from_a_pack(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "results" / "inpainting", tmp_path / "inpainting")
+    shutil.copytree(ROOT / "tests" / "golden" / "records" / "inpainting", tmp_path / "inpainting")
     seen = []
     for change in (unpack, pack):
         change(tmp_path / "inpainting")
