@@ -11,6 +11,8 @@ cd "$(dirname "$0")/.."
 music=${1:-}  # as it is given, from the repository's folder: records name it
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 bench=${BENCH:-bench} failed=()
+command -v ${bench%% *} >/dev/null || { echo "evidence.sh: no command ${bench%% *}; activate the environment: . .venv/bin/activate" >&2; exit 2; }
+[ -z "$music" ] || [ -d "$music" ] || { echo "evidence.sh: no folder $music; give one with manifest.csv, or none" >&2; exit 2; }
 
 measure() { # STUDY OPTIONS...
   echo "== $(date '+%F %H:%M:%S') $*"
