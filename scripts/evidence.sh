@@ -5,7 +5,7 @@
 #
 # Give the same command again after an interruption: what is measured is skipped, and training goes on from its last
 # checkpoint. A study that fails is named at the end and does not stop the others. Results go to my_results/; studies share
-# trained weights, which lie in runs/. `bench plan STUDY` tells how long each takes; about 20 CPU-hours in all.
+# trained weights, which lie in runs/. `bench plan STUDY` tells how long each takes; about 30 CPU-hours in all.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 music=${1:-}  # as it is given, from the repository's folder: records name it
@@ -20,14 +20,14 @@ measure() { # STUDY OPTIONS...
 }
 
 measure small_cpu
-[ -z "$music" ] || measure small_cpu --corpus "$music" --seed 0 --seed 1 --seed 2
 measure control
-measure inpainting
-for study in fm_steps decoding_iterations impact_grid masked_fm_iterations guidance_scale guidance_schedule guidance_cosine; do
-  measure "$study"  # samplers, from the weights of small_cpu
+measure inpainting  # from the weights of control
+for study in fm_steps decoding_iterations impact_grid masked_fm_iterations guidance_scale guidance_schedule guidance_cosine reward; do
+  measure "$study"  # samplers and tuning by reward, from the weights of small_cpu
 done
-for study in mntp_vs_ntp head_size masked_fm masked_fm_spans pretraining codec_vs_vae skips_all_arms mae_split reward \
-    equal_flops equal_wall reference_parts mask_schedules latent_normalisation; do
+[ -z "$music" ] || measure small_cpu --corpus "$music" --seed 0 --seed 1 --seed 2
+for study in mntp_vs_ntp masked_fm pretraining codec_vs_vae equal_flops equal_wall reference_parts skips_all_arms mae_split \
+    head_size mask_schedules masked_fm_spans latent_normalisation; do
   measure "$study"  # each trains arms of its own
 done
 [ ${#failed[@]} -eq 0 ] || { echo "failed: ${failed[*]}" >&2; exit 1; }
