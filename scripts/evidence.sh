@@ -26,8 +26,16 @@ for study in fm_steps decoding_iterations impact_grid masked_fm_iterations guida
   measure "$study"  # samplers and tuning by reward, from the weights of small_cpu
 done
 [ -z "$music" ] || measure small_cpu --corpus "$music" --seed 0 --seed 1 --seed 2
-for study in mntp_vs_ntp masked_fm pretraining codec_vs_vae equal_flops equal_wall reference_parts skips_all_arms mae_split \
-    head_size mask_schedules masked_fm_spans latent_normalisation; do
-  measure "$study"  # each trains arms of its own
+# Each of these trains arms of its own; the arms that answer the question come first.
+measure mntp_vs_ntp -p ntp -p mntp -p mntp-no-target -p ntp-dropped -p ntp-zeroed -p ar -p fm -p mar
+measure pretraining
+measure masked_fm
+measure codec_vs_vae
+measure equal_flops
+measure equal_wall
+measure reference_parts -p mar -p mar-all -p fm -p fm-adaln
+measure skips_all_arms -p ar -p fm
+for study in mntp_vs_ntp reference_parts skips_all_arms mae_split head_size mask_schedules masked_fm_spans latent_normalisation; do
+  measure "$study"
 done
 [ ${#failed[@]} -eq 0 ] || { echo "failed: ${failed[*]}" >&2; exit 1; }
