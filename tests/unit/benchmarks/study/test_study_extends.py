@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from paradigm_bench.benchmarks.study.axis import find_axis
 from paradigm_bench.benchmarks.study.extends import merged
 from paradigm_bench.benchmarks.study.load import STUDIES, load_study, study_names
 from paradigm_bench.benchmarks.study.study import Study
@@ -130,6 +131,20 @@ def test_no_file_repeats_what_the_main_comparison_states() -> None:
 def test_studies_of_samplers_train_nothing_of_their_own(name: str) -> None:
     main = {(arm.paradigm, repr(arm.options)) for arm in load_study(MAIN).arms}
     assert {(arm.paradigm, repr(arm.options)) for arm in load_study(name).arms} <= main
+
+
+@pytest.mark.parametrize(
+    ("name", "shared"),
+    [
+        ("mntp_vs_ntp", {"mntp", "ar", "fm", "mar"}), ("masked_fm", {"masked_fm", "fm", "mar"}), ("mae_split", {"mar"}),
+        ("reference_parts", {"mar", "fm"}), ("head_size", {"mntp"}), ("mask_schedules", {"mntp"}),
+    ],
+)  # fmt: skip
+def test_arms_of_the_main_comparison_are_found_measured(name: str, shared: set[str]) -> None:
+    """Their cells are the main comparison's own, whose records a study takes over."""
+    ids = {cell.id for cell in find_axis("fidelity").expand(load_study(MAIN))}
+    arms = {cell.system for cell in find_axis("fidelity").expand(load_study(name)) if cell.id in ids}
+    assert shared <= arms
 
 
 @pytest.mark.parametrize(
