@@ -138,6 +138,8 @@ def test_studies_of_samplers_train_nothing_of_their_own(name: str) -> None:
     [
         ("mntp_vs_ntp", {"mntp", "ar", "fm", "mar"}), ("masked_fm", {"masked_fm", "fm", "mar"}), ("mae_split", {"mar"}),
         ("reference_parts", {"mar", "fm"}), ("head_size", {"mntp"}), ("mask_schedules", {"mntp"}),
+        ("codec_vs_vae", {"fm", "mar"}), ("latent_normalisation", {"fm", "mntp"}), ("pretraining", {"fm", "mar"}),
+        ("masked_fm_spans", {"span-4"}), ("skips_all_arms", {"ar", "fm", "masked_fm", "mntp"}),
     ],
 )  # fmt: skip
 def test_arms_of_the_main_comparison_are_found_measured(name: str, shared: set[str]) -> None:
